@@ -1,0 +1,264 @@
+package capture
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+// A coder shows its user one array of fields after the other: it writes them
+// (enc set) or reads into them (dec set). After the first error it does
+// nothing more.
+type coder struct {
+	enc  *msgpack.Encoder
+	dec  *msgpack.Decoder
+	src  *bytes.Reader // what dec reads, unbuffered: its position is ours
+	data []byte        // the whole of src
+	left int           // decoding: elements left in the current array
+	n    int           // counting: fields shown so far
+	err  error
+}
+
+type encoder struct{ buf bytes.Buffer }
+
+// encode writes p as an array of its fields.
+func (e *encoder) encode(p interface{ fields(*coder) }) {
+	c := &coder{enc: msgpack.NewEncoder(&e.buf)}
+	c.enc.UseCompactInts(true)
+	c.object(p.fields)
+}
+
+// errShort says that a payload ends inside a value.
+var errShort = errors.New("ends inside a value")
+
+func decode(data []byte, p interface{ fields(*coder) }) error {
+	src := bytes.NewReader(data)
+	c := &coder{dec: msgpack.NewDecoder(src), src: src, data: data}
+	c.left = 1
+	c.object(p.fields)
+	if c.err == nil && src.Len() != 0 {
+		c.err = fmt.Errorf("%d bytes stand behind the value", src.Len())
+	}
+	if c.err == io.EOF || c.err == io.ErrUnexpectedEOF {
+		c.err = errShort
+	}
+	return c.err
+}
+
+// object is one array with the fields that body shows.
+func (c *coder) object(body func(*coder)) {
+	if c.err != nil {
+		return
+	}
+	switch {
+	case c.enc != nil:
+		count := &coder{}
+		body(count)
+		c.err = c.enc.EncodeArrayLen(count.n)
+		body(c)
+	case c.dec != nil:
+		n := c.arrayLen()
+		outer := c.left
+		c.left = n
+		body(c)
+		for ; c.left > 0 && c.err == nil; c.left-- {
+			c.skip()
+		}
+		c.left = outer
+	}
+}
+
+// next reports whether a field is to be read or written now. A counting coder
+// (neither enc nor dec) only counts; a decoding one leaves fields alone that
+// the array lacks.
+func (c *coder) next() bool {
+	c.n++
+	if c.err != nil || c.enc == nil && c.dec == nil {
+		return false
+	}
+	if c.dec != nil {
+		if c.left == 0 {
+			return false
+		}
+		c.left--
+	}
+	return true
+}
+
+func (c *coder) arrayLen() int {
+	n, err := c.dec.DecodeArrayLen()
+	if err != nil {
+		c.err = err
+		return 0
+	}
+	if n < 0 || n > c.src.Len() { // an element takes a byte at least
+		c.err = fmt.Errorf("array of %d elements in %d bytes", n, c.src.Len())
+		return 0
+	}
+	return n
+}
+
+func (c *coder) skip() {
+	at := len(c.data) - c.src.Len()
+	n, err := valueLen(c.data[at:])
+	if err != nil {
+		c.err = err
+		return
+	}
+	_, c.err = c.src.Seek(int64(n), io.SeekCurrent)
+}
+
+func (c *coder) uint64(p *uint64) {
+	if !c.next() {
+		return
+	}
+	if c.enc != nil {
+		c.err = c.enc.EncodeUint(*p)
+		return
+	}
+	*p, c.err = c.dec.DecodeUint64()
+}
+
+func (c *coder) int64(p *int64) {
+	if !c.next() {
+		return
+	}
+	if c.enc != nil {
+		c.err = c.enc.EncodeInt(*p)
+		return
+	}
+	*p, c.err = c.dec.DecodeInt64()
+}
+
+func (c *coder) uint32(p *uint32) { narrow(c, p, 1<<32-1) }
+func (c *coder) uint8(p *uint8)   { narrow(c, p, 1<<8-1) }
+
+func narrow[T uint8 | uint32](c *coder, p *T, limit uint64) {
+	v := uint64(*p)
+	c.uint64(&v)
+	if v > limit {
+		c.err = fmt.Errorf("%d is over %d", v, limit)
+		return
+	}
+	*p = T(v)
+}
+
+func (c *coder) bool(p *bool) {
+	var v uint64
+	if *p {
+		v = 1
+	}
+	c.uint64(&v)
+	*p = v != 0
+}
+
+// bytes reads a slice that points into the payload.
+func (c *coder) bytes(p *[]byte) {
+	if !c.next() {
+		return
+	}
+	if c.enc != nil {
+		b := *p
+		if b == nil {
+			b = []byte{}
+		}
+		c.err = c.enc.EncodeBytes(b)
+		return
+	}
+	*p = c.span()
+}
+
+func (c *coder) string(p *string) {
+	if !c.next() {
+		return
+	}
+	if c.enc != nil {
+		c.err = c.enc.EncodeString(*p)
+		return
+	}
+	*p = string(c.span())
+}
+
+// fixed is binary of a known length.
+func (c *coder) fixed(p []byte) {
+	if !c.next() {
+		return
+	}
+	if c.enc != nil {
+		c.err = c.enc.EncodeBytes(p)
+		return
+	}
+	b := c.span()
+	if c.err == nil && len(b) != len(p) {
+		c.err = fmt.Errorf("%d bytes where %d stand", len(b), len(p))
+		return
+	}
+	copy(p, b)
+}
+
+// span is the bytes of the binary or string that stands next. Its length is
+// compared with what there is before it is used.
+func (c *coder) span() []byte {
+	n, err := c.dec.DecodeBytesLen()
+	if err != nil {
+		c.err = err
+		return nil
+	}
+	if n <= 0 {
+		return nil
+	}
+	if n > c.src.Len() {
+		c.err = fmt.Errorf("%d bytes announced, %d there", n, c.src.Len())
+		return nil
+	}
+	at := len(c.data) - c.src.Len()
+	_, c.err = c.src.Seek(int64(n), io.SeekCurrent)
+	return c.data[at : at+n : at+n]
+}
+
+// list is an array of objects.
+func list[T any](c *coder, p *[]T, fields func(*T, *coder)) {
+	if !c.next() {
+		return
+	}
+	if c.enc != nil {
+		c.err = c.enc.EncodeArrayLen(len(*p))
+		for i := range *p {
+			c.object(func(c *coder) { fields(&(*p)[i], c) })
+		}
+		return
+	}
+	elements(c, p, func(e *T) { c.object(func(c *coder) { fields(e, c) }) })
+}
+
+// values is an array of plain values.
+func values[T any](c *coder, p *[]T, value func(*coder, *T)) {
+	if !c.next() {
+		return
+	}
+	if c.enc != nil {
+		c.err = c.enc.EncodeArrayLen(len(*p))
+		for i := range *p {
+			value(c, &(*p)[i])
+		}
+		return
+	}
+	elements(c, p, func(e *T) { value(c, e) })
+}
+
+func elements[T any](c *coder, p *[]T, read func(*T)) {
+	n := c.arrayLen()
+	outer := c.left
+	c.left = n
+	*p = nil
+	for i := 0; i < n && c.err == nil; i++ {
+		var e T
+		c.left = 1
+		read(&e)
+		*p = append(*p, e)
+	}
+	c.left = outer
+}

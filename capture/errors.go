@@ -1,0 +1,60 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrNotTape says that the input does not begin like a tape.
+var ErrNotTape = errors.New("not a tape")
+
+// A VersionError says that a newer version of the format is needed. It is
+// never used for damage.
+type VersionError struct {
+	Offset int64
+	Major  int       // the format's major version that wrote it, 0 when that is ours
+	Frame  FrameKind // the frame kind that is not known
+}
+
+func (e *VersionError) Error() string {
+	if e.Major != 0 {
+		return fmt.Sprintf("offset %d: written in format %d; this version reads format %d: use a newer topotape", e.Offset, e.Major, Format)
+	}
+	return fmt.Sprintf("offset %d: frame kind %d needs a newer version of format %d: use a newer topotape", e.Offset, e.Frame, Format)
+}
+
+// A DamageError says where a tape is damaged and how many bytes were passed
+// over because of it. Reading goes on behind it: every record that a Reader
+// returns is one that was written.
+type DamageError struct {
+	Offset  int64  // where the damage begins, from the file's first byte
+	Ignored int64  // bytes that were passed over
+	Frame   uint64 // number of the frame that was expected there
+	Record  uint64 // number of the last good record before it
+	Torn    bool   // the input ends inside a frame
+	Err     error  // what is wrong; io.ErrUnexpectedEOF when torn
+}
+
+func (e *DamageError) Error() string {
+	what := "damaged"
+	if e.Torn {
+		what = "torn"
+	}
+	return fmt.Sprintf("offset %d: %s after record %d, in frame %d: %v (%d bytes ignored)", e.Offset, what, e.Record, e.Frame, e.Err, e.Ignored)
+}
+
+func (e *DamageError) Unwrap() error { return e.Err }
+
+// A PayloadError says that one record's payload cannot be decoded. The tape
+// is not damaged: what was written is what the kernel or an older tool said.
+type PayloadError struct {
+	Seq  uint64
+	Kind Kind
+	Err  error
+}
+
+func (e *PayloadError) Error() string {
+	return fmt.Sprintf("record %d (%s): %v", e.Seq, e.Kind, e.Err)
+}
+
+func (e *PayloadError) Unwrap() error { return e.Err }

@@ -1,0 +1,123 @@
+package capture
+
+import (
+	"fmt"
+)
+
+// Kind says what a record holds. Numbers are never reused; a reader skips and
+// counts the kinds that it does not know.
+type Kind uint8
+
+// The kinds of records. The comment names the payload: "raw" is the bytes as
+// the outside world delivered them, everything else is the type of that name.
+const (
+	KindSource        Kind = 1  // Source
+	KindTick          Kind = 2  // Tick
+	KindConntrack     Kind = 3  // raw: one nfnetlink message, netlink header included
+	KindDumpBegin     Kind = 4  // ConntrackDump
+	KindDumpEntry     Kind = 5  // raw: one nfnetlink message of a table dump
+	KindDumpEnd       Kind = 6  // ConntrackDump
+	KindProcNet       Kind = 7  // ProcNet
+	KindWalkBegin     Kind = 8  // ProcWalk
+	KindWalkEnd       Kind = 9  // ProcWalk
+	KindProcSockets   Kind = 10 // ProcSockets
+	KindProcUnchanged Kind = 11 // ProcUnchanged
+	KindDNS           Kind = 12 // DNS
+	KindReverseName   Kind = 13 // ReverseName
+	KindHost          Kind = 14 // Host
+	KindGap           Kind = 15 // Gap
+	KindClock         Kind = 16 // Clock
+	KindMark          Kind = 17 // Mark
+	KindWitness       Kind = 18 // Witness
+	KindFault         Kind = 19 // Fault
+	KindCarry         Kind = 20 // Carry
+	KindEnd           Kind = 21 // End
+)
+
+var kindNames = [...]string{
+	KindSource:        "source",
+	KindTick:          "tick",
+	KindConntrack:     "conntrack",
+	KindDumpBegin:     "conntrack_dump_begin",
+	KindDumpEntry:     "conntrack_dump_entry",
+	KindDumpEnd:       "conntrack_dump_end",
+	KindProcNet:       "proc_net",
+	KindWalkBegin:     "proc_walk_begin",
+	KindWalkEnd:       "proc_walk_end",
+	KindProcSockets:   "proc_sockets",
+	KindProcUnchanged: "proc_unchanged",
+	KindDNS:           "dns",
+	KindReverseName:   "reverse_name",
+	KindHost:          "host",
+	KindGap:           "gap",
+	KindClock:         "clock",
+	KindMark:          "mark",
+	KindWitness:       "witness",
+	KindFault:         "fault",
+	KindCarry:         "carry",
+	KindEnd:           "end",
+}
+
+// Known reports whether this version of the package knows the kind.
+func (k Kind) Known() bool { return int(k) < len(kindNames) && kindNames[k] != "" }
+
+// String is the kind's name in scripts, info and errors; "kind 99" when unknown.
+func (k Kind) String() string {
+	if k.Known() {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("kind %d", uint8(k))
+}
+
+// raw reports whether the payload is bytes of the outside world and not one
+// of this package's payload types.
+func (k Kind) raw() bool { return k == KindConntrack || k == KindDumpEntry }
+
+// A Record is one thing the outside world delivered, with its place in the
+// order in which the core saw it.
+type Record struct {
+	// Seq is the record's number, from 1, strictly increasing along a tape.
+	// Transforms keep it. Carry records are unnumbered: 0.
+	Seq uint64
+	// At is nanoseconds of CLOCK_BOOTTIME since the recording's start. It
+	// never decreases along a tape.
+	At int64
+	// Kind says what Payload holds.
+	Kind Kind
+	// Source is the number of the source that delivered the record; 0 is the
+	// recorder itself.
+	Source uint32
+	// Payload is the message itself for the raw kinds, else what Encode made
+	// of the kind's payload type. A Reader's payloads are valid until its
+	// next call.
+	Payload []byte
+}
+
+// A Payload is one of this package's payload types; each belongs to one kind,
+// ConntrackDump and ProcWalk to two.
+type Payload interface {
+	is(Kind) bool
+	fields(*coder)
+}
+
+// AppendPayload appends p, encoded, to b: what a record of its kind carries.
+func AppendPayload(b []byte, p Payload) []byte {
+	c := encoder{}
+	c.buf.Write(b)
+	c.encode(p)
+	return c.buf.Bytes()
+}
+
+// Decode reads the payload into p, which must be of the type that belongs to
+// the record's kind. Byte slices of p point into Payload. Elements that a
+// newer version added are skipped, those that an older one lacked stay zero.
+// The error is a *PayloadError.
+func (r *Record) Decode(p Payload) error {
+	if !p.is(r.Kind) {
+		return &PayloadError{Seq: r.Seq, Kind: r.Kind, Err: fmt.Errorf("is not a %T", p)}
+	}
+	if err := decode(r.Payload, p); err != nil {
+		return &PayloadError{Seq: r.Seq, Kind: r.Kind, Err: err}
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+package capture
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// chunkSize is how many bytes of records, uncompressed, make a full chunk.
+const chunkSize = 256 << 10
+
+// maxRecord bounds a record's payload, so that a full chunk and one record
+// more stay within maxPayload.
+const maxRecord = 4 << 20
+
+// A Writer writes one tape. It hands every frame to the underlying writer in
+// one Write and keeps no more than the open chunk and the index in memory.
+// After an error every call returns it.
+type Writer struct {
+	out     io.Writer
+	zstd    *zstd.Encoder
+	fileID  uint64
+	frames  uint64
+	offset  uint64
+	lastSeq uint64
+	lastAt  int64
+	records uint64
+	chunks  uint64
+	index   uint64 // offset of the last index frame
+	plain   []byte // records of the open chunk
+	entry   Entry
+	page    []Entry
+	frame   []byte
+	packed  []byte
+	err     error
+}
+
+// NewWriter writes the head of a tape to out. The first 8 bytes of the
+// header's TapeID mark every frame, so they must differ between tapes.
+func NewWriter(out io.Writer, h *Header) (*Writer, error) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(512<<10),
+		zstd.WithEncoderCRC(false), zstd.WithEncoderLevel(zstd.SpeedDefault))
+	if err != nil {
+		return nil, fmt.Errorf("zstd: %w", err)
+	}
+	w := &Writer{out: out, zstd: enc, fileID: binary.BigEndian.Uint64(h.TapeID[:])}
+	var e encoder
+	e.encode(h)
+	if err := w.writeFrame(frameHead, codingPlain, e.buf.Bytes()); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// Write adds a record to the open chunk, and writes the chunk out when it is
+// full. Numbers and times must not go back; a carry record has number 0.
+func (w *Writer) Write(r *Record) error {
+	if w.err != nil {
+		return w.err
+	}
+	switch {
+	case r.At < w.lastAt:
+		return fmt.Errorf("record %d at %d ns is earlier than the one before it (%d ns)", r.Seq, r.At, w.lastAt)
+	case r.Seq <= w.lastSeq && !(r.Seq == 0 && r.Kind == KindCarry):
+		return fmt.Errorf("record %d follows record %d", r.Seq, w.lastSeq)
+	case len(r.Payload) > maxRecord:
+		return fmt.Errorf("record %d (%s) has %d bytes; at most %d fit", r.Seq, r.Kind, len(r.Payload), maxRecord)
+	}
+	w.plain = appendRecord(w.plain, r)
+	w.entry.add(r)
+	w.lastAt = r.At
+	if r.Seq != 0 {
+		w.lastSeq = r.Seq
+	}
+	w.records++
+	if len(w.plain) >= chunkSize {
+		return w.Flush()
+	}
+	return nil
+}
+
+// Flush writes the open chunk out, if it holds anything.
+func (w *Writer) Flush() error {
+	if w.err != nil || len(w.plain) == 0 {
+		return w.err
+	}
+	w.entry.Offset, w.entry.Plain = w.offset, uint64(len(w.plain))
+	if err := w.writeFrame(frameChunk, codingZstd, w.plain); err != nil {
+		return err
+	}
+	w.entry.Stored = w.offset - w.entry.Offset
+	w.page = append(w.page, w.entry)
+	w.entry = Entry{}
+	w.plain = w.plain[:0]
+	w.chunks++
+	if len(w.page) == maxEntries {
+		return w.flushIndex()
+	}
+	return nil
+}
+
+func (w *Writer) flushIndex() error {
+	if len(w.page) == 0 {
+		return nil
+	}
+	p := indexPage{previous: w.index, entries: w.page}
+	var e encoder
+	e.encode(&p)
+	at := w.offset
+	if err := w.writeFrame(frameIndex, codingZstd, e.buf.Bytes()); err != nil {
+		return err
+	}
+	w.index, w.page = at, w.page[:0]
+	return nil
+}
+
+// Close writes the open chunk, the index and the foot. The tape counts as
+// closed only if its last record was of KindEnd. Close does not close the
+// underlying writer.
+func (w *Writer) Close() error {
+	if w.err != nil {
+		return w.err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if err := w.flushIndex(); err != nil {
+		return err
+	}
+	f := foot{offset: w.offset, index: w.index, chunks: w.chunks, records: w.records, lastAt: uint64(w.lastAt)}
+	if err := w.writeFrame(frameFoot, codingPlain, f.append(nil)); err != nil {
+		return err
+	}
+	w.err = errClosed
+	return nil
+}
+
+var errClosed = errors.New("tape is closed")
+
+// Size is how many bytes were written out; Pending how many bytes of records
+// wait in the open chunk.
+func (w *Writer) Size() int64  { return int64(w.offset) }
+func (w *Writer) Pending() int { return len(w.plain) }
+
+func (w *Writer) writeFrame(kind FrameKind, coding uint8, plain []byte) error {
+	stored := plain
+	if coding == codingZstd {
+		w.packed = w.zstd.EncodeAll(plain, w.packed[:0])
+		stored = w.packed
+	}
+	if len(plain) > maxPayload || len(stored) > maxPayload {
+		w.err = errTooLarge
+		return w.err
+	}
+	w.frames++
+	h := frameHeader{
+		kind: kind, coding: coding, number: w.frames - 1, fileID: w.fileID,
+		plain: uint32(len(plain)), stored: uint32(len(stored)), crc: crc32.Checksum(stored, castagnoli),
+	}
+	w.frame = append(h.append(w.frame[:0]), stored...)
+	for b := w.frame; len(b) > 0; {
+		n, err := w.out.Write(b)
+		if n < 0 || n > len(b) {
+			n = 0
+		}
+		w.offset += uint64(n)
+		b = b[n:]
+		if err != nil || n == 0 && len(b) > 0 {
+			if err == nil {
+				err = io.ErrShortWrite
+			}
+			w.err = fmt.Errorf("write tape at offset %d: %w", w.offset, err)
+			return w.err
+		}
+	}
+	return nil
+}

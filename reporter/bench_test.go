@@ -1,0 +1,115 @@
+package reporter
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/ctmsg"
+)
+
+// lives is the messages of n short connections, ten of them open at a time.
+func lives(n int) [][]byte {
+	var out [][]byte
+	state := func(m *ctmsg.Message, typ ctmsg.Type, s ctmsg.State) {
+		m.Type, m.State, m.HasState = typ, s, typ != ctmsg.Destroy
+		m.HasStatus, m.Status = true, ctmsg.SeenReply|ctmsg.Assured
+		out = append(out, m.Append(nil, false))
+	}
+	open := make([]ctmsg.Message, 0, 10)
+	for i := range n {
+		t := ends(fmt.Sprintf("10.%d.%d.1:%d>10.0.0.2:80", i>>8&255, i&255, 1024+i%60000))
+		m := ctmsg.Message{ID: uint32(i), Orig: ctmsg.Tuple{Src: t.src, Dst: t.dst, Proto: 6}, Reply: ctmsg.Tuple{Src: t.dst, Dst: t.src, Proto: 6}}
+		state(&m, ctmsg.New, ctmsg.SynSent)
+		state(&m, ctmsg.Update, ctmsg.SynRecv)
+		state(&m, ctmsg.Update, ctmsg.Established)
+		open = append(open, m)
+		if len(open) == cap(open) {
+			for j := range open {
+				state(&open[j], ctmsg.Update, ctmsg.FinWait)
+				state(&open[j], ctmsg.Update, ctmsg.LastAck)
+				state(&open[j], ctmsg.Update, ctmsg.TimeWait)
+				state(&open[j], ctmsg.Destroy, 0)
+			}
+			open = open[:0]
+		}
+	}
+	return out
+}
+
+// BenchmarkStep is one conntrack record of short connections, a tick every
+// 10,000 records included.
+func BenchmarkStep(b *testing.B) {
+	messages := lives(10000)
+	h := newHost(b)
+	tick := capture.AppendPayload(nil, &capture.Tick{Interval: 3e9})
+	step := func(i int) {
+		h.at++
+		h.raw(capture.KindConntrack, 1, messages[i%len(messages)])
+		if i%10000 == 0 {
+			h.raw(capture.KindTick, 0, tick)
+		}
+	}
+	for i := range 2 * len(messages) {
+		step(i)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		step(i)
+	}
+}
+
+// established is a host with n connections; of all of them conntrack and /proc
+// know, and nat says whether they are translated.
+func established(b *testing.B, n int, nat bool) *host {
+	h := newHost(b)
+	var socks []sock
+	for i := range n {
+		client := fmt.Sprintf("10.1.%d.%d:%d", i>>14&255, i>>6&255, 20000+i&63)
+		orig, reply := client+">10.0.0.2:80", "10.0.0.2:80>"+client
+		if nat {
+			reply = "172.17.0.2:8080>" + client
+		}
+		h.send(ct{typ: ctmsg.Update, id: uint32(i), state: "ESTABLISHED", flags: 3, tuples: orig + " | " + reply})
+		if i%4 == 0 {
+			socks = append(socks, sock{netns: 1, row: orig, inode: uint64(i + 1)})
+		}
+	}
+	h.walk(socks...)
+	return h
+}
+
+func BenchmarkReport(b *testing.B) {
+	for _, n := range []int{1000, 10000, 100000} {
+		for _, nat := range []bool{false, true} {
+			b.Run(fmt.Sprintf("connections=%d/nat=%v", n, nat), func(b *testing.B) {
+				var before, after runtime.MemStats
+				runtime.GC()
+				runtime.ReadMemStats(&before)
+				h := established(b, n, nat)
+				runtime.GC()
+				runtime.ReadMemStats(&after)
+				perConnection := float64(after.HeapAlloc-before.HeapAlloc) / float64(n)
+				h.report()
+				b.ReportAllocs()
+				for b.Loop() {
+					if r := h.r.Report(); len(r.Connections) != n {
+						b.Fatal(len(r.Connections))
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/connection")
+				b.ReportMetric(perConnection, "heapB/connection")
+			})
+		}
+	}
+}
+
+func BenchmarkDigests(b *testing.B) {
+	h := established(b, 10000, true)
+	r := h.report()
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Digests()
+	}
+}

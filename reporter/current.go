@@ -1,0 +1,223 @@
+package reporter
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/ctmsg"
+	"github.com/topotape/topotape/reporter/dnsmsg"
+)
+
+// stamp places an event: by time, and among equal times by record number.
+type stamp struct {
+	at  int64
+	seq uint64
+}
+
+func (s stamp) after(t stamp) bool { return s.at > t.at || s.at == t.at && s.seq > t.seq }
+
+// current is the rule set that says what is right.
+type current struct {
+	header  *capture.Header
+	hostID  string
+	host    string
+	wall    int64 // Unix ns at At 0, moved by every step of the wall clock
+	local   map[netip.Addr]bool
+	sources sources
+	flows   flows
+	sockets sockets
+	names   names
+
+	window   uint64 // counts ticks; what ends now is reported at the next one
+	tick     capture.Tick
+	tickAt   int64
+	lastTick int64
+
+	message ctmsg.Message // reused from record to record
+	packet  dnsmsg.Packet
+	dns     dnsmsg.Message
+	answers []dnsmsg.Answer
+}
+
+func newCurrent(h *capture.Header) *current {
+	c := &current{header: h, hostID: h.HostID, host: h.HostName, wall: h.Start}
+	c.flows.init()
+	c.names.init()
+	return c
+}
+
+func (c *current) step(r *capture.Record) bool {
+	switch r.Kind {
+	case capture.KindConntrack, capture.KindDumpEntry:
+		c.conntrack(r)
+	case capture.KindDumpBegin, capture.KindDumpEnd:
+		c.dump(r)
+	case capture.KindProcNet:
+		var p capture.ProcNet
+		if s, ok := c.evidence(r, &p); ok {
+			c.sockets.table(&p, r, s, c.header.BigEndian)
+		}
+	case capture.KindProcUnchanged:
+		var p capture.ProcUnchanged
+		if _, ok := c.evidence(r, &p); ok {
+			c.sockets.unchanged(&p, r)
+		}
+	case capture.KindProcSockets:
+		var p capture.ProcSockets
+		if _, ok := c.evidence(r, &p); ok {
+			c.sockets.owners(&p)
+		}
+	case capture.KindWalkBegin, capture.KindWalkEnd:
+		c.walk(r)
+	case capture.KindDNS:
+		c.dnsPacket(r)
+	case capture.KindReverseName:
+		var p capture.ReverseName
+		if _, ok := c.evidence(r, &p); ok {
+			c.names.reverseAnswer(&p, r.At)
+		}
+	case capture.KindSource:
+		var p capture.Source
+		if s := c.sources.of(r); c.decode(r, s, &p) {
+			s.change(&p)
+		}
+	case capture.KindGap:
+		var p capture.Gap
+		if s := c.sources.of(r); c.decode(r, s, &p) {
+			s.gap(&p, r.Seq, c.window)
+		}
+	case capture.KindHost:
+		var p capture.Host
+		if r.Decode(&p) == nil {
+			c.hostChanged(&p, r)
+		}
+	case capture.KindClock:
+		var p capture.Clock
+		if r.Decode(&p) == nil {
+			c.wall += p.Step
+		}
+	case capture.KindTick:
+		return c.ticked(r)
+	}
+	return false
+}
+
+// evidence decodes a record of what the outside world is like, and counts it.
+func (c *current) evidence(r *capture.Record, p capture.Payload) (*source, bool) {
+	s := c.sources.of(r)
+	s.records++
+	return s, c.decode(r, s, p)
+}
+
+// decode counts what cannot be decoded: a bad payload is never fatal.
+func (c *current) decode(r *capture.Record, s *source, p capture.Payload) bool {
+	if err := r.Decode(p); err != nil {
+		s.undecodable++
+		return false
+	}
+	return true
+}
+
+// ticked closes the window. What ended in the window before it has had its
+// report and is forgotten.
+func (c *current) ticked(r *capture.Record) bool {
+	var t capture.Tick
+	if r.Decode(&t) != nil {
+		return false
+	}
+	c.flows.sweep(c.window, &c.sources, &c.sockets)
+	c.sockets.forget(c.window)
+	c.lastTick, c.tickAt, c.tick = c.tickAt, r.At, t
+	c.window++
+	return true
+}
+
+// reported is the window that the report of the last tick covers.
+func (c *current) reported() uint64 { return c.window - 1 }
+
+func (c *current) walk(r *capture.Record) {
+	s := c.sources.of(r)
+	var p capture.ProcWalk
+	if !c.decode(r, s, &p) {
+		return
+	}
+	if r.Kind == capture.KindWalkBegin {
+		c.sockets.begin(r)
+		return
+	}
+	if p.Failed != "" {
+		c.sockets.void()
+		s.degrade("the last walk of /proc failed: "+p.Failed, r.Seq)
+		return
+	}
+	begun, ok := c.sockets.commit(&c.flows, c.window)
+	if ok && s.degraded && begun.seq > s.gapSeq {
+		s.degraded, s.reason = false, ""
+	}
+}
+
+// hostChanged takes over the host's names, and drops the flows of an address
+// that the host had before and has no more: nothing will end them.
+func (c *current) hostChanged(p *capture.Host, r *capture.Record) {
+	if p.ID != "" {
+		c.hostID = p.ID
+	}
+	if p.Name != "" {
+		c.host = p.Name
+	}
+	for _, v := range p.Sysctls {
+		if strings.HasSuffix(v.Name, "nf_conntrack_events") {
+			c.sources.eventsOff = strings.TrimSpace(v.Value) == "0"
+		}
+	}
+	now := make(map[netip.Addr]bool)
+	for _, i := range p.Interfaces {
+		for _, a := range i.Addresses {
+			if prefix, err := netip.ParsePrefix(a); err == nil {
+				now[prefix.Addr().Unmap()] = true
+			} else if addr, err := netip.ParseAddr(a); err == nil {
+				now[addr.Unmap()] = true
+			}
+		}
+	}
+	gone := c.local
+	for a := range now { // order cannot matter: a set less a set
+		delete(gone, a)
+	}
+	if len(gone) > 0 {
+		c.flows.dropAddresses(gone, stamp{r.At, r.Seq}, c.window)
+	}
+	c.local = now
+}
+
+func (c *current) dnsPacket(r *capture.Record) {
+	var p capture.DNS
+	s, ok := c.evidence(r, &p)
+	if !ok {
+		return
+	}
+	switch err := c.packet.Decode(p.Packet); {
+	case err == dnsmsg.ErrFragment || err == dnsmsg.ErrProtocol || err == nil && c.packet.IsFragment():
+		s.ignored++
+		return
+	case err != nil:
+		s.undecodable++
+		return
+	}
+	if c.packet.Proto != dnsmsg.UDP {
+		s.ignored++
+		return
+	}
+	if c.dns.Decode(c.packet.Payload) != nil {
+		s.undecodable++
+		return
+	}
+	c.answers = c.dns.Answers(c.answers[:0])
+	if len(c.answers) == 0 {
+		s.ignored++
+	}
+	for i := range c.answers {
+		c.names.answer(&c.answers[i], r.At)
+	}
+}

@@ -1,0 +1,117 @@
+package reporter
+
+import (
+	"net/netip"
+
+	"github.com/topotape/topotape/capture"
+)
+
+// A side is one end of a connection in the making.
+type side struct {
+	addr  netip.AddrPort
+	netns uint64
+	row   *socketRow // the end's socket, nil when no table has it
+}
+
+func (s *side) end(k *sockets) End {
+	e := End{Addr: s.addr, Netns: s.netns}
+	if s.row != nil {
+		e.Processes = k.processes(s.row)
+	}
+	return e
+}
+
+// sideOf is the local end of a row; the peer's side when the row is nil.
+func sideOf(w *socketRow, addr netip.AddrPort) side {
+	if w == nil {
+		return side{addr: addr}
+	}
+	return side{addr: addr, netns: w.table.key.netns, row: w}
+}
+
+// sameHost gives two loopback ends one namespace: whichever of them knows it.
+func sameHost(a, b *side) {
+	if a.addr.Addr().IsLoopback() && b.addr.Addr().IsLoopback() {
+		a.netns = max(a.netns, b.netns)
+		b.netns = a.netns
+	}
+}
+
+// listening reports whether the side's own namespace has a listener for it.
+func (k *sockets) listening(s *side) bool {
+	if s.row != nil || s.netns != 0 {
+		return k.listen.at(s.netns, s.addr)
+	}
+	return k.listen.bound(s.addr)
+}
+
+// mirror returns the row of a's peer: the same connection seen from its other
+// end, nil if no table has it. Of several the one in a's namespace counts, else
+// the first; loopback never leaves its namespace.
+func (k *sockets) mirror(a *socketRow) *socketRow {
+	t := a.reversed()
+	if t == a.tuple {
+		return nil // connected to itself
+	}
+	if w := k.find(t, a.table.key.netns); w != nil {
+		return w
+	}
+	if t.loopback() {
+		return nil
+	}
+	first, ok := k.index[t]
+	if !ok {
+		return nil
+	}
+	for i := first; i >= 0; i = k.rows[i].next {
+		if w := &k.rows[i]; !w.used {
+			return w
+		}
+	}
+	return nil
+}
+
+// connection is what rows alone tell of a connection: a's own row, and that of
+// its peer where there is one.
+func (k *sockets) connection(a, b *socketRow) Connection {
+	x, y := sideOf(a, a.src), sideOf(b, a.dst)
+	sameHost(&x, &y)
+	lx, ly := k.listening(&x), k.listening(&y)
+	how := DirectionListener
+	switch {
+	case lx != ly:
+		if lx {
+			x, y = y, x
+		}
+	case x.addr.Port() != y.addr.Port():
+		how = DirectionPortOrder
+		if x.addr.Port() < y.addr.Port() {
+			x, y = y, x
+		}
+	default:
+		how = DirectionUnknown
+		if x.addr.Compare(y.addr) > 0 {
+			x, y = y, x
+		}
+	}
+	c := Connection{
+		Proto: "tcp", From: x.end(k), To: y.end(k), Direction: how,
+		State: a.state.String(), FirstSeen: a.first, LastSeen: a.table.at.at, Seen: seenProc,
+		MayHaveClosed: a.table.source.hidden(a.table.at.seq),
+	}
+	if b != nil {
+		c.FirstSeen = min(c.FirstSeen, b.first)
+		c.LastSeen = max(c.LastSeen, b.table.at.at)
+		if x.row == b { // the client's state counts
+			c.State = b.state.String()
+		}
+		c.MayHaveClosed = c.MayHaveClosed && b.table.source.hidden(b.table.at.seq)
+	}
+	return c
+}
+
+var (
+	seenConntrack = []string{capture.SourceConntrack}
+	seenProc      = []string{capture.SourceProc}
+	seenBoth      = []string{capture.SourceConntrack, capture.SourceProc}
+)

@@ -1,0 +1,215 @@
+package reporter
+
+import (
+	"testing"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/ctmsg"
+)
+
+const (
+	plain = "10.0.0.1:40000>10.0.0.2:80"
+	dnat  = "10.0.0.1:40000>10.0.0.80:80 | 172.17.0.2:8080>10.0.0.1:40000"
+)
+
+func TestLifeOfAFlow(t *testing.T) {
+	h := newHost(t)
+	h.ct(ctmsg.New, 7, "SYN_SENT", plain)
+	h.want()
+	h.ct(ctmsg.Update, 7, "SYN_RECV", plain)
+	h.want()
+	h.ct(ctmsg.Update, 7, "ESTABLISHED", plain)
+	h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED handshake")
+	h.ct(ctmsg.Update, 7, "", plain) // inherits
+	h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED handshake")
+	h.ct(ctmsg.Update, 7, "FIN_WAIT", plain)
+	h.ct(ctmsg.Update, 7, "LAST_ACK", plain)
+	h.want("10.0.0.1:40000 -> 10.0.0.2:80 LAST_ACK handshake")
+	h.ct(ctmsg.Update, 7, "TIME_WAIT", plain)
+	h.want("10.0.0.1:40000 -> 10.0.0.2:80 TIME_WAIT handshake closed")
+	h.ct(ctmsg.Update, 7, "", plain) // a mark changed: it stays ended
+	h.want()
+	h.ct(ctmsg.Destroy, 7, "TIME_WAIT", plain)
+	h.want()
+}
+
+func TestNoEdgeWithoutAnEstablishedPast(t *testing.T) {
+	h := newHost(t)
+	h.ct(ctmsg.New, 1, "SYN_SENT", plain) // refused
+	h.ct(ctmsg.Destroy, 1, "", plain)
+	h.send(ct{typ: ctmsg.Update, id: 2, state: "ESTABLISHED", tuples: "10.0.0.3:1>10.0.0.2:80", unseen: true})
+	h.ct(ctmsg.New, 3, "SYN_SENT", "10.0.0.4:1>10.0.0.2:80") // half open, then reset
+	h.ct(ctmsg.Update, 3, "SYN_RECV", "10.0.0.4:1>10.0.0.2:80")
+	h.ct(ctmsg.Update, 3, "CLOSE", "10.0.0.4:1>10.0.0.2:80")
+	h.ct(ctmsg.Destroy, 3, "CLOSE", "10.0.0.4:1>10.0.0.2:80")
+	h.ct(ctmsg.Update, 4, "", "10.0.0.5:1>10.0.0.2:80") // nothing to inherit
+	h.ct(ctmsg.Update, 5, "SYN_SENT2", "10.0.0.6:1>10.0.0.2:80")
+	h.dumpBegin()
+	h.ct(ctmsg.Dump, 6, "TIME_WAIT", "10.0.0.7:1>10.0.0.2:80")
+	h.ct(ctmsg.Dump, 7, "CLOSE", "10.0.0.8:1>10.0.0.2:80")
+	h.ct(ctmsg.Dump, 8, "SYN_SENT", "10.0.0.9:1>10.0.0.2:80")
+	h.dumpEnd()
+	h.want()
+	h.ct(ctmsg.Destroy, 6, "TIME_WAIT", "10.0.0.7:1>10.0.0.2:80") // it was known, and ended
+	h.want()
+}
+
+func TestWholeLifeInOneWindow(t *testing.T) {
+	h := newHost(t)
+	h.ct(ctmsg.New, 1, "SYN_SENT", dnat)
+	h.ct(ctmsg.Update, 1, "ESTABLISHED", dnat)
+	h.ct(ctmsg.Destroy, 1, "", dnat)
+	h.ct(ctmsg.Update, 2, "TIME_WAIT", plain)                       // unknown until now
+	h.ct(ctmsg.Destroy, 3, "ESTABLISHED", "10.0.0.9:7>10.0.0.2:80") // its only trace
+	h.ct(ctmsg.Destroy, 3, "ESTABLISHED", "10.0.0.9:7>10.0.0.2:80") // twice is once
+	h.send(ct{typ: ctmsg.Destroy, id: 4, tuples: "10.0.0.9:8>10.0.0.2:80", assured: true})
+	r := h.want("10.0.0.1:40000 -> 10.0.0.2:80 TIME_WAIT original closed",
+		"10.0.0.1:40000 -> 172.17.0.2:8080 ESTABLISHED handshake nat1 closed",
+		"10.0.0.9:7 -> 10.0.0.2:80 ESTABLISHED original closed",
+		"10.0.0.9:8 -> 10.0.0.2:80  original closed")
+	for _, e := range r.Endpoints {
+		if e.ID == ";172.17.0.2;8080" && (len(e.Aliases) != 1 || e.Aliases[0].String() != "10.0.0.80:80") {
+			t.Errorf("aliases of the server: %v", e.Aliases)
+		}
+	}
+	h.want()
+}
+
+func TestCloseEndsAFlow(t *testing.T) {
+	h := newHost(t)
+	h.ct(ctmsg.Update, 1, "ESTABLISHED", plain)
+	h.ct(ctmsg.Update, 1, "CLOSE", plain)
+	h.want("10.0.0.1:40000 -> 10.0.0.2:80 CLOSE original closed")
+	h.want()
+	h.ct(ctmsg.Destroy, 1, "CLOSE", plain)
+	h.want()
+}
+
+func TestRecycledIDs(t *testing.T) {
+	h := newHost(t)
+	h.ct(ctmsg.Update, 7, "ESTABLISHED", "10.0.0.1:1>10.0.0.2:80")
+	h.ct(ctmsg.Update, 7, "ESTABLISHED", "10.0.0.1:2>10.0.0.2:80")
+	h.ct(ctmsg.Destroy, 7, "", "10.0.0.1:1>10.0.0.2:80")
+	h.want("10.0.0.1:1 -> 10.0.0.2:80 ESTABLISHED original closed",
+		"10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED original")
+	// The same id and tuple again, right after its end: two connections.
+	h.ct(ctmsg.Destroy, 7, "", "10.0.0.1:2>10.0.0.2:80")
+	h.pass(1).ct(ctmsg.New, 7, "SYN_SENT", "10.0.0.1:2>10.0.0.2:80")
+	h.ct(ctmsg.Update, 7, "ESTABLISHED", "10.0.0.1:2>10.0.0.2:80")
+	h.want("10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED original closed",
+		"10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED handshake")
+	h.want("10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED handshake")
+}
+
+func TestZonesNeverMix(t *testing.T) {
+	h := newHost(t)
+	h.send(ct{typ: ctmsg.Update, id: 1, zone: 1, state: "ESTABLISHED", tuples: plain})
+	h.send(ct{typ: ctmsg.Update, id: 1, zone: 2, state: "ESTABLISHED", tuples: plain})
+	h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original", "10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original")
+	h.send(ct{typ: ctmsg.Destroy, id: 1, zone: 1, tuples: plain})
+	h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original closed", "10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original")
+	h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original")
+}
+
+func TestDumpReconciles(t *testing.T) {
+	h := newHost(t)
+	a, b, c := "10.0.0.1:1>10.0.0.2:80", "10.0.0.1:2>10.0.0.2:80", "10.0.0.1:3>10.0.0.2:80"
+	h.ct(ctmsg.Update, 1, "ESTABLISHED", a)
+	h.ct(ctmsg.Update, 2, "ESTABLISHED", b)
+	h.ct(ctmsg.Update, 3, "ESTABLISHED", c)
+	h.report()
+	h.dumpBegin()
+	h.ct(ctmsg.Dump, 1, "ESTABLISHED", a)
+	h.ct(ctmsg.Destroy, 1, "", a)
+	h.ct(ctmsg.Dump, 1, "ESTABLISHED", a) // older than its end
+	h.ct(ctmsg.Update, 2, "", b)          // touched, though not in the dump
+	h.dumpEnd()
+	h.want("10.0.0.1:1 -> 10.0.0.2:80 ESTABLISHED original closed",
+		"10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED original",
+		"10.0.0.1:3 -> 10.0.0.2:80 ESTABLISHED original closed")
+	h.dumpBegin()
+	h.dumpBegin() // the first one is void
+	h.want("10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED original")
+	h.dumpEnd()
+	h.want("10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED original closed")
+	h.dump(map[uint32]string{2: b}) // the kernel has it again
+	h.want("10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED original")
+}
+
+func TestGapForgetsNothing(t *testing.T) {
+	h := newHost(t)
+	a, b := "10.0.0.1:1>10.0.0.2:80", "10.0.0.1:2>10.0.0.2:80"
+	h.ct(ctmsg.Update, 1, "ESTABLISHED", a)
+	h.ct(ctmsg.Update, 2, "ESTABLISHED", b)
+	h.dumpBegin()
+	h.put(capture.KindGap, 1, &capture.Gap{Lost: 42})
+	h.ct(ctmsg.Update, 2, "", b)
+	h.dumpEnd() // add-only: something was lost meanwhile
+	r := h.want("10.0.0.1:1 -> 10.0.0.2:80 ESTABLISHED original maybe",
+		"10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED original")
+	if c := r.coverageOf("conntrack"); c.State != CoverageDegraded || c.Lost != 42 || c.Why == "" {
+		t.Errorf("coverage %+v", c)
+	}
+	h.dump(map[uint32]string{2: b})
+	r = h.want("10.0.0.1:1 -> 10.0.0.2:80 ESTABLISHED original closed",
+		"10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED original")
+	if c := r.coverageOf("conntrack"); c.State != CoverageOK || c.Lost != 42 {
+		t.Errorf("coverage %+v", c)
+	}
+}
+
+func TestNAT(t *testing.T) {
+	for name, c := range map[string]struct{ tuples, want string }{
+		"DNAT":           {dnat, "10.0.0.1:40000 -> 172.17.0.2:8080"},
+		"SNAT":           {"10.0.0.1:40000>8.8.8.8:443 | 8.8.8.8:443>1.2.3.4:1024", "10.0.0.1:40000 -> 8.8.8.8:443"},
+		"both":           {"10.77.1.2:56254>10.77.1.1:80 | 10.77.2.2:8080>10.77.2.1:56254", "10.77.1.2:56254 -> 10.77.2.2:8080"},
+		"redirect":       {"10.0.0.9:50000>10.0.0.1:80 | 10.0.0.1:8080>10.0.0.9:50000", "10.0.0.9:50000 -> 10.0.0.1:8080"},
+		"port-only SNAT": {"10.0.0.1:42001>10.0.0.1:9090 | 10.0.0.1:9090>10.0.0.1:1024", "10.0.0.1:42001 -> 10.0.0.1:9090"},
+		"IPv6":           {"[fd00::1]:40000>[fd00::80]:80 | [fd00::2]:8080>[fd00::1]:40000", "[fd00::1]:40000 -> [fd00::2]:8080"},
+	} {
+		h := newHost(t)
+		h.ct(ctmsg.Update, 1, "ESTABLISHED", c.tuples)
+		t.Run(name, func(t *testing.T) { h.t = t; h.want(c.want + " ESTABLISHED original nat1") })
+	}
+}
+
+func TestNamespacesMeet(t *testing.T) {
+	h := newHost(t)
+	for source, netns := range map[uint32]uint64{1: 100, 5: 200, 6: 300} {
+		h.put(capture.KindSource, source, &capture.Source{Open: true, Kind: "conntrack", Netns: netns})
+	}
+	// The client's host masquerades, the gateway forwards to a backend, the
+	// backend's namespace looks on.
+	h.send(ct{typ: ctmsg.Update, source: 1, id: 1, state: "ESTABLISHED", tuples: "10.1.0.2:4000>10.9.9.9:80 | 10.9.9.9:80>10.8.0.1:4000"})
+	h.send(ct{typ: ctmsg.Update, source: 5, id: 2, state: "ESTABLISHED", tuples: "10.8.0.1:4000>10.9.9.9:80 | 10.7.0.2:8080>10.8.0.1:4000"})
+	h.send(ct{typ: ctmsg.Update, source: 6, id: 3, state: "ESTABLISHED", tuples: "10.8.0.1:4000>10.7.0.2:8080"})
+	h.want("10.1.0.2:4000 -> 10.7.0.2:8080 ESTABLISHED original nat2")
+	h.send(ct{typ: ctmsg.Destroy, source: 1, id: 1, tuples: "10.1.0.2:4000>10.9.9.9:80 | 10.9.9.9:80>10.8.0.1:4000"})
+	h.send(ct{typ: ctmsg.Destroy, source: 6, id: 3, tuples: "10.8.0.1:4000>10.7.0.2:8080"})
+	h.send(ct{typ: ctmsg.Destroy, source: 5, id: 2, tuples: "10.8.0.1:4000>10.9.9.9:80 | 10.7.0.2:8080>10.8.0.1:4000"})
+	h.want("10.1.0.2:4000 -> 10.7.0.2:8080 ESTABLISHED original nat2 closed")
+	h.want()
+}
+
+func TestUnusableMessagesAreCounted(t *testing.T) {
+	h := newHost(t)
+	h.raw(capture.KindConntrack, 1, []byte("no message"))
+	h.send(ct{typ: ctmsg.Update, id: 1, tuples: "10.0.0.1:40000>10.0.0.2:53", protocol: 17})
+	h.raw(capture.KindDNS, 3, []byte{0xc1})
+	h.put(capture.KindDNS, 3, &capture.DNS{Packet: []byte{0x45, 0}})
+	h.raw(capture.KindProcNet, 2, nil)
+	r := h.want()
+	for kind, want := range map[string]Coverage{
+		"conntrack": {Records: 2, Undecodable: 1, Ignored: 1},
+		"dns":       {Records: 2, Undecodable: 2},
+		"proc":      {Records: 1, Undecodable: 1},
+	} {
+		want.Source, want.State = kind, CoverageOK
+		if got := r.coverageOf(kind); got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	}
+	if got := newHost(t).want().coverageOf("conntrack"); got.State != CoverageOff {
+		t.Errorf("nothing recorded: %+v", got)
+	}
+}

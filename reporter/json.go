@@ -1,0 +1,194 @@
+package reporter
+
+import (
+	"net/netip"
+	"strconv"
+	"time"
+	"unicode/utf8"
+)
+
+// AppendJSON appends the report's canonical JSON, without a final newline:
+// fields in a fixed order, no spaces, no HTML escapes, invalid UTF-8 as
+// U+FFFD, lists never null.
+func (r *Report) AppendJSON(b []byte) []byte {
+	b = append(b, `{"host":{"id":`...)
+	b = appendString(b, r.HostID)
+	b = append(b, `,"name":`...)
+	b = appendString(b, r.HostName)
+	b = append(b, `},"tick":`...)
+	b = strconv.AppendUint(b, r.Tick, 10)
+	b = append(b, `,"at":"`...)
+	b = time.Unix(0, r.At).UTC().AppendFormat(b, time.RFC3339Nano)
+	b = append(b, `","window":`...)
+	b = appendDuration(b, r.Window)
+	b = append(b, `,"rules":`...)
+	b = appendString(b, r.Rules)
+	b = append(b, `,"coverage":`...)
+	b = appendList(b, r.Coverage, appendCoverage)
+	b = append(b, `,"connections":`...)
+	b = appendList(b, r.Connections, appendConnection)
+	b = append(b, `,"endpoints":`...)
+	b = appendList(b, r.Endpoints, appendEndpoint)
+	b = append(b, `,"names":`...)
+	b = appendList(b, r.Names, appendNames)
+	return append(b, '}')
+}
+
+// AppendJSON appends the connection's canonical JSON, as in its report.
+func (c *Connection) AppendJSON(b []byte) []byte { return appendConnection(b, c) }
+
+func appendList[T any](b []byte, list []T, one func([]byte, *T) []byte) []byte {
+	b = append(b, '[')
+	for i := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = one(b, &list[i])
+	}
+	return append(b, ']')
+}
+
+func appendCoverage(b []byte, c *Coverage) []byte {
+	b = append(b, `{"source":`...)
+	b = appendString(b, c.Source)
+	b = append(b, `,"state":`...)
+	b = appendString(b, string(c.State))
+	b = append(b, `,"why":`...)
+	b = appendString(b, c.Why)
+	b = append(b, `,"records":`...)
+	b = strconv.AppendUint(b, c.Records, 10)
+	b = append(b, `,"lost":`...)
+	b = strconv.AppendUint(b, c.Lost, 10)
+	b = append(b, `,"undecodable":`...)
+	b = strconv.AppendUint(b, c.Undecodable, 10)
+	b = append(b, `,"ignored":`...)
+	b = strconv.AppendUint(b, c.Ignored, 10)
+	return append(b, '}')
+}
+
+func appendConnection(b []byte, c *Connection) []byte {
+	b = append(b, `{"proto":`...)
+	b = appendString(b, c.Proto)
+	b = append(b, `,"from":`...)
+	b = appendEnd(b, &c.From)
+	b = append(b, `,"to":`...)
+	b = appendEnd(b, &c.To)
+	b = append(b, `,"state":`...)
+	b = appendString(b, c.State)
+	b = append(b, `,"direction":`...)
+	b = appendString(b, string(c.Direction))
+	b = append(b, `,"nat":`...)
+	b = appendList(b, c.NAT, appendNAT)
+	b = append(b, `,"first_seen":`...)
+	b = appendDuration(b, c.FirstSeen)
+	b = append(b, `,"last_seen":`...)
+	b = appendDuration(b, c.LastSeen)
+	b = append(b, `,"closed":`...)
+	b = strconv.AppendBool(b, c.Closed)
+	b = append(b, `,"seen":`...)
+	b = appendList(b, c.Seen, appendText)
+	if c.MayHaveClosed {
+		b = append(b, `,"may_have_closed":true`...)
+	}
+	return append(b, '}')
+}
+
+func appendEnd(b []byte, e *End) []byte {
+	b = append(b, `{"addr":"`...)
+	b = e.Addr.Addr().AppendTo(b)
+	b = append(b, `","port":`...)
+	b = strconv.AppendUint(b, uint64(e.Addr.Port()), 10)
+	b = append(b, `,"netns":`...)
+	b = strconv.AppendUint(b, e.Netns, 10)
+	b = append(b, `,"processes":`...)
+	b = appendList(b, e.Processes, appendProcess)
+	return append(b, '}')
+}
+
+func appendProcess(b []byte, p *Process) []byte {
+	b = append(b, `{"pid":`...)
+	b = strconv.AppendUint(b, uint64(p.PID), 10)
+	b = append(b, `,"comm":`...)
+	b = appendString(b, p.Comm)
+	return append(b, '}')
+}
+
+func appendNAT(b []byte, n *NAT) []byte {
+	b = append(b, `{"original":{"src":`...)
+	b = appendAddrPort(b, &n.OriginalSrc)
+	b = append(b, `,"dst":`...)
+	b = appendAddrPort(b, &n.OriginalDst)
+	b = append(b, `},"reply":{"src":`...)
+	b = appendAddrPort(b, &n.ReplySrc)
+	b = append(b, `,"dst":`...)
+	b = appendAddrPort(b, &n.ReplyDst)
+	return append(b, '}', '}')
+}
+
+func appendEndpoint(b []byte, e *Endpoint) []byte {
+	b = append(b, `{"id":`...)
+	b = appendString(b, e.ID)
+	b = append(b, `,"addr":"`...)
+	b = e.Addr.Addr().AppendTo(b)
+	b = append(b, `","port":`...)
+	b = strconv.AppendUint(b, uint64(e.Addr.Port()), 10)
+	b = append(b, `,"aliases":`...)
+	b = appendList(b, e.Aliases, appendAddrPort)
+	b = append(b, `,"processes":`...)
+	b = appendList(b, e.Processes, appendProcess)
+	return append(b, '}')
+}
+
+func appendNames(b []byte, n *Names) []byte {
+	b = append(b, `{"addr":"`...)
+	b = n.Addr.AppendTo(b)
+	b = append(b, `","forward":`...)
+	b = appendList(b, n.Forward, appendText)
+	b = append(b, `,"reverse":`...)
+	b = appendList(b, n.Reverse, appendText)
+	return append(b, '}')
+}
+
+func appendAddrPort(b []byte, a *netip.AddrPort) []byte {
+	b = append(b, '"')
+	b = a.AppendTo(b)
+	return append(b, '"')
+}
+
+func appendDuration(b []byte, ns int64) []byte {
+	b = append(b, '"')
+	b = append(b, time.Duration(ns).String()...)
+	return append(b, '"')
+}
+
+func appendText(b []byte, s *string) []byte { return appendString(b, *s) }
+
+func appendString(b []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	b = append(b, '"')
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			r, n := utf8.DecodeRuneInString(s[i:])
+			b = utf8.AppendRune(b, r) // U+FFFD for what is no UTF-8
+			i += n
+			continue
+		}
+		i++
+		switch {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c == '\n':
+			b = append(b, '\\', 'n')
+		case c == '\r':
+			b = append(b, '\\', 'r')
+		case c == '\t':
+			b = append(b, '\\', 't')
+		case c < 0x20 || c == 0x7f:
+			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		default:
+			b = append(b, c)
+		}
+	}
+	return append(b, '"')
+}

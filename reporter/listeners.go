@@ -1,0 +1,39 @@
+package reporter
+
+import "net/netip"
+
+// listeners are the sockets that accept connections, by namespace.
+type listeners struct {
+	in  map[listenKey]bool
+	any map[netip.AddrPort]bool // whatever the namespace
+}
+
+type listenKey struct {
+	netns uint64
+	addr  netip.AddrPort
+}
+
+func (l *listeners) init() {
+	l.in = make(map[listenKey]bool)
+	l.any = make(map[netip.AddrPort]bool)
+}
+
+func (l *listeners) add(netns uint64, a netip.AddrPort) {
+	l.in[listenKey{netns, a}] = true
+	l.any[a] = true
+}
+
+// at reports whether a socket of the namespace accepts connections to the
+// address: one bound to it, or to all addresses. A socket on [::] takes IPv4
+// too, unless it was told not to, which no table shows.
+func (l *listeners) at(netns uint64, a netip.AddrPort) bool {
+	return len(l.in) > 0 && (l.in[listenKey{netns, a}] ||
+		l.in[listenKey{netns, netip.AddrPortFrom(netip.IPv6Unspecified(), a.Port())}] ||
+		a.Addr().Is4() && l.in[listenKey{netns, netip.AddrPortFrom(netip.IPv4Unspecified(), a.Port())}])
+}
+
+// bound reports whether a socket of any namespace accepts connections to just
+// that address. A loopback address says nothing without its namespace.
+func (l *listeners) bound(a netip.AddrPort) bool {
+	return len(l.any) > 0 && !a.Addr().IsLoopback() && l.any[a]
+}

@@ -1,0 +1,103 @@
+package reporter
+
+import (
+	"net/netip"
+)
+
+// A Report is what the core says at a tick. It is values only, and every list
+// in it is sorted, so two reports of the same records are equal.
+type Report struct {
+	HostID      string
+	HostName    string
+	Tick        uint64
+	At          int64 // Unix ns
+	Window      int64 // ns since the tick before
+	Rules       string
+	Coverage    []Coverage
+	Connections []Connection
+	Endpoints   []Endpoint
+	Names       []Names
+}
+
+// Coverage says how well a source saw the host. Counts are totals since the
+// recording's start.
+type Coverage struct {
+	Source      string // its kind: conntrack, dns, proc or rdns
+	State       CoverageState
+	Why         string // when the state is not OK
+	Records     uint64 // messages, tables, lists or packets; not the marks between them
+	Lost        uint64
+	Undecodable uint64
+	Ignored     uint64 // decoded, and of no use to the rules: not TCP, or no answer
+}
+
+// CoverageState is how much a source's silence is worth.
+type CoverageState string
+
+const (
+	CoverageOK       CoverageState = "ok"
+	CoverageDegraded CoverageState = "degraded"
+	CoverageOff      CoverageState = "off"
+)
+
+// A Connection between two real ends: the client before source NAT, the
+// server behind destination NAT.
+type Connection struct {
+	Proto     string // tcp
+	From      End    // the client
+	To        End    // the server
+	State     string // the kernel's name of the conntrack or socket state
+	Direction Direction
+	NAT       []NAT // in the order in which a packet from the client meets it
+	FirstSeen int64 // ns since the recording's start
+	LastSeen  int64
+	Closed    bool
+	Seen      []string // sources that show it, sorted
+	// MayHaveClosed is set while a gap could have hidden the end.
+	MayHaveClosed bool
+}
+
+// An End of a connection.
+type End struct {
+	Addr      netip.AddrPort
+	Netns     uint64    // inode, 0 unknown
+	Processes []Process // that hold the socket, by pid
+}
+
+// A Process that holds a socket.
+type Process struct {
+	PID  uint32
+	Comm string
+}
+
+// Direction is the evidence for which end is the client, best first.
+type Direction string
+
+const (
+	DirectionHandshake Direction = "handshake"  // a SYN was seen
+	DirectionListener  Direction = "listener"   // a socket listens at that end
+	DirectionOriginal  Direction = "original"   // the flow's own order
+	DirectionPortOrder Direction = "port-order" // the lower port serves
+	DirectionUnknown   Direction = "unknown"    // from is the smaller end
+)
+
+// NAT is one translation: the tuples as conntrack holds them.
+type NAT struct {
+	OriginalSrc, OriginalDst netip.AddrPort
+	ReplySrc, ReplyDst       netip.AddrPort
+}
+
+// An Endpoint is one end of the report's connections, by address and port.
+type Endpoint struct {
+	ID        string // scope;addr;port: the scope is host-netns for loopback, else empty
+	Addr      netip.AddrPort
+	Aliases   []netip.AddrPort // what NAT shows in its place
+	Processes []Process
+}
+
+// Names of one address of the report, sorted.
+type Names struct {
+	Addr    netip.Addr
+	Forward []string // from DNS answers that were seen
+	Reverse []string // from reverse look-ups
+}

@@ -1,0 +1,173 @@
+package reporter
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/topotape/topotape/capture"
+)
+
+// conventional numbers of the sources of a tape that does not open them by
+// records, as hand-written ones may not.
+var conventional = [...]string{
+	1: capture.SourceConntrack,
+	2: capture.SourceProc,
+	3: capture.SourceDNS,
+	4: capture.SourceRDNS,
+}
+
+// A source and what is known of how well it sees.
+type source struct {
+	number uint32
+	kind   string
+	netns  uint64
+	closed bool
+	why    string // as its source record said
+
+	records     uint64
+	lost        uint64
+	undecodable uint64
+	ignored     uint64
+
+	degraded bool
+	reason   string
+	gapSeq   uint64 // record of the last gap
+	window   uint64 // of the last gap
+
+	dumping  bool
+	dumpFrom uint64 // record of the dump's begin
+	dumpGap  bool   // something was lost since then
+}
+
+type sources struct {
+	list      []*source // by number
+	eventsOff bool      // net.netfilter.nf_conntrack_events is 0
+}
+
+// of returns the source that a record names.
+func (ss *sources) of(r *capture.Record) *source {
+	for _, s := range ss.list {
+		if s.number == r.Source {
+			if s.kind == "" {
+				s.kind = kindOf(r)
+			}
+			return s
+		}
+	}
+	s := &source{number: r.Source, kind: kindOf(r)}
+	ss.list = append(ss.list, s)
+	slices.SortFunc(ss.list, func(a, b *source) int { return int(int64(a.number) - int64(b.number)) })
+	return s
+}
+
+func kindOf(r *capture.Record) string {
+	switch r.Kind {
+	case capture.KindConntrack, capture.KindDumpBegin, capture.KindDumpEntry, capture.KindDumpEnd:
+		return capture.SourceConntrack
+	case capture.KindProcNet, capture.KindWalkBegin, capture.KindWalkEnd, capture.KindProcSockets, capture.KindProcUnchanged:
+		return capture.SourceProc
+	case capture.KindDNS:
+		return capture.SourceDNS
+	case capture.KindReverseName:
+		return capture.SourceRDNS
+	}
+	if int(r.Source) < len(conventional) {
+		return conventional[r.Source]
+	}
+	return ""
+}
+
+// netnsOf is the namespace that the numbered source sees, 0 when unknown.
+func (ss *sources) netnsOf(number uint32) uint64 {
+	for _, s := range ss.list {
+		if s.number == number {
+			return s.netns
+		}
+	}
+	return 0
+}
+
+func (ss *sources) get(number uint32) *source {
+	for _, s := range ss.list {
+		if s.number == number {
+			return s
+		}
+	}
+	return nil
+}
+
+// change takes over what a source record says.
+func (s *source) change(p *capture.Source) {
+	if p.Kind != "" {
+		s.kind = p.Kind
+	}
+	s.closed, s.why = !p.Open, p.Why
+	if p.Open {
+		s.netns = p.Netns
+	}
+}
+
+func (s *source) gap(p *capture.Gap, seq, window uint64) {
+	s.lost += p.Lost
+	s.window = window
+	s.dumpGap = true
+	reason := p.Why
+	if reason == "" {
+		reason = fmt.Sprintf("%d lost", p.Lost)
+	}
+	s.degrade(reason, seq)
+}
+
+func (s *source) degrade(reason string, seq uint64) {
+	s.degraded, s.reason, s.gapSeq = true, reason, seq
+}
+
+// hidden reports whether a gap since the record numbered seq could have hidden
+// an end.
+func (s *source) hidden(seq uint64) bool { return s != nil && s.degraded && seq < s.gapSeq }
+
+// coverage lists all sources, and those of the standard kinds that the tape
+// has not.
+func (ss *sources) coverage(reported uint64, untracked string) []Coverage {
+	var out []Coverage
+	for _, s := range ss.list {
+		if s.kind == "" {
+			continue
+		}
+		c := Coverage{
+			Source: s.kind, State: CoverageOK, Records: s.records,
+			Lost: s.lost, Undecodable: s.undecodable, Ignored: s.ignored,
+		}
+		var why []string
+		if s.why != "" {
+			why = append(why, s.why)
+		}
+		if s.degraded && (s.kind != capture.SourceDNS && s.kind != capture.SourceRDNS || s.window == reported) {
+			why = append(why, s.reason)
+		}
+		if s.kind == capture.SourceConntrack {
+			if ss.eventsOff {
+				why = append(why, "net.netfilter.nf_conntrack_events is 0: the kernel sends no events")
+			}
+			if untracked != "" {
+				why = append(why, untracked)
+			}
+		}
+		c.Why = strings.Join(why, "; ")
+		switch {
+		case s.closed:
+			c.State = CoverageOff
+		case len(why) > 0:
+			c.State = CoverageDegraded
+		}
+		out = append(out, c)
+	}
+	for _, kind := range conventional[1:4] {
+		if !slices.ContainsFunc(out, func(c Coverage) bool { return c.Source == kind }) {
+			out = append(out, Coverage{Source: kind, State: CoverageOff, Why: "not on this tape"})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Coverage) int { return strings.Compare(a.Source, b.Source) })
+	return out
+}
