@@ -182,11 +182,11 @@ func (f *flow) take(m *ctmsg.Message, now stamp) {
 	f.edge = f.hasState && f.state >= ctmsg.Established && f.state <= ctmsg.TimeWait || m.Status&ctmsg.Assured != 0
 }
 
-// handshakeFlags reports whether what the kernel knows of both directions came
-// from the options of a SYN. A pickup in mid-stream sets the second and the
-// fourth bit itself.
+// handshakeFlags reports whether what the kernel knows of both directions began
+// with a SYN. It always does, unless the flow was picked up in mid-stream:
+// then the kernel sets the fourth bit and cannot know of window scaling.
 func handshakeFlags(flags uint8) bool {
-	return flags&ctmsg.FlagWindowScale != 0 || flags&ctmsg.FlagSACKPerm != 0 && flags&ctmsg.FlagBeLiberal == 0
+	return flags&ctmsg.FlagBeLiberal == 0 || flags&ctmsg.FlagWindowScale != 0
 }
 
 func (f *flow) finish(now stamp, window uint64) {

@@ -21,6 +21,7 @@ type host struct {
 	at   int64
 	seq  uint64
 	tick uint64
+	rec  capture.Record
 }
 
 func newHost(t testing.TB) *host {
@@ -33,7 +34,8 @@ func newHost(t testing.TB) *host {
 
 func (h *host) raw(kind capture.Kind, source uint32, payload []byte) bool {
 	h.seq++
-	return h.r.Step(&capture.Record{Seq: h.seq, At: h.at, Kind: kind, Source: source, Payload: payload})
+	h.rec = capture.Record{Seq: h.seq, At: h.at, Kind: kind, Source: source, Payload: payload}
+	return h.r.Step(&h.rec)
 }
 
 func (h *host) put(kind capture.Kind, source uint32, p capture.Payload) bool {

@@ -1,0 +1,49 @@
+/*
+Package reporter is the deterministic core of topotape: records in, reports out.
+
+	for each record:
+		if r.Step(record) {   // it was a tick
+			report := r.Report()
+		}
+
+Live recording and replay run this very code; they differ only in where the records
+come from. The core has no clock, no goroutine and no random number, and no order of
+a map reaches its output: the same records give the same bytes on any machine.
+
+# From records to connections
+
+Conntrack messages become flows, keyed by source, zone, conntrack id and original
+tuple (flows.go). A flow shows a connection once a message with a reply seen tells of
+an established past; it ends with TIME_WAIT, CLOSE, its destruction, or a whole table
+dump that lacks it.
+
+Tables of /proc/net become socket rows, in force from the end of one walk of /proc to
+the end of the next (sockets.go). A row read before a flow of its tuple ended does not
+count.
+
+At a tick both are joined (join.go): a flow maps the client's tuple, as the client
+sends it, to the server's, as the server receives it. A socket whose local and remote
+address are the first tuple is the client's; one whose remote and local address are the
+last is the server's. Flows of several namespaces whose tuples meet are one connection
+(chains.go). Rows that no flow explains make connections of their own.
+
+	client row            original tuple        reply tuple reversed         server row
+	10.0.0.1:4000 > VIP   10.0.0.1:4000 > VIP   10.0.0.1:4000 > pod:8080     pod:8080 > 10.0.0.1:4000
+
+Who is the client is told by the best evidence there is: a handshake that was seen, a
+listening socket, the flow's own order, the order of the ports.
+
+# What surprises
+
+A report may be asked for after every tick, and need not be: what a report says does
+not depend on which others were made.
+
+A connection that closed is in one more report, with Closed set. It then keeps the
+processes that its sockets had when they were last read.
+
+Coverage counts run from the recording's start and never go down.
+
+A DNS name lives for its time-to-live, at least a second, and on for connections that
+were first seen before it ran out.
+*/
+package reporter

@@ -1,0 +1,267 @@
+//go:build linux
+
+package netlab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Run makes a plan's traffic and returns when all of it is closed, with every
+// connection in the order of its opening. An error comes with the truth that is
+// known. When ctx ends early, connections may stay open until [Lab.Close].
+func (l *Lab) Run(ctx context.Context, plan Plan) ([]Conn, error) {
+	if err := plan.check(); err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	var conns []Conn
+	var errs []error
+	add := func(cs []Conn, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		conns = append(conns, cs...)
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	end := time.Now().Add(plan.Duration)
+	var short, long sync.WaitGroup
+	ended := make(chan struct{})
+	for _, p := range plan.Patterns {
+		group := &short
+		if p.Hold == WholePlan {
+			group = &long
+		}
+		group.Go(func() {
+			if !sleep(ctx, p.After) {
+				return
+			}
+			if p.Hold != WholePlan {
+				add(l.brief(ctx, p))
+				return
+			}
+			held, err := l.Hold(ctx, p)
+			if err != nil {
+				add(nil, err)
+			}
+			<-ended
+			add(held.Release(ctx))
+		})
+	}
+	short.Wait()
+	sleep(ctx, time.Until(end))
+	close(ended)
+	long.Wait()
+	sortConns(conns)
+	return conns, errors.Join(append(errs, ctx.Err())...)
+}
+
+// brief makes connections that close by themselves.
+func (l *Lab) brief(ctx context.Context, p Pattern) ([]Conn, error) {
+	if !kinds[p.Kind].pair {
+		return l.dial(ctx, p, 0)
+	}
+	// The pairs must be open at the same time.
+	held, err := l.Hold(ctx, p)
+	sleep(ctx, p.Hold)
+	conns, err2 := held.Release(ctx)
+	return conns, errors.Join(err, err2)
+}
+
+// Held is connections that stay open.
+type Held struct {
+	lab   *Lab
+	group int
+	agent []*worker
+
+	mu    sync.Mutex
+	conns []Conn
+}
+
+// Hold opens a pattern's connections and returns when all are open. They stay
+// so until Release; the pattern's After and Hold do not count. With an error,
+// Held is what could be opened.
+func (l *Lab) Hold(ctx context.Context, p Pattern) (*Held, error) {
+	l.mu.Lock()
+	l.groups++
+	h := &Held{lab: l, group: l.groups}
+	l.mu.Unlock()
+	p.Hold = 0
+	if err := p.check(); err != nil {
+		return h, err
+	}
+	if p.Close == "server" {
+		return h, fmt.Errorf("hold %s: a server that closes does so at once", p.Kind)
+	}
+	p.Hold = WholePlan
+	h.agent = l.agentsOf(p.Kind)
+	conns, err := l.dial(ctx, p, h.group)
+	h.conns = conns
+	return h, err
+}
+
+// Conns are the connections as the truth knows them, Closed zero while they are open.
+func (h *Held) Conns() []Conn {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append([]Conn(nil), h.conns...)
+}
+
+// Release closes the connections and returns them.
+func (h *Held) Release(ctx context.Context) ([]Conn, error) {
+	var errs []error
+	for _, w := range h.agent {
+		r, err := w.call(ctx, request{Op: "release", Group: h.group})
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		closed := map[[2]netip.AddrPort]time.Time{}
+		for _, d := range r.Dialed {
+			closed[[2]netip.AddrPort{d.Local, d.Remote}] = d.Closed
+		}
+		h.mu.Lock()
+		for i := range h.conns {
+			c := &h.conns[i]
+			t, ok := closed[[2]netip.AddrPort{c.Client.Local, c.Client.Remote}]
+			if ok && c.Client.PID == w.pid && c.Closed.IsZero() {
+				c.Closed = t
+			}
+		}
+		h.mu.Unlock()
+	}
+	return h.Conns(), errors.Join(errs...)
+}
+
+func (l *Lab) agentsOf(name string) []*worker {
+	k := kinds[name]
+	if k.pair {
+		return []*worker{l.workers["lab-lo-a"], l.workers["lab-lo-b"]}
+	}
+	return []*worker{l.workers[k.agent]}
+}
+
+// dial makes the connections of a pattern and joins both ends' views.
+func (l *Lab) dial(ctx context.Context, p Pattern, group int) ([]Conn, error) {
+	k := kinds[p.Kind]
+	q := request{Op: "dial", Targets: k.targets, DNS: k.dns, Count: p.Count, Over: p.Over, Hold: p.Hold,
+		Timeout: k.timeout, Group: group, Bytes: p.Bytes, Close: p.Close, Workers: p.Parallel, Ports: l.takePorts(p)}
+	if p.Count == 0 {
+		return nil, nil
+	}
+	agents := l.agentsOf(p.Kind)
+	views := make([][]dialed, len(agents))
+	err := together(eachAgent(agents, func(i int, w *worker) error {
+		r, err := w.call(ctx, q)
+		views[i] = r.Dialed
+		return err
+	})...)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.collect(ctx); err != nil {
+		return nil, err
+	}
+	var conns []Conn
+	var errs []error
+	for i, w := range agents {
+		for _, d := range views[i] {
+			c, err := l.join(p.Kind, w, d)
+			conns = append(conns, c)
+			if err != nil {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return conns, errors.Join(errs...)
+}
+
+func eachAgent(agents []*worker, f func(int, *worker) error) []func() error {
+	var steps []func() error
+	for i, w := range agents {
+		steps = append(steps, func() error { return f(i, w) })
+	}
+	return steps
+}
+
+func (l *Lab) takePorts(p Pattern) []uint16 {
+	first := kinds[p.Kind].firstPort
+	if first == 0 {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ports := make([]uint16, p.Count)
+	for i := range ports {
+		ports[i] = first + l.ports[p.Kind]
+		l.ports[p.Kind] = (l.ports[p.Kind] + 1) % portsPerKind
+	}
+	return ports
+}
+
+// collect fetches what the servers saw. One at a time: who comes second may
+// rely on what the first has fetched.
+func (l *Lab) collect(ctx context.Context) error {
+	l.collecting.Lock()
+	defer l.collecting.Unlock()
+	var servers []*worker
+	for _, m := range members {
+		if m.listen != nil {
+			servers = append(servers, l.workers[m.comm])
+		}
+	}
+	return together(eachAgent(servers, func(_ int, w *worker) error {
+		r, err := w.call(ctx, request{Op: "collect"})
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, a := range r.Accepted {
+			l.accepted[a.ID] = End{Netns: w.netns, Local: a.Local, Remote: a.Remote, PID: w.pid, Comm: w.comm}
+		}
+		return err
+	})...)
+}
+
+// join makes the truth of a client's view and what the servers saw.
+func (l *Lab) join(kind string, w *worker, d dialed) (Conn, error) {
+	c := Conn{Pattern: kind, Family: "ip4", Name: d.Name, Chain: d.Chain, Established: d.Up, Opened: d.Opened, Closed: d.Closed,
+		Client: End{Netns: w.netns, Local: d.Local, Remote: d.Remote, PID: w.pid, Comm: w.comm}}
+	if d.Remote.Addr().Is6() {
+		c.Family = "ip6"
+	}
+	if d.Query {
+		c.Pattern = Query
+		c.Server = End{Netns: l.DNS.Inode, Local: dnsServer, Remote: d.Local, Comm: "dnsmasq"}
+		return c, nil
+	}
+	expected := kind != Refused && kind != HalfOpen
+	switch {
+	case d.Up != expected:
+		return c, fmt.Errorf("%s %v -> %v: connected is %v: %s", kind, d.Local, d.Remote, d.Up, d.Err)
+	case !d.Up:
+		return c, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	server, ok := l.accepted[d.ID]
+	if !ok || d.Err != "" {
+		return c, fmt.Errorf("%s %v -> %v: seen by its server is %v: %s", kind, d.Local, d.Remote, ok, d.Err)
+	}
+	delete(l.accepted, d.ID)
+	c.Server = server
+	return c, nil
+}
+
+// sleep reports whether ctx still lasts after d.
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(max(d, 0)):
+		return ctx.Err() == nil
+	}
+}

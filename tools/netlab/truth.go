@@ -1,0 +1,77 @@
+package netlab
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Conn is one connection that was really made, or tried.
+type Conn struct {
+	Pattern string   `json:"pattern"`         // the Kind that made it
+	Family  string   `json:"family"`          // "ip4" or "ip6"
+	Name    string   `json:"name,omitempty"`  // the name that was looked up for Client.Remote's address
+	Chain   []string `json:"chain,omitempty"` // the CNAME targets between Name and the address, in order
+	Client  End      `json:"client"`
+	Server  End      `json:"server"` // zero unless Established
+
+	Opened      time.Time `json:"opened"`          // CLOCK_REALTIME when connect returned to the client
+	Closed      time.Time `json:"closed,omitzero"` // when the client closed; zero while it is open
+	Established bool      `json:"established"`     // false: refused or never answered
+}
+
+// End is what one process knows about its end of a connection.
+type End struct {
+	Netns  uint64         `json:"netns"`  // inode of the network namespace
+	Local  netip.AddrPort `json:"local"`  // as getsockname gives it, IPv4 never mapped
+	Remote netip.AddrPort `json:"remote"` // as getpeername gives it
+	PID    int            `json:"pid"`    // in the host's PID namespace; 0 if not known
+	Comm   string         `json:"comm"`
+}
+
+// openBetween reports whether the connection lived at some time of [from, to);
+// a zero time is no bound.
+func (c Conn) openBetween(from, to time.Time) bool {
+	if !to.IsZero() && !c.Opened.Before(to) {
+		return false
+	}
+	return from.IsZero() || c.Closed.IsZero() || c.Closed.After(from)
+}
+
+func sortConns(conns []Conn) {
+	slices.SortStableFunc(conns, func(a, b Conn) int {
+		return cmp.Or(a.Opened.Compare(b.Opened), a.Client.Local.Compare(b.Client.Local))
+	})
+}
+
+// WriteTruth writes one JSON object a line.
+func WriteTruth(w io.Writer, conns []Conn) error {
+	b := bufio.NewWriter(w)
+	enc := json.NewEncoder(b)
+	for i := range conns {
+		if err := enc.Encode(&conns[i]); err != nil {
+			return fmt.Errorf("write truth: %w", err)
+		}
+	}
+	return b.Flush()
+}
+
+// ReadTruth reads what [WriteTruth] wrote.
+func ReadTruth(r io.Reader) ([]Conn, error) {
+	var conns []Conn
+	dec := json.NewDecoder(bufio.NewReader(r))
+	for {
+		var c Conn
+		if err := dec.Decode(&c); err == io.EOF {
+			return conns, nil
+		} else if err != nil {
+			return conns, fmt.Errorf("read truth, connection %d: %w", len(conns)+1, err)
+		}
+		conns = append(conns, c)
+	}
+}
