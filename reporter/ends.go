@@ -45,35 +45,37 @@ func (k *sockets) listening(s *side) bool {
 	return k.listen.bound(s.addr)
 }
 
-// mirror returns the row of a's peer: the same connection seen from its other
-// end, nil if no table has it. Of several the one in a's namespace counts, else
-// the first; loopback never leaves its namespace.
-func (k *sockets) mirror(a *socketRow) *socketRow {
+// mirror returns the unused row of a row's peer: the same connection seen from
+// its other end, -1 if no table has it. Of several the one in the same namespace
+// counts, else the first; loopback never leaves its namespace.
+func (k *sockets) mirror(at int32) int32 {
+	a := &k.rows[at]
 	t := a.reversed()
-	if t == a.tuple {
-		return nil // connected to itself
-	}
-	if w := k.find(t, a.table.key.netns); w != nil {
-		return w
-	}
-	if t.loopback() {
-		return nil
-	}
-	first, ok := k.index[t]
-	if !ok {
-		return nil
-	}
-	for i := first; i >= 0; i = k.rows[i].next {
-		if w := &k.rows[i]; !w.used {
-			return w
+	first := int32(-1)
+	i, ok := k.index[t]
+	for ; ok && i >= 0; i = k.rows[i].next {
+		w := &k.rows[i]
+		if w.used {
+			continue
+		}
+		if w.table.key.netns == a.table.key.netns {
+			return i
+		}
+		if first < 0 && !t.loopback() {
+			first = i
 		}
 	}
-	return nil
+	return first
 }
 
-// connection is what rows alone tell of a connection: a's own row, and that of
-// its peer where there is one.
-func (k *sockets) connection(a, b *socketRow) Connection {
+// connection is what rows alone tell of a connection: the row at, and that of
+// its peer, -1 where no table has one.
+func (k *sockets) connection(at, peer int32) Connection {
+	a := &k.rows[at]
+	var b *socketRow
+	if peer >= 0 {
+		b = &k.rows[peer]
+	}
 	x, y := sideOf(a, a.src), sideOf(b, a.dst)
 	sameHost(&x, &y)
 	lx, ly := k.listening(&x), k.listening(&y)

@@ -312,21 +312,11 @@ func (j *join) leftRows() {
 			w.used = true // so that it is nobody's mirror either
 		}
 	}
-	for i := range k.rows {
-		w := &k.rows[i]
-		if w.used {
-			continue
+	k.pairs(func(a, b int32) {
+		j.count(&k.rows[a], false)
+		if b >= 0 {
+			j.count(&k.rows[b], false)
 		}
-		w.used = true
-		m := k.mirror(w)
-		if m != nil && m.used {
-			m = nil
-		}
-		if m != nil {
-			m.used = true
-			j.count(m, false)
-		}
-		j.count(w, false)
-		j.add(k.connection(w, m), tie{})
-	}
+		j.add(k.connection(a, b), tie{})
+	})
 }

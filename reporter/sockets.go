@@ -164,52 +164,57 @@ func (k *sockets) commit(fl *flows, window uint64) (begun stamp, ok bool) {
 // vanished carries over since when the rows are known, and returns the
 // connections that only rows told of and of which no row is left.
 func (k *sockets) vanished(old *sockets, fl *flows) []Connection {
-	left := make(map[tuple]bool)
+	left := make([]bool, len(old.rows))
+	any := false
 	for i := range old.rows {
 		was := &old.rows[i]
+		was.used = false
 		is := k.find(was.tuple, was.table.key.netns)
 		if is != nil && (is.inode == was.inode || is.inode == 0 || was.inode == 0) {
 			is.first = min(is.first, was.first)
-			was.used = false
-			continue
+		} else {
+			left[i], any = true, true
 		}
-		was.used = true // it vanished
-		left[was.tuple] = true
 	}
-	if len(left) == 0 {
+	if !any {
 		return nil
 	}
 	fl.each(func(f *flow) { // a flow tells of its connection's end itself
 		for _, t := range [...]tuple{f.key.orig, f.reply} {
-			if !left[t] {
-				continue
-			}
-			for i := old.index[t]; i >= 0; i = old.rows[i].next {
+			i, ok := old.index[t]
+			for ; ok && i >= 0; i = old.rows[i].next {
 				if was := &old.rows[i]; !f.ended || f.end.after(was.table.read()) {
-					was.used = false
+					was.used = true
 				}
 			}
 		}
 	})
 	var out []Connection
-	for i := range old.rows {
-		a := &old.rows[i]
-		if !a.used {
-			continue
-		}
-		a.used = false
-		b := old.mirror(a)
-		if b != nil {
-			if !b.used {
-				continue
-			}
-			b.used = false
+	old.pairs(func(a, b int32) {
+		if !left[a] || b >= 0 && !left[b] {
+			return
 		}
 		c := old.connection(a, b)
-		c.Closed = true
+		c.Closed, c.MayHaveClosed = true, false
 		out = append(out, c)
-	}
+	})
 	return out
+}
+
+// pairs visits the connections that the rows not yet used make: each row with
+// that of its peer, -1 where no table has one.
+func (k *sockets) pairs(visit func(a, b int32)) {
+	for i := range k.rows {
+		if k.rows[i].used {
+			continue
+		}
+		k.rows[i].used = true
+		m := k.mirror(int32(i))
+		if m >= 0 {
+			k.rows[m].used = true
+		}
+		visit(int32(i), m)
+	}
 }
 
 // build makes rows and their look-ups from the tables in force.
@@ -301,10 +306,7 @@ func (k *sockets) processes(w *socketRow) []Process {
 // find returns the row of a tuple in a namespace, nil if there is none.
 func (k *sockets) find(t tuple, netns uint64) *socketRow {
 	i, ok := k.index[t]
-	if !ok {
-		return nil
-	}
-	for ; i >= 0; i = k.rows[i].next {
+	for ; ok && i >= 0; i = k.rows[i].next {
 		if k.rows[i].table.key.netns == netns {
 			return &k.rows[i]
 		}

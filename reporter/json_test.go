@@ -1,0 +1,86 @@
+package reporter
+
+import (
+	"encoding/json"
+	"net/netip"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/ctmsg"
+)
+
+func TestCanonicalJSON(t *testing.T) {
+	const want = `{"host":{"id":"host1","name":"host1"},"tick":1,"at":"2026-01-02T03:04:08Z","window":"3s","rules":"current",` +
+		`"coverage":[{"source":"conntrack","state":"ok","why":"","records":1,"lost":0,"undecodable":0,"ignored":0},` +
+		`{"source":"dns","state":"off","why":"not on this tape","records":0,"lost":0,"undecodable":0,"ignored":0},` +
+		`{"source":"proc","state":"ok","why":"","records":2,"lost":0,"undecodable":0,"ignored":0},` +
+		`{"source":"rdns","state":"ok","why":"","records":1,"lost":0,"undecodable":0,"ignored":0}],` +
+		`"connections":[{"proto":"tcp","from":{"addr":"10.0.0.1","port":40000,"netns":4026531992,"processes":[{"pid":100,"comm":"c\"<ur>\u0001` + "\uFFFD" + `"}]},` +
+		`"to":{"addr":"172.17.0.2","port":8080,"netns":0,"processes":[]},"state":"ESTABLISHED","direction":"handshake",` +
+		`"nat":[{"original":{"src":"10.0.0.1:40000","dst":"10.0.0.80:80"},"reply":{"src":"172.17.0.2:8080","dst":"10.0.0.1:40000"}}],` +
+		`"first_seen":"0s","last_seen":"2.5s","closed":false,"seen":["conntrack","proc"]}],` +
+		`"endpoints":[{"id":";10.0.0.1;40000","addr":"10.0.0.1","port":40000,"aliases":[],"processes":[{"pid":100,"comm":"c\"<ur>\u0001` + "\uFFFD" + `"}]},` +
+		`{"id":";172.17.0.2;8080","addr":"172.17.0.2","port":8080,"aliases":["10.0.0.80:80"],"processes":[]}],` +
+		`"names":[{"addr":"172.17.0.2","forward":[],"reverse":["db.internal"]}]}`
+	r, err := New(&capture.Header{HostID: "host1", HostName: "host1", Start: 1767323045e9}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &host{t: t, r: r}
+	h.send(ct{typ: ctmsg.Update, id: 7, state: "ESTABLISHED", flags: 3, tuples: dnat})
+	h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: "172.17.0.2", Names: []string{"db.internal"}, TTL: 60e9})
+	h.pass(2.5).walk(sock{netns: 4026531992, row: "10.0.0.1:40000>10.0.0.80:80", inode: 9, procs: []Process{{100, "c\"<ur>\x01\xff"}}})
+	got := string(h.pass(.5).report().AppendJSON(nil))
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	var any map[string]any
+	if err := json.Unmarshal([]byte(got), &any); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStringsAreJSON(t *testing.T) {
+	for _, s := range []string{"", "a", "\x00\x1f\x7f\"\\/\b\f\n\r\t", "é\xff€\xe2\x82 <>&\u2028", "\xed\xa0\x80"} {
+		b := appendString(nil, s)
+		var back string
+		if err := json.Unmarshal(b, &back); err != nil || !utf8.Valid(b) {
+			t.Errorf("%q: %s: %v", s, b, err)
+		}
+		if utf8.ValidString(s) && back != s {
+			t.Errorf("%q came back as %q", s, back)
+		}
+	}
+}
+
+func TestDigestsTellWhatDiffers(t *testing.T) {
+	base := func() *Report {
+		return &Report{Coverage: []Coverage{{Source: "dns"}}, Names: []Names{{Addr: netip.MustParseAddr("10.0.0.1")}},
+			Connections: []Connection{{Proto: "tcp", From: End{Addr: netip.MustParseAddrPort("10.0.0.1:1")}, To: End{Addr: netip.MustParseAddrPort("10.0.0.2:2")}}},
+			Endpoints:   []Endpoint{{ID: "x"}}}
+	}
+	a := base().Digests()
+	if a != base().Digests() {
+		t.Error("twice is not the same")
+	}
+	c := base()
+	c.Connections[0].Closed = true
+	d := c.Digests()
+	for i := range d.Connections {
+		if (d.Connections[i] != a.Connections[i]) != (i == c.Connections[0].Bucket()) {
+			t.Errorf("bucket %d of a connection in bucket %d", i, c.Connections[0].Bucket())
+		}
+	}
+	if d.Coverage != a.Coverage || d.Names != a.Names || d.Endpoints != a.Endpoints {
+		t.Error("another section changed")
+	}
+	c = base()
+	c.Coverage[0].Lost++
+	c.Names[0].Forward = []string{"x"}
+	c.Endpoints[0].ID = "y"
+	d = c.Digests()
+	if d.Coverage == a.Coverage || d.Names == a.Names || d.Endpoints == a.Endpoints || d.Connections != a.Connections {
+		t.Error("a change of a section does not show, or shows elsewhere")
+	}
+}

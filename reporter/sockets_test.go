@@ -1,0 +1,264 @@
+package reporter
+
+import (
+	"testing"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/ctmsg"
+	"github.com/topotape/topotape/reporter/procnet"
+)
+
+var (
+	curl  = []Process{{100, "curl"}}
+	nginx = []Process{{200, "nginx"}}
+)
+
+func TestRowsOfFlow(t *testing.T) {
+	h := newHost(t)
+	h.ct(ctmsg.Update, 7, "ESTABLISHED", dnat)
+	h.pass(1).walk(
+		sock{netns: 1, row: "10.0.0.1:40000>10.0.0.80:80", inode: 11, procs: curl},
+		sock{netns: 2, row: "172.17.0.2:8080>10.0.0.1:40000", inode: 12, procs: nginx})
+	r := h.want("10.0.0.1:40000@1(100 curl) -> 172.17.0.2:8080@2(200 nginx) ESTABLISHED original nat1")
+	if c := r.Connections[0]; c.FirstSeen != 0 || c.LastSeen != 1e9 || len(c.Seen) != 2 {
+		t.Errorf("%+v", c)
+	}
+	if len(r.Endpoints) != 2 || len(r.Endpoints[1].Processes) != 1 {
+		t.Errorf("endpoints %+v", r.Endpoints)
+	}
+	h.pass(1).ct(ctmsg.Update, 7, "TIME_WAIT", dnat)
+	h.want("10.0.0.1:40000@1(100 curl) -> 172.17.0.2:8080@2(200 nginx) TIME_WAIT original nat1 closed")
+	h.want() // the rows were read before the end
+	h.pass(1).walk()
+	h.want() // and their vanishing is no second end
+}
+
+func TestRowReadAfterTheEndCounts(t *testing.T) {
+	h := newHost(t)
+	h.ct(ctmsg.Update, 7, "ESTABLISHED", plain)
+	h.pass(1).ct(ctmsg.Destroy, 7, "", plain) // evicted, not closed
+	h.pass(1).walk(sock{row: plain, inode: 11, procs: curl})
+	h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original closed",
+		"10.0.0.1:40000(100 curl) -> 10.0.0.2:80 ESTABLISHED port-order")
+	h.want("10.0.0.1:40000(100 curl) -> 10.0.0.2:80 ESTABLISHED port-order")
+}
+
+func TestEndsAreKeptForTheWalkThatGoesOn(t *testing.T) {
+	h := newHost(t)
+	h.ct(ctmsg.Update, 7, "ESTABLISHED", plain)
+	h.walk()
+	h.pass(1).walkBegin()
+	h.tables(sock{row: plain, inode: 11, procs: curl})
+	h.pass(1).ct(ctmsg.Destroy, 7, "", plain)
+	h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original closed")
+	h.want()
+	h.want()
+	h.walkEnd() // brings a row that was read before the end
+	h.want()
+	h.walk()
+	h.want()
+}
+
+func TestPortReuseKeepsProcessesApart(t *testing.T) {
+	h := newHost(t)
+	h.ct(ctmsg.Update, 7, "ESTABLISHED", plain)
+	h.walk(sock{row: plain, inode: 11, procs: curl})
+	h.pass(1).ct(ctmsg.Destroy, 7, "", plain)
+	h.pass(1).ct(ctmsg.New, 8, "SYN_SENT", plain)
+	h.ct(ctmsg.Update, 8, "ESTABLISHED", plain)
+	h.want("10.0.0.1:40000(100 curl) -> 10.0.0.2:80 ESTABLISHED original closed",
+		"10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED handshake")
+	h.walk(sock{row: plain, inode: 12, procs: nginx})
+	h.want("10.0.0.1:40000(200 nginx) -> 10.0.0.2:80 ESTABLISHED handshake")
+}
+
+func TestRowIsNotOfAYoungerFlow(t *testing.T) {
+	h := newHost(t)
+	h.walk(sock{row: plain, inode: 11, procs: curl})
+	h.want("10.0.0.1:40000(100 curl) -> 10.0.0.2:80 ESTABLISHED port-order")
+	h.pass(1).ct(ctmsg.New, 8, "SYN_SENT", plain)
+	h.ct(ctmsg.Update, 8, "ESTABLISHED", plain)
+	h.ct(ctmsg.Update, 8, "TIME_WAIT", plain)
+	h.want("10.0.0.1:40000 -> 10.0.0.2:80 TIME_WAIT handshake closed")
+}
+
+func TestRowsAlone(t *testing.T) {
+	h := newHost(t)
+	h.walk(sock{netns: 1, row: "10.0.0.1:40000>10.0.0.2:80", inode: 11, procs: curl},
+		sock{netns: 2, row: "10.0.0.2:80>10.0.0.1:40000", inode: 12, procs: nginx}, // its mirror
+		sock{netns: 3, row: "10.0.0.1:40000>10.0.0.2:80", inode: 13},               // equal orientation: another one
+		sock{netns: 1, row: "10.0.0.1:5000>10.0.0.3:5000", state: procnet.CloseWait})
+	h.want("10.0.0.1:5000@1 -> 10.0.0.3:5000 CLOSE_WAIT unknown",
+		"10.0.0.1:40000@1(100 curl) -> 10.0.0.2:80@2(200 nginx) ESTABLISHED port-order",
+		"10.0.0.1:40000@3 -> 10.0.0.2:80 ESTABLISHED port-order")
+	h.pass(3).walk(sock{netns: 2, row: "10.0.0.2:80>10.0.0.1:40000", inode: 12, procs: nginx, state: procnet.FinWait2})
+	r := h.want("10.0.0.1:5000@1 -> 10.0.0.3:5000 CLOSE_WAIT unknown closed",
+		"10.0.0.1:40000 -> 10.0.0.2:80@2(200 nginx) FIN_WAIT2 port-order",
+		"10.0.0.1:40000@3 -> 10.0.0.2:80 ESTABLISHED port-order closed")
+	if c := r.Connections[1]; c.FirstSeen != 0 || c.LastSeen != 3e9 {
+		t.Errorf("%+v", c)
+	}
+	h.pass(3).walk()
+	h.want("10.0.0.1:40000 -> 10.0.0.2:80@2(200 nginx) FIN_WAIT2 port-order closed")
+	h.want()
+}
+
+func TestRowsWithoutInode(t *testing.T) {
+	h := newHost(t)
+	h.walk(sock{row: "10.0.0.1:80>10.0.0.2:1000"}, sock{row: "10.0.0.1:80>10.0.0.2:1001"}, sock{row: "10.0.0.1:80>10.0.0.2:1002"},
+		sock{row: "10.0.0.1:80>10.0.0.2:1003", inode: 9, procs: nginx})
+	h.want("10.0.0.2:1000 -> 10.0.0.1:80 ESTABLISHED port-order", "10.0.0.2:1001 -> 10.0.0.1:80 ESTABLISHED port-order",
+		"10.0.0.2:1002 -> 10.0.0.1:80 ESTABLISHED port-order", "10.0.0.2:1003 -> 10.0.0.1:80(200 nginx) ESTABLISHED port-order")
+	// An accept gives a row its inode: it is the same connection. Another
+	// inode is another one.
+	h.pass(1).walk(sock{row: "10.0.0.1:80>10.0.0.2:1000", inode: 7, procs: nginx}, sock{row: "10.0.0.1:80>10.0.0.2:1003", inode: 10})
+	h.want("10.0.0.2:1000 -> 10.0.0.1:80(200 nginx) ESTABLISHED port-order",
+		"10.0.0.2:1001 -> 10.0.0.1:80 ESTABLISHED port-order closed", "10.0.0.2:1002 -> 10.0.0.1:80 ESTABLISHED port-order closed",
+		"10.0.0.2:1003 -> 10.0.0.1:80(200 nginx) ESTABLISHED port-order closed",
+		"10.0.0.2:1003 -> 10.0.0.1:80 ESTABLISHED port-order")
+}
+
+func TestAllOwnersAreListed(t *testing.T) {
+	h := newHost(t)
+	h.walk(sock{netns: 1, row: plain, inode: 9, procs: []Process{{302, "worker"}, {301, "worker"}, {300, "master"}}},
+		sock{netns: 2, row: "10.0.0.5:1>10.0.0.6:1000", inode: 9}) // the fd may be held from another namespace
+	h.want("10.0.0.1:40000@1(300 master)(301 worker)(302 worker) -> 10.0.0.2:80 ESTABLISHED port-order",
+		"10.0.0.6:1000 -> 10.0.0.5:1@2(300 master)(301 worker)(302 worker) ESTABLISHED port-order")
+}
+
+func TestDirection(t *testing.T) {
+	srv := "10.0.0.2:50051>10.0.0.1:33000"
+	for name, c := range map[string]struct {
+		say  func(*host)
+		want string
+	}{
+		"listener above port order": {func(h *host) { h.walk(sock{netns: 1, row: srv}, listen(1, "0.0.0.0:50051")) },
+			"10.0.0.1:33000 -> 10.0.0.2:50051@1 ESTABLISHED listener"},
+		"a listener of another namespace is none": {func(h *host) { h.walk(sock{netns: 1, row: srv}, listen(2, "0.0.0.0:50051")) },
+			"10.0.0.2:50051@1 -> 10.0.0.1:33000 ESTABLISHED port-order"},
+		"dual-stack listener": {func(h *host) { h.walk(sock{netns: 1, row: srv}, listen(1, "[::]:50051")) },
+			"10.0.0.1:33000 -> 10.0.0.2:50051@1 ESTABLISHED listener"},
+		"both listen": {func(h *host) {
+			h.walk(sock{netns: 1, row: "10.0.0.2:7946>10.0.0.1:7946"}, sock{netns: 2, row: "10.0.0.1:7946>10.0.0.2:7946"},
+				listen(1, "0.0.0.0:7946"), listen(2, "0.0.0.0:7946"))
+		}, "10.0.0.1:7946@2 -> 10.0.0.2:7946@1 ESTABLISHED unknown"},
+		"pickup, with a listener": {func(h *host) {
+			h.send(ct{typ: ctmsg.New, id: 1, state: "ESTABLISHED", flags: 0x0a, tuples: srv, unseen: true})
+			h.send(ct{typ: ctmsg.Update, id: 1, tuples: srv})
+			h.walk(sock{netns: 1, row: srv, inode: 9, procs: nginx}, listen(1, "0.0.0.0:50051"))
+		}, "10.0.0.1:33000 -> 10.0.0.2:50051@1(200 nginx) ESTABLISHED listener"},
+		"pickup, its listener elsewhere": {func(h *host) {
+			h.send(ct{typ: ctmsg.Update, id: 1, state: "ESTABLISHED", flags: 0x08, tuples: srv})
+			h.walk(listen(1, "10.0.0.2:50051"))
+		}, "10.0.0.1:33000 -> 10.0.0.2:50051 ESTABLISHED listener"},
+		"pickup": {func(h *host) { h.send(ct{typ: ctmsg.Update, id: 1, state: "ESTABLISHED", flags: 0x08, tuples: srv}) },
+			"10.0.0.2:50051 -> 10.0.0.1:33000 ESTABLISHED original"},
+		"flags of a handshake": {func(h *host) {
+			h.send(ct{typ: ctmsg.Update, id: 1, state: "ESTABLISHED", flags: 0x03, tuples: srv})
+			h.walk(sock{netns: 1, row: srv}, listen(1, "0.0.0.0:50051"))
+		}, "10.0.0.2:50051@1 -> 10.0.0.1:33000 ESTABLISHED handshake"},
+		"flags of a handshake without options": {func(h *host) {
+			h.send(ct{typ: ctmsg.Update, id: 1, state: "ESTABLISHED", flags: 0x20, tuples: srv})
+		}, "10.0.0.2:50051 -> 10.0.0.1:33000 ESTABLISHED handshake"},
+		"masqueraded peer with a low port": {func(h *host) { h.walk(sock{netns: 1, row: "10.0.0.2:9090>10.0.0.1:1024"}, listen(1, "10.0.0.2:9090")) },
+			"10.0.0.1:1024 -> 10.0.0.2:9090@1 ESTABLISHED listener"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			c.say(h)
+			h.want(c.want)
+		})
+	}
+}
+
+func TestLoopback(t *testing.T) {
+	lo, back := "127.0.0.1:40000>127.0.0.1:6379", "127.0.0.1:6379>127.0.0.1:40000"
+	h := newHost(t)
+	h.ct(ctmsg.Update, 1, "ESTABLISHED", lo)
+	h.want("127.0.0.1:40000 -> 127.0.0.1:6379 ESTABLISHED original")
+	h.walk(sock{netns: 1, row: lo, inode: 1, procs: curl}, sock{netns: 1, row: back})
+	r := h.want("127.0.0.1:40000@1(100 curl) -> 127.0.0.1:6379@1 ESTABLISHED original")
+	if r.Endpoints[0].ID != "host1-1;127.0.0.1;40000" {
+		t.Errorf("id %s", r.Endpoints[0].ID)
+	}
+	// Two namespaces have the tuple: the flow may be of either.
+	h.walk(sock{netns: 1, row: lo}, sock{netns: 1, row: back}, sock{netns: 2, row: back})
+	h.want("127.0.0.1:40000 -> 127.0.0.1:6379 ESTABLISHED original",
+		"127.0.0.1:40000@1 -> 127.0.0.1:6379@1 ESTABLISHED port-order",
+		"127.0.0.1:40000@2 -> 127.0.0.1:6379@2 ESTABLISHED port-order")
+	// Its namespace is known: it joins those rows alone.
+	h.put(capture.KindSource, 1, &capture.Source{Open: true, Kind: "conntrack", Netns: 2})
+	h.want("127.0.0.1:40000@1 -> 127.0.0.1:6379@1 ESTABLISHED port-order",
+		"127.0.0.1:40000@2 -> 127.0.0.1:6379@2 ESTABLISHED original")
+	h.ct(ctmsg.Destroy, 1, "", lo)
+	h.want("127.0.0.1:40000@1 -> 127.0.0.1:6379@1 ESTABLISHED port-order",
+		"127.0.0.1:40000@2 -> 127.0.0.1:6379@2 ESTABLISHED original closed")
+}
+
+func TestMappedAddresses(t *testing.T) {
+	h := newHost(t)
+	h.walk(sock{netns: 1, row: "10.0.0.1:40000>10.0.0.2:80", inode: 11, procs: curl},
+		sock{netns: 2, row: "[::ffff:10.0.0.2]:80>[::ffff:10.0.0.1]:40000", inode: 12, procs: nginx}, listen(2, "[::]:80"))
+	h.want("10.0.0.1:40000@1(100 curl) -> 10.0.0.2:80@2(200 nginx) ESTABLISHED listener")
+}
+
+func TestWalks(t *testing.T) {
+	h := newHost(t)
+	h.walk(sock{netns: 1, row: plain, inode: 11, procs: curl}, sock{netns: 2, row: "10.0.0.9:4000>10.0.0.2:81"})
+	h.pass(1).walkBegin()
+	h.tables(sock{netns: 2, row: "10.0.0.9:4001>10.0.0.2:81"})
+	h.want("10.0.0.1:40000@1(100 curl) -> 10.0.0.2:80 ESTABLISHED port-order",
+		"10.0.0.9:4000@2 -> 10.0.0.2:81 ESTABLISHED port-order") // not before its end
+	h.put(capture.KindProcUnchanged, 2, &capture.ProcUnchanged{Netns: 1, Table: "tcp", Checked: h.at})
+	h.walkEnd()
+	r := h.want("10.0.0.1:40000@1 -> 10.0.0.2:80 ESTABLISHED port-order", // the owners are those of this walk
+		"10.0.0.9:4000@2 -> 10.0.0.2:81 ESTABLISHED port-order closed",
+		"10.0.0.9:4001@2 -> 10.0.0.2:81 ESTABLISHED port-order")
+	if c := r.Connections[0]; c.FirstSeen != 0 || c.LastSeen != 1e9 {
+		t.Errorf("%+v", c)
+	}
+	h.put(capture.KindGap, 2, &capture.Gap{Lost: 1, Why: "walk skipped"})
+	r = h.want("10.0.0.1:40000@1 -> 10.0.0.2:80 ESTABLISHED port-order maybe",
+		"10.0.0.9:4001@2 -> 10.0.0.2:81 ESTABLISHED port-order maybe")
+	if c := r.coverageOf("proc"); c.State != CoverageDegraded || c.Why != "walk skipped" {
+		t.Errorf("%+v", c)
+	}
+	h.pass(1).walk(sock{netns: 2, row: "10.0.0.9:4001>10.0.0.2:81"})
+	r = h.want("10.0.0.1:40000@1 -> 10.0.0.2:80 ESTABLISHED port-order closed",
+		"10.0.0.9:4001@2 -> 10.0.0.2:81 ESTABLISHED port-order")
+	if c := r.coverageOf("proc"); c.State != CoverageOK {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestCoverageCrossCheck(t *testing.T) {
+	h := newHost(t)
+	h.ct(ctmsg.Update, 1, "ESTABLISHED", plain)
+	h.walk(sock{netns: 1, row: plain}, sock{netns: 1, row: "10.0.0.9:4000>10.0.0.2:81"})
+	if c := h.report().coverageOf("conntrack"); c.State != CoverageOK {
+		t.Errorf("half of the sockets tracked: %+v", c)
+	}
+	h.walk(sock{netns: 1, row: plain}, sock{netns: 1, row: "10.0.0.9:4000>10.0.0.2:81"}, sock{netns: 1, row: "10.0.0.9:4001>10.0.0.2:81"})
+	if c := h.report().coverageOf("conntrack"); c.State != CoverageDegraded || c.Why == "" {
+		t.Errorf("a third of the sockets tracked: %+v", c)
+	}
+	h.put(capture.KindSource, 1, &capture.Source{Open: true, Kind: "conntrack", Netns: 5})
+	if c := h.report().coverageOf("conntrack"); c.State != CoverageOK {
+		t.Errorf("it watches another namespace: %+v", c)
+	}
+	h.put(capture.KindHost, 0, &capture.Host{Sysctls: []capture.Sysctl{{Name: "net.netfilter.nf_conntrack_events", Value: "0\n"}}})
+	if c := h.report().coverageOf("conntrack"); c.State != CoverageDegraded {
+		t.Errorf("events are off: %+v", c)
+	}
+}
+
+func TestAddressGone(t *testing.T) {
+	h := newHost(t)
+	h.ct(ctmsg.Update, 1, "ESTABLISHED", plain)
+	with := &capture.Host{Interfaces: []capture.Interface{{Name: "eth0", Addresses: []string{"10.0.0.1/24"}}}}
+	h.put(capture.KindHost, 0, with)
+	h.put(capture.KindHost, 0, with)
+	h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original")
+	h.put(capture.KindHost, 0, &capture.Host{Interfaces: []capture.Interface{{Name: "eth0", Addresses: []string{"10.0.0.7/24"}}}})
+	h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original closed")
+}
