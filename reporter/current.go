@@ -28,6 +28,7 @@ type current struct {
 	flows   flows
 	sockets sockets
 	names   names
+	join    join
 
 	window   uint64 // counts ticks; what ends now is reported at the next one
 	tick     capture.Tick
@@ -205,11 +206,15 @@ func (c *current) dnsPacket(r *capture.Record) {
 		s.undecodable++
 		return
 	}
-	if c.packet.Proto != dnsmsg.UDP {
-		s.ignored++
-		return
+	message := c.packet.Payload
+	if c.packet.Proto == dnsmsg.TCP { // a segment that is one whole message, behind its length
+		if len(message) < 2 || int(message[0])<<8|int(message[1]) != len(message)-2 {
+			s.ignored++
+			return
+		}
+		message = message[2:]
 	}
-	if c.dns.Decode(c.packet.Payload) != nil {
+	if c.dns.Decode(message) != nil {
 		s.undecodable++
 		return
 	}

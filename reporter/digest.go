@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
-	"hash/fnv"
 
 	"github.com/topotape/topotape/capture"
 )
@@ -21,38 +20,47 @@ func (r *Report) Digests() capture.Digests {
 	d.Endpoints = sum(h, buf)
 	buf = appendList(buf[:0], r.Names, appendNames)
 	d.Names = sum(h, buf)
-	var buckets [len(d.Connections)][]byte
-	for i := range r.Connections {
-		c := &r.Connections[i]
-		at := c.Bucket()
-		b := append(buckets[at], "[,"[min(len(buckets[at]), 1)])
-		buckets[at] = appendConnection(b, c)
+	var buckets [len(d.Connections)]hash.Hash
+	for i := range buckets {
+		buckets[i] = sha256.New()
 	}
-	for i, b := range buckets {
-		if b == nil {
-			b = []byte{'['}
+	comma := [len(buckets)]byte{'[', '[', '[', '[', '[', '[', '[', '['}
+	for i := range r.Connections {
+		at := r.Connections[i].Bucket()
+		buf = appendConnection(append(buf[:0], comma[at]), &r.Connections[i])
+		buckets[at].Write(buf)
+		comma[at] = ','
+	}
+	for i, h := range buckets {
+		if comma[i] == '[' {
+			h.Write(comma[i : i+1])
 		}
-		d.Connections[i] = sum(h, append(b, ']'))
+		h.Write([]byte{']'})
+		d.Connections[i] = cut(h)
 	}
 	return d
 }
 
 func sum(h hash.Hash, b []byte) uint64 {
-	var out [sha256.Size]byte
 	h.Reset()
 	h.Write(b)
+	return cut(h)
+}
+
+func cut(h hash.Hash) uint64 {
+	var out [sha256.Size]byte
 	return binary.BigEndian.Uint64(h.Sum(out[:0]))
 }
 
 // Bucket is the number, 0 to 7, of the digest that covers the connection: a
 // hash of its two addresses and ports (FNV-1a of From then To in binary).
 func (c *Connection) Bucket() int {
-	h := fnv.New32a()
-	var b [64]byte
-	buf := appendTuple(b[:0], &c.From)
-	buf = appendTuple(buf, &c.To)
-	h.Write(buf)
-	return int(h.Sum32() & 7)
+	var b [36]byte
+	h := uint32(2166136261)
+	for _, x := range appendTuple(appendTuple(b[:0], &c.From), &c.To) {
+		h = (h ^ uint32(x)) * 16777619
+	}
+	return int(h & 7)
 }
 
 func appendTuple(b []byte, e *End) []byte {

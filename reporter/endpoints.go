@@ -16,74 +16,90 @@ type mention struct {
 	to    bool
 }
 
+// A named is an endpoint's place among the mentions, by its id.
+type named struct {
+	id         string
+	first, end int32
+}
+
 // endpoints lists the ends of the connections, each address once.
-func (c *current) endpoints(conns []Connection, ties []tie) []Endpoint {
-	mentions := make([]mention, 0, 2*len(conns))
-	for i := range conns {
+func (j *join) endpoints() []Endpoint {
+	aliased := 0
+	for i := range j.conns {
 		for _, to := range [...]bool{false, true} {
-			e := &conns[i].From
+			e := &j.conns[i].From
 			if to {
-				e = &conns[i].To
+				e = &j.conns[i].To
 			}
 			m := mention{addr: e.Addr, conn: int32(i), to: to}
 			if e.Addr.Addr().IsLoopback() {
 				m.netns = e.Netns
 			}
-			mentions = append(mentions, m)
+			j.mentions = append(j.mentions, m)
 		}
+		aliased += 2 * len(j.conns[i].NAT)
 	}
-	slices.SortFunc(mentions, func(a, b mention) int {
+	slices.SortFunc(j.mentions, func(a, b mention) int {
 		if n := a.addr.Compare(b.addr); n != 0 {
 			return n
 		}
 		return cmp.Compare(a.netns, b.netns)
 	})
-	var out []Endpoint
-	var aliases []netip.AddrPort
 	var ids strings.Builder
-	ids.Grow(32 * len(mentions))
-	var scratch []byte
-	for i := 0; i < len(mentions); {
-		m := &mentions[i]
-		e := Endpoint{Addr: m.addr}
+	ids.Grow(24 * len(j.mentions))
+	var id []byte
+	for i := 0; i < len(j.mentions); {
+		m := &j.mentions[i]
+		end := i + 1
+		for end < len(j.mentions) && j.mentions[end].addr == m.addr && j.mentions[end].netns == m.netns {
+			end++
+		}
+		id = j.c.appendID(id[:0], m)
+		at := ids.Len()
+		ids.Write(id)
+		j.sorted = append(j.sorted, named{ids.String()[at:], int32(i), int32(end)})
+		i = end
+	}
+	slices.SortFunc(j.sorted, func(a, b named) int { return strings.Compare(a.id, b.id) })
+	out := make([]Endpoint, len(j.sorted))
+	aliases := make([]netip.AddrPort, 0, aliased)
+	for i := range out {
+		n := &j.sorted[i]
+		e := &out[i]
+		e.ID, e.Addr = n.id, j.mentions[n.first].addr
 		from := len(aliases)
-		end := i
-		for ; end < len(mentions) && mentions[end].addr == m.addr && mentions[end].netns == m.netns; end++ {
-			n := &mentions[end]
-			conn := &conns[n.conn]
-			processes := conn.From.Processes
-			if n.to {
-				processes = conn.To.Processes
+		for _, m := range j.mentions[n.first:n.end] {
+			c := &j.conns[m.conn]
+			processes := c.From.Processes
+			if m.to {
+				processes = c.To.Processes
 			}
 			e.Processes = union(e.Processes, processes)
-			server := n.to != ties[n.conn].swapped
-			for k := range conn.NAT {
-				t := &conn.NAT[k]
-				shown, real := t.ReplyDst, t.OriginalSrc
-				if server {
-					shown, real = t.OriginalDst, t.ReplySrc
-				}
-				if shown != real {
-					aliases = append(aliases, shown)
-				}
-			}
+			aliases = c.appendAliases(aliases, m.to != j.ties[m.conn].swapped)
 		}
-		i = end
 		if len(aliases) > from {
-			own := aliases[from:]
-			slices.SortFunc(own, netip.AddrPort.Compare)
-			own = slices.Compact(own)
-			aliases = aliases[:from+len(own)]
-			e.Aliases = own[:len(own):len(own)]
+			slices.SortFunc(aliases[from:], netip.AddrPort.Compare)
+			e.Aliases = slices.Compact(aliases[from:])
+			aliases = aliases[:from+len(e.Aliases)]
+			e.Aliases = slices.Clip(e.Aliases)
 		}
-		scratch = c.appendID(scratch[:0], m)
-		at := ids.Len()
-		ids.Write(scratch)
-		e.ID = ids.String()[at:]
-		out = append(out, e)
 	}
-	slices.SortFunc(out, func(a, b Endpoint) int { return strings.Compare(a.ID, b.ID) })
 	return out
+}
+
+// appendAliases appends what NAT shows in place of one of the ends.
+func (c *Connection) appendAliases(b []netip.AddrPort, server bool) []netip.AddrPort {
+	for i := range c.NAT {
+		n := &c.NAT[i]
+		shown, real := n.ReplyDst, n.OriginalSrc
+		if server {
+			shown, real = n.OriginalDst, n.ReplySrc
+		}
+		if shown != real {
+			b = append(b, shown)
+		}
+	}
+	return b
 }
 
 // appendID appends scope;addr;port: a loopback address is told apart by host

@@ -6,12 +6,17 @@ import (
 	"strconv"
 )
 
-// A join makes a report's connections from flows and socket rows.
+// A join makes a report's connections from flows and socket rows. Its lists
+// are reused from report to report, those of the report itself are not.
 type join struct {
-	c     *current
-	conns []Connection
-	ties  []tie
-	nat   []NAT
+	c        *current
+	conns    []Connection
+	ties     []tie
+	all      []*flow
+	places   []int32
+	mentions []mention
+	sorted   []named
+	nat      []NAT
 	// established rows that conntrack should know, and how many it does
 	rows, tracked int
 }
@@ -24,7 +29,9 @@ type tie struct {
 }
 
 func (c *current) report() *Report {
-	j := &join{c: c}
+	j := &c.join
+	*j = join{c: c, conns: j.conns[:0], ties: j.ties[:0], all: j.all[:0], places: j.places[:0],
+		mentions: j.mentions[:0], sorted: j.sorted[:0], nat: make([]NAT, 0, len(j.nat))}
 	j.suppress()
 	j.flows()
 	j.leftRows()
@@ -45,7 +52,7 @@ func (c *current) report() *Report {
 	for i, at := range order {
 		r.Connections[i] = j.conns[at]
 	}
-	r.Endpoints = c.endpoints(j.conns, j.ties)
+	r.Endpoints = j.endpoints()
 	r.Names = c.namesOf(r)
 	r.Coverage = c.sources.coverage(c.reported(), j.untracked())
 	return r
@@ -57,10 +64,10 @@ func (j *join) add(c Connection, t tie) {
 }
 
 func (j *join) order() []int32 {
-	order := make([]int32, len(j.conns))
-	for i := range order {
-		order[i] = int32(i)
+	for i := range j.conns {
+		j.places = append(j.places, int32(i))
 	}
+	order := j.places
 	slices.SortFunc(order, func(x, y int32) int {
 		a, b := &j.conns[x], &j.conns[y]
 		if n := a.From.Addr.Compare(b.From.Addr); n != 0 {
@@ -182,29 +189,22 @@ func (j *join) row(f *flow, t tuple) *socketRow {
 // namespaces whose tuples meet together.
 func (j *join) flows() {
 	several := false
-	source := uint32(0)
 	window := j.c.reported()
-	var all []*flow
 	j.c.flows.each(func(f *flow) {
 		if f.ended && (!f.edge || f.window != window) {
 			return
 		}
-		if len(all) > 0 && f.key.source != source {
-			several = true
-		}
-		source = f.key.source
-		all = append(all, f)
+		several = several || len(j.all) > 0 && f.key.source != j.all[0].key.source
+		j.all = append(j.all, f)
 	})
-	j.conns = make([]Connection, 0, len(all)+len(j.c.sockets.rows)/2)
-	j.ties = make([]tie, 0, cap(j.conns))
 	if several {
-		for _, chain := range chains(all) {
+		for _, chain := range chains(j.all) {
 			j.chain(chain)
 		}
 		return
 	}
-	for i := range all {
-		j.chain(all[i : i+1])
+	for i := range j.all {
+		j.chain(j.all[i : i+1])
 	}
 }
 
