@@ -81,7 +81,7 @@ func (c *current) step(r *capture.Record) bool {
 	case capture.KindSource:
 		var p capture.Source
 		if s := c.sources.of(r); c.decode(r, s, &p) {
-			s.change(&p)
+			s.change(&p, r.Seq)
 		}
 	case capture.KindGap:
 		var p capture.Gap

@@ -191,6 +191,25 @@ func TestNamespacesMeet(t *testing.T) {
 	h.want()
 }
 
+func TestClosedSource(t *testing.T) {
+	h := newHost(t)
+	h.ct(ctmsg.Update, 1, "ESTABLISHED", plain)
+	h.put(capture.KindSource, 1, &capture.Source{Kind: "conntrack", Why: "permission denied"})
+	r := h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original maybe")
+	if c := r.coverageOf("conntrack"); c.State != CoverageOff || c.Why != "permission denied" {
+		t.Errorf("%+v", c)
+	}
+	h.put(capture.KindSource, 1, &capture.Source{Kind: "conntrack", Open: true})
+	if c := h.report().coverageOf("conntrack"); c.State != CoverageDegraded {
+		t.Errorf("%+v", c)
+	}
+	h.dump(map[uint32]string{1: plain})
+	r = h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original")
+	if c := r.coverageOf("conntrack"); c.State != CoverageOK {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestUnusableMessagesAreCounted(t *testing.T) {
 	h := newHost(t)
 	h.raw(capture.KindConntrack, 1, []byte("no message"))

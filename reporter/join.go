@@ -188,15 +188,19 @@ func (j *join) row(f *flow, t tuple) *socketRow {
 // flows makes a connection of every flow that shows one, those of different
 // namespaces whose tuples meet together.
 func (j *join) flows() {
-	several := false
+	several, zones := false, false
 	window := j.c.reported()
 	j.c.flows.each(func(f *flow) {
 		if f.ended && (!f.edge || f.window != window) {
 			return
 		}
 		several = several || len(j.all) > 0 && f.key.source != j.all[0].key.source
+		zones = zones || f.key.zone != 0
 		j.all = append(j.all, f)
 	})
+	if zones { // where several zones have a socket's tuple, the lowest takes it
+		slices.SortStableFunc(j.all, func(a, b *flow) int { return cmp.Compare(a.key.zone, b.key.zone) })
+	}
 	if several {
 		for _, chain := range chains(j.all) {
 			j.chain(chain)

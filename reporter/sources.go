@@ -97,14 +97,17 @@ func (ss *sources) get(number uint32) *source {
 	return nil
 }
 
-// change takes over what a source record says.
-func (s *source) change(p *capture.Source) {
+// change takes over what a source record says. What ends while a source is
+// closed is hidden.
+func (s *source) change(p *capture.Source, seq uint64) {
 	if p.Kind != "" {
 		s.kind = p.Kind
 	}
 	s.closed, s.why = !p.Open, p.Why
 	if p.Open {
 		s.netns = p.Netns
+	} else {
+		s.degrade("it was closed meanwhile", seq)
 	}
 }
 
@@ -143,7 +146,7 @@ func (ss *sources) coverage(reported uint64, untracked string) []Coverage {
 		if s.why != "" {
 			why = append(why, s.why)
 		}
-		if s.degraded && (s.kind != capture.SourceDNS && s.kind != capture.SourceRDNS || s.window == reported) {
+		if s.degraded && !s.closed && (s.kind != capture.SourceDNS && s.kind != capture.SourceRDNS || s.window == reported) {
 			why = append(why, s.reason)
 		}
 		if s.kind == capture.SourceConntrack {
