@@ -271,7 +271,7 @@ func (j *join) chain(fs []*flow) {
 	if !handshake {
 		lc, ls := k.listening(&client), k.listening(&server)
 		if client.row == nil && server.row == nil && !lc && !ls {
-			netns := j.c.sources.netnsOf(first.key.source)
+			netns := k.listen.only(j.c.sources.netnsOf(first.key.source))
 			lc, ls = k.listen.at(netns, client.addr), k.listen.at(netns, server.addr)
 		}
 		c.Direction = DirectionOriginal

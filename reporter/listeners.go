@@ -6,6 +6,8 @@ import "net/netip"
 type listeners struct {
 	in  map[listenKey]bool
 	any map[netip.AddrPort]bool // whatever the namespace
+
+	namespaces map[uint64]bool // that tables were read of
 }
 
 type listenKey struct {
@@ -16,6 +18,18 @@ type listenKey struct {
 func (l *listeners) init() {
 	l.in = make(map[listenKey]bool)
 	l.any = make(map[netip.AddrPort]bool)
+	l.namespaces = make(map[uint64]bool)
+}
+
+// only is the namespace that an unknown one must be: the one that tables were
+// read of, if they were of one only.
+func (l *listeners) only(netns uint64) uint64 {
+	if netns == 0 && len(l.namespaces) == 1 {
+		for n := range l.namespaces { // order cannot matter: there is one
+			return n
+		}
+	}
+	return netns
 }
 
 func (l *listeners) add(netns uint64, a netip.AddrPort) {

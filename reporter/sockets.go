@@ -103,7 +103,7 @@ func (k *sockets) table(p *capture.ProcNet, r *capture.Record, s *source, bigEnd
 	}
 	key := tableKey{p.Netns, p.Table}
 	t := k.pending[key]
-	if t == nil || p.Part == 0 {
+	if t == nil || p.Part == 0 && p.Netns != 0 { // of unknown namespaces there may be several
 		t = &table{key: key, source: s, readStart: p.ReadStart}
 		k.pending[key] = t
 	}
@@ -232,6 +232,7 @@ func (k *sockets) build() {
 	k.index = make(map[tuple]int32, count)
 	k.listen.init()
 	for _, t := range order {
+		k.listen.namespaces[t.key.netns] = true
 		for _, a := range t.listen {
 			k.listen.add(t.key.netns, a)
 		}

@@ -151,6 +151,14 @@ func TestDirection(t *testing.T) {
 			h.send(ct{typ: ctmsg.Update, id: 1, state: "ESTABLISHED", flags: 0x08, tuples: srv})
 			h.walk(listen(1, "10.0.0.2:50051"))
 		}, "10.0.0.1:33000 -> 10.0.0.2:50051 ESTABLISHED listener"},
+		"pickup, a listener of the one namespace there is": {func(h *host) {
+			h.send(ct{typ: ctmsg.Update, id: 1, state: "ESTABLISHED", flags: 0x08, tuples: srv})
+			h.walk(listen(1, "0.0.0.0:50051"))
+		}, "10.0.0.1:33000 -> 10.0.0.2:50051 ESTABLISHED listener"},
+		"pickup, a listener of one of two": {func(h *host) {
+			h.send(ct{typ: ctmsg.Update, id: 1, state: "ESTABLISHED", flags: 0x08, tuples: srv})
+			h.walk(listen(1, "0.0.0.0:50051"), listen(2, "0.0.0.0:1"))
+		}, "10.0.0.2:50051 -> 10.0.0.1:33000 ESTABLISHED original"},
 		"pickup": {func(h *host) { h.send(ct{typ: ctmsg.Update, id: 1, state: "ESTABLISHED", flags: 0x08, tuples: srv}) },
 			"10.0.0.2:50051 -> 10.0.0.1:33000 ESTABLISHED original"},
 		"flags of a handshake": {func(h *host) {
