@@ -85,6 +85,12 @@ func (in *input) frame() (h frameHeader, stored []byte, err error) {
 	return h, stored, nil
 }
 
+// begins reports whether what there is of a frame begins like one.
+func (in *input) begins() bool {
+	n := min(in.hi-in.lo, offMajor)
+	return bytes.Equal(in.rest()[:n], frameTemplate[:n])
+}
+
 // readError is an error of the underlying reader: not the tape's fault.
 type readError struct{ err error }
 

@@ -68,8 +68,8 @@ func (r *Reader) head() error {
 		return err
 	case err == io.EOF:
 		return fmt.Errorf("%w: it is empty", ErrNotTape)
-	case err == errNoSync:
-		return fmt.Errorf("%w: offset %d: %w", ErrNotTape, r.in.base, err)
+	case err == errNoSync || err == io.ErrUnexpectedEOF && !r.in.begins():
+		return fmt.Errorf("%w: offset %d: %w", ErrNotTape, r.in.base, errNoSync)
 	}
 	if err == nil && h.kind != frameHead {
 		err = fmt.Errorf("frame %d stands where the head belongs", h.number)

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/fixtures"
+	"github.com/topotape/topotape/replay"
+)
+
+var catFormats = []string{"text", "jsonl"}
+
+func catCommand() *cobra.Command {
+	var format, out string
+	var from, to timeFlag
+	var match selectorFlag
+	cmd := &cobra.Command{
+		Use:   "cat TAPE",
+		Short: "Print the records of a tape, one a line",
+		Long: `Print the records of a tape, one a line: to read, or as a tape script that
+"topotape build" makes the same records of.`,
+		Example: `  topotape cat x.tape
+  topotape cat --from -30s --match 10.0.0.2:80 x.tape
+  topotape cat --format jsonl x.tape >x.jsonl`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !slices.Contains(catFormats, format) {
+				return usage("--format %q; this version has %s", format, strings.Join(catFormats, ", "))
+			}
+			inputs, err := tapeInputs(args, needScan(from.Time, to.Time))
+			if err != nil {
+				return err
+			}
+			o, err := createOutput(out, unlessTape)
+			if err != nil {
+				return err
+			}
+			c := &catter{out: o, match: match, cmd: cmd}
+			if format == "jsonl" {
+				c.script = fixtures.NewPrinter(o)
+			}
+			if err := o.finish(c.run(inputs, replay.Window{From: from.Time, To: to.Time})); err != nil {
+				return err
+			}
+			return c.outcome()
+		},
+	}
+	s := cmd.Flags()
+	s.StringVar(&format, "format", "text", "text or jsonl")
+	s.StringVarP(&out, "output", "o", "-", "where the records go: a file, or - for standard output")
+	s.Var(&match, "match", "only records of these connections; may be repeated")
+	s.Var(&from, "from", "only records from this time on")
+	s.Var(&to, "to", "only records before this time")
+	return cmd
+}
+
+// catter prints records.
+type catter struct {
+	cmd     *cobra.Command
+	out     *output
+	script  *fixtures.Printer // nil for text
+	text    recordText
+	match   selectorFlag
+	matcher recordMatcher
+	tape    int
+	header  *capture.Header // of the tape whose header was printed
+	damage  []error
+	tapes   *replay.Tapes
+}
+
+func (c *catter) run(inputs []replay.Input, w replay.Window) error {
+	tapes, records := replay.Records(inputs, w)
+	c.tapes = tapes
+	for r, err := range records {
+		if err != nil {
+			var damage *capture.DamageError
+			if !errors.As(err, &damage) {
+				return err
+			}
+			c.damage = append(c.damage, err)
+			continue
+		}
+		if h := tapes.Header(); h != c.header {
+			if err := c.begin(h); err != nil {
+				return err
+			}
+		}
+		if err := c.record(&r); err != nil {
+			return err
+		}
+	}
+	if h := tapes.Header(); c.header == nil && h != nil {
+		return c.begin(h)
+	}
+	return nil
+}
+
+func (c *catter) begin(h *capture.Header) error {
+	c.header = h
+	if c.script != nil {
+		return c.script.Header(h)
+	}
+	c.text.bigEndian = h.BigEndian
+	_, err := fmt.Fprintf(c.out, "# %s\n", headerText(h))
+	return err
+}
+
+func (c *catter) record(r *capture.Record) error {
+	if len(c.match) > 0 && !c.matcher.match(r, c.header.BigEndian, c.match) {
+		return nil
+	}
+	if c.script != nil {
+		if err := c.script.Record(r); err != nil {
+			return err
+		}
+	} else if _, err := c.out.Write(c.text.append(r)); err != nil {
+		return err
+	}
+	if r.Kind == capture.KindTick { // whoever watches a pipe sees whole intervals
+		return c.out.Flush()
+	}
+	return nil
+}
+
+// outcome is 3 where something of the tape is missing.
+func (c *catter) outcome() error {
+	var loss []string
+	for _, d := range c.damage {
+		loss = append(loss, d.Error())
+	}
+	s := replay.Summary{Ends: c.tapes.Ends()}
+	if cut := s.Unclean(); cut != "" {
+		loss = append(loss, cut)
+	}
+	if n := s.Unknown(); n > 0 {
+		warn(c.cmd, "warning: %d records of unknown kinds were skipped; a newer version wrote them", n)
+	}
+	if len(loss) > 0 {
+		return &exitError{exitLoss, errors.New(strings.Join(loss, "; "))}
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/ctmsg"
+	"github.com/topotape/topotape/reporter/dnsmsg"
+	"github.com/topotape/topotape/reporter/procnet"
+)
+
+// recordMatcher holds records against selectors.
+type recordMatcher struct {
+	conntrack ctmsg.Message
+	packet    dnsmsg.Packet
+	dns       dnsmsg.Message
+	answers   []dnsmsg.Answer
+}
+
+func (m *recordMatcher) match(r *capture.Record, bigEndian bool, selectors []*replay.Selector) bool {
+	switch r.Kind {
+	case capture.KindConntrack, capture.KindDumpEntry:
+		if m.conntrack.Decode(r.Payload, bigEndian) != nil {
+			return false
+		}
+		o, p := &m.conntrack.Orig, &m.conntrack.Reply
+		return replay.MatchAny(selectors, &replay.Edge{
+			From: replay.EdgeEnd{Addrs: []netip.AddrPort{o.Src, p.Dst}}, To: replay.EdgeEnd{Addrs: []netip.AddrPort{o.Dst, p.Src}}})
+	case capture.KindProcNet:
+		var t capture.ProcNet
+		return r.Decode(&t) == nil && matchTable(&t, bigEndian, selectors)
+	case capture.KindProcSockets:
+		var s capture.ProcSockets
+		if r.Decode(&s) != nil {
+			return false
+		}
+		for _, p := range s.Processes {
+			if matchEnd(selectors, replay.EdgeEnd{Processes: []reporter.Process{{PID: p.PID, Comm: p.Comm}}}) {
+				return true
+			}
+		}
+	case capture.KindDNS:
+		var d capture.DNS
+		return r.Decode(&d) == nil && m.matchDNS(&d, selectors)
+	case capture.KindReverseName:
+		var n capture.ReverseName
+		if r.Decode(&n) != nil {
+			return false
+		}
+		e := replay.EdgeEnd{}
+		if a, err := netip.ParseAddr(n.Addr); err == nil {
+			e.Addrs = append(e.Addrs, netip.AddrPortFrom(a.Unmap(), 0))
+		}
+		for _, name := range n.Names {
+			e.Names = append(e.Names, strings.TrimSuffix(strings.ToLower(name), "."))
+		}
+		return matchEnd(selectors, e)
+	}
+	return false
+}
+
+// matchEnd is for records that tell of one end only.
+func matchEnd(selectors []*replay.Selector, e replay.EdgeEnd) bool {
+	return replay.MatchAny(selectors, &replay.Edge{From: e}) || replay.MatchAny(selectors, &replay.Edge{To: e})
+}
+
+// matchTable looks for a row; which end is the client it does not tell.
+func matchTable(t *capture.ProcNet, bigEndian bool, selectors []*replay.Selector) bool {
+	s := procnet.NewScanner(t.Text, bigEndian)
+	var row procnet.Row
+	for s.Next(&row) {
+		local, remote := replay.EdgeEnd{Addrs: []netip.AddrPort{row.Local}}, replay.EdgeEnd{Addrs: []netip.AddrPort{row.Remote}}
+		if replay.MatchAny(selectors, &replay.Edge{From: local, To: remote}) || replay.MatchAny(selectors, &replay.Edge{From: remote, To: local}) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *recordMatcher) matchDNS(d *capture.DNS, selectors []*replay.Selector) bool {
+	err := m.packet.Decode(d.Packet)
+	e := replay.Edge{From: replay.EdgeEnd{Addrs: []netip.AddrPort{m.packet.Src}}, To: replay.EdgeEnd{Addrs: []netip.AddrPort{m.packet.Dst}}}
+	if err == nil && m.dns.Decode(dnsPayload(&m.packet)) == nil {
+		for _, q := range m.dns.Questions {
+			e.To.Names = append(e.To.Names, strings.ToLower(m.dns.QuestionName(q)))
+		}
+		m.answers = m.dns.Answers(m.answers[:0])
+		for _, a := range m.answers {
+			e.To.Addrs = append(e.To.Addrs, netip.AddrPortFrom(a.Addr, 0))
+		}
+	}
+	return replay.MatchAny(selectors, &e)
+}
+
+// dnsPayload is the message of a packet. Of a TCP segment it is what stands
+// behind a length, if one message fills the segment.
+func dnsPayload(p *dnsmsg.Packet) []byte {
+	if p.Proto == dnsmsg.TCP && len(p.Payload) >= 2 {
+		return p.Payload[2:]
+	}
+	return p.Payload
+}

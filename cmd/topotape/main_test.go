@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"io"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter"
+)
+
+var update = flag.Bool("update", false, "rewrite what the scripts in testdata compare with")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"topotape": main})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata",
+		UpdateScripts: *update,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "head": head, "witnessed": witnessed,
+		},
+	})
+}
+
+// exits CODE ARGS... runs topotape and wants that code, and a line on standard
+// error where it is not 0.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: exits CODE ARGS...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec("topotape", args[1:]...)
+	got := 0
+	if err != nil {
+		exit, ok := err.(interface{ ExitCode() int })
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d: %s", got, want, ts.ReadFile("stderr"))
+	}
+	if want != 0 && ts.ReadFile("stderr") == "" {
+		ts.Fatalf("exit code %d without a line on standard error", want)
+	}
+}
+
+// head BYTES FROM TO copies the beginning of a file; a negative number counts
+// from its end.
+func head(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: head BYTES FROM TO")
+	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	b := []byte(ts.ReadFile(args[1]))
+	if n < 0 {
+		n += len(b)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), b[:n], 0o600))
+}
+
+// witnessed FROM TO CORE [TICK] adds a witness of that core version to every
+// tick of a tape; that of tick TICK is wrong.
+func witnessed(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: witnessed FROM TO CORE [TICK]")
+	}
+	version, err := strconv.ParseUint(args[2], 10, 32)
+	ts.Check(err)
+	wrong := uint64(0)
+	if len(args) > 3 {
+		wrong, err = strconv.ParseUint(args[3], 10, 64)
+		ts.Check(err)
+	}
+	from, err := capture.NewReader(bytes.NewReader([]byte(ts.ReadFile(args[0]))))
+	ts.Check(err)
+	core, err := reporter.New(from.Header(), "")
+	ts.Check(err)
+	var out bytes.Buffer
+	to, err := capture.NewWriter(&out, from.Header())
+	ts.Check(err)
+	seq := uint64(0)
+	for {
+		r, err := from.Next()
+		if err == io.EOF {
+			break
+		}
+		ts.Check(err)
+		seq++
+		r.Seq = seq
+		ts.Check(to.Write(&r))
+		if !core.Step(&r) {
+			continue
+		}
+		report := core.Report()
+		w := &capture.Witness{Tick: report.Tick, Rules: reporter.RulesCurrent, Core: uint32(version), Digests: report.Digests()}
+		if report.Tick == wrong {
+			for i := range w.Digests.Connections {
+				w.Digests.Connections[i]++
+			}
+			w.Digests.Coverage++
+		}
+		seq++
+		ts.Check(to.Write(&capture.Record{Seq: seq, At: r.At, Kind: capture.KindWitness, Payload: capture.AppendPayload(nil, w)}))
+	}
+	ts.Check(to.Close())
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), out.Bytes(), 0o600))
+}

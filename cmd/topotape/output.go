@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// output is what a verb writes its result to: standard output, a file that
+// appears under its name when it is whole, or a device or pipe.
+type output struct {
+	*bufio.Writer
+	file    *os.File
+	partial string // the file's name until it is whole
+	path    string
+}
+
+// createOutput opens the output of that name, - being standard output. An
+// existing file is an error unless replace allows it.
+func createOutput(path string, replace func(path string) error) (*output, error) {
+	if path == "-" || path == "" || path == "/dev/stdout" { // which may stand for a file
+		return &output{Writer: bufio.NewWriterSize(os.Stdout, 64<<10)}, nil
+	}
+	st, err := os.Stat(path)
+	switch {
+	case err == nil && st.IsDir():
+		return nil, fmt.Errorf("%s is a directory; name a file", path)
+	case err == nil && !st.Mode().IsRegular():
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return nil, err
+		}
+		return &output{Writer: bufio.NewWriterSize(f, 64<<10), file: f}, nil
+	case err == nil:
+		if err := replace(path); err != nil {
+			return nil, err
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	partial := path + ".partial"
+	f, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("%s exists: another topotape writes it, or one was killed; remove it", partial)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &output{Writer: bufio.NewWriterSize(f, 64<<10), file: f, partial: partial, path: path}, nil
+}
+
+// finish completes the output if err is nil, else it takes back what can be.
+func (o *output) finish(err error) error {
+	if err == nil {
+		err = o.Flush()
+	}
+	if o.file == nil {
+		return err
+	}
+	if err == nil && o.partial != "" {
+		err = o.file.Sync()
+	}
+	if closed := o.file.Close(); err == nil {
+		err = closed
+	}
+	switch {
+	case o.partial == "":
+		return err
+	case err != nil:
+		os.Remove(o.partial)
+		return err
+	}
+	return os.Rename(o.partial, o.path)
+}
+
+// onlyForced lets an existing file be replaced if the user said so.
+func onlyForced(force bool) func(string) error {
+	return func(path string) error {
+		if force {
+			return nil
+		}
+		return fmt.Errorf("%s exists; --force replaces it", path)
+	}
+}
+
+// unlessTape lets any file be replaced that is not a tape: reports can be made
+// again, a tape cannot.
+func unlessTape(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	head := make([]byte, 16)
+	n, _ := io.ReadFull(f, head)
+	if bytes.Contains(head[:n], []byte("topotape")) {
+		return fmt.Errorf("%s is a tape; name another file for the reports", path)
+	}
+	return nil
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/ctmsg"
+)
+
+var reportFormats = []string{"table", "json", "ndjson"}
+
+// reportPrinter writes reports in one of the formats.
+type reportPrinter struct {
+	out    io.Writer
+	format string
+	list   bool // any number of reports, not one
+	ended  *endCounter
+	start  int64 // of the tape that is being replayed
+	count  int
+	buf    []byte
+	text   bytes.Buffer
+}
+
+func (p *reportPrinter) note(h *capture.Header, _ *capture.Record) { p.start = h.Start }
+
+func (p *reportPrinter) print(r *reporter.Report) error {
+	first := p.count == 0
+	p.count++
+	switch p.format {
+	case "ndjson":
+		p.buf = append(r.AppendJSON(p.buf[:0]), '\n')
+	case "json":
+		if err := p.indent(r, first); err != nil {
+			return err
+		}
+	default:
+		return p.table(r, first)
+	}
+	_, err := p.out.Write(p.buf)
+	return err
+}
+
+// indent makes the report one to read, or one element of a list.
+func (p *reportPrinter) indent(r *reporter.Report, first bool) error {
+	p.text.Reset()
+	prefix := ""
+	if p.list {
+		prefix = "  "
+		p.text.WriteString(map[bool]string{true: "[\n  ", false: ",\n  "}[first])
+	}
+	p.buf = r.AppendJSON(p.buf[:0])
+	if err := json.Indent(&p.text, p.buf, prefix, "  "); err != nil {
+		return err
+	}
+	if !p.list {
+		p.text.WriteByte('\n')
+	}
+	p.buf = append(p.buf[:0], p.text.Bytes()...)
+	return nil
+}
+
+func (p *reportPrinter) table(r *reporter.Report, first bool) error {
+	if !first {
+		if _, err := io.WriteString(p.out, "\n"); err != nil {
+			return err
+		}
+	}
+	if p.ended == nil {
+		return replay.WriteTable(p.out, r, p.start)
+	}
+	if err := replay.WriteTable(p.out, r, p.ended.start); err != nil {
+		return err
+	}
+	return p.ended.note(p.out)
+}
+
+// finish closes a list.
+func (p *reportPrinter) finish() error {
+	if p.format != "json" || !p.list {
+		return nil
+	}
+	end := "\n]\n"
+	if p.count == 0 {
+		end = "[]\n"
+	}
+	_, err := io.WriteString(p.out, end)
+	return err
+}
+
+// endCounter counts TCP flows that ended, which one report cannot show.
+type endCounter struct {
+	start   int64
+	ended   uint64 // flows
+	shown   uint64 // of them in the report
+	message ctmsg.Message
+}
+
+func (c *endCounter) count(h *capture.Header, r *capture.Record) {
+	c.start = h.Start
+	if r.Kind != capture.KindConntrack || !isDestroy(r.Payload, h.BigEndian) || c.message.Decode(r.Payload, h.BigEndian) != nil {
+		return
+	}
+	if c.message.Orig.Proto == 6 && c.message.Status&ctmsg.SeenReply != 0 {
+		c.ended++
+	}
+}
+
+// isDestroy looks at the message type, the second half of nlmsg_type, so that
+// only those are decoded that count.
+func isDestroy(b []byte, bigEndian bool) bool {
+	const deleted = 2 // IPCTNL_MSG_CT_DELETE
+	if len(b) < 6 {
+		return false
+	}
+	if bigEndian {
+		return b[5] == deleted
+	}
+	return b[4] == deleted
+}
+
+// seen counts those that the report shows, before it is filtered.
+func (c *endCounter) seen(r *reporter.Report) {
+	c.shown = 0
+	for i := range r.Connections {
+		if r.Connections[i].Closed {
+			c.shown++
+		}
+	}
+}
+
+// note says how many flows the report does not show because they ended.
+func (c *endCounter) note(w io.Writer) error {
+	if c.ended <= c.shown {
+		return nil
+	}
+	_, err := fmt.Fprintf(w, "\nTCP flows that ended before this report and are not in it: %d; --whole shows every connection of the tape\n", c.ended-c.shown)
+	return err
+}
+
+// writeVerification says how the reports compare with production's.
+func writeVerification(w io.Writer, s *replay.Summary, format string) error {
+	v := s.Verification
+	var b strings.Builder
+	switch {
+	case v.Witnesses+v.Others == 0:
+		b.WriteString("0/0 reports identical: no witnesses on this tape\n")
+	case v.Witnesses > 0 || v.Others == 0:
+		fmt.Fprintf(&b, "%d/%d reports identical\n", v.Identical, v.Witnesses)
+	}
+	if v.Others > 0 {
+		fmt.Fprintf(&b, "core version %d made %d witnesses, this is core version %d: %d/%d reports unchanged\n",
+			v.OtherCore, v.Others, reporter.CoreVersion, v.Unchanged, v.Others)
+	}
+	if d := v.First; d != nil {
+		fmt.Fprintf(&b, "first difference: tick %d, record #%d, +%s: %s\n", d.Tick, d.Record, time.Duration(d.At), strings.Join(d.Sections, ", "))
+		if err := differing(&b, s, d, format); err != nil {
+			return err
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// differing lists the connections of the buckets that differ, as they are here.
+func differing(b *strings.Builder, s *replay.Summary, d *replay.Difference, format string) error {
+	list := d.Connections()
+	if len(d.Buckets) == 0 {
+		return nil
+	}
+	fmt.Fprintf(b, "connections of these buckets in this replay: %d\n", len(list))
+	if format == "table" && len(list) > 0 {
+		return replay.WriteConnections(b, d.Report, list, s.Header.Start)
+	}
+	for i := range list {
+		b.Write(append(list[i].AppendJSON(nil), '\n'))
+	}
+	return nil
+}

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/signal"
+	"os/user"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/topotape/topotape/capture/live"
+)
+
+func recordCommand() *cobra.Command {
+	o := live.Options{}
+	var output string
+	var dryRun bool
+	buffer, maxSize, minFree := sizeValue(64<<20), sizeValue(1<<30), sizeValue(512<<20)
+	cmd := &cobra.Command{
+		Use:   "record",
+		Short: "Record what this host's network does onto a tape",
+		Long: `Record conntrack events, /proc/net snapshots with the owners of sockets, and DNS
+packets onto one tape, until Ctrl-C, for 10 minutes at most. What a source lacks
+is said in one line, and the other sources go on.
+
+Nothing on the host is configured or flushed. Recording needs root.`,
+		Example: `  topotape record
+  topotape record -o incident.tape --duration 2m --note "checkout is slow"
+  ssh HOST sudo topotape record -o - --duration 60s >host.tape
+  topotape record --dry-run`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Output = output; output == "/dev/stdout" { // which may stand for a file
+				o.Output = "-"
+			}
+			o.ConntrackBuffer, o.MaxSize, o.MinFree = int(buffer), unlimited(maxSize), unlimited(minFree)
+			if err := checkRecord(&o, dryRun); err != nil {
+				return &exitError{exitUsage, err}
+			}
+			return runRecord(cmd.Context(), &o, dryRun)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&output, "output", "o", "", "the tape: a file, or - for standard output (default HOST-20260102T030405Z.tape)")
+	f.DurationVar(&o.Duration, "duration", 10*time.Minute, "stop after this long")
+	f.DurationVar(&o.Interval, "interval", 3*time.Second, "time between reports")
+	f.DurationVar(&o.ProcInterval, "proc-interval", 3*time.Second, "time between walks of /proc")
+	f.StringSliceVar(&o.Sources, "sources", live.Sources(), "what to record")
+	f.StringVar(&o.Note, "note", "", "a note that stands in the tape's header")
+	f.StringVar(&o.HostID, "host-id", "", "the host's id in reports (default made from /etc/machine-id)")
+	f.StringSliceVar(&o.LocalNetworks, "local-network", nil, "a network (CIDR) to count as local, beside those of the interfaces")
+	f.Var(&buffer, "conntrack-buffer", "socket buffer for conntrack events")
+	f.Var(&maxSize, "max-size", "stop when the tape is this large, 0 never")
+	f.Var(&minFree, "min-free", "stop when the disk has less than this left, 0 never")
+	f.BoolVar(&o.Force, "force", false, "replace an existing tape")
+	f.BoolVar(&dryRun, "dry-run", false, "say what every source would see, and record nothing")
+	return cmd
+}
+
+// unlimited makes the zero of a flag what live takes for no limit.
+func unlimited(v sizeValue) int64 {
+	if v == 0 {
+		return -1
+	}
+	return int64(v)
+}
+
+// checkRecord finds what is wrong with the command line itself.
+func checkRecord(o *live.Options, dryRun bool) error {
+	switch {
+	case o.Duration == 0:
+		return errors.New("--duration 0: recording for ever needs a ring of segments, which is not available in this version")
+	case o.Duration < 0 || o.Interval <= 0 || o.ProcInterval <= 0:
+		return errors.New("--duration, --interval and --proc-interval must be more than 0")
+	case len(o.Sources) == 0:
+		return errors.New("--sources names none")
+	case !dryRun && isRing(o.Output):
+		return fmt.Errorf("%s: a ring of segments is not available in this version: name a file", o.Output)
+	case !dryRun && o.Output == "-" && isTerminal(os.Stdout):
+		return errors.New("a tape is not for a terminal: redirect standard output, or name a file with -o")
+	}
+	slices.Sort(o.Sources)
+	o.Sources = slices.Compact(o.Sources)
+	for _, s := range o.Sources {
+		if !slices.Contains(live.Sources(), s) {
+			return fmt.Errorf("--sources: %q is unknown: there are %s", s, strings.Join(live.Sources(), ", "))
+		}
+	}
+	for _, n := range o.LocalNetworks {
+		if _, err := netip.ParsePrefix(n); err != nil {
+			return fmt.Errorf("--local-network: %w", err)
+		}
+	}
+	return nil
+}
+
+// isRing reports whether the name means a directory.
+func isRing(name string) bool {
+	if strings.HasSuffix(name, "/") {
+		return true
+	}
+	st, err := os.Stat(name)
+	return err == nil && st.IsDir()
+}
+
+func isTerminal(f *os.File) bool {
+	st, err := f.Stat()
+	return err == nil && st.Mode()&os.ModeCharDevice != 0 && live.IsTerminal(f)
+}
+
+func runRecord(ctx context.Context, o *live.Options, dryRun bool) error {
+	o.Command, o.Recorder, o.Tool = os.Args, userName(), toolVersion()
+	o.Log = os.Stderr
+	if isTerminal(os.Stderr) {
+		o.Status = os.Stderr
+	}
+	limitRuntime()
+	ctx, stop := stopOnSignal(ctx)
+	defer stop()
+	if dryRun {
+		return live.DryRun(ctx, *o, os.Stdout)
+	}
+	summary, err := live.Record(ctx, *o)
+	if summary != nil {
+		summary.WriteTo(os.Stderr)
+	}
+	if err == nil && summary.Gaps() > 0 {
+		return &exitError{exitLoss, fmt.Errorf("%d gaps were recorded", summary.Gaps())}
+	}
+	return err
+}
+
+// limitRuntime bounds what the recorder takes of the host, unless the
+// environment says otherwise: one core at most, and a heap that is collected
+// hard from 1 GiB on. One core is also the cheapest: between two threads an
+// event costs a fifth more.
+func limitRuntime() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(1 << 30)
+	}
+}
+
+// stopOnSignal ends the context at the first signal, and the program at a
+// second one. A hang-up often comes twice, and a closed pipe after another
+// signal: neither counts as the second.
+func stopOnSignal(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	go func() {
+		for s := range signals {
+			again := ctx.Err() != nil
+			cancel(fmt.Errorf("stopped by %s", signalName(s)))
+			if again && s != syscall.SIGPIPE && s != syscall.SIGHUP {
+				fmt.Fprintln(os.Stderr, "topotape: quit at once; the tape is not closed")
+				os.Exit(exitFailed)
+			}
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(signals)
+		cancel(nil)
+	}
+}
+
+func signalName(s os.Signal) string {
+	switch s {
+	case syscall.SIGINT:
+		return "SIGINT"
+	case syscall.SIGTERM:
+		return "SIGTERM"
+	case syscall.SIGHUP:
+		return "SIGHUP"
+	case syscall.SIGPIPE:
+		return "SIGPIPE"
+	}
+	return s.String()
+}
+
+// userName is who records: behind sudo, who called it.
+func userName() string {
+	if name := os.Getenv("SUDO_USER"); name != "" {
+		return name
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return ""
+}

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/reporter"
+)
+
+// replayFlags are the command line of replay.
+type replayFlags struct {
+	rules, format, out string
+	at, from, to       timeFlag
+	all, whole         bool
+	match              selectorFlag
+	verify, strict     bool
+	maxConnections     int
+}
+
+func replayCommand() *cobra.Command {
+	var f replayFlags
+	cmd := &cobra.Command{
+		Use:   "replay TAPE...",
+		Short: "Make the reports of a tape",
+		Long: `Run tapes through the reporter core and print the reports that production made:
+the last one, or those that are asked for. Several tapes are replayed in the order
+in which they are named.
+
+--from and --to alone print every report of that window.`,
+		Example: `  topotape replay x.tape
+  topotape replay --all --format ndjson x.tape
+  topotape replay --at mark:bug --match 'nginx :443' x.tape
+  topotape replay --whole --from +1m --to +2m x.tape
+  topotape replay --verify x.tape`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.check(); err != nil {
+				return err
+			}
+			return f.run(cmd, args)
+		},
+	}
+	s := cmd.Flags()
+	s.StringVar(&f.rules, "rules", reporter.RulesCurrent, "which semantics the core follows")
+	s.StringVar(&f.format, "format", "table", "table, json or ndjson")
+	s.StringVarP(&f.out, "output", "o", "-", "where the reports go: a file, or - for standard output")
+	s.Var(&f.at, "at", "the last report at or before this time (default end)")
+	s.BoolVar(&f.all, "all", false, "every report")
+	s.BoolVar(&f.whole, "whole", false, "one report of every connection that was ever seen")
+	s.Var(&f.from, "from", "only reports from this time on")
+	s.Var(&f.to, "to", "only reports before this time")
+	s.Var(&f.match, "match", "only these connections; may be repeated")
+	s.BoolVar(&f.verify, "verify", false, "compare the reports with those of production")
+	s.BoolVar(&f.strict, "strict", false, "exit 3 if the sources lost anything")
+	s.IntVar(&f.maxConnections, "max-connections", 1_000_000, "the most that --whole keeps")
+	return cmd
+}
+
+func (f *replayFlags) check() error {
+	if !slices.Contains(reportFormats, f.format) {
+		return usage("--format %q; this version has %s", f.format, strings.Join(reportFormats, ", "))
+	}
+	if _, err := reporter.New(&capture.Header{}, f.rules); err != nil {
+		return usage("--%w", err)
+	}
+	switch window := !f.from.IsZero() || !f.to.IsZero(); {
+	case f.all && f.whole:
+		return usage("--all and --whole exclude each other")
+	case !f.at.IsZero() && (f.all || f.whole):
+		return usage("--at is one report; leave out --all and --whole")
+	case !f.at.IsZero() && window:
+		return usage("--at is one report; leave out --from and --to")
+	}
+	if err := (replay.Window{From: f.from.Time, To: f.to.Time}).Check(); err != nil {
+		return usage("%w", err)
+	}
+	if f.maxConnections <= 0 {
+		return usage("--max-connections must be more than 0")
+	}
+	return nil
+}
+
+// options are those of the replay. Verifying prints no report unless one is
+// asked for.
+func (f *replayFlags) options() replay.Options {
+	o := replay.Options{Rules: f.rules, At: f.at.Time, Window: replay.Window{From: f.from.Time, To: f.to.Time},
+		Verify: f.verify, MaxConnections: f.maxConnections}
+	window := !f.from.IsZero() || !f.to.IsZero()
+	switch {
+	case f.whole:
+		o.Reports = replay.Whole
+	case f.all || window:
+		o.Reports = replay.All
+	case f.verify && f.at.IsZero():
+		o.Reports = replay.None
+	}
+	return o
+}
+
+func (f *replayFlags) run(cmd *cobra.Command, args []string) error {
+	o := f.options()
+	inputs, err := tapeInputs(args, needScan(o.At, o.Window.From, o.Window.To))
+	if err != nil {
+		return err
+	}
+	out, err := createOutput(f.out, unlessTape)
+	if err != nil {
+		return err
+	}
+	p := &reportPrinter{out: out, format: f.format, list: o.Reports == replay.All}
+	var ended endCounter
+	if f.format == "table" && o.Reports == replay.Last {
+		o.Each = ended.count
+		p.ended = &ended
+	} else {
+		o.Each = p.note
+	}
+	summary, err := replay.Run(inputs, o, func(r *reporter.Report) error {
+		ended.seen(r)
+		return p.print(replay.Filter(r, f.match))
+	})
+	if err == nil {
+		err = p.finish()
+	}
+	if err == nil && f.verify {
+		to := cmd.ErrOrStderr()
+		if o.Reports == replay.None {
+			to = out
+		}
+		err = writeVerification(to, summary, f.format)
+	}
+	if err = out.finish(err); err != nil {
+		if errors.Is(err, replay.ErrNoReport) {
+			warnings(cmd, summary)
+		}
+		return err
+	}
+	return f.outcome(cmd, summary)
+}
+
+// outcome says what the replay met, and with which code that ends.
+func (f *replayFlags) outcome(cmd *cobra.Command, s *replay.Summary) error {
+	warnings(cmd, s)
+	if s.Reports == 0 && s.Verification == nil {
+		warn(cmd, "warning: there is no report to print%s", map[bool]string{true: " in that window"}[s.Ticks > 0])
+	}
+	var loss []string
+	if s.Damage != nil {
+		loss = append(loss, fmt.Sprintf("stopped at the damage: %v", s.Damage))
+	}
+	if cut := s.Unclean(); cut != "" {
+		loss = append(loss, cut)
+	}
+	if s.LeftOut > 0 {
+		loss = append(loss, fmt.Sprintf("%d connections or more are left out of the report; raise --max-connections (%d)", s.LeftOut, f.maxConnections))
+	}
+	if s.Gaps > 0 && f.strict {
+		loss = append(loss, fmt.Sprintf("%s (--strict)", gapText(s)))
+	}
+	if v := s.Verification; v != nil && v.Identical < v.Witnesses {
+		for _, l := range loss {
+			warn(cmd, "%s", l)
+		}
+		return &exitError{exitDifference, fmt.Errorf("%d of %d reports differ from production's, the first at tick %d (record #%d)",
+			v.Witnesses-v.Identical, v.Witnesses, v.First.Tick, v.First.Record)}
+	}
+	if s.Panic != nil && !s.Foreseen() {
+		for _, l := range loss {
+			warn(cmd, "%s", l)
+		}
+		return fmt.Errorf("the core panics on record %d: %v; reports end there", s.Panic.Record, s.Panic.Value)
+	}
+	if len(loss) > 0 {
+		return &exitError{exitLoss, errors.New(strings.Join(loss, "; "))}
+	}
+	if s.Gaps > 0 {
+		warn(cmd, "warning: %s", gapText(s))
+	}
+	return nil
+}
+
+func gapText(s *replay.Summary) string {
+	if s.Lost == 0 {
+		return fmt.Sprintf("%d gaps on the tape: its sources lost records", s.Gaps)
+	}
+	return fmt.Sprintf("%d gaps on the tape: its sources lost %d records", s.Gaps, s.Lost)
+}
+
+// warnings are what does not change the code.
+func warnings(cmd *cobra.Command, s *replay.Summary) {
+	if n := s.Unknown(); n > 0 {
+		warn(cmd, "warning: %d records of unknown kinds were skipped; a newer version wrote them", n)
+	}
+	for i := 1; i < len(s.Ends); i++ {
+		a, b := s.Ends[i-1].Header, s.Ends[i].Header
+		if a.Recording == b.Recording && a.Recording != [16]byte{} && b.Segment != a.Segment+1 {
+			warn(cmd, "warning: %s is segment %d of a recording and stands behind segment %d: the core began anew", s.Ends[i].Name, b.Segment, a.Segment)
+		}
+	}
+	if s.Foreseen() {
+		warn(cmd, "warning: the core panics on record %d, as it did in production: %v; reports end there", s.Panic.Record, s.Panic.Value)
+	}
+	for _, f := range s.Faults {
+		if s.Panic == nil || s.Panic.Record != f.Record {
+			warn(cmd, "warning: the core panicked on record %d in production (%s); here it does not", f.Record, f.Message)
+		}
+	}
+	if v := s.Verification; v != nil {
+		if v.OtherRules > 0 {
+			warn(cmd, "warning: %d witnesses were made under other rules and are not compared", v.OtherRules)
+		}
+		if v.Witnesses+v.Others == 0 {
+			warn(cmd, "warning: no witnesses on this tape: nothing was compared")
+		}
+	}
+}

@@ -1,0 +1,22 @@
+// Package replay drives tapes through a reporter.
+//
+//	tapes ─> Tapes.Next ─> reporter.Step ─┬─> (tick) Report ─> yield
+//	                                      └─> (witness) Digests ─> compared
+//
+// Run does it. It makes a report only where one is wanted: which tick is the
+// last one before a time, or has a witness, is not known when the tick comes,
+// and a report must be made before the next step. So Run reads ahead, to the
+// next tick, before it decides. What it read is stepped afterwards, in order;
+// what is read ahead is bounded, beyond that the report is made on suspicion.
+//
+// What surprises:
+//
+//   - Tapes of one recording, segment after segment, go through one reporter.
+//     Any other tape begins with a fresh one.
+//   - Steps of the host's wall clock move what an RFC 3339 time means, as they
+//     move the times of reports. Times from the start or the end ignore them.
+//   - Damage ends a replay: what stands behind it lacks what stood before.
+//     A cut tape is replayed to its end, and said to be cut.
+//   - A panic of the core ends the reports, not the reading: the tape may say
+//     that production met the same, at the same record.
+package replay

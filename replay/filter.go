@@ -1,0 +1,104 @@
+package replay
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/topotape/topotape/reporter"
+)
+
+// Filter returns the report with the connections that one of the selectors
+// matches, and with their endpoints and names. Without selectors it is the
+// report itself. Coverage stays: it is true of the whole report.
+func Filter(r *reporter.Report, selectors []*Selector) *reporter.Report {
+	if len(selectors) == 0 {
+		return r
+	}
+	names := namesByAddr(r)
+	out := *r
+	out.Connections, out.Endpoints, out.Names = nil, nil, nil
+	kept := map[endpointKey]bool{}
+	addrs := map[netip.Addr]bool{}
+	for i := range r.Connections {
+		c := &r.Connections[i]
+		e := edgeOf(c, names)
+		if !MatchAny(selectors, &e) {
+			continue
+		}
+		out.Connections = append(out.Connections, *c)
+		kept[keyOfEnd(&c.From)] = true
+		kept[keyOfEnd(&c.To)] = true
+		for _, a := range slices.Concat(e.From.Addrs, e.To.Addrs) {
+			addrs[a.Addr()] = true
+		}
+	}
+	for _, e := range r.Endpoints {
+		scope, _, _ := strings.Cut(e.ID, ";")
+		if kept[endpointKey{e.Addr, ""}] || kept[endpointKey{e.Addr, scope[strings.LastIndexByte(scope, '-')+1:]}] {
+			out.Endpoints = append(out.Endpoints, e)
+		}
+	}
+	for _, n := range r.Names {
+		if addrs[n.Addr] {
+			out.Names = append(out.Names, n)
+		}
+	}
+	return &out
+}
+
+// endpointKey names an endpoint: loopback addresses by their namespace too,
+// which its scope ends with.
+type endpointKey struct {
+	addr  netip.AddrPort
+	netns string
+}
+
+func keyOfEnd(e *reporter.End) endpointKey {
+	k := endpointKey{addr: e.Addr}
+	if e.Addr.Addr().IsLoopback() && e.Netns != 0 {
+		k.netns = fmt.Sprint(e.Netns)
+	}
+	return k
+}
+
+func namesByAddr(r *reporter.Report) map[netip.Addr]*reporter.Names {
+	m := make(map[netip.Addr]*reporter.Names, len(r.Names))
+	for i := range r.Names {
+		m[r.Names[i].Addr] = &r.Names[i]
+	}
+	return m
+}
+
+// edgeOf is the connection under all its addresses.
+func edgeOf(c *reporter.Connection, names map[netip.Addr]*reporter.Names) Edge {
+	e := Edge{
+		From: EdgeEnd{Addrs: []netip.AddrPort{c.From.Addr}, Processes: c.From.Processes},
+		To:   EdgeEnd{Addrs: []netip.AddrPort{c.To.Addr}, Processes: c.To.Processes},
+	}
+	for i := range c.NAT {
+		n := &c.NAT[i]
+		e.From.add(n.OriginalSrc, n.ReplyDst)
+		e.To.add(n.OriginalDst, n.ReplySrc)
+	}
+	e.From.addNames(names)
+	e.To.addNames(names)
+	return e
+}
+
+func (e *EdgeEnd) add(addrs ...netip.AddrPort) {
+	for _, a := range addrs {
+		if !slices.Contains(e.Addrs, a) {
+			e.Addrs = append(e.Addrs, a)
+		}
+	}
+}
+
+func (e *EdgeEnd) addNames(names map[netip.Addr]*reporter.Names) {
+	for _, a := range e.Addrs {
+		if n := names[a.Addr()]; n != nil {
+			e.Names = append(append(e.Names, n.Forward...), n.Reverse...)
+		}
+	}
+}

@@ -1,0 +1,342 @@
+package replay
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter"
+)
+
+// ndjson collects the reports of a run, a line each.
+func ndjson(t testing.TB, o Options, tapes ...[]byte) (lines []string, s *Summary) {
+	t.Helper()
+	var inputs []Input
+	for i, tape := range tapes {
+		inputs = append(inputs, memory(fmt.Sprintf("tape%d", i), tape))
+	}
+	s, err := Run(inputs, o, func(r *reporter.Report) error {
+		lines = append(lines, string(r.AppendJSON(nil)))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lines, s
+}
+
+type ticked struct {
+	seq  uint64
+	at   int64
+	line string
+}
+
+// naive makes every report of a tape, in the plainest way.
+func naive(t testing.TB, tape []byte) (list []ticked) {
+	t.Helper()
+	r, err := capture.NewReader(bytes.NewReader(tape))
+	if err != nil {
+		t.Fatal(err)
+	}
+	core, err := reporter.New(r.Header(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		rec, err := r.Next()
+		if err == io.EOF {
+			return list
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if core.Step(&rec) {
+			list = append(list, ticked{rec.Seq, rec.At, string(core.Report().AppendJSON(nil))})
+		}
+	}
+}
+
+// Reading ahead makes the report that the plain loop makes, wherever it is
+// asked for, and with no room to read ahead too.
+func TestLastIsWhatThePlainLoopMakes(t *testing.T) {
+	tape := busyTape(t, 3000, 250)
+	all := naive(t, tape)
+	if got, s := ndjson(t, Options{Reports: All}, tape); len(got) != 12 || s.Ticks != 12 || s.Ends[0].Ending != capture.Closed {
+		t.Fatal(len(got), s)
+	} else {
+		for i := range got {
+			if got[i] != all[i].line {
+				t.Fatalf("report %d: %s", i, cmp.Diff(all[i].line, got[i]))
+			}
+		}
+	}
+	check := func(time string, want int) {
+		t.Helper()
+		at, err := ParseTime(time)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _ := ndjson(t, Options{At: at}, tape)
+		if len(got) != 1 || got[0] != all[want].line {
+			t.Errorf("at %s: not report %d: %.200s", time, want, got)
+		}
+	}
+	check("", 11)
+	check("end", 11)
+	check("-0s", 11)
+	for i, tick := range all {
+		check(fmt.Sprintf("#%d", tick.seq), i)
+		check(fmt.Sprintf("+%dns", tick.at), i)
+		check(fmt.Sprintf("+%dns", tick.at+1), i)
+		if i > 0 {
+			check(fmt.Sprintf("#%d", tick.seq-1), i-1)
+			check(fmt.Sprintf("+%dns", tick.at-1), i-1)
+		}
+	}
+	d := &driver{newCore: newReporter, yield: func(*reporter.Report) error { return nil }, feed: feed{tapes: NewTapes([]Input{memory("x", tape)}), limit: 1}}
+	if err := d.run(); err != nil || string(d.last.AppendJSON(nil)) != all[11].line {
+		t.Error("without room to read ahead:", err)
+	}
+	at, _ := ParseTime("start")
+	if _, err := Run([]Input{memory("x", tape)}, Options{At: at}, nil); !errors.Is(err, ErrNoReport) {
+		t.Error(err)
+	}
+}
+
+func TestWindowIsHalfOpen(t *testing.T) {
+	tape := busyTape(t, 3000, 250)
+	all := naive(t, tape)
+	parse := func(s string) Time {
+		v, err := ParseTime(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	got, _ := ndjson(t, Options{Reports: All, Window: Window{parse(fmt.Sprintf("+%dns", all[2].at)), parse(fmt.Sprintf("#%d", all[5].seq))}}, tape)
+	if len(got) != 3 || got[0] != all[2].line || got[2] != all[4].line {
+		t.Errorf("%d reports", len(got))
+	}
+	if got, _ := ndjson(t, Options{Reports: All, Window: Window{From: parse("end")}}, tape); len(got) != 0 {
+		t.Errorf("%d reports", len(got))
+	}
+	if got, _ := ndjson(t, Options{Reports: All, Window: Window{From: parse("start"), To: parse("end")}}, tape); len(got) != 12 {
+		t.Errorf("%d reports", len(got))
+	}
+}
+
+// Of every prefix of a tape the reports are those of the whole, and what is
+// not closed is said.
+func TestPrefixesGiveAPrefixOfTheReports(t *testing.T) {
+	tape := busyTape(t, 60, 20)
+	all, _ := ndjson(t, Options{Reports: All}, tape)
+	for n := 1; n < len(tape); n++ {
+		lines, s := ndjson(t, Options{Reports: All, Verify: true}, tape[:n])
+		if len(lines) > len(all) || !slices.Equal(lines, all[:len(lines)]) {
+			t.Fatalf("%d bytes: other reports", n)
+		}
+		if s.Damage == nil && s.Unclean() == "" {
+			t.Fatalf("%d bytes: nothing said", n)
+		}
+		if v := s.Verification; v.Identical != v.Witnesses {
+			t.Fatalf("%d bytes: %+v", n, v)
+		}
+		if last, _ := ndjson(t, Options{}, tape[:n]); s.Damage != nil && len(lines) > 0 && (len(last) != 1 || last[0] != lines[len(lines)-1]) {
+			t.Fatalf("%d bytes: the last report before the damage is missing", n)
+		}
+	}
+}
+
+// rewrite makes a tape of another one's records.
+func rewrite(t testing.TB, tape []byte, h capture.Header, change func(*capture.Record) bool) []byte {
+	t.Helper()
+	r, err := capture.NewReader(bytes.NewReader(tape))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	w, err := capture.NewWriter(&out, &h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		rec, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if !change(&rec) {
+			continue
+		}
+		if err := w.Write(&rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func newReporter(h *capture.Header, rules string) (core, error) { return reporter.New(h, rules) }
+
+func TestVerifyFindsTheFirstDifference(t *testing.T) {
+	tape := busyTape(t, 2000, 500)
+	h := capture.Header{HostID: "h", TapeID: [16]byte{2}, Start: 1767323045e9}
+	witness := func(change func(n int, w *capture.Witness)) []byte {
+		n := 0
+		return rewrite(t, tape, h, func(r *capture.Record) bool {
+			if r.Kind != capture.KindWitness {
+				return true
+			}
+			var w capture.Witness
+			if err := r.Decode(&w); err != nil {
+				t.Fatal(err)
+			}
+			change(n, &w)
+			n++
+			r.Payload = capture.AppendPayload(nil, &w)
+			return true
+		})
+	}
+	_, s := ndjson(t, Options{Reports: None, Verify: true}, tape)
+	if v := s.Verification; v.Witnesses != 4 || v.Identical != 4 || v.First != nil {
+		t.Errorf("%+v", v)
+	}
+	_, s = ndjson(t, Options{Reports: None, Verify: true}, witness(func(n int, w *capture.Witness) {
+		if n >= 2 {
+			w.Digests.Connections[3]++
+			w.Digests.Names++
+		}
+	}))
+	v := s.Verification
+	if v.Witnesses != 4 || v.Identical != 2 || v.First.Tick != 3 || !slices.Equal(v.First.Sections, []string{"connections bucket 3", "names"}) {
+		t.Errorf("%+v %+v", v, v.First)
+	}
+	for _, c := range v.First.Connections() {
+		if c.Bucket() != 3 {
+			t.Errorf("%+v is in bucket %d", c, c.Bucket())
+		}
+	}
+	if len(v.First.Connections()) == 0 {
+		t.Error("no connections of the bucket")
+	}
+	_, s = ndjson(t, Options{Reports: None, Verify: true}, witness(func(n int, w *capture.Witness) { w.Core, w.Digests.Coverage = 99, uint64(n) }))
+	if v := s.Verification; v.Witnesses != 0 || v.Others != 4 || v.Unchanged != 0 || v.OtherCore != 99 {
+		t.Errorf("%+v", v)
+	}
+	lines, s := ndjson(t, Options{Verify: true}, witness(func(_ int, w *capture.Witness) { w.Rules = "scope2016" }))
+	if v := s.Verification; v.Witnesses != 0 || v.OtherRules != 4 || len(lines) != 1 {
+		t.Errorf("%+v", v)
+	}
+}
+
+// Segments of one recording go through one core, wherever they are cut; other
+// tapes do not.
+func TestSegmentsAreOneRecording(t *testing.T) {
+	tape := busyTape(t, 2000, 200)
+	want, _ := ndjson(t, Options{Reports: All, Verify: true}, tape)
+	segment := func(number uint32, recording byte, from, to uint64) []byte {
+		h := capture.Header{HostID: "h", TapeID: [16]byte{byte(number), recording, 7}, Start: 1767323045e9, Recording: [16]byte{recording}, Segment: number}
+		return rewrite(t, tape, h, func(r *capture.Record) bool {
+			return r.Seq >= from && r.Seq < to
+		})
+	}
+	first, second := segment(0, 5, 0, 777), segment(1, 5, 777, 1<<60)
+	for name, tapes := range map[string][][]byte{"two files": {first, second}, "one file": {slices.Concat(first, second)}} {
+		got, s := ndjson(t, Options{Reports: All, Verify: true}, tapes...)
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
+		if v := s.Verification; v.Identical != 10 || len(s.Ends) != 2 {
+			t.Errorf("%s: %+v", name, v)
+		}
+		if last, _ := ndjson(t, Options{}, tapes...); !slices.Equal(last, want[9:]) {
+			t.Errorf("%s: another last report", name)
+		}
+	}
+	if got, _ := ndjson(t, Options{Reports: All}, first, segment(2, 5, 777, 1<<60)); slices.Equal(got, want) {
+		t.Error("a missing segment went unnoticed")
+	}
+}
+
+// fakeCore panics on a record.
+type fakeCore struct {
+	*reporter.Reporter
+	on uint64
+}
+
+func (f *fakeCore) Step(r *capture.Record) bool {
+	if r.Seq == f.on {
+		panic("boom")
+	}
+	return f.Reporter.Step(r)
+}
+
+func TestPanicsEndTheReports(t *testing.T) {
+	tape := busyTape(t, 2000, 200)
+	all := naive(t, tape)
+	panicking := func(h *capture.Header, rules string) (core, error) {
+		r, err := reporter.New(h, rules)
+		return &fakeCore{r, 1234}, err
+	}
+	faulty := rewrite(t, tape, capture.Header{HostID: "h", TapeID: [16]byte{3}, Start: 1767323045e9}, func(r *capture.Record) bool {
+		if r.Kind == capture.KindEnd {
+			*r = capture.Record{Seq: r.Seq, At: r.At, Kind: capture.KindFault, Payload: capture.AppendPayload(nil, &capture.Fault{Record: 1234, Message: "boom"})}
+		}
+		return true
+	})
+	for name, tape := range map[string][]byte{"unforeseen": tape, "foreseen": faulty} {
+		for _, o := range []Options{{}, {Reports: All}, {Reports: None, Verify: true}} {
+			var lines []string
+			s, err := drive([]Input{memory("x", tape)}, o, func(r *reporter.Report) error {
+				lines = append(lines, string(r.AppendJSON(nil)))
+				return nil
+			}, panicking)
+			if err != nil || s.Panic == nil || s.Panic.Record != 1234 || s.Panic.Value != "boom" || s.Foreseen() != (name == "foreseen") {
+				t.Fatalf("%s: %v %+v", name, err, s)
+			}
+			if o.Reports != None && (len(lines) == 0 || lines[len(lines)-1] != all[5].line) {
+				t.Errorf("%s: %d lines", name, len(lines))
+			}
+			if v := s.Verification; v != nil && (v.Witnesses != 6 || v.Identical != 6) {
+				t.Errorf("%+v", v)
+			}
+		}
+	}
+	if _, s := ndjson(t, Options{}, faulty); s.Panic != nil || len(s.Faults) != 1 || s.Foreseen() {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A run tells what it was given as well as what it met.
+func TestSummary(t *testing.T) {
+	h := capture.Header{HostID: "h", TapeID: [16]byte{4}}
+	tape := rewrite(t, busyTape(t, 100, 50), h, func(r *capture.Record) bool {
+		if r.Kind == capture.KindWitness {
+			r.Kind, r.Source, r.Payload = capture.KindGap, 1, capture.AppendPayload(nil, &capture.Gap{Lost: 21})
+		}
+		return true
+	})
+	var seen uint64
+	_, s := ndjson(t, Options{Each: func(_ *capture.Header, r *capture.Record) { seen++ }}, tape)
+	if s.Gaps != 2 || s.Lost != 42 || s.Records != seen || s.Ticks != 2 || s.Unclean() != "" || s.Reports != 1 {
+		t.Errorf("%+v", s)
+	}
+	stop := errors.New("stop")
+	if _, err := Run([]Input{memory("x", tape)}, Options{Reports: All}, func(*reporter.Report) error { return stop }); err != stop {
+		t.Error(err)
+	}
+	if _, err := Run([]Input{memory("x", []byte(strings.Repeat("hello ", 20)))}, Options{}, nil); !errors.Is(err, capture.ErrNotTape) || !strings.Contains(err.Error(), "x: ") {
+		t.Error(err)
+	}
+	lines, s := ndjson(t, Options{ReadOn: true}, tape[:len(tape)/2])
+	if s.Damage == nil {
+		t.Errorf("%+v %d", s, len(lines))
+	}
+}

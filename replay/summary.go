@@ -1,0 +1,113 @@
+package replay
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter"
+)
+
+// A Summary says what a Run met.
+type Summary struct {
+	Header       *capture.Header // of the first tape
+	Records      uint64
+	Ticks        uint64
+	Reports      uint64 // that were yielded
+	Gaps         uint64 // gap records
+	Lost         uint64 // what they add up to
+	LeftOut      uint64 // connections beyond MaxConnections, counted up to as many again
+	Ends         []TapeEnd
+	Damage       error // where the tape is damaged: wraps a *capture.DamageError
+	Faults       []Fault
+	Panic        *Panic
+	Verification *Verification
+}
+
+// A Fault of production that the tape tells of.
+type Fault struct {
+	Record  uint64
+	Message string
+}
+
+// A Panic of the core in this replay.
+type Panic struct {
+	Record uint64
+	Value  any
+	Stack  []byte
+	count  uint64 // records read with it
+}
+
+// Foreseen reports whether production panicked on the same record.
+func (s *Summary) Foreseen() bool {
+	if s.Panic == nil {
+		return false
+	}
+	for _, f := range s.Faults {
+		if f.Record == s.Panic.Record {
+			return true
+		}
+	}
+	return false
+}
+
+// Unclean says which tapes were not closed, "" when all that were read to
+// their end were.
+func (s *Summary) Unclean() string {
+	for _, e := range s.Ends {
+		if e.Ending == capture.Cut {
+			return fmt.Sprintf("%s is cut: it was not closed, its last records may be missing", e.Name)
+		}
+	}
+	return ""
+}
+
+// Unknown is how many records of unknown kinds were skipped.
+func (s *Summary) Unknown() (n uint64) {
+	for _, e := range s.Ends {
+		n += e.Unknown
+	}
+	return n
+}
+
+// note looks at records other than conntrack's.
+func (s *Summary) note(it *item) {
+	switch it.rec.Kind {
+	case capture.KindGap:
+		var g capture.Gap
+		if it.rec.Decode(&g) == nil {
+			s.Gaps++
+			s.Lost += g.Lost
+		}
+	case capture.KindFault:
+		var f capture.Fault
+		if it.rec.Decode(&f) == nil {
+			s.Faults = append(s.Faults, Fault{Record: f.Record, Message: f.Message})
+		}
+	}
+}
+
+// panicked goes on without the core.
+func (d *driver) panicked(it *item, p *Panic) {
+	p.Record, p.count = it.rec.Seq, it.place.count
+	d.summary.Panic = p
+	d.core = nil
+}
+
+func step(core core, r *capture.Record) (tick bool, panicked *Panic) {
+	defer func() {
+		if v := recover(); v != nil {
+			panicked = &Panic{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return core.Step(r), nil
+}
+
+func makeReport(core core) (r *reporter.Report, panicked *Panic) {
+	defer func() {
+		if v := recover(); v != nil {
+			panicked = &Panic{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return core.Report(), nil
+}

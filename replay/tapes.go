@@ -1,0 +1,148 @@
+package replay
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/topotape/topotape/capture"
+)
+
+// An Input is a file of one tape, or of several that stand one behind the
+// other.
+type Input struct {
+	Name string
+	Open func() (io.ReadCloser, error)
+}
+
+// A TapeEnd says how a tape ended.
+type TapeEnd struct {
+	Name    string
+	Header  *capture.Header
+	Ending  capture.Ending
+	Unknown uint64 // records of kinds that this version does not know
+}
+
+// Tapes reads the records of inputs one behind the other.
+type Tapes struct {
+	inputs []Input
+	name   string
+	file   io.Closer
+	reader *capture.Reader
+	header *capture.Header
+	fresh  bool
+	count  uint64 // records read
+	steps  int64  // of the recording's wall clock, together
+	ends   []TapeEnd
+}
+
+// NewTapes returns the tapes of the inputs, in order. Nothing is opened before
+// the first Next.
+func NewTapes(inputs []Input) *Tapes { return &Tapes{inputs: inputs} }
+
+// Next reads the next record. Its payload is valid until the next call. At the
+// end of the last input it returns io.EOF. Errors name the input; a
+// *capture.DamageError can be read past, all others are final.
+func (t *Tapes) Next() (capture.Record, error) {
+	for {
+		if t.reader != nil {
+			r, err := t.reader.Next()
+			if err == nil {
+				t.count++
+				if r.Kind == capture.KindClock {
+					t.step(&r)
+				}
+				return r, nil
+			}
+			if err != io.EOF {
+				return r, fmt.Errorf("%s: %w", t.name, err)
+			}
+		}
+		if err := t.advance(); err != nil {
+			return capture.Record{}, err
+		}
+	}
+}
+
+// Header is that of the tape that the last record came from. It stays as it is
+// when reading goes on.
+func (t *Tapes) Header() *capture.Header { return t.header }
+
+// number tells the tape of the last record from the others.
+func (t *Tapes) number() int { return len(t.ends) }
+
+// continues reports whether the tape of the last record is the next segment of
+// the recording that the one before it is of.
+func (t *Tapes) continues() bool { return !t.fresh }
+
+// Ends says how the tapes ended that were read to their end.
+func (t *Tapes) Ends() []TapeEnd { return t.ends }
+
+func (t *Tapes) step(r *capture.Record) {
+	var c capture.Clock
+	if r.Decode(&c) == nil {
+		t.steps += c.Step
+	}
+}
+
+// position is where the last record stands.
+func (t *Tapes) position(r *capture.Record) position {
+	ns := t.header.Start + r.At
+	return position{steady: ns, wall: ns + t.steps, seq: r.Seq, count: t.count}
+}
+
+// Close closes the open input.
+func (t *Tapes) Close() error {
+	if t.file == nil {
+		return nil
+	}
+	err := t.file.Close()
+	t.file, t.reader = nil, nil
+	return err
+}
+
+// advance goes on to the next tape, of the same input or the next one.
+func (t *Tapes) advance() error {
+	before := t.header
+	if t.reader != nil {
+		t.ends = append(t.ends, TapeEnd{Name: t.name, Header: t.header, Ending: t.reader.Ending(), Unknown: t.reader.Unknown()})
+		more, err := t.reader.NextTape()
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.name, err)
+		}
+		if more {
+			t.begin(before)
+			return nil
+		}
+		t.Close()
+	}
+	if len(t.inputs) == 0 {
+		return io.EOF
+	}
+	in := t.inputs[0]
+	t.inputs = t.inputs[1:]
+	t.name = in.Name
+	file, err := in.Open()
+	if err != nil {
+		return err
+	}
+	t.file = file
+	if t.reader, err = capture.NewReader(file); err != nil {
+		t.reader = nil
+		if errors.Is(err, capture.ErrNotTape) {
+			return fmt.Errorf("%s: %w; topotape build makes a tape of a script", in.Name, err)
+		}
+		return fmt.Errorf("%s: %w", in.Name, err)
+	}
+	t.begin(before)
+	return nil
+}
+
+func (t *Tapes) begin(before *capture.Header) {
+	h := *t.reader.Header()
+	t.header = &h
+	t.fresh = before == nil || h.Recording == [16]byte{} || h.Recording != before.Recording || h.Segment != before.Segment+1
+	if t.fresh {
+		t.steps = 0
+	}
+}

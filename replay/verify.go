@@ -1,0 +1,99 @@
+package replay
+
+import (
+	"fmt"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter"
+)
+
+// A Verification compares the reports of a replay with the witnesses that
+// production left.
+type Verification struct {
+	Witnesses  uint64 // of this core version, compared
+	Identical  uint64
+	Others     uint64 // of other core versions, compared too
+	Unchanged  uint64 // of those, equal
+	OtherCore  uint32 // the last of the other core versions
+	OtherRules uint64 // made under other rules: not compared
+	First      *Difference
+}
+
+// A Difference is the first report that is not what production made.
+type Difference struct {
+	Tick     uint64
+	Record   uint64 // number of the tick's record
+	At       int64  // ns since the recording's start
+	Core     uint32 // version that made the witness
+	Sections []string
+	Buckets  []int            // of connections
+	Report   *reporter.Report // as made here
+}
+
+// Connections lists those of the report that are in a bucket that differs.
+func (d *Difference) Connections() []reporter.Connection {
+	var differ [8]bool
+	for _, b := range d.Buckets {
+		differ[b] = true
+	}
+	var list []reporter.Connection
+	for i := range d.Report.Connections {
+		if c := &d.Report.Connections[i]; differ[c.Bucket()] {
+			list = append(list, *c)
+		}
+	}
+	return list
+}
+
+// verifier compares as witnesses come.
+type verifier struct {
+	rules  string
+	result Verification
+}
+
+// take reads a witness; nil if it is not to be compared.
+func (v *verifier) take(r *capture.Record) *capture.Witness {
+	w := new(capture.Witness)
+	if r.Decode(w) != nil {
+		return nil
+	}
+	if w.Rules != v.rules {
+		v.result.OtherRules++
+		return nil
+	}
+	return w
+}
+
+func (v *verifier) compare(tick *item, w *capture.Witness, made *reporter.Report) {
+	got := made.Digests()
+	equal := got == w.Digests
+	n, same := &v.result.Witnesses, &v.result.Identical
+	if w.Core != reporter.CoreVersion {
+		n, same = &v.result.Others, &v.result.Unchanged
+		v.result.OtherCore = w.Core
+	}
+	*n++
+	if equal {
+		*same++
+		return
+	}
+	if v.result.First != nil {
+		return
+	}
+	d := &Difference{Tick: w.Tick, Record: tick.rec.Seq, At: tick.rec.At, Core: w.Core, Report: made}
+	section := func(name string, a, b uint64) {
+		if a != b {
+			d.Sections = append(d.Sections, name)
+		}
+	}
+	section("coverage", got.Coverage, w.Digests.Coverage)
+	for i := range got.Connections {
+		if got.Connections[i] != w.Digests.Connections[i] {
+			d.Sections = append(d.Sections, fmt.Sprintf("connections bucket %d", i))
+			d.Buckets = append(d.Buckets, i)
+		}
+	}
+	section("endpoints", got.Endpoints, w.Digests.Endpoints)
+	section("names", got.Names, w.Digests.Names)
+	v.result.First = d
+}

@@ -1,0 +1,195 @@
+package replay
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/topotape/topotape/reporter"
+)
+
+// defaultMaxConnections bounds a fold's memory to about 1 GiB.
+const defaultMaxConnections = 1_000_000
+
+// fold makes one report of many: every connection that any of them shows.
+type fold struct {
+	max       int
+	report    *reporter.Report // the last one
+	window    int64
+	index     map[flowKey][]int32 // into list
+	list      []reporter.Connection
+	shown     []int // by index in list: the report that showed it last, counted
+	reports   int
+	endpoints map[string]*reporter.Endpoint
+	names     map[netip.Addr]*reporter.Names
+	beyond    map[flowKey]struct{} // connections left out, as many as are kept
+}
+
+// flowKey names a connection whatever its direction is thought to be. What
+// its ends' namespaces are can become known later, so they are compared apart.
+type flowKey struct {
+	proto     string
+	low, high netip.AddrPort
+	first     int64
+}
+
+func newFold(most int) *fold {
+	if most <= 0 {
+		most = defaultMaxConnections
+	}
+	return &fold{max: most, index: map[flowKey][]int32{}, endpoints: map[string]*reporter.Endpoint{},
+		names: map[netip.Addr]*reporter.Names{}, beyond: map[flowKey]struct{}{}}
+}
+
+func keyOf(c *reporter.Connection) flowKey {
+	k := flowKey{proto: c.Proto, low: c.From.Addr, high: c.To.Addr, first: c.FirstSeen}
+	if k.high.Compare(k.low) < 0 {
+		k.low, k.high = k.high, k.low
+	}
+	return k
+}
+
+// add takes the report's connections in. A later report knows more of a
+// connection than an earlier one.
+func (f *fold) add(r *reporter.Report) {
+	f.report = r
+	f.window += r.Window
+	f.reports++
+	for i := range r.Connections {
+		c := &r.Connections[i]
+		key := keyOf(c)
+		at := f.find(key, c)
+		switch {
+		case at >= 0:
+			merge(&f.list[at], c)
+		case len(f.list) < f.max:
+			at = int32(len(f.list))
+			f.list, f.shown = append(f.list, *c), append(f.shown, 0)
+			f.index[key] = append(f.index[key], at)
+		default:
+			if len(f.beyond) < f.max {
+				f.beyond[key] = struct{}{}
+			}
+			continue
+		}
+		f.shown[at] = f.reports
+	}
+	for i := range r.Endpoints {
+		f.endpoint(&r.Endpoints[i])
+	}
+	for i := range r.Names {
+		f.name(&r.Names[i])
+	}
+}
+
+// find looks for the connection among those known. Two of one report are two.
+func (f *fold) find(key flowKey, c *reporter.Connection) int32 {
+	for _, at := range f.index[key] {
+		if f.shown[at] != f.reports && sameNetns(&f.list[at], c) {
+			return at
+		}
+	}
+	return -1
+}
+
+func sameNetns(a, b *reporter.Connection) bool {
+	from, to := b.From.Netns, b.To.Netns
+	if a.From.Addr != b.From.Addr {
+		from, to = to, from
+	}
+	agree := func(x, y uint64) bool { return x == y || x == 0 || y == 0 }
+	return agree(a.From.Netns, from) && agree(a.To.Netns, to)
+}
+
+// merge brings a connection up to what a later report says, keeping what that
+// no longer knows.
+func merge(to, c *reporter.Connection) {
+	old := *to
+	*to = *c
+	to.FirstSeen = min(to.FirstSeen, old.FirstSeen)
+	to.LastSeen = max(to.LastSeen, old.LastSeen)
+	to.Seen = union(old.Seen, c.Seen, strings.Compare)
+	if len(to.NAT) == 0 {
+		to.NAT = old.NAT
+	}
+	from, server := old.From, old.To
+	if from.Addr != c.From.Addr {
+		from, server = server, from
+	}
+	mergeEnd(&to.From, &from)
+	mergeEnd(&to.To, &server)
+}
+
+func mergeEnd(to, old *reporter.End) {
+	if to.Netns == 0 {
+		to.Netns = old.Netns
+	}
+	to.Processes = union(old.Processes, to.Processes, compareProcess)
+}
+
+func compareProcess(a, b reporter.Process) int {
+	return cmp.Or(cmp.Compare(a.PID, b.PID), strings.Compare(a.Comm, b.Comm))
+}
+
+// union of two sorted lists. It does not change them.
+func union[T any](a, b []T, compare func(T, T) int) []T {
+	if len(a) == 0 || slices.EqualFunc(a, b, func(x, y T) bool { return compare(x, y) == 0 }) {
+		return b
+	}
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, compare)
+	return slices.CompactFunc(all, func(x, y T) bool { return compare(x, y) == 0 })
+}
+
+func (f *fold) endpoint(e *reporter.Endpoint) {
+	old := f.endpoints[e.ID]
+	switch {
+	case old != nil:
+		old.Aliases = union(old.Aliases, e.Aliases, netip.AddrPort.Compare)
+		old.Processes = union(old.Processes, e.Processes, compareProcess)
+	case len(f.endpoints) < 2*f.max:
+		own := *e
+		f.endpoints[e.ID] = &own
+	}
+}
+
+func (f *fold) name(n *reporter.Names) {
+	old := f.names[n.Addr]
+	switch {
+	case old != nil:
+		old.Forward = union(old.Forward, n.Forward, strings.Compare)
+		old.Reverse = union(old.Reverse, n.Reverse, strings.Compare)
+	case len(f.names) < 2*f.max:
+		own := *n
+		f.names[n.Addr] = &own
+	}
+}
+
+// finish makes the report.
+func (f *fold) finish() *reporter.Report {
+	r := *f.report
+	r.Window = f.window
+	r.Connections = f.list
+	slices.SortStableFunc(r.Connections, compareConnections)
+	r.Endpoints = make([]reporter.Endpoint, 0, len(f.endpoints))
+	for _, e := range f.endpoints {
+		r.Endpoints = append(r.Endpoints, *e)
+	}
+	slices.SortFunc(r.Endpoints, func(a, b reporter.Endpoint) int { return strings.Compare(a.ID, b.ID) })
+	r.Names = make([]reporter.Names, 0, len(f.names))
+	for _, n := range f.names {
+		r.Names = append(r.Names, *n)
+	}
+	slices.SortFunc(r.Names, func(a, b reporter.Names) int { return a.Addr.Compare(b.Addr) })
+	return &r
+}
+
+// compareConnections is the order of a report: proto, from, to, namespaces,
+// first seen.
+func compareConnections(a, b reporter.Connection) int {
+	return cmp.Or(strings.Compare(a.Proto, b.Proto),
+		a.From.Addr.Compare(b.From.Addr), a.To.Addr.Compare(b.To.Addr),
+		cmp.Compare(a.From.Netns, b.From.Netns), cmp.Compare(a.To.Netns, b.To.Netns),
+		cmp.Compare(a.FirstSeen, b.FirstSeen))
+}

@@ -1,0 +1,94 @@
+package replay
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+
+	"github.com/topotape/topotape/capture"
+)
+
+// Records returns the records of the tapes that stand within the window, with
+// the error that stops the reading, if any. Damage is handed on as an error
+// and read past. Headers are found with t.Header.
+func Records(inputs []Input, w Window) (*Tapes, iter.Seq2[capture.Record, error]) {
+	t := NewTapes(inputs)
+	return t, func(yield func(capture.Record, error) bool) {
+		defer t.Close()
+		bounds, err := resolve(inputs, w.From, w.To)
+		if err != nil {
+			yield(capture.Record{}, err)
+			return
+		}
+		c := clip{from: bounds[0], to: bounds[1]}
+		for {
+			r, err := t.Next()
+			var damage *capture.DamageError
+			switch {
+			case err == io.EOF:
+				return
+			case errors.As(err, &damage):
+				if !yield(r, err) {
+					return
+				}
+				continue
+			case err != nil:
+				yield(r, err)
+				return
+			}
+			switch c.place(t.Header(), &r, t.position(&r)) {
+			case behind:
+				return
+			case within:
+				if !yield(r, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// clip tells where records stand to a window. Once within, a record stays so
+// until the window's end.
+type clip struct {
+	from, to bound
+	settled  bool
+	entered  bool
+}
+
+type standing uint8
+
+const (
+	ahead standing = iota
+	within
+	behind
+)
+
+func (c *clip) place(h *capture.Header, r *capture.Record, p position) standing {
+	if !c.settled {
+		c.settled = true
+		c.from.settle(h.Start)
+		c.to.settle(h.Start)
+	}
+	if c.to.kind != boundNone {
+		if before, _ := c.to.before(p); !before && !(r.Kind == capture.KindCarry && c.to.kind == boundSeq) {
+			return behind
+		}
+	}
+	if !c.entered {
+		if before, _ := c.from.before(p); before {
+			return ahead
+		}
+		c.entered = true
+	}
+	return within
+}
+
+// Check refuses a window that cannot hold anything, where its two times tell.
+func (w Window) Check() error {
+	if w.From.kind == w.To.kind && !w.From.IsZero() && (w.From.ns > w.To.ns || w.From.seq > w.To.seq) {
+		return fmt.Errorf("the window from %s to %s is empty: from stands behind to", w.From, w.To)
+	}
+	return nil
+}

@@ -1,0 +1,88 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/topotape/topotape/tools/netlab"
+)
+
+// hostStates are who watches; the first is nobody.
+var hostStates = []recorder{"nothing", everything, conntracks, plain}
+
+// host measures what being watched costs.
+func (b *bench) host() error {
+	for _, c := range []struct {
+		title   string
+		traffic netlab.LoadOptions
+	}{
+		{fmt.Sprintf("What the watched host pays at %.0f connections/s", b.plan.rate), netlab.LoadOptions{Rate: b.plan.rate, Duration: b.plan.host}},
+		{"What the watched host pays at its limit", netlab.LoadOptions{Duration: b.plan.host}},
+	} {
+		got := make([][]netlab.LoadResult, len(hostStates))
+		for round := range b.plan.hostRounds {
+			for i := range hostStates {
+				i = (i + round) % len(hostStates)
+				b.note("%s: round %d, %s", c.title, round+1, hostStates[i])
+				r, err := b.watched(hostStates[i], c.traffic)
+				if err != nil {
+					return err
+				}
+				got[i] = append(got[i], r)
+			}
+		}
+		b.print(hostTable(c.title, b.plan.hostRounds, got))
+	}
+	return nil
+}
+
+// watched makes the traffic while a recorder runs.
+func (b *bench) watched(r recorder, traffic netlab.LoadOptions) (load netlab.LoadResult, err error) {
+	if err := b.flush(); err != nil {
+		return load, err
+	}
+	if r != hostStates[0] {
+		path := filepath.Join(b.dir, "watch")
+		p, err := b.start(r, path)
+		if err != nil {
+			return load, err
+		}
+		defer os.Remove(path)
+		defer p.stop()
+		if err := p.ready(); err != nil {
+			return load, err
+		}
+	}
+	if err := b.sleep(time.Second / 2); err != nil {
+		return load, err
+	}
+	return b.lab.Load(b.ctx, traffic)
+}
+
+func hostTable(title string, rounds int, got [][]netlab.LoadResult) *table {
+	t := &table{title: title, head: []string{"recorder", "connections/s", "of unwatched", "connect p50 µs", "of unwatched", "connect p99 µs", "of unwatched"}}
+	figures := []func(netlab.LoadResult) float64{
+		func(r netlab.LoadResult) float64 { return r.PerSecond },
+		func(r netlab.LoadResult) float64 { return float64(r.P50.Nanoseconds()) / 1000 },
+		func(r netlab.LoadResult) float64 { return float64(r.P99.Nanoseconds()) / 1000 },
+	}
+	all := make([][]series, len(hostStates))
+	for i, r := range hostStates {
+		row := []string{string(r)}
+		for j, f := range figures {
+			var s series
+			for _, l := range got[i] {
+				s = append(s, f(l))
+			}
+			all[i] = append(all[i], s)
+			row = append(row, s.show("%.0f"), s.over(all[0][j]).show("%.2f"))
+		}
+		t.add(row...)
+	}
+	t.below = fmt.Sprintf("%d rounds, taking turns. Client, gateway, server and recorder share the machine's cores.", rounds)
+	return t
+}

@@ -1,0 +1,211 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/topotape/topotape/tools/netlab"
+	"golang.org/x/sys/unix"
+)
+
+// init keeps the main goroutine on the main thread: a child's parent-death
+// signal fires when the thread ends that started it.
+func init() { runtime.LockOSThread() }
+
+func main() {
+	netlab.RunWorkerIfAsked()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	err := benchMain(ctx, os.Args[1:])
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "bench: interrupted")
+		os.Exit(1)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// bench is one run.
+type bench struct {
+	ctx      context.Context
+	lab      *netlab.Lab
+	topotape string // the program
+	dir      string // for tapes
+	out      io.Writer
+	plan     plan
+	began    time.Time
+}
+
+// plan is how much is measured.
+type plan struct {
+	rounds      int
+	variants    []variant     // of who records at the same time
+	rate        float64       // connections a second of the steady traffic
+	steady      time.Duration // how long it lasts
+	burst       int           // connections of the burst
+	sizeRates   []float64     // connections a second
+	size        time.Duration
+	host        time.Duration
+	hostRounds  int
+	tape        int // connections that are recorded for the tape to replay
+	tapeRecords int // records of that tape
+	namespaces  int
+	idle        time.Duration
+}
+
+var fullPlan = plan{
+	rounds: 3, variants: allVariants, rate: 1000, steady: 15 * time.Second, burst: 40_000,
+	sizeRates: []float64{150, 1500}, size: 15 * time.Second,
+	host: 6 * time.Second, hostRounds: 5,
+	tape: 20_000, tapeRecords: 2_000_000, namespaces: 250, idle: 60 * time.Second,
+}
+
+var quickPlan = plan{
+	rounds: 1, variants: quickVariants, rate: 500, steady: 2 * time.Second, burst: 2000,
+	sizeRates: []float64{150}, size: 2 * time.Second,
+	host: time.Second, hostRounds: 1,
+	tape: 2000, tapeRecords: 100_000, namespaces: 20, idle: 6 * time.Second,
+}
+
+type section struct {
+	name string
+	run  func(*bench) error
+}
+
+var sections = []section{
+	{"idle", (*bench).idle}, // first: traffic leaves sockets in TIME_WAIT that a walk would read for a minute
+	{"events", (*bench).events}, {"size", (*bench).sizes}, {"host", (*bench).host}, {"replay", (*bench).replay},
+}
+
+func benchMain(ctx context.Context, args []string) (err error) {
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	quick := f.Bool("quick", false, "a minute's smoke test; its figures say nothing")
+	only := f.String("only", "", "these sections only: idle,events,size,host,replay")
+	rounds := f.Int("rounds", 0, "rounds of each comparison (default 3, host 5)")
+	program := f.String("topotape", "", "the program to measure (default it is built)")
+	out := f.String("o", "", "write the tables there too")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	b := &bench{ctx: ctx, topotape: *program, out: os.Stdout, plan: fullPlan, began: time.Now()}
+	if *quick {
+		b.plan = quickPlan
+	}
+	if *rounds > 0 {
+		b.plan.rounds, b.plan.hostRounds = *rounds, *rounds
+	}
+	chosen, err := choose(*only)
+	if err != nil {
+		return err
+	}
+	if *out != "" {
+		file, err := os.Create(*out)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		b.out = io.MultiWriter(os.Stdout, file)
+	}
+	return b.run(chosen)
+}
+
+func choose(only string) ([]section, error) {
+	if only == "" {
+		return sections, nil
+	}
+	var chosen []section
+	for _, s := range sections {
+		for name := range strings.SplitSeq(only, ",") {
+			if name == s.name {
+				chosen = append(chosen, s)
+			}
+		}
+	}
+	if len(chosen) != strings.Count(only, ",")+1 {
+		return nil, fmt.Errorf("-only %s: there are idle,events,size,host,replay", only)
+	}
+	return chosen, nil
+}
+
+func (b *bench) run(chosen []section) (err error) {
+	for _, t := range [][2]string{{"conntrack", "conntrack"}, {"taskset", "util-linux"}} {
+		if _, err := exec.LookPath(t[0]); err != nil {
+			return fmt.Errorf("measuring needs %s (Debian package %s)", t[0], t[1])
+		}
+	}
+	if b.dir, err = os.MkdirTemp("", "topotape-bench-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.dir)
+	if b.topotape == "" {
+		if b.topotape, err = build(b.ctx, b.dir); err != nil {
+			return err
+		}
+	} else if b.topotape, err = filepath.Abs(b.topotape); err != nil {
+		return err
+	}
+	if b.lab, err = netlab.New(b.ctx, netlab.Options{Log: io.Discard, KeepSignals: true}); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.lab.Close()) }()
+	if err := b.inGateway("sysctl", "-q", "-w", "net.netfilter.nf_conntrack_tcp_timeout_time_wait=5"); err != nil {
+		return err
+	}
+	fmt.Fprintf(b.out, "%s\n", machine())
+	for _, s := range chosen {
+		if err := s.run(b); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	b.note("done")
+	return nil
+}
+
+// build makes the program as a release is made.
+func build(ctx context.Context, dir string) (string, error) {
+	path := filepath.Join(dir, "topotape")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/topotape/topotape/cmd/topotape")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if msg, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build topotape: %w: %s", err, msg)
+	}
+	return path, nil
+}
+
+// note says on standard error how far the run is.
+func (b *bench) note(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%4.0f s  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// machine is what the figures depend on, and how busy it was with other things.
+func machine() string {
+	var u unix.Utsname
+	release := "?"
+	if unix.Uname(&u) == nil {
+		release = unix.ByteSliceToString(u.Release[:])
+	}
+	if i := strings.IndexByte(release, '-'); i > 0 {
+		release = release[:i]
+	}
+	load := "?"
+	if avg, err := os.ReadFile("/proc/loadavg"); err == nil {
+		load = strings.Fields(string(avg))[0]
+	}
+	return fmt.Sprintf("%d cores, Linux %s, %s; load before: %s", runtime.NumCPU(), release, runtime.Version(), load)
+}

@@ -1,0 +1,215 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// readyWait bounds how long a recorder takes to subscribe.
+	readyWait = 10 * time.Second
+	// drainWait bounds how long it takes to read what is queued after a load.
+	drainWait = 30 * time.Second
+	// stopWait bounds how long it takes to end.
+	stopWait = 20 * time.Second
+)
+
+// process is something that is measured.
+type process struct {
+	cmd    *exec.Cmd
+	said   bytes.Buffer // on standard error
+	begun  time.Time
+	exited chan error
+	drops  uint64 // of its socket, as last seen
+}
+
+// usage is what a process that has ended took.
+type usage struct {
+	cpu    time.Duration // user and system, all threads
+	wall   time.Duration
+	memory int64 // bytes, the most that were resident
+}
+
+// start starts a command of this program's own choice of environment.
+func start(cmd *exec.Cmd) (*process, error) {
+	p := &process{cmd: cmd, begun: time.Now(), exited: make(chan error, 1)}
+	cmd.Stderr = &p.said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() { p.exited <- cmd.Wait() }()
+	return p, nil
+}
+
+// plainEnv is the environment without what tunes a Go program.
+func plainEnv(extra ...string) []string {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return slices.Contains([]string{"GOMAXPROCS", "GOMEMLIMIT", "GOGC", "GODEBUG"}, name)
+	})
+	return append(env, extra...)
+}
+
+// record starts topotape in the gateway.
+func (b *bench) record(tape string, flags ...string) (*process, error) {
+	args := append([]string{"record", "-o", tape, "--force", "--duration", "10m"}, flags...)
+	cmd := b.lab.Command(b.lab.Gateway, b.topotape, args...)
+	cmd.Env = plainEnv()
+	return start(cmd)
+}
+
+// conntrack starts conntrack -E in the gateway, with its output in a file.
+func (b *bench) conntrack(file string, flags ...string) (*process, error) {
+	out, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	cmd := b.lab.Command(b.lab.Gateway, "conntrack", append([]string{"-E", "-o", "id,timestamp"}, flags...)...)
+	cmd.Stdout = out
+	return start(cmd)
+}
+
+// inGateway runs a command there to its end.
+func (b *bench) inGateway(name string, args ...string) error {
+	if out, err := b.lab.Command(b.lab.Gateway, name, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", name, err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// flush forgets the connections that the gateway tracks.
+func (b *bench) flush() error { return b.inGateway("conntrack", "-F") }
+
+// stop ends the process as a Ctrl-C does and says what it took.
+func (p *process) stop() (usage, error) {
+	p.cmd.Process.Signal(syscall.SIGINT)
+	return p.wait(stopWait)
+}
+
+// kill ends what is no longer wanted.
+func (p *process) kill() {
+	p.cmd.Process.Kill()
+	p.wait(time.Second)
+}
+
+func (p *process) wait(limit time.Duration) (usage, error) {
+	late := time.AfterFunc(limit, func() { p.cmd.Process.Kill() })
+	err := <-p.exited
+	wall := time.Since(p.begun)
+	p.exited <- err
+	var exit *exec.ExitError
+	if !late.Stop() {
+		return usage{}, fmt.Errorf("%s did not end within %v", p.cmd.Args[3], limit)
+	}
+	if errors.As(err, &exit) && exit.ExitCode() == exitLoss {
+		err = nil
+	}
+	if err != nil {
+		return usage{}, fmt.Errorf("%s: %w: %s", strings.Join(p.cmd.Args, " "), err, bytes.TrimSpace(p.said.Bytes()))
+	}
+	r := p.cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	return usage{
+		cpu:    time.Duration(r.Utime.Nano() + r.Stime.Nano()),
+		wall:   wall,
+		memory: r.Maxrss << 10,
+	}, nil
+}
+
+// exitLoss is topotape's code for a tape with gaps.
+const exitLoss = 3
+
+// cpu is what a running process has taken so far, in steps of 10 ms.
+func (p *process) cpu() (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	// The name in parentheses may hold spaces; the fields behind it begin with the third.
+	f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	user, err1 := strconv.Atoi(f[14-3])
+	system, err2 := strconv.Atoi(f[15-3])
+	return time.Duration(user+system) * 10 * time.Millisecond, errors.Join(err1, err2)
+}
+
+// ready waits until the process has subscribed to events.
+func (p *process) ready() error {
+	return p.until(readyWait, "subscribe to events", func(int) bool { return true })
+}
+
+// drained waits until the process has read what was queued for it, and notes
+// how much the kernel could not queue.
+func (p *process) drained() error {
+	calm := 0
+	return p.until(drainWait, "read the queued events", func(queued int) bool {
+		if calm++; queued > 0 {
+			calm = 0
+		}
+		return calm >= 5
+	})
+}
+
+func (p *process) until(limit time.Duration, what string, done func(queued int) bool) error {
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		select {
+		case err := <-p.exited:
+			p.exited <- err
+			return fmt.Errorf("%s ended: %s", strings.Join(p.cmd.Args, " "), bytes.TrimSpace(p.said.Bytes()))
+		default:
+		}
+		queued, drops, ok := eventSocket(p.cmd.Process.Pid)
+		if ok {
+			p.drops = drops
+		}
+		if ok && done(queued) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s did not %s within %v", strings.Join(p.cmd.Args, " "), what, limit)
+}
+
+// eventSocket is the state of the process's netfilter socket that has joined
+// groups: bytes in its queue and messages that it lost.
+func eventSocket(pid int) (queued int, drops uint64, ok bool) {
+	table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/netlink", pid))
+	if err != nil {
+		return 0, 0, false
+	}
+	own := socketInodes(pid)
+	for line := range strings.Lines(string(table)) {
+		// sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode
+		f := strings.Fields(line)
+		if len(f) < 10 || f[1] != netlinkNetfilter || f[3] == "00000000" || !own[f[9]] {
+			continue
+		}
+		queued, _ = strconv.Atoi(f[4])
+		drops, _ = strconv.ParseUint(f[8], 10, 64)
+		return queued, drops, true
+	}
+	return 0, 0, false
+}
+
+const netlinkNetfilter = "12" // NETLINK_NETFILTER of linux/netlink.h
+
+func socketInodes(pid int) map[string]bool {
+	inodes := map[string]bool{}
+	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	for _, l := range links {
+		if to, err := os.Readlink(l); err == nil && strings.HasPrefix(to, "socket:[") {
+			inodes[strings.TrimSuffix(strings.TrimPrefix(to, "socket:["), "]")] = true
+		}
+	}
+	return inodes
+}

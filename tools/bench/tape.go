@@ -1,0 +1,223 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/tools/netlab"
+	"golang.org/x/sys/unix"
+)
+
+// tapeInterval is the time between the ticks of a built tape.
+const tapeInterval = int64(3 * time.Second)
+
+// recordBurst records real connections, from their first message to their last.
+func (b *bench) recordBurst(path string) (err error) {
+	if err := b.flush(); err != nil {
+		return err
+	}
+	p, err := b.start(conntracks, path)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			p.kill()
+		}
+	}()
+	if err := p.ready(); err != nil {
+		return err
+	}
+	if _, err := b.lab.Load(b.ctx, netlab.LoadOptions{Count: b.plan.tape}); err != nil {
+		return err
+	}
+	if err := b.flush(); err != nil { // which ends them all
+		return err
+	}
+	if err := p.drained(); err != nil {
+		return err
+	}
+	_, err = p.stop()
+	return err
+}
+
+// multiply writes a tape of at least n records from the events of a recorded
+// one, which come again and again, later, from other addresses and with other
+// ids; with ticks and witnesses as the recorder makes them.
+func multiply(from, to string, n int) (records int, err error) {
+	h, events, err := readEvents(from)
+	if err != nil {
+		return 0, err
+	}
+	out, err := os.Create(to)
+	if err != nil {
+		return 0, err
+	}
+	defer out.Close()
+	w, err := newTapeWriter(out, h)
+	if err != nil {
+		return 0, err
+	}
+	length := events[len(events)-1].At + int64(time.Millisecond)
+	for copies := 0; int(w.seq) < n; copies++ {
+		if copies > 200 {
+			return 0, fmt.Errorf("%d events are too few", len(events))
+		}
+		for _, r := range events {
+			r.At += int64(copies) * length
+			r.Payload = shift(slices.Clone(r.Payload), byte(copies))
+			w.put(r)
+		}
+	}
+	return int(w.seq), w.close()
+}
+
+// readEvents are the conntrack messages of a tape, from time 0 on.
+func readEvents(path string) (*capture.Header, []capture.Record, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	tape, err := capture.NewReader(f)
+	if err != nil {
+		return nil, nil, err
+	}
+	var events []capture.Record
+	for {
+		r, err := tape.Next()
+		if err == io.EOF {
+			break
+		} else if err != nil {
+			return nil, nil, err
+		}
+		if r.Kind == capture.KindConntrack {
+			r.Payload = slices.Clone(r.Payload)
+			events = append(events, r)
+		}
+	}
+	if len(events) == 0 {
+		return nil, nil, fmt.Errorf("%s holds no conntrack event", filepath.Base(path))
+	}
+	begin := events[0].At
+	for i := range events {
+		events[i].At -= begin
+	}
+	return tape.Header(), events, nil
+}
+
+// tapeWriter writes a tape as the recorder does: what it writes steps a core,
+// and each tick gets its witness.
+type tapeWriter struct {
+	tape *capture.Writer
+	core *reporter.Reporter
+	seq  uint64
+	tick uint64
+	at   int64
+	err  error
+}
+
+func newTapeWriter(out io.Writer, h *capture.Header) (*tapeWriter, error) {
+	core, err := reporter.New(h, reporter.RulesCurrent)
+	if err != nil {
+		return nil, err
+	}
+	tape, err := capture.NewWriter(out, h)
+	w := &tapeWriter{tape: tape, core: core}
+	w.payload(capture.KindSource, 1, &capture.Source{Open: true, Kind: capture.SourceConntrack})
+	return w, err
+}
+
+// put adds a record, and before it the ticks that are due.
+func (w *tapeWriter) put(r capture.Record) {
+	for next := int64(w.tick+1) * tapeInterval; r.At >= next; next += tapeInterval {
+		w.at, w.tick = next, w.tick+1
+		if w.payload(capture.KindTick, 0, &capture.Tick{Number: w.tick, Interval: tapeInterval}) {
+			w.payload(capture.KindWitness, 0, &capture.Witness{Tick: w.tick, Rules: reporter.RulesCurrent,
+				Core: reporter.CoreVersion, Digests: w.core.Report().Digests()})
+		}
+	}
+	w.at = r.At
+	w.add(r.Kind, 1, r.Payload)
+}
+
+func (w *tapeWriter) payload(kind capture.Kind, source uint32, p capture.Payload) bool {
+	return w.add(kind, source, capture.AppendPayload(nil, p))
+}
+
+func (w *tapeWriter) add(kind capture.Kind, source uint32, payload []byte) (tick bool) {
+	if w.err != nil {
+		return false
+	}
+	w.seq++
+	r := capture.Record{Seq: w.seq, At: w.at, Kind: kind, Source: source, Payload: payload}
+	if w.err = w.tape.Write(&r); w.err != nil {
+		return false
+	}
+	return w.core.Step(&r)
+}
+
+func (w *tapeWriter) close() error {
+	w.payload(capture.KindEnd, 0, &capture.End{Why: "built"})
+	if w.err != nil {
+		return w.err
+	}
+	return w.tape.Close()
+}
+
+// Attributes of linux/netfilter/nfnetlink_conntrack.h.
+const (
+	ctaTupleOrig  = 1
+	ctaTupleReply = 2
+	ctaID         = 12
+	ctaTupleIP    = 1
+)
+
+// shift makes another connection of a message: every address in the client's
+// network, 198.18.0.0/24, moves n+10 networks on, and the id changes.
+func shift(msg []byte, n byte) []byte {
+	const headers = unix.NLMSG_HDRLEN + 4 // nfgenmsg
+	if len(msg) < headers {
+		return msg
+	}
+	attributes(msg[headers:], func(kind uint16, value []byte) {
+		switch kind {
+		case ctaID:
+			value[0] ^= n
+		case ctaTupleOrig, ctaTupleReply:
+			attributes(value, func(kind uint16, ip []byte) {
+				if kind != ctaTupleIP {
+					return
+				}
+				attributes(ip, func(_ uint16, addr []byte) {
+					if len(addr) == 4 && addr[2] == 0 {
+						addr[2] = n + 10
+					}
+				})
+			})
+		}
+	})
+	return msg
+}
+
+// attributes visits the attributes that b consists of.
+func attributes(b []byte, visit func(kind uint16, value []byte)) {
+	const nested = 0xc000 // NLA_F_NESTED and NLA_F_NET_BYTEORDER
+	for len(b) >= unix.SizeofNlAttr {
+		size := int(binary.NativeEndian.Uint16(b))
+		if size <= unix.SizeofNlAttr || size > len(b) {
+			return
+		}
+		visit(binary.NativeEndian.Uint16(b[2:])&^nested, b[unix.SizeofNlAttr:size])
+		b = b[min((size+3)&^3, len(b)):]
+	}
+}

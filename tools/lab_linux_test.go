@@ -1,0 +1,353 @@
+package tools
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/tools/netlab"
+)
+
+func TestMain(m *testing.M) {
+	netlab.RunWorkerIfAsked()
+	os.Exit(m.Run())
+}
+
+// newLab builds the network lab, and the topotape command.
+func newLab(t *testing.T) (*netlab.Lab, string) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: it builds network namespaces")
+	}
+	bin := filepath.Join(t.TempDir(), "topotape")
+	if out, err := exec.Command("go", "build", "-o", bin, "../cmd/topotape").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	lab, err := netlab.New(t.Context(), netlab.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := lab.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return lab, bin
+}
+
+// A recording that goes on in the gateway.
+type recording struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	tape string
+	said bytes.Buffer
+}
+
+func record(t *testing.T, lab *netlab.Lab, bin string, args ...string) *recording {
+	r := &recording{t: t, tape: filepath.Join(t.TempDir(), "lab.tape")}
+	r.cmd = lab.Command(lab.Gateway, bin, append([]string{"record", "-o", r.tape, "--host-id", "gateway", "--interval", "1s", "--duration", "5m"}, args...)...)
+	r.cmd.Stderr = &r.said
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.cmd.Process.Kill() })
+	// It has subscribed once the first dump is on the tape.
+	r.until("conntrack_dump_end", func(rec *capture.Record) bool { return rec.Kind == capture.KindDumpEnd })
+	return r
+}
+
+// until waits for a record on the tape that is being written.
+func (r *recording) until(what string, is func(*capture.Record) bool) {
+	r.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		found := false
+		_ = scan(r.tape+".partial", func(rec *capture.Record) { found = found || is(rec) })
+		if found {
+			return
+		}
+	}
+	r.t.Fatalf("no %s on the tape after 30 s; the recorder said:\n%s", what, r.said.String())
+}
+
+// stop ends the recording as Ctrl-C would, and returns its exit code.
+func (r *recording) stop() int {
+	r.t.Helper()
+	if err := r.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		r.t.Fatal(err)
+	}
+	err := r.cmd.Wait()
+	r.t.Logf("the recorder said:\n%s", r.said.String())
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		r.t.Fatal(err)
+	}
+	return r.cmd.ProcessState.ExitCode()
+}
+
+func scan(tape string, visit func(*capture.Record)) error {
+	f, err := os.Open(tape)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r, err := capture.NewReader(f)
+	if err != nil {
+		return err
+	}
+	for {
+		rec, err := r.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		visit(&rec)
+	}
+}
+
+// topotape runs a verb; it fails the test when the exit code is another.
+func topotape(t *testing.T, code int, env []string, bin string, args ...string) []byte {
+	t.Helper()
+	cmd := exec.Command(bin, args...)
+	cmd.Env = append(os.Environ(), env...)
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
+	_ = cmd.Run()
+	if got := cmd.ProcessState.ExitCode(); got != code {
+		t.Fatalf("topotape %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), got, code, said.Bytes(), out.Bytes())
+	}
+	return out.Bytes()
+}
+
+func TestRecordedLabIsTheTruth(t *testing.T) {
+	lab, bin := newLab(t)
+	r := record(t, lab, bin)
+	plan := netlab.DefaultPlan()
+	truth, err := lab.Run(t.Context(), plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second)
+	if code := r.stop(); code != 0 {
+		t.Fatalf("record: exit code %d", code)
+	}
+
+	t.Run("nothing missing, nothing false", func(t *testing.T) {
+		rep, err := netlab.ReadReport(bytes.NewReader(topotape(t, 0, nil, bin, "replay", "--whole", "--format", "json", r.tape)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res := netlab.Compare(truth, rep, netlab.Window{})
+		t.Log(res.Summary(20))
+		if err := res.Err(); err != nil || len(res.Found) == 0 {
+			t.Error(err)
+		}
+		if len(res.Unnamed) > 0 {
+			t.Errorf("%d connections lack the name they were looked up by", len(res.Unnamed))
+		}
+		handshakes := 0
+		for _, c := range rep.Connections {
+			if slices.Contains(c.Seen, "conntrack") && c.Direction == "handshake" {
+				handshakes++
+			}
+		}
+		if handshakes < 100 {
+			t.Errorf("only %d connections by handshake", handshakes)
+		}
+	})
+
+	t.Run("live is replay", func(t *testing.T) {
+		copied := filepath.Join(t.TempDir(), "copy.tape")
+		b, err := os.ReadFile(r.tape)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(copied, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		ticks := 0
+		if err := scan(r.tape, func(rec *capture.Record) {
+			if rec.Kind == capture.KindWitness {
+				ticks++
+			}
+		}); err != nil || ticks < 8 {
+			t.Fatalf("%d witnesses, %v", ticks, err)
+		}
+		identical := fmt.Sprintf("%d/%d reports identical", ticks, ticks)
+		var reports []byte
+		for _, env := range [][]string{{"GOMAXPROCS=1"}, {"GOMAXPROCS=2"}, {"TZ=Asia/Tokyo"}, {"LC_ALL=C"}, {"GOGC=1"}} {
+			for _, tape := range []string{r.tape, copied} {
+				if out := topotape(t, 0, env, bin, "replay", "--verify", tape); !strings.Contains(string(out), identical) {
+					t.Errorf("%v: %s", env, out)
+				}
+				out := topotape(t, 0, env, bin, "replay", "--all", "--format", "ndjson", tape)
+				if reports == nil {
+					reports = out
+				}
+				if !bytes.Equal(out, reports) {
+					t.Errorf("%v: other bytes", env)
+				}
+			}
+		}
+		if n := bytes.Count(reports, []byte("\n")); n != ticks {
+			t.Errorf("%d reports for %d witnesses", n, ticks)
+		}
+	})
+}
+
+// flowsOf lists the flows of conntrack -L that are connections: a reply was
+// seen, the state is beyond SYN_RECV, and neither TIME_WAIT nor CLOSE.
+func flowsOf(t *testing.T, lab *netlab.Lab) []string {
+	out, err := lab.Command(lab.Gateway, "conntrack", "-L", "-p", "tcp", "-o", "extended").Output()
+	if err != nil {
+		t.Fatalf("conntrack -L: %v", err)
+	}
+	line := regexp.MustCompile(`tcp +6 \d+ (\S+) src=(\S+) dst=(\S+) sport=(\d+) dport=(\d+) (\[UNREPLIED\] )?src=(\S+) dst=(\S+) sport=(\d+) dport=(\d+)`)
+	var flows []string
+	for l := range strings.Lines(string(out)) {
+		m := line.FindStringSubmatch(l)
+		if m == nil {
+			t.Fatalf("conntrack -L: %q", l)
+		}
+		if m[6] == "" && !slices.Contains([]string{"SYN_SENT", "SYN_SENT2", "SYN_RECV", "TIME_WAIT", "CLOSE"}, m[1]) {
+			flows = append(flows, fmt.Sprintf("%s:%s>%s:%s", m[2], m[4], m[7], m[9]))
+		}
+	}
+	slices.Sort(flows)
+	return flows
+}
+
+func TestLossIsHonest(t *testing.T) {
+	lab, bin := newLab(t)
+	r := record(t, lab, bin, "--conntrack-buffer", "16KiB", "--sources", "conntrack")
+	held, err := lab.Hold(t.Context(), netlab.Pattern{Kind: netlab.DNAT, Count: 40})
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := lab.Load(t.Context(), netlab.LoadOptions{Count: 20000})
+	if err != nil || result.Made < 19000 {
+		t.Fatalf("load: %+v, %v", result, err)
+	}
+	// Traffic has stopped; the kernel counts what it dropped in /proc/net/netlink.
+	drops := socketDrops(t, lab)
+	var lost, gapSeq, dumps uint64
+	looksBack := func(rec *capture.Record) bool {
+		switch rec.Kind {
+		case capture.KindGap:
+			var g capture.Gap
+			if err := rec.Decode(&g); err == nil && rec.Seq > gapSeq {
+				lost, gapSeq = lost+g.Lost, rec.Seq
+			}
+		case capture.KindDumpEnd:
+			if rec.Seq > gapSeq && gapSeq > 0 {
+				dumps = rec.Seq
+			}
+		case capture.KindTick:
+			return dumps > 0 && dumps > gapSeq && rec.Seq > dumps
+		}
+		return false
+	}
+	r.until("tick after a dump after the last gap", func(rec *capture.Record) bool {
+		if rec.Seq == 1 {
+			lost, gapSeq, dumps = 0, 0, 0
+		}
+		return looksBack(rec)
+	})
+	kernel := flowsOf(t, lab)
+	time.Sleep(2 * time.Second)
+	if code := r.stop(); code != 3 {
+		t.Errorf("record: exit code %d, want 3: data was lost", code)
+	}
+	var total, received uint64
+	var tick uint64 // the first one after the resync
+	lastGap, resync := uint64(0), uint64(0)
+	if err := scan(r.tape, func(rec *capture.Record) {
+		switch rec.Kind {
+		case capture.KindGap:
+			var g capture.Gap
+			if err := rec.Decode(&g); err != nil || !g.Exact || g.Lost == 0 {
+				t.Errorf("gap %+v, %v", g, err)
+			}
+			total += g.Lost
+			lastGap, resync, tick = rec.Seq, 0, 0
+		case capture.KindConntrack:
+			received++
+		case capture.KindDumpBegin:
+			if resync == 0 && lastGap > 0 {
+				resync = rec.Seq
+			}
+		case capture.KindTick:
+			if resync > 0 && tick == 0 {
+				tick = rec.Seq
+			}
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if total == 0 || total != drops {
+		t.Errorf("the tape counts %d lost, the kernel %d", total, drops)
+	}
+	t.Logf("%d connections: %d messages received, %d lost", result.Made, received, total)
+	out := topotape(t, 0, nil, bin, "replay", "--format", "json", "--at", "#"+strconv.FormatUint(tick, 10), r.tape)
+	var rep struct {
+		Connections []struct {
+			From, To struct {
+				Addr string
+				Port int
+			}
+			Closed bool
+		}
+	}
+	if err := json.Unmarshal(out, &rep); err != nil {
+		t.Fatal(err)
+	}
+	var reported []string
+	for _, c := range rep.Connections {
+		if !c.Closed {
+			reported = append(reported, fmt.Sprintf("%s:%d>%s:%d", c.From.Addr, c.From.Port, c.To.Addr, c.To.Port))
+		}
+	}
+	slices.Sort(reported)
+	if !slices.Equal(reported, kernel) || len(kernel) < 40 {
+		t.Errorf("the report has %d flows, the kernel %d:\n%v\n%v", len(reported), len(kernel), reported, kernel)
+	}
+	topotape(t, 3, nil, bin, "replay", "--strict", r.tape)
+	if _, err := held.Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// socketDrops is what the kernel dropped of the events of the namespace's only
+// listener.
+func socketDrops(t *testing.T, lab *netlab.Lab) uint64 {
+	out, err := lab.Command(lab.Gateway, "cat", "/proc/net/netlink").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var drops uint64
+	for l := range strings.Lines(string(out)) {
+		f := strings.Fields(l) // sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode
+		if len(f) < 10 || f[1] != "12" || f[3] == "00000000" {
+			continue
+		}
+		n, err := strconv.ParseUint(f[8], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		drops += n
+	}
+	return drops
+}
