@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -41,7 +42,7 @@ Nothing on the host is configured or flushed. Recording needs root.`,
 			if o.Output = output; output == "/dev/stdout" { // which may stand for a file
 				o.Output = "-"
 			}
-			o.ConntrackBuffer, o.MaxSize, o.MinFree = int(buffer), unlimited(maxSize), unlimited(minFree)
+			o.ConntrackBuffer, o.MaxSize, o.MinFree = int(min(buffer, math.MaxInt32)), unlimited(maxSize), unlimited(minFree)
 			if err := checkRecord(&o, dryRun); err != nil {
 				return &exitError{exitUsage, err}
 			}
@@ -80,6 +81,8 @@ func checkRecord(o *live.Options, dryRun bool) error {
 		return errors.New("--duration 0: recording for ever needs a ring of segments, which is not available in this version")
 	case o.Duration < 0 || o.Interval <= 0 || o.ProcInterval <= 0:
 		return errors.New("--duration, --interval and --proc-interval must be more than 0")
+	case o.ConntrackBuffer > 1<<30:
+		return errors.New("--conntrack-buffer: the kernel takes 1GiB at most")
 	case len(o.Sources) == 0:
 		return errors.New("--sources names none")
 	case !dryRun && isRing(o.Output):

@@ -22,8 +22,11 @@ const (
 	everything recorder = "topotape, all sources"
 	conntracks recorder = "topotape, conntrack only"
 	plain      recorder = "conntrack -E"
-	buffered   recorder = "conntrack -E -b 64 MiB"
+	buffered   recorder = "conntrack -E, 64 MiB of buffer"
 )
+
+// ourBuffer is the socket buffer that topotape asks for.
+const ourBuffer = 64 << 20
 
 // variant is who records at the same time.
 type variant []recorder
@@ -53,8 +56,6 @@ func (b *bench) start(r recorder, path string) (*process, error) {
 		return b.record(path)
 	case conntracks:
 		return b.record(path, "--sources", "conntrack")
-	case buffered:
-		return b.conntrack(path, "-b", "67108864")
 	}
 	return b.conntrack(path)
 }
@@ -78,6 +79,11 @@ func (b *bench) measure(who variant, traffic netlab.LoadOptions) (_ []outcome, l
 		}()
 		if err := ps[i].ready(); err != nil {
 			return nil, load, err
+		}
+		if r == buffered {
+			if err := ps[i].enlarge(ourBuffer); err != nil {
+				return nil, load, fmt.Errorf("enlarge the buffer of conntrack: %w", err)
+			}
 		}
 	}
 	if err := b.sleep(time.Second / 2); err != nil { // the first dump and walk

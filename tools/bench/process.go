@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -71,13 +73,13 @@ func (b *bench) record(tape string, flags ...string) (*process, error) {
 }
 
 // conntrack starts conntrack -E in the gateway, with its output in a file.
-func (b *bench) conntrack(file string, flags ...string) (*process, error) {
+func (b *bench) conntrack(file string) (*process, error) {
 	out, err := os.Create(file)
 	if err != nil {
 		return nil, err
 	}
 	defer out.Close()
-	cmd := b.lab.Command(b.lab.Gateway, "conntrack", append([]string{"-E", "-o", "id,timestamp"}, flags...)...)
+	cmd := b.lab.Command(b.lab.Gateway, "conntrack", "-E", "-o", "id,timestamp")
 	cmd.Stdout = out
 	return start(cmd)
 }
@@ -169,7 +171,7 @@ func (p *process) until(limit time.Duration, what string, done func(queued int) 
 			return fmt.Errorf("%s ended: %s", strings.Join(p.cmd.Args, " "), bytes.TrimSpace(p.said.Bytes()))
 		default:
 		}
-		queued, drops, ok := eventSocket(p.cmd.Process.Pid)
+		_, queued, drops, ok := eventSocket(p.cmd.Process.Pid)
 		if ok {
 			p.drops = drops
 		}
@@ -180,36 +182,62 @@ func (p *process) until(limit time.Duration, what string, done func(queued int) 
 	return fmt.Errorf("%s did not %s within %v", strings.Join(p.cmd.Args, " "), what, limit)
 }
 
-// eventSocket is the state of the process's netfilter socket that has joined
-// groups: bytes in its queue and messages that it lost.
-func eventSocket(pid int) (queued int, drops uint64, ok bool) {
+// eventSocket is the process's netfilter socket that has joined groups: its
+// descriptor, bytes in its queue, and messages that it lost.
+func eventSocket(pid int) (fd, queued int, drops uint64, ok bool) {
 	table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/netlink", pid))
 	if err != nil {
-		return 0, 0, false
+		return 0, 0, 0, false
 	}
-	own := socketInodes(pid)
+	own := sockets(pid)
 	for line := range strings.Lines(string(table)) {
 		// sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode
 		f := strings.Fields(line)
-		if len(f) < 10 || f[1] != netlinkNetfilter || f[3] == "00000000" || !own[f[9]] {
+		if len(f) < 10 || f[1] != netlinkNetfilter || f[3] == "00000000" {
 			continue
 		}
-		queued, _ = strconv.Atoi(f[4])
-		drops, _ = strconv.ParseUint(f[8], 10, 64)
-		return queued, drops, true
+		if fd, ok := own[f[9]]; ok {
+			queued, _ = strconv.Atoi(f[4])
+			drops, _ = strconv.ParseUint(f[8], 10, 64)
+			return fd, queued, drops, true
+		}
 	}
-	return 0, 0, false
+	return 0, 0, 0, false
 }
 
 const netlinkNetfilter = "12" // NETLINK_NETFILTER of linux/netlink.h
 
-func socketInodes(pid int) map[string]bool {
-	inodes := map[string]bool{}
+// sockets are a process's descriptors of sockets, by inode.
+func sockets(pid int) map[string]int {
+	fds := map[string]int{}
 	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	for _, l := range links {
-		if to, err := os.Readlink(l); err == nil && strings.HasPrefix(to, "socket:[") {
-			inodes[strings.TrimSuffix(strings.TrimPrefix(to, "socket:["), "]")] = true
+		to, err := os.Readlink(l)
+		inode, ok := strings.CutPrefix(to, "socket:[")
+		if fd, errNumber := strconv.Atoi(filepath.Base(l)); err == nil && ok && errNumber == nil {
+			fds[strings.TrimSuffix(inode, "]")] = fd
 		}
 	}
-	return inodes
+	return fds
+}
+
+// enlarge gives the process's event socket a larger buffer, from outside: the
+// option -b of conntrack 1.4.7 sets that of another socket.
+func (p *process) enlarge(bytes int) error {
+	pid := p.cmd.Process.Pid
+	number, _, _, ok := eventSocket(pid)
+	if !ok {
+		return errors.New("it has no event socket")
+	}
+	process, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return os.NewSyscallError("pidfd_open", err)
+	}
+	defer unix.Close(process)
+	fd, err := unix.PidfdGetfd(process, number, 0)
+	if err != nil {
+		return os.NewSyscallError("pidfd_getfd", err)
+	}
+	defer unix.Close(fd)
+	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bytes))
 }

@@ -1,0 +1,44 @@
+# make demo and make test are all a newcomer needs; both work on a fresh machine
+# with Go and Debian's package manager.
+
+GO ?= go
+BIN := bin
+
+.PHONY: build demo test lint race fuzz bench fixtures deps clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -o $(BIN)/ ./cmd/topotape ./tools/netlab/cmd/netlab
+
+demo: deps build
+	@tools/demo.sh $(BIN)
+
+test: deps
+	$(GO) test $(TESTFLAGS) ./...
+
+race: deps
+	$(GO) test -race ./...
+
+lint:
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run: gofmt -w ." >&2; exit 1; }
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
+
+# FUZZTIME is for each target.
+FUZZTIME ?= 60s
+fuzz:
+	@tools/fuzz.sh $(FUZZTIME)
+
+bench: deps
+	$(GO) test -run '^$$' -bench . -benchmem ./capture/... ./reporter/... ./replay
+	$(GO) run ./tools/bench
+
+# The shipped tape, recorded anew in the lab; needs root on Linux.
+fixtures: deps build
+	@tools/record-fixture.sh $(BIN) fixtures/lab-gateway
+
+# The lab's commands, from Debian's packages, when there is a root to install them.
+deps:
+	@tools/deps.sh
+
+clean:
+	rm -rf $(BIN)

@@ -1,0 +1,180 @@
+package collect
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/topotape/topotape/capture"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// eventBatches is how many batches of events there are: with eventSlots
+	// and eventSlot, how much memory events may take on their way.
+	eventBatches = 6
+	// drainPause is how long the receiver lets messages gather while they
+	// come, and drainRate what it expects of them at most.
+	drainPause = 10 * time.Millisecond
+	drainRate  = 200_000 // events a second
+)
+
+// A pool makes the batches of one goroutine, up to a number, and takes them
+// back when they are released.
+type pool struct {
+	home  chan *Batch
+	made  int
+	arena int // bytes
+	slots int // records
+}
+
+func newPool(batches, arena, slots int) *pool {
+	return &pool{home: make(chan *Batch, batches), arena: arena, slots: slots}
+}
+
+// take waits for a batch when all are on their way.
+func (p *pool) take() *Batch {
+	select {
+	case b := <-p.home:
+		return b
+	default:
+	}
+	if p.made == cap(p.home) {
+		return <-p.home
+	}
+	p.made++
+	return &Batch{home: p.home, arena: make([]byte, 0, p.arena), Records: make([]capture.Record, 0, p.slots)}
+}
+
+// receive moves events from the kernel to out until the marks say stop, then
+// what is queued. It neither decodes nor, in steady state, allocates.
+func (c *Conntrack) receive(out chan<- *Batch) error {
+	free := newPool(eventBatches, eventSlots*eventSlot, eventSlots+8)
+	sleep := newSleeper(min(drainPause, time.Second/drainRate*time.Duration(c.events.buffer/eventTruesize)))
+	defer sleep.timer.Stop()
+	b := free.take()
+	c.add(b, capture.KindSource, &c.source)
+	stopping := time.Time{}
+	for {
+		arena := b.arena[:cap(b.arena)]
+		n, err := c.events.receive(arena)
+		if err != nil {
+			return err
+		}
+		c.take(b, arena, n)
+		if err := c.checkLoss(b); err != nil {
+			return err
+		}
+		empty := n < eventSlots
+		stop := c.marks.honour(c, b, empty)
+		if len(b.Records) > 0 || b.Drained > 0 {
+			out <- b
+			c.marks.sent()
+			b = free.take()
+		}
+		if stop && stopping.IsZero() {
+			stopping = time.Now()
+		}
+		if stop && (empty || time.Since(stopping) > time.Second) {
+			return nil
+		}
+		if !empty {
+			continue
+		}
+		if n > 0 {
+			sleep.pause(c.marks.nudge)
+		} else if err := c.idle(); err != nil {
+			return err
+		}
+	}
+}
+
+// A sleeper lets messages gather while they come.
+type sleeper struct {
+	length time.Duration
+	timer  *time.Timer
+}
+
+func newSleeper(length time.Duration) *sleeper {
+	return &sleeper{length, time.NewTimer(time.Hour)}
+}
+
+func (s *sleeper) pause(nudge <-chan struct{}) {
+	s.timer.Reset(s.length)
+	select {
+	case <-s.timer.C:
+	case <-nudge:
+	}
+}
+
+// idle blocks until the next message, or until it is woken.
+func (c *Conntrack) idle() error {
+	runtime.Gosched() // the scribe first: we take the processor along into the kernel
+	fds := [...]unix.PollFd{
+		{Fd: int32(c.marks.wake), Events: unix.POLLIN},
+		{Fd: int32(c.events.fd), Events: unix.POLLIN},
+	}
+	n, err := unix.Ppoll(fds[:], nil, nil)
+	if err != nil && err != unix.EINTR {
+		return os.NewSyscallError("ppoll", err)
+	}
+	if n > 0 && fds[0].Revents != 0 {
+		c.marks.woken()
+	}
+	return nil
+}
+
+// take makes records of the n datagrams that were received into the arena.
+func (c *Conntrack) take(b *Batch, arena []byte, n int) {
+	if n == 0 {
+		return
+	}
+	now := c.cfg.Clock()
+	var received, cut uint64
+	for i := range n {
+		datagram, fromKernel, truncated := c.events.message(arena, i)
+		if !fromKernel {
+			continue
+		}
+		if truncated {
+			cut++
+			continue
+		}
+		for len(datagram) > 0 {
+			var msg []byte
+			msg, datagram = nextMessage(datagram)
+			b.Records = append(b.Records, capture.Record{At: now, Kind: capture.KindConntrack, Source: c.cfg.Source, Payload: msg})
+			received++
+		}
+	}
+	c.count.received.Add(received)
+	if cut > 0 {
+		c.gap(b, cut, fmt.Sprintf("messages of more than %d bytes", eventSlot))
+	}
+}
+
+// checkLoss adds a gap when the kernel's count of drops has grown.
+func (c *Conntrack) checkLoss(b *Batch) error {
+	lost, err := c.events.lost()
+	if err != nil {
+		return err
+	}
+	if lost > 0 {
+		c.gap(b, uint64(lost), "the socket buffer was full")
+	}
+	return nil
+}
+
+func (c *Conntrack) gap(b *Batch, lost uint64, why string) {
+	c.add(b, capture.KindGap, &capture.Gap{Lost: lost, Exact: true, Why: why})
+	c.count.lost.Add(lost)
+	c.lost.note(time.Now())
+}
+
+// add appends a record of this package's making.
+func (c *Conntrack) add(b *Batch, kind capture.Kind, p capture.Payload) {
+	b.Records = append(b.Records, capture.Record{
+		At: c.cfg.Clock(), Kind: kind, Source: c.cfg.Source, Payload: capture.AppendPayload(nil, p),
+	})
+}

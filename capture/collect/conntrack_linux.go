@@ -1,0 +1,160 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/topotape/topotape/capture"
+	"golang.org/x/sys/unix"
+)
+
+// ConntrackConfig says how connection tracking is recorded. Only Clock has no
+// default.
+type ConntrackConfig struct {
+	Source    uint32        // number that the records carry
+	Clock     Clock         // stamps the records
+	Buffer    int           // bytes of socket buffer that are asked for; 0 is 64 MiB; the kernel grants the double
+	Reconcile time.Duration // between two dumps of the table when nothing is lost; 0 is 5 min
+}
+
+// Conntrack records the conntrack events of its network namespace, and dumps
+// of its table.
+type Conntrack struct {
+	cfg    ConntrackConfig
+	events eventSocket
+	table  *tableSocket
+	marks  markQueue
+	lost   lossWatch
+	source capture.Source
+	count  struct{ received, lost atomic.Uint64 }
+	why    struct{ open, dump atomic.Pointer[string] }
+}
+
+// NewConntrack returns a collector that is not open yet.
+func NewConntrack(cfg ConntrackConfig) *Conntrack {
+	if cfg.Buffer <= 0 {
+		cfg.Buffer = 64 << 20
+	}
+	if cfg.Reconcile <= 0 {
+		cfg.Reconcile = 5 * time.Minute
+	}
+	return &Conntrack{cfg: cfg, lost: newLossWatch()}
+}
+
+// Open subscribes to the events of the calling thread's network namespace.
+func (c *Conntrack) Open() (err error) {
+	defer func() {
+		if err != nil {
+			c.close()
+		}
+	}()
+	if c.table, err = openTable(); err != nil {
+		return err
+	}
+	var why []string
+	if err := c.events.open(c.cfg.Buffer); err != nil {
+		return err
+	}
+	if got := c.events.buffer / 2; got < c.cfg.Buffer {
+		why = append(why, fmt.Sprintf("the socket buffer is %d bytes where %d were asked for: run with CAP_NET_ADMIN of the initial user namespace, or raise net.core.rmem_max", got, c.cfg.Buffer))
+	}
+	if sysctl("nf_conntrack_events") == "0" {
+		why = append(why, "the kernel sends no events, only dumps are recorded: sysctl -w net.netfilter.nf_conntrack_events=1")
+	}
+	if err := c.marks.open(); err != nil {
+		return err
+	}
+	c.source = capture.Source{
+		Open: true, Kind: capture.SourceConntrack, Netns: netnsInode(),
+		Buffer: uint64(c.events.buffer), Why: strings.Join(why, "; "),
+	}
+	c.why.open.Store(&c.source.Why)
+	return nil
+}
+
+// Describe says in one line each what an open collector would see.
+func (c *Conntrack) Describe() []string {
+	entries := "an unknown number of"
+	if n := sysctl("nf_conntrack_count"); n != "" {
+		entries = n
+	}
+	lines := []string{
+		fmt.Sprintf("%s entries of at most %s in the table of network namespace %d", entries, sysctl("nf_conntrack_max"), c.source.Netns),
+		fmt.Sprintf("socket buffer %d bytes: about %d events", c.source.Buffer, int(c.source.Buffer)/eventTruesize),
+	}
+	var set []string
+	for _, name := range []string{"nf_conntrack_events", "nf_conntrack_acct", "nf_conntrack_timestamp", "nf_conntrack_tcp_loose"} {
+		if v := sysctl(name); v != "" {
+			set = append(set, name+"="+v)
+		}
+	}
+	return append(lines, strings.Join(set, " "))
+}
+
+// Drain asks Run to read the socket until it is empty and then to send a batch,
+// maybe without records, whose Drained is n. Numbers must grow. It may be
+// called from any goroutine.
+func (c *Conntrack) Drain(n uint64) { c.marks.drain(n) }
+
+// Stats counts messages: events and the entries of dumps.
+func (c *Conntrack) Stats() Stats {
+	s := Stats{Received: c.count.received.Load(), Lost: c.count.lost.Load()}
+	for _, why := range []*string{c.why.open.Load(), c.why.dump.Load()} {
+		if why != nil && *why != "" {
+			s.Why = *why
+			return s
+		}
+	}
+	if first, _ := c.lost.seen(); !first.IsZero() {
+		s.Why = "messages were lost that no dump has made up for yet"
+	}
+	return s
+}
+
+// Run receives until ctx is done, then what the kernel has queued.
+func (c *Conntrack) Run(ctx context.Context, out chan<- *Batch) error {
+	defer c.close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	dumped := make(chan error, 1)
+	go func() {
+		err := c.dumpLoop(ctx, out)
+		c.marks.stop() // the receiver outlives the dumps: they need it
+		dumped <- err
+	}()
+	err := c.receive(out)
+	c.marks.fail()
+	cancel()
+	return errors.Join(err, <-dumped)
+}
+
+func (c *Conntrack) close() {
+	c.marks.close()
+	c.events.close()
+	c.table.close()
+}
+
+// sysctl is the value of one of conntrack's settings in the calling thread's
+// network namespace, "" when there is none.
+func sysctl(name string) string {
+	b, err := os.ReadFile("/proc/sys/net/netfilter/" + name)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// netnsInode is the inode of the calling thread's network namespace, 0 when
+// /proc does not tell.
+func netnsInode() uint64 {
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/thread-self/ns/net", &st); err != nil {
+		return 0
+	}
+	return st.Ino
+}

@@ -1,0 +1,267 @@
+package collect
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/topotape/topotape/capture"
+)
+
+const (
+	dnsSlots   = 32 // packets that one recvmmsg takes at most
+	dnsBatches = 16 // on their way at most
+	dnsRecords = 8 * dnsSlots
+	// dnsPause is how long packets gather after one has come, so that a wake-up
+	// is paid for by many.
+	dnsPause = 5 * time.Millisecond
+)
+
+// DNS receives every DNS packet that any interface of its network namespace
+// sees, in both directions: loopback shows each packet twice, a bridge once
+// for every interface that it passes.
+type DNS struct {
+	cfg    DNSConfig
+	source capture.Source
+	file   *os.File // the socket
+	conn   syscall.RawConn
+
+	hdrs []mmsghdr
+	iovs []unix.Iovec
+	from []unix.RawSockaddrLinklayer
+	buf  []byte // dnsSlots packets of snaplen bytes
+
+	received, lost atomic.Uint64
+	lastLoss       atomic.Int64
+}
+
+// NewDNS returns a collector that is not open yet.
+func NewDNS(cfg DNSConfig) *DNS {
+	cfg.setDefaults()
+	return &DNS{cfg: cfg}
+}
+
+// Open makes the socket, in the network namespace of the calling thread. From
+// then on every packet is either received or counted as lost.
+func (d *DNS) Open() error {
+	// Protocol 0 receives nothing: no packet slips in before the filter stands.
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return errors.New("dns: needs CAP_NET_RAW: run as root or `setcap cap_net_raw+ep` the program")
+	case errors.Is(err, unix.EAFNOSUPPORT):
+		return errors.New("dns: the kernel has no packet sockets: modprobe af_packet")
+	case err != nil:
+		return fmt.Errorf("dns: packet socket: %w", err)
+	}
+	if err := d.prepare(fd); err != nil {
+		unix.Close(fd)
+		return fmt.Errorf("dns: %w", err)
+	}
+	d.file = os.NewFile(uintptr(fd), "dns")
+	if d.conn, err = d.file.SyscallConn(); err != nil {
+		d.file.Close()
+		return fmt.Errorf("dns: %w", err)
+	}
+	return nil
+}
+
+// Describe says in one line each what an open collector would see.
+func (d *DNS) Describe() []string {
+	return []string{fmt.Sprintf("port 53 on every interface of network namespace %d, %d bytes of a packet, socket buffer %d bytes",
+		d.source.Netns, d.source.Snaplen, d.source.Buffer)}
+}
+
+func (d *DNS) prepare(fd int) error {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, d.cfg.Buffer) != nil {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, d.cfg.Buffer); err != nil {
+			return os.NewSyscallError("setsockopt SO_RCVBUF", err)
+		}
+	}
+	granted, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	if err != nil {
+		return os.NewSyscallError("getsockopt SO_RCVBUF", err)
+	}
+	raw, err := bpf.Assemble(dnsFilter())
+	if err != nil {
+		return fmt.Errorf("assemble the filter: %w", err)
+	}
+	filter := make([]unix.SockFilter, len(raw))
+	for i, r := range raw {
+		filter[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
+	}
+	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &prog); err != nil {
+		return os.NewSyscallError("attach the filter", err)
+	}
+	all := binary.BigEndian.AppendUint16(nil, unix.ETH_P_ALL)
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: binary.NativeEndian.Uint16(all)}); err != nil {
+		return os.NewSyscallError("bind", err)
+	}
+	d.source = capture.Source{Open: true, Kind: capture.SourceDNS, Netns: netnsInode(),
+		Buffer: uint64(granted), Snaplen: uint32(d.cfg.Snaplen)}
+	if granted/2 < d.cfg.Buffer {
+		d.source.Why = fmt.Sprintf("the socket buffer is %d bytes where %d were asked for: run with CAP_NET_ADMIN, or raise net.core.rmem_max",
+			granted/2, d.cfg.Buffer)
+	}
+	d.buf = make([]byte, dnsSlots*d.cfg.Snaplen)
+	d.hdrs, d.iovs = make([]mmsghdr, dnsSlots), make([]unix.Iovec, dnsSlots)
+	d.from = make([]unix.RawSockaddrLinklayer, dnsSlots)
+	for i := range d.hdrs {
+		d.iovs[i].Base = &d.buf[i*d.cfg.Snaplen]
+		d.iovs[i].SetLen(d.cfg.Snaplen)
+		h := &d.hdrs[i].hdr
+		h.Iov, h.Name = &d.iovs[i], (*byte)(unsafe.Pointer(&d.from[i]))
+		h.SetIovlen(1)
+	}
+	return nil
+}
+
+// Run receives until ctx is done, then what is queued.
+func (d *DNS) Run(ctx context.Context, out chan<- *Batch) error {
+	defer d.file.Close()
+	stop := context.AfterFunc(ctx, func() { d.file.SetReadDeadline(time.Now()) })
+	defer stop()
+	free := newPool(dnsBatches, 0, dnsRecords+dnsSlots)
+	b := free.take()
+	d.add(b, capture.KindSource, &d.source)
+	timer := time.NewTimer(dnsPause)
+	defer timer.Stop()
+	for {
+		stopping, stopped := ctx.Err() != nil, time.Now()
+		for more := true; more; {
+			n, err := d.poll()
+			if err != nil {
+				return fmt.Errorf("dns: receive: %w", err)
+			}
+			d.take(b, n)
+			more = n == dnsSlots
+			if more && len(b.Records) < dnsRecords {
+				continue
+			}
+			if err := d.checkLoss(b); err != nil {
+				return fmt.Errorf("dns: read the loss counter: %w", err)
+			}
+			if len(b.Records) > 0 {
+				out <- b
+				b = free.take()
+			}
+			if stopping && time.Since(stopped) > time.Second {
+				more = false // whoever sends does not stop
+			}
+		}
+		if stopping {
+			return nil
+		}
+		n, err := d.wait()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("dns: receive: %w", err)
+		}
+		d.take(b, n)
+		timer.Reset(dnsPause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// wait blocks until there are packets, and receives some.
+func (d *DNS) wait() (n int, err error) {
+	waitErr := d.conn.Read(func(fd uintptr) bool {
+		n, err = d.receive(int(fd))
+		return n > 0 || err != nil
+	})
+	return n, errors.Join(waitErr, err)
+}
+
+// poll receives some packets if there are any.
+func (d *DNS) poll() (n int, err error) {
+	if err := d.conn.Control(func(fd uintptr) { n, err = d.receive(int(fd)) }); err != nil {
+		return 0, err
+	}
+	return n, err
+}
+
+// receive fills the buffers with what is queued.
+func (d *DNS) receive(fd int) (int, error) {
+	for i := range d.hdrs {
+		d.hdrs[i].hdr.Namelen = unix.SizeofSockaddrLinklayer
+	}
+	for {
+		// MSG_TRUNC makes n the length of the packet and not of what was kept.
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&d.hdrs[0])), uintptr(len(d.hdrs)),
+			unix.MSG_DONTWAIT|unix.MSG_TRUNC, 0, 0)
+		switch errno {
+		case 0:
+			return int(n), nil
+		case unix.EINTR:
+		case unix.EAGAIN, unix.ENETDOWN: // an interface went down; the others go on
+			return 0, nil
+		default:
+			return 0, errno
+		}
+	}
+}
+
+// take makes records of the first n packets in the buffers.
+func (d *DNS) take(b *Batch, n int) {
+	for i := range n {
+		length := int(d.hdrs[i].n)
+		start := i * d.cfg.Snaplen
+		p := capture.DNS{
+			Interface: uint32(d.from[i].Ifindex),
+			Direction: capture.DirectionIn,
+			Length:    uint32(length),
+			Packet:    d.buf[start : start+min(length, d.cfg.Snaplen)],
+		}
+		if d.from[i].Pkttype == unix.PACKET_OUTGOING {
+			p.Direction = capture.DirectionOut
+		}
+		d.add(b, capture.KindDNS, &p)
+	}
+	d.received.Add(uint64(n))
+}
+
+// checkLoss adds a gap when the kernel dropped packets since the last call:
+// the counter begins anew at every reading.
+func (d *DNS) checkLoss(b *Batch) (err error) {
+	var s *unix.TpacketStats
+	if err := d.conn.Control(func(fd uintptr) {
+		s, err = unix.GetsockoptTpacketStats(int(fd), unix.SOL_PACKET, unix.PACKET_STATISTICS)
+	}); err != nil {
+		return err
+	}
+	if err != nil || s.Drops == 0 {
+		return err
+	}
+	d.lost.Add(uint64(s.Drops))
+	d.lastLoss.Store(d.cfg.Clock())
+	d.add(b, capture.KindGap, &capture.Gap{Lost: uint64(s.Drops), Exact: true, Why: "the socket buffer was full"})
+	return nil
+}
+
+func (d *DNS) add(b *Batch, kind capture.Kind, p capture.Payload) {
+	b.Records = append(b.Records, capture.Record{At: d.cfg.Clock(), Kind: kind, Source: d.cfg.Source, Payload: capture.AppendPayload(nil, p)})
+}
+
+// Stats counts packets. A loss counts as a defect for a minute.
+func (d *DNS) Stats() Stats {
+	s := Stats{Received: d.received.Load(), Lost: d.lost.Load(), Why: d.source.Why}
+	if s.Lost > 0 && d.cfg.Clock()-d.lastLoss.Load() < int64(time.Minute) {
+		s.Why = fmt.Sprintf("%d packets were lost: the socket buffer was full", s.Lost)
+	}
+	return s
+}

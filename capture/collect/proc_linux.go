@@ -1,0 +1,236 @@
+package collect
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/topotape/topotape/capture"
+)
+
+// Proc walks /proc: the TCP tables of every network namespace that has a
+// process, and which process holds which sockets.
+//
+// A table is read where something moved: where a counter of its namespace
+// differs (see counters), or where a process of it holds a socket that none
+// held when it was last read. It is read besides when its turn comes. What it
+// does not see:
+//
+//   - a namespace that only a mount keeps (ip netns add) and one that only a
+//     thread is in which is not its process's first: /proc/PID/ns/net shows
+//     neither;
+//   - until the table's turn, an accept or a change of listeners by a process
+//     of another namespace, or by one that may not be looked into;
+//   - processes of other process namespaces, seen from inside of one.
+//
+// A process in an unknown namespace, because that may not be read, is listed
+// under namespace 0, as partial.
+type Proc struct {
+	cfg    ProcConfig
+	fs     *procfs
+	source capture.Source
+
+	number  uint64             // of the last walk
+	spaces  map[uint64]*space  // by inode
+	holders map[uint32]*holder // by pid
+	credit  float64            // namespaces that may be read although nothing moved
+	cost    time.Duration      // of such a reading, of late
+	rotated int64              // when credit was last given
+
+	proven   int  // short reads that were shown to be a table's end
+	distrust bool // one was not
+
+	mu    sync.Mutex
+	stats Stats
+}
+
+// NewProc returns a collector that is not open yet.
+func NewProc(cfg ProcConfig) *Proc {
+	cfg.setDefaults()
+	return &Proc{cfg: cfg}
+}
+
+// What it takes to see every process's namespace and sockets.
+const procNeeds = "needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH: run as root"
+
+// Open makes sure that there is something to walk. That some processes are
+// hidden is not an error: the source record and Stats say so.
+func (p *Proc) Open() error {
+	fs, err := openProcfs(p.cfg.Root)
+	if err != nil {
+		return fmt.Errorf("proc: open %s: %w: is procfs mounted there?", p.cfg.Root, err)
+	}
+	pids, err := fs.pids()
+	if err != nil || len(pids) == 0 {
+		fs.close()
+		return fmt.Errorf("proc: %s shows no process: is procfs mounted there?", p.cfg.Root)
+	}
+	visible, hidden := 0, 0
+	for _, pid := range pids {
+		switch _, err := fs.netns(pid); {
+		case err == nil:
+			visible++
+		case denied(err):
+			hidden++
+		}
+	}
+	if visible == 0 {
+		fs.close()
+		return fmt.Errorf("proc: no process's network namespace can be read: %s", procNeeds)
+	}
+	p.fs = fs
+	p.source = capture.Source{Open: true, Kind: capture.SourceProc, Why: hiddenWhy(hidden, len(pids))}
+	p.stats.Why = p.source.Why
+	return nil
+}
+
+// hiddenWhy is "" also where a process is hidden from one that may look into
+// every process (a security module forbids it): the walks list it as partial.
+func hiddenWhy(hidden, all int) string {
+	if hidden == 0 || capable(unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH) {
+		return ""
+	}
+	return fmt.Sprintf("the sockets of %d of %d processes are hidden: %s", hidden, all, procNeeds)
+}
+
+// Describe says in one line each what an open collector would see.
+func (p *Proc) Describe() []string {
+	pids, _ := p.fs.pids()
+	spaces := make(map[uint64]bool)
+	for _, pid := range pids {
+		if netns, err := p.fs.netns(pid); err == nil {
+			spaces[netns] = true
+		}
+	}
+	return []string{fmt.Sprintf("%d processes in %d network namespaces", len(pids), len(spaces))}
+}
+
+// Run walks until ctx is done; it finishes no walk then.
+func (p *Proc) Run(ctx context.Context, out chan<- *Batch) error {
+	defer p.fs.close()
+	runtime.LockOSThread() // the thread's CPU time is the walks'
+	defer runtime.UnlockOSThread()
+	q := newQueue(p.cfg.Source, out)
+	q.add(capture.KindSource, p.cfg.Clock(), &p.source)
+	q.flush()
+	text := make([]byte, maxPart)
+	money := newBudget(p.cfg.Share, time.Now())
+	skipped, late := uint64(0), time.Duration(0)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			p.gap(q, skipped)
+			q.flush()
+			return nil
+		case <-timer.C:
+		}
+		if ctx.Err() != nil {
+			continue
+		}
+		if q.full() {
+			if late += p.cfg.Interval / 8; late >= p.cfg.Interval {
+				late = 0
+				skipped++
+				p.skip(1)
+			}
+			timer.Reset(p.cfg.Interval / 8)
+			continue
+		}
+		late = 0
+		p.gap(q, skipped)
+		start, cpu := time.Now(), threadTime()
+		q.blocked = 0
+		w := &walk{Proc: p, ctx: ctx, q: q, fs: p.fs, text: text}
+		w.run()
+		skipped = uint64(q.blocked / p.cfg.Interval)
+		p.skip(skipped)
+		took := threadTime() - cpu
+		pause := time.Until(start.Add(p.cfg.Interval))
+		wait := money.spend(took, time.Now())
+		if w.number == 1 {
+			money.forgive()
+			wait = 0
+		}
+		pause = max(pause, wait)
+		p.judge(w, took, time.Since(start)+pause)
+		timer.Reset(max(pause, 0))
+	}
+}
+
+// gap records walks that were skipped.
+func (p *Proc) gap(q *queue, walks uint64) {
+	if walks > 0 {
+		q.add(capture.KindGap, p.cfg.Clock(), &capture.Gap{Lost: walks, Exact: true,
+			Why: fmt.Sprintf("the recorder's queue was full: %d walks of /proc were skipped", walks)})
+	}
+}
+
+func (p *Proc) skip(walks uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats.Lost += walks
+	if walks > 0 {
+		p.stats.Why = "walks of /proc are skipped: the recorder's queue is full"
+	}
+}
+
+// count counts tables that were read or found unchanged.
+func (p *Proc) count(n uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats.Received += n
+}
+
+// judge says what is wrong after a walk, if anything is.
+func (p *Proc) judge(w *walk, took, period time.Duration) {
+	var why []string
+	if s := hiddenWhy(int(w.closed), int(w.visited)); s != "" {
+		why = append(why, s)
+	}
+	if period > p.cfg.Interval+p.cfg.Interval/4 {
+		why = append(why, fmt.Sprintf("walks every %.1f s: a walk over %d processes in %d namespaces took %.0f ms of a core, and %.3g %% of it is the limit",
+			period.Seconds(), w.visited, len(w.groups), float64(took)/1e6, 100*p.cfg.Share))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats.Why = strings.Join(why, "; ")
+}
+
+// Stats counts in Received the tables that were read or found unchanged, in
+// Lost the walks that were skipped.
+func (p *Proc) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stats
+}
+
+// capable says whether the calling thread has all of the capabilities.
+func capable(caps ...int) bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if unix.Capget(&header, &data[0]) != nil {
+		return false
+	}
+	for _, c := range caps {
+		if data[c/32].Effective&(1<<(c%32)) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// threadTime is the CPU time that the calling thread has used.
+func threadTime() time.Duration {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
+}

@@ -1,0 +1,74 @@
+package live
+
+import (
+	"fmt"
+	"os"
+	"time"
+	"unsafe"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/collect"
+	"golang.org/x/sys/unix"
+)
+
+// collectors makes the collectors of the sources that were asked for.
+func collectors(o *Options, clock collect.Clock) ([]source, error) {
+	var sources []source
+	for _, kind := range o.Sources {
+		s := source{number: number(kind), kind: kind}
+		switch kind {
+		case capture.SourceConntrack:
+			s.Collector = collect.NewConntrack(collect.ConntrackConfig{Source: s.number, Clock: clock, Buffer: o.ConntrackBuffer})
+		case capture.SourceProc:
+			s.Collector = collect.NewProc(collect.ProcConfig{Source: s.number, Clock: clock, Interval: o.ProcInterval})
+		case capture.SourceDNS:
+			s.Collector = collect.NewDNS(collect.DNSConfig{Source: s.number, Clock: clock})
+		default:
+			return nil, fmt.Errorf("source %q: there are %v", kind, Sources())
+		}
+		sources = append(sources, s)
+	}
+	return sources, nil
+}
+
+func wallClock() int64 { return time.Now().UnixNano() }
+
+// bootClock is a raw system call: it is read for every batch, and one that tells
+// the runtime costs four times as much.
+func bootClock() int64 {
+	var t unix.Timespec
+	_, _, errno := unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, uintptr(unsafe.Pointer(&t)), 0)
+	if errno != 0 {
+		panic(errno) // it is there since 2.6.39
+	}
+	return t.Nano()
+}
+
+// diskFree is how many bytes an unprivileged user can still write to the
+// file's disk, -1 when that can't be told.
+func diskFree(f *os.File) int64 {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
+		return -1
+	}
+	return int64(st.Bavail) * int64(st.Bsize)
+}
+
+func datasync(f *os.File) error {
+	return os.NewSyscallError("fdatasync", unix.Fdatasync(int(f.Fd())))
+}
+
+// usage is the CPU time and the peak of resident memory of this process.
+func usage() (cpu time.Duration, memory int64) {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		return 0, 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), int64(u.Maxrss) * 1024
+}
+
+// IsTerminal reports whether a person reads the file.
+func IsTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}

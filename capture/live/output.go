@@ -1,0 +1,208 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// partial is what a file's name ends with until the tape is closed.
+const partial = ".partial"
+
+// output is where the tape goes: a new file, or something that exists and is
+// written in place.
+type output struct {
+	io.Writer
+	name  string   // for people
+	file  *os.File // a new file, nil otherwise
+	dir   *os.Root // its directory
+	base  string   // its final name in there
+	force bool
+	close func() error
+	whole int64 // bytes of the writes that succeeded
+}
+
+// openOutput makes the file, or opens what stands in its place.
+func openOutput(ctx context.Context, o *Options, host string, now time.Time) (*output, error) {
+	if o.Output == "-" {
+		return &output{Writer: o.Stdout, name: "standard output", close: func() error { return nil }}, nil
+	}
+	path := o.Output
+	if path == "" {
+		path = defaultName(host, now)
+	}
+	st, err := os.Stat(path)
+	switch {
+	case err == nil && st.IsDir() || strings.HasSuffix(path, "/"):
+		return nil, fmt.Errorf("%s: a ring of segments is not available in this version: name a file", path)
+	case err == nil && !st.Mode().IsRegular():
+		return openInPlace(ctx, path, st.Mode())
+	case err == nil && !o.Force:
+		return nil, fmt.Errorf("%s exists: --force replaces it", path)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	return createFile(path, o.Force)
+}
+
+// defaultName is HOST-20260102T030405Z.tape.
+func defaultName(host string, now time.Time) string {
+	safe := strings.Map(func(r rune) rune {
+		if r == '/' || r < ' ' {
+			return '_'
+		}
+		return r
+	}, host)
+	safe = strings.TrimLeft(safe, "-.")
+	if safe == "" {
+		safe = "host"
+	}
+	return safe + now.UTC().Format("-20060102T150405Z.tape")
+}
+
+func createFile(path string, force bool) (*output, error) {
+	dir, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	base := filepath.Base(path)
+	f, err := dir.OpenFile(base+partial, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		dir.Close()
+		if errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("%s%s is left over from a recording that was not closed, or is being written: save it with topotape recover, or remove it", path, partial)
+		}
+		return nil, fmt.Errorf("create %s%s: %w", path, partial, errors.Unwrap(err))
+	}
+	if uid, gid, ok := sudoUser(os.Geteuid(), os.Getenv); ok {
+		f.Chown(uid, gid) // where that can't be, as on a share, the file stays root's
+	}
+	return &output{Writer: f, file: f, dir: dir, base: base, name: path, force: force, close: f.Close}, nil
+}
+
+// sudoUser is who called sudo, when that is how we came to be root.
+func sudoUser(euid int, env func(string) string) (uid, gid int, ok bool) {
+	if euid != 0 {
+		return 0, 0, false
+	}
+	uid, err1 := strconv.Atoi(env("SUDO_UID"))
+	gid, err2 := strconv.Atoi(env("SUDO_GID"))
+	return uid, gid, err1 == nil && err2 == nil && uid >= 0 && gid >= 0
+}
+
+// openInPlace opens a device, a pipe or a socket. A pipe is waited for until
+// someone reads it.
+func openInPlace(ctx context.Context, path string, mode fs.FileMode) (*output, error) {
+	if mode&fs.ModeSocket != 0 {
+		c, err := new(net.Dialer).DialContext(ctx, "unix", path)
+		if err != nil {
+			return nil, err
+		}
+		return &output{Writer: c, name: path, close: c.Close}, nil
+	}
+	for {
+		f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		if err == nil {
+			return &output{Writer: f, name: path, close: f.Close}, nil
+		}
+		if !errors.Is(err, syscall.ENXIO) || mode&fs.ModeNamedPipe == 0 {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%s: nobody reads the pipe: %w", path, context.Cause(ctx))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	n, err := o.Writer.Write(b)
+	if err == nil {
+		o.whole += int64(n)
+	}
+	return n, err
+}
+
+// sync makes what was written survive a power failure.
+func (o *output) sync() error {
+	if o.file == nil {
+		return nil
+	}
+	return datasync(o.file)
+}
+
+// free is how many bytes the disk has left, -1 when there is none.
+func (o *output) free() int64 {
+	if o.file == nil {
+		return -1
+	}
+	return diskFree(o.file)
+}
+
+// commit closes a whole tape and gives it its name.
+func (o *output) commit() error {
+	if o.file == nil {
+		return o.close()
+	}
+	defer o.dir.Close()
+	if err := errors.Join(o.file.Sync(), o.file.Close()); err != nil {
+		return err
+	}
+	if err := o.rename(); err != nil {
+		return fmt.Errorf("the tape stays %s%s: %w", o.name, partial, err)
+	}
+	d, err := o.dir.Open(".")
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// rename never replaces a file that appeared meanwhile, unless told to.
+func (o *output) rename() error {
+	if !o.force {
+		err := o.dir.Link(o.base+partial, o.base)
+		if err == nil {
+			return o.dir.Remove(o.base + partial)
+		}
+		if errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		// a file system without hard links
+		if _, err := o.dir.Lstat(o.base); err == nil {
+			return fmt.Errorf("%s: %w", o.base, fs.ErrExist)
+		}
+	}
+	return o.dir.Rename(o.base+partial, o.base)
+}
+
+// cut closes a tape that could not be finished. Half a frame at its end is
+// taken away, so that it ends at a frame's boundary.
+func (o *output) cut() error {
+	if o.file == nil {
+		return o.close()
+	}
+	defer o.dir.Close()
+	o.name += partial
+	return errors.Join(o.file.Truncate(o.whole), o.file.Sync(), o.file.Close())
+}
+
+// discard removes a file that never held a record.
+func (o *output) discard() {
+	o.close()
+	if o.file != nil {
+		o.dir.Remove(o.base + partial)
+		o.dir.Close()
+	}
+}

@@ -1,0 +1,192 @@
+package live
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/collect"
+	"github.com/topotape/topotape/reporter"
+)
+
+// Record records until ctx is done or a limit is reached, and closes the tape.
+// The cause of ctx (see context.Cause) stands in the end record.
+//
+// The summary is there whenever a tape was begun, also beside an error: then it
+// tells what was saved.
+func Record(ctx context.Context, o Options) (*Summary, error) {
+	return record(ctx, o, thisMachine())
+}
+
+func record(ctx context.Context, o Options, m *machine) (*Summary, error) {
+	o.setDefaults()
+	r := &recorder{o: o, m: m, console: console{log: o.Log, status: o.Status}, begun: time.Now()}
+	r.cpu, _ = usage()
+	start := m.boot()
+	r.clock = func() int64 { return m.boot() - start }
+	wall := m.wall()
+	host, hostErr := m.host(&o)
+	if hostErr != nil {
+		r.console.say("host: not all is known: %v", hostErr)
+	}
+	if host.Name == "" {
+		host.Name = "host"
+	}
+	sources, err := m.sources(&o, r.clock)
+	if err != nil {
+		return nil, err
+	}
+	if r.out, err = openOutput(ctx, &o, host.Name, time.Unix(0, wall)); err != nil {
+		return nil, err
+	}
+	if free := r.out.free(); free >= 0 && o.MinFree > 0 && free < o.MinFree {
+		r.out.discard()
+		return nil, fmt.Errorf("%s: the disk has %s left, and %s are to stay free (--min-free)", r.out.name, size(free), size(o.MinFree))
+	}
+	failed, err := r.open(sources)
+	if err != nil {
+		r.out.discard()
+		return nil, err
+	}
+	h := r.header(&host, wall)
+	c, err := m.core(h)
+	if err == nil {
+		r.tape, err = capture.NewWriter(r.out, h)
+	}
+	if err != nil {
+		r.closeSources()
+		r.out.discard()
+		return nil, err
+	}
+	r.seq = newSequencer(r.tape, c, r.clock, m.wall, len(Sources()))
+	r.seq.offset = wall
+	r.seq.putHost(&host)
+	for _, f := range failed {
+		r.seq.put(capture.KindSource, f.number, &capture.Source{Kind: f.kind, Why: f.why})
+	}
+	why, stopErr := r.run(ctx)
+	return r.finish(why, stopErr)
+}
+
+// failure is a source that is not recorded.
+type failure struct {
+	number uint32
+	kind   string
+	why    string
+}
+
+// open opens what can be opened. The error is for when that is nothing.
+func (r *recorder) open(sources []source) ([]failure, error) {
+	var failed []failure
+	for _, s := range sources {
+		if err := s.Open(); err != nil {
+			failed = append(failed, failure{s.number, s.kind, err.Error()})
+			r.console.say("%s is not recorded: %v", s.kind, err)
+			continue
+		}
+		r.sources = append(r.sources, s)
+	}
+	if len(r.sources) == 0 {
+		return nil, errors.New("none of the sources can be recorded")
+	}
+	r.failed = failed
+	return failed, nil
+}
+
+// closeSources makes collectors that were opened and never run let go.
+func (r *recorder) closeSources() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, s := range r.sources {
+		runAndDiscard(ctx, s, func(*collect.Batch) {})
+	}
+}
+
+// runAndDiscard runs a collector and shows each batch before it goes back.
+func runAndDiscard(ctx context.Context, s source, see func(*collect.Batch)) error {
+	in, done := make(chan *collect.Batch), make(chan error, 1)
+	go func() { done <- s.Run(ctx, in) }()
+	for {
+		select {
+		case b := <-in:
+			see(b)
+			b.Release()
+		case err := <-done:
+			return err
+		}
+	}
+}
+
+func (r *recorder) header(host *capture.Host, wall int64) *capture.Header {
+	h := &capture.Header{
+		Minor: capture.Minor, Tool: r.o.Tool, Core: reporter.CoreVersion, Start: wall,
+		BigEndian: binary.NativeEndian.Uint16([]byte{0, 1}) == 1,
+		HostID:    host.ID, HostName: host.Name, LocalNetworks: r.o.LocalNetworks,
+		Recorder: r.o.Recorder, Command: r.o.Command, Note: r.o.Note,
+	}
+	rand.Read(h.TapeID[:])
+	rand.Read(h.Recording[:])
+	return h
+}
+
+// finish closes the tape and says what is on it.
+func (r *recorder) finish(why string, stopErr error) (*Summary, error) {
+	r.console.clear()
+	s := r.seq
+	s.release()
+	s.tickNow()
+	s.put(capture.KindEnd, 0, &capture.End{Why: why, Totals: r.totals()})
+	err := s.err
+	if err == nil {
+		err = r.tape.Close()
+	}
+	closed := err == nil
+	if closed {
+		err = r.out.commit()
+	} else if cutErr := r.out.cut(); errors.Is(err, syscall.EPIPE) {
+		err, why = nil, "whoever read the tape closed the pipe"
+	} else {
+		err = fmt.Errorf("%w; saved are %s in %s", errors.Join(err, cutErr), size(r.out.whole), r.out.name)
+		why = "the tape can't be written"
+	}
+	return r.summary(why, closed), errors.Join(err, stopErr)
+}
+
+func (r *recorder) totals() []capture.Total {
+	var totals []capture.Total
+	for _, s := range r.sources {
+		t := r.seq.totals[s.number]
+		t.Kind = s.kind
+		t.Received = s.Stats().Received
+		t.Undecodable = r.seq.core.undecodable(s.kind)
+		totals = append(totals, t)
+	}
+	return totals
+}
+
+func (r *recorder) summary(why string, closed bool) *Summary {
+	cpu, memory := usage()
+	s := &Summary{
+		File: r.out.name, Closed: closed, Why: why, Bytes: r.out.whole, Records: r.seq.seq,
+		Duration: time.Since(r.begun), CPU: cpu - r.cpu, Memory: memory, Fault: r.seq.fault,
+	}
+	for i, t := range r.totals() {
+		src := SourceSummary{
+			Kind: t.Kind, Received: t.Received, Recorded: t.Recorded, Lost: t.Lost, Undecodable: t.Undecodable,
+			Gaps: r.seq.gaps[t.Source], Why: r.sources[i].Stats().Why,
+		}
+		if why := r.dead[t.Source]; why != "" {
+			src.Why = "recorded in part: " + why
+		}
+		s.Sources = append(s.Sources, src)
+	}
+	for _, f := range r.failed {
+		s.Sources = append(s.Sources, SourceSummary{Kind: f.kind, Why: "not recorded: " + f.why})
+	}
+	return s
+}

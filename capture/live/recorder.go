@@ -1,0 +1,244 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/collect"
+)
+
+const (
+	flushEvery = 250 * time.Millisecond
+	syncEvery  = 5 * time.Second
+	hostEvery  = 30 * time.Second
+	// stopWait is how long a collector may take to stop.
+	stopWait = 5 * time.Second
+	// queueLen is how many batches wait for the sequencer at most. How many
+	// bytes that is, the collectors' pools bound.
+	queueLen = 32
+	// tapeTail is room for what closing a tape may add beside its open chunk.
+	tapeTail = 16 << 10
+)
+
+// recorder is one recording under way.
+type recorder struct {
+	o       Options
+	m       *machine
+	console console
+	out     *output
+	tape    *capture.Writer
+	seq     *sequencer
+	clock   collect.Clock
+	sources []source
+	failed  []failure
+	begun   time.Time
+	cpu     time.Duration // of this process before it began
+
+	in      chan *collect.Batch
+	ended   chan ended
+	running int
+	dead    map[uint32]string // why sources ended before they were told to
+	stop    context.CancelFunc
+	why     string // it was told to stop
+	timeout <-chan time.Time
+}
+
+// ended says that a collector's Run has returned.
+type ended struct {
+	source source
+	err    error
+}
+
+// run sequences until everything has stopped. It returns why, and the error
+// that made it stop if that was no regular end.
+func (r *recorder) run(ctx context.Context) (why string, err error) {
+	collecting, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	r.stop, r.dead = stop, map[uint32]string{}
+	r.in, r.ended = make(chan *collect.Batch, queueLen), make(chan ended, len(r.sources))
+	for _, s := range r.sources {
+		r.running++
+		if d, ok := s.Collector.(interface{ Drain(uint64) }); ok {
+			r.seq.drain = d.Drain
+		}
+		go func() { r.ended <- ended{s, s.Run(collecting, r.in)} }()
+	}
+	background, stopBackground := r.startBackground()
+	defer stopBackground()
+	r.loop(ctx, background)
+	if len(r.dead) == len(r.sources) {
+		err = errors.New("no source is left")
+	}
+	return r.why, err
+}
+
+func (r *recorder) loop(ctx context.Context, background *background) {
+	flush := time.NewTicker(flushEvery)
+	defer flush.Stop()
+	ticks := time.NewTicker(r.o.Interval)
+	defer ticks.Stop()
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	var over <-chan time.Time
+	if r.o.Duration > 0 {
+		timer := time.NewTimer(time.Until(r.begun.Add(r.o.Duration)))
+		defer timer.Stop()
+		over = timer.C
+	}
+	barrier := time.NewTimer(time.Hour)
+	defer barrier.Stop()
+	done := ctx.Done()
+	for r.running > 0 {
+		if at := r.seq.deadline(); !at.IsZero() {
+			barrier.Reset(time.Until(at))
+		}
+		select {
+		case b := <-r.in:
+			r.announce(b)
+			r.seq.batch(b)
+			r.checkSize()
+		case e := <-r.ended:
+			r.end(e)
+		case now := <-barrier.C:
+			r.seq.expire(now)
+		case <-flush.C:
+			r.flush()
+		case <-ticks.C:
+			r.seq.tick()
+		case now := <-second.C:
+			r.checkDisk()
+			r.console.show(r.statusLine(now))
+		case h := <-background.hosts:
+			r.seq.putHost(&h)
+		case err := <-background.failed:
+			r.fail(err)
+		case <-over:
+			r.halt(fmt.Sprintf("its duration of %s is over", r.o.Duration))
+		case <-done:
+			done = nil
+			r.halt(context.Cause(ctx).Error())
+		case <-r.timeout:
+			r.console.say("not every source stopped within %s", stopWait)
+			return
+		}
+		if r.seq.err != nil {
+			r.halt("the tape can't be written")
+		}
+	}
+}
+
+// announce says of a source that was just opened what it lacks.
+func (r *recorder) announce(b *collect.Batch) {
+	if len(b.Records) == 0 || b.Records[0].Kind != capture.KindSource {
+		return
+	}
+	var opened capture.Source
+	if b.Records[0].Decode(&opened) == nil && opened.Why != "" {
+		r.console.say("%s: %s", opened.Kind, opened.Why)
+	}
+}
+
+// halt tells the collectors to stop; the loop goes on until they have.
+func (r *recorder) halt(why string) {
+	if r.why != "" {
+		return
+	}
+	r.why = why
+	r.stop()
+	r.timeout = time.After(stopWait)
+}
+
+// fail ends the recording because the tape is lost.
+func (r *recorder) fail(err error) {
+	if r.seq.err == nil {
+		r.seq.err = err
+	}
+}
+
+func (r *recorder) flush() {
+	if r.seq.err == nil {
+		r.seq.err = r.tape.Flush()
+	}
+}
+
+// end takes what a collector had sent before it ended.
+func (r *recorder) end(e ended) {
+	for drained := false; !drained; {
+		select {
+		case b := <-r.in:
+			r.seq.batch(b)
+		default:
+			drained = true
+		}
+	}
+	r.running--
+	if _, ok := e.source.Collector.(interface{ Drain(uint64) }); ok {
+		r.seq.drain = nil
+		r.seq.release()
+	}
+	if r.why != "" && e.err == nil {
+		return
+	}
+	why := "it ended by itself"
+	if e.err != nil {
+		why = e.err.Error()
+	}
+	r.dead[e.source.number] = why
+	r.console.say("%s is not recorded any more: %s", e.source.kind, why)
+	r.seq.put(capture.KindSource, e.source.number, &capture.Source{Kind: e.source.kind, Why: why})
+	if len(r.dead) == len(r.sources) {
+		r.halt("no source is left")
+	}
+}
+
+func (r *recorder) checkSize() {
+	if r.o.MaxSize > 0 && r.tape.Size()+int64(r.tape.Pending())+tapeTail >= r.o.MaxSize {
+		r.halt(fmt.Sprintf("the tape has reached its size of %s", size(r.o.MaxSize)))
+	}
+}
+
+func (r *recorder) checkDisk() {
+	if free := r.out.free(); r.o.MinFree > 0 && free >= 0 && free < r.o.MinFree {
+		r.halt(fmt.Sprintf("the disk has only %s left", size(free)))
+	}
+}
+
+// background is what takes time and must not hold the sequencer up.
+type background struct {
+	hosts  chan capture.Host
+	failed chan error
+}
+
+// startBackground looks for changes of the host, and syncs the file.
+func (r *recorder) startBackground() (*background, func()) {
+	b := &background{hosts: make(chan capture.Host), failed: make(chan error, 1)}
+	quit, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		sync, host := time.NewTicker(syncEvery), time.NewTicker(hostEvery)
+		defer sync.Stop()
+		defer host.Stop()
+		for {
+			select {
+			case <-quit:
+				return
+			case <-sync.C:
+				if err := r.out.sync(); err != nil {
+					b.failed <- err
+					return
+				}
+			case <-host.C:
+				h, _ := r.m.host(&r.o) // what can't be had was said at the start
+				select {
+				case b.hosts <- h:
+				case <-quit:
+					return
+				}
+			}
+		}
+	}()
+	return b, func() { close(quit); <-gone }
+}

@@ -1,0 +1,235 @@
+package live
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/collect"
+	"github.com/topotape/topotape/reporter"
+)
+
+// newTestSequencer writes to memory; its clock stands still.
+func newTestSequencer(t *testing.T, c core) (*sequencer, func() (capture.Header, []capture.Record, capture.Ending)) {
+	t.Helper()
+	var buf bytes.Buffer
+	tape, err := capture.NewWriter(&buf, &capture.Header{TapeID: [16]byte{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSequencer(tape, c, func() int64 { return 0 }, func() int64 { return 0 }, len(Sources()))
+	return s, func() (capture.Header, []capture.Record, capture.Ending) {
+		if s.err != nil {
+			t.Fatal(s.err)
+		}
+		if err := tape.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return readTape(t, &buf)
+	}
+}
+
+func batch(records ...capture.Record) *collect.Batch { return &collect.Batch{Records: records} }
+
+func TestTickAndWalkEndWaitForTheSocketToBeEmpty(t *testing.T) {
+	s, tape := newTestSequencer(t, nil)
+	var asked []uint64
+	s.drain = func(n uint64) { asked = append(asked, n) }
+	walk := &capture.ProcWalk{Number: 1}
+	s.batch(batch(of(capture.KindWalkBegin, 2, 1, walk), of(capture.KindWalkEnd, 2, 5, walk)))
+	s.batch(batch(event(2)))
+	s.tick()
+	s.batch(batch(event(3)))
+	if !slices.Equal(asked, []uint64{1, 2}) {
+		t.Fatalf("asked for %v", asked)
+	}
+	first := batch(event(4))
+	first.Drained = 1
+	s.batch(first)
+	s.batch(batch(event(9)))
+	second := batch()
+	second.Drained = 2
+	s.batch(second)
+	s.batch(batch(event(10)))
+	_, records, _ := tape()
+	want := []capture.Kind{
+		capture.KindWalkBegin, capture.KindConntrack, capture.KindConntrack, capture.KindConntrack, capture.KindWalkEnd,
+		capture.KindConntrack, capture.KindTick, capture.KindConntrack,
+	}
+	if !slices.Equal(kinds(records), want) {
+		t.Errorf("order %v", kinds(records))
+	}
+}
+
+func TestLaterDrainHonoursEarlierRequests(t *testing.T) {
+	s, tape := newTestSequencer(t, nil)
+	s.drain = func(uint64) {}
+	s.batch(batch(of(capture.KindWalkEnd, 2, 1, &capture.ProcWalk{Number: 1})))
+	s.tick()
+	b := batch(event(2))
+	b.Drained = 2
+	s.batch(b)
+	_, records, _ := tape()
+	if want := []capture.Kind{capture.KindConntrack, capture.KindWalkEnd, capture.KindTick}; !slices.Equal(kinds(records), want) {
+		t.Errorf("order %v", kinds(records))
+	}
+}
+
+func TestSourceNeverOvertakesItself(t *testing.T) {
+	s, tape := newTestSequencer(t, nil)
+	s.drain = func(uint64) {}
+	s.batch(batch(of(capture.KindWalkEnd, 2, 1, &capture.ProcWalk{Number: 1}), of(capture.KindWalkBegin, 2, 2, &capture.ProcWalk{Number: 2})))
+	_, records, _ := tape()
+	if want := []capture.Kind{capture.KindWalkEnd, capture.KindWalkBegin}; !slices.Equal(kinds(records), want) {
+		t.Errorf("order %v", kinds(records))
+	}
+}
+
+func TestTickDoesNotWaitForEver(t *testing.T) {
+	ct := newFakeConntrack()
+	ct.deaf = true
+	o := options(t)
+	o.Interval = 20 * time.Millisecond
+	if _, err := start(t, o, fakeMachine(conntrackSource(ct))).after(t, 500*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	_, records, _ := readFile(t, o.Output)
+	ticks := find(records, capture.KindTick)
+	if len(ticks) < 4 {
+		t.Fatalf("%d ticks", len(ticks))
+	}
+	if first := time.Duration(ticks[0].At); first < o.Interval+barrierWait || first > 5*barrierWait {
+		t.Errorf("the first tick came after %v", first)
+	}
+}
+
+func TestTickAfterConntrackWasDrained(t *testing.T) {
+	ct := newFakeConntrack()
+	o := options(t)
+	o.Interval = 30 * time.Millisecond
+	s := start(t, o, fakeMachine(conntrackSource(ct)))
+	time.Sleep(10 * time.Millisecond)
+	ct.queue(event(1), event(2)) // handed over only when asked for
+	if _, err := s.after(t, 50*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	_, records, _ := readFile(t, o.Output)
+	want := []capture.Kind{capture.KindHost, capture.KindConntrack, capture.KindConntrack, capture.KindTick, capture.KindWitness}
+	if got := kinds(records); len(got) < len(want) || !slices.Equal(got[:len(want)], want) {
+		t.Errorf("order %v", got)
+	}
+}
+
+// panicky panics at one record, or at a report.
+type panicky struct {
+	at      uint64
+	report  bool
+	stepped uint64
+}
+
+func (p *panicky) Step(r *capture.Record) bool {
+	if p.stepped = r.Seq; r.Seq == p.at && !p.report {
+		panic("index out of range")
+	}
+	return r.Kind == capture.KindTick
+}
+
+func (p *panicky) Report() *reporter.Report {
+	if p.report {
+		panic("index out of range")
+	}
+	return new(reporter.Report)
+}
+
+func TestPanicOfTheCoreIsRecordedAndTheRestGoesOn(t *testing.T) {
+	core := &panicky{at: 3}
+	s, tape := newTestSequencer(t, core)
+	s.batch(batch(event(1), event(2), event(3), event(4)))
+	s.tick()
+	if core.stepped != 3 {
+		t.Errorf("the core was stepped to %d", core.stepped)
+	}
+	_, records, _ := tape()
+	want := []capture.Kind{capture.KindConntrack, capture.KindConntrack, capture.KindConntrack, capture.KindFault, capture.KindConntrack, capture.KindTick}
+	if !slices.Equal(kinds(records), want) {
+		t.Fatalf("order %v", kinds(records))
+	}
+	fault := payload[capture.Fault](t, records[3])
+	if fault.Record != 3 || fault.Message != "index out of range" || !strings.Contains(fault.Stack, "panicky") {
+		t.Errorf("fault %+v", fault)
+	}
+}
+
+func TestPanicInAReportIsAFaultOfItsTick(t *testing.T) {
+	s, tape := newTestSequencer(t, &panicky{report: true})
+	s.batch(batch(event(1)))
+	s.tick()
+	s.tick()
+	_, records, _ := tape()
+	want := []capture.Kind{capture.KindConntrack, capture.KindTick, capture.KindFault, capture.KindTick}
+	if !slices.Equal(kinds(records), want) {
+		t.Fatalf("order %v", kinds(records))
+	}
+	if fault := payload[capture.Fault](t, records[2]); fault.Record != 2 {
+		t.Errorf("fault %+v", fault)
+	}
+}
+
+func TestFaultIsInTheSummaryAndTheTapeIsClosed(t *testing.T) {
+	o := options(t)
+	m := fakeMachine(conntrackSource(newFakeConntrack()))
+	m.core = func(*capture.Header) (core, error) { return &panicky{at: 1}, nil }
+	summary, err := start(t, o, m).wait(t)
+	if err != nil || summary.Fault == "" || !summary.Closed {
+		t.Errorf("summary %+v, error %v", summary, err)
+	}
+	_, records, ending := readFile(t, o.Output)
+	if ending != capture.Closed || len(find(records, capture.KindWitness)) != 0 || records[1].Kind != capture.KindFault {
+		t.Errorf("%v tape of %v", ending, kinds(records))
+	}
+}
+
+func TestStepOfTheWallClockIsRecordedBeforeTheTick(t *testing.T) {
+	s, tape := newTestSequencer(t, nil)
+	wall := int64(0)
+	s.wall = func() int64 { return wall }
+	s.tick()
+	wall = 99 * int64(time.Millisecond) // slewed, not stepped
+	s.tick()
+	wall = -5 * int64(time.Second)
+	s.tick()
+	s.tick()
+	_, records, _ := tape()
+	want := []capture.Kind{capture.KindTick, capture.KindTick, capture.KindClock, capture.KindTick, capture.KindTick}
+	if !slices.Equal(kinds(records), want) {
+		t.Fatalf("order %v", kinds(records))
+	}
+	if c := payload[capture.Clock](t, records[2]); c.Step != wall || c.Wall != wall {
+		t.Errorf("clock %+v", c)
+	}
+}
+
+func TestCollectorsAreConsumedUntilTheyHaveEnded(t *testing.T) {
+	o := options(t)
+	ct := &fake{run: func(ctx context.Context, out chan<- *collect.Batch) error {
+		<-ctx.Done()
+		for range 3 * queueLen { // what was pending
+			out <- batch(event(1))
+		}
+		return nil
+	}}
+	if _, err := start(t, o, fakeMachine(conntrackSource(ct))).wait(t); err != nil {
+		t.Fatal(err)
+	}
+	_, records, _ := readFile(t, o.Output)
+	if n := len(find(records, capture.KindConntrack)); n != 3*queueLen {
+		t.Errorf("%d of %d records", n, 3*queueLen)
+	}
+	if k := kinds(records); k[len(k)-1] != capture.KindEnd || !slices.Contains(k[len(k)-3:], capture.KindTick) {
+		t.Errorf("the tape ends with %v", k[len(k)-3:])
+	}
+}

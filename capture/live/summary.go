@@ -1,0 +1,93 @@
+package live
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// A Summary of a recording that has ended.
+type Summary struct {
+	File     string // where the tape is
+	Closed   bool   // it has its end; else it was cut
+	Why      string // the recording ended
+	Bytes    int64
+	Records  uint64
+	Duration time.Duration
+	Sources  []SourceSummary
+	Fault    string        // why the core gave up, "" if it did not
+	CPU      time.Duration // user and system, of this process
+	Memory   int64         // bytes, the most that were resident
+}
+
+// SourceSummary is what became of one source. Counts are messages, tables or
+// packets.
+type SourceSummary struct {
+	Kind        string
+	Received    uint64
+	Recorded    uint64
+	Lost        uint64
+	Gaps        uint64
+	Undecodable uint64
+	Why         string // it was not recorded, or not fully
+}
+
+// Gaps is how many gap records the tape holds.
+func (s *Summary) Gaps() (n uint64) {
+	for _, src := range s.Sources {
+		n += src.Gaps
+	}
+	return n
+}
+
+// WriteTo writes the summary for a person.
+func (s *Summary) WriteTo(w io.Writer) (int64, error) {
+	var b strings.Builder
+	state := ""
+	if !s.Closed {
+		state = ", cut"
+	}
+	fmt.Fprintf(&b, "%s: %d records, %s%s, in %s (%s)\n", s.File, s.Records, size(s.Bytes), state, s.Duration.Round(time.Millisecond), s.Why)
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(t, "source\treceived\trecorded\tlost\tundecodable\t\n")
+	for _, src := range s.Sources {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t", src.Kind, src.Received, src.Recorded, src.Lost, src.Undecodable)
+		fmt.Fprintln(t)
+	}
+	t.Flush()
+	for _, src := range s.Sources {
+		if src.Why != "" {
+			fmt.Fprintf(&b, "%s: %s\n", src.Kind, src.Why)
+		}
+	}
+	if s.Fault != "" {
+		fmt.Fprintf(&b, "the core panicked (%s): from there on the tape has no witnesses\n", s.Fault)
+	}
+	fmt.Fprintf(&b, "cpu %s (%.1f %% of a core), memory %s\n", s.CPU.Round(time.Millisecond), share(s.CPU, s.Duration), size(s.Memory))
+	n, err := io.WriteString(w, b.String())
+	return int64(n), err
+}
+
+func share(cpu, wall time.Duration) float64 {
+	if wall <= 0 {
+		return 0
+	}
+	return 100 * cpu.Seconds() / wall.Seconds()
+}
+
+// size is a number of bytes for a person.
+func size(n int64) string {
+	f, unit := float64(n), "B"
+	for _, next := range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if f < 1024 {
+			break
+		}
+		f, unit = f/1024, next
+	}
+	if unit == "B" {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", f, unit)
+}
