@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +117,8 @@ func walkOnce(t testing.TB, p *Proc) []string {
 
 func walkRecords(t testing.TB, p *Proc) []capture.Record {
 	t.Helper()
+	runtime.LockOSThread() // as Run does
+	defer runtime.UnlockOSThread()
 	out := make(chan *Batch)
 	var records []capture.Record
 	done := make(chan bool)

@@ -13,11 +13,11 @@ import (
 
 // DryRun opens every source, says on w what each would see or what it lacks,
 // and records nothing. The error is for when no source can be recorded.
-func DryRun(ctx context.Context, o Options, w io.Writer) error {
-	return dryRun(ctx, o, thisMachine(), w)
+func DryRun(o Options, w io.Writer) error {
+	return dryRun(o, thisMachine(), w)
 }
 
-func dryRun(ctx context.Context, o Options, m *machine, w io.Writer) error {
+func dryRun(o Options, m *machine, w io.Writer) error {
 	o.setDefaults()
 	start := m.boot()
 	sources, err := m.sources(&o, func() int64 { return m.boot() - start })

@@ -24,6 +24,7 @@ type output struct {
 	io.Writer
 	name  string   // for people
 	file  *os.File // a new file, nil otherwise
+	disk  *os.File // what takes room on a disk: the file, or where standard output goes
 	dir   *os.Root // its directory
 	base  string   // its final name in there
 	force bool
@@ -34,7 +35,7 @@ type output struct {
 // openOutput makes the file, or opens what stands in its place.
 func openOutput(ctx context.Context, o *Options, host string, now time.Time) (*output, error) {
 	if o.Output == "-" {
-		return &output{Writer: o.Stdout, name: "standard output", close: func() error { return nil }}, nil
+		return openStdout(o.Stdout), nil
 	}
 	path := o.Output
 	if path == "" {
@@ -52,6 +53,14 @@ func openOutput(ctx context.Context, o *Options, host string, now time.Time) (*o
 		return nil, err
 	}
 	return createFile(path, o.Force)
+}
+
+func openStdout(f *os.File) *output {
+	out := &output{Writer: f, name: "standard output", close: func() error { return nil }}
+	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
+		out.disk = f
+	}
+	return out
 }
 
 // defaultName is HOST-20260102T030405Z.tape.
@@ -86,7 +95,7 @@ func createFile(path string, force bool) (*output, error) {
 	if uid, gid, ok := sudoUser(os.Geteuid(), os.Getenv); ok {
 		f.Chown(uid, gid) // where that can't be, as on a share, the file stays root's
 	}
-	return &output{Writer: f, file: f, dir: dir, base: base, name: path, force: force, close: f.Close}, nil
+	return &output{Writer: f, file: f, disk: f, dir: dir, base: base, name: path, force: force, close: f.Close}, nil
 }
 
 // sudoUser is who called sudo, when that is how we came to be root.
@@ -135,18 +144,18 @@ func (o *output) Write(b []byte) (int, error) {
 
 // sync makes what was written survive a power failure.
 func (o *output) sync() error {
-	if o.file == nil {
+	if o.disk == nil {
 		return nil
 	}
-	return datasync(o.file)
+	return datasync(o.disk)
 }
 
 // free is how many bytes the disk has left, -1 when there is none.
 func (o *output) free() int64 {
-	if o.file == nil {
+	if o.disk == nil {
 		return -1
 	}
-	return diskFree(o.file)
+	return diskFree(o.disk)
 }
 
 // commit closes a whole tape and gives it its name.

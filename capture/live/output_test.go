@@ -276,7 +276,7 @@ func TestDryRunRecordsNothing(t *testing.T) {
 	var b strings.Builder
 	ct := newFakeConntrack()
 	ct.queue(of(capture.KindSource, 1, 0, &capture.Source{Open: true, Kind: "conntrack", Why: "the buffer is small"}))
-	err := dryRun(t.Context(), Options{}, fakeMachine(conntrackSource(ct), procSource(&fake{openErr: errors.New("mount /proc")})), &b)
+	err := dryRun(Options{}, fakeMachine(conntrackSource(ct), procSource(&fake{openErr: errors.New("mount /proc")})), &b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,7 +288,7 @@ func TestDryRunRecordsNothing(t *testing.T) {
 	if left, _ := os.ReadDir("."); len(left) != 0 {
 		t.Errorf("it left %v", left)
 	}
-	if err := dryRun(t.Context(), Options{}, fakeMachine(procSource(&fake{openErr: errors.New("mount /proc")})), io.Discard); err == nil {
+	if err := dryRun(Options{}, fakeMachine(procSource(&fake{openErr: errors.New("mount /proc")})), io.Discard); err == nil {
 		t.Error("no error though nothing can be recorded")
 	}
 }

@@ -66,7 +66,6 @@ type catter struct {
 	text    recordText
 	match   selectorFlag
 	matcher recordMatcher
-	tape    int
 	header  *capture.Header // of the tape whose header was printed
 	damage  []error
 	tapes   *replay.Tapes

@@ -125,12 +125,12 @@ func runRecord(ctx context.Context, o *live.Options, dryRun bool) error {
 	if isTerminal(os.Stderr) {
 		o.Status = os.Stderr
 	}
+	if dryRun {
+		return live.DryRun(*o, os.Stdout)
+	}
 	limitRuntime()
 	ctx, stop := stopOnSignal(ctx)
 	defer stop()
-	if dryRun {
-		return live.DryRun(ctx, *o, os.Stdout)
-	}
 	summary, err := live.Record(ctx, *o)
 	if summary != nil {
 		summary.WriteTo(os.Stderr)

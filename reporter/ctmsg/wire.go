@@ -14,8 +14,8 @@ const (
 	flagCreate = 0x400 // NLM_F_CREATE
 
 	subsystem = 1 << 8        // NFNL_SUBSYS_CTNETLINK, the high byte of nlmsg_type
-	msgNew    = subsystem | 0 // IPCTNL_MSG_CT_NEW
-	msgDelete = subsystem | 2 // IPCTNL_MSG_CT_DELETE
+	msgNew    = subsystem     // IPCTNL_MSG_CT_NEW is 0
+	msgDelete = subsystem + 2 // IPCTNL_MSG_CT_DELETE
 )
 
 // Attributes of include/uapi/linux/netfilter/nfnetlink_conntrack.h.
