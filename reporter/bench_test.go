@@ -60,6 +60,40 @@ func BenchmarkStep(b *testing.B) {
 	}
 }
 
+// BenchmarkBusy is one conntrack record of 5,000 short connections a second, of
+// which the kernel remembers 100,000, with a report and its digests every 3 s.
+func BenchmarkBusy(b *testing.B) {
+	const connections, remembered = 150000, 100000
+	one := lives(connections)
+	var messages [][]byte
+	for i := 0; i < len(one); i += 7 * 10 {
+		messages = append(messages, one[i:i+30]...) // ten are opened
+		for k := range 10 {
+			life := one[i+30+4*k:]
+			old := (i/7 + k + connections - remembered) % connections
+			destroy := one[old/10*70+30+4*(old%10)+3]
+			messages = append(messages, life[0], life[1], life[2], destroy)
+		}
+	}
+	h := newHost(b)
+	tick := capture.AppendPayload(nil, &capture.Tick{Interval: 3e9})
+	n := 0
+	step := func() {
+		h.at += 30000
+		h.raw(capture.KindConntrack, 1, messages[n%len(messages)])
+		if n++; n%100000 == 0 && h.raw(capture.KindTick, 0, tick) {
+			h.r.Report().Digests()
+		}
+	}
+	for range len(messages) {
+		step()
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		step()
+	}
+}
+
 // established is a host with n connections; of all of them conntrack and /proc
 // know, and nat says whether they are translated.
 func established(b *testing.B, n int, nat bool) *host {

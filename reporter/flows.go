@@ -1,6 +1,8 @@
 package reporter
 
 import (
+	"encoding/binary"
+	"math/bits"
 	"net/netip"
 
 	"github.com/topotape/topotape/capture"
@@ -30,6 +32,7 @@ type flowKey struct {
 type flow struct {
 	key   flowKey
 	reply tuple
+	next  *flow // of the same hash
 
 	used      bool // the slot holds a flow
 	edge      bool // an established past was shown with a reply seen
@@ -55,13 +58,58 @@ const flowPage = 256
 // flows is the table of all flows. Pages keep their addresses, and a steady
 // state allocates nothing.
 type flows struct {
-	byKey map[flowKey]*flow
+	named map[uint64]*flow // by the key's hash
 	pages [][]flow
 	free  []*flow
 	dead  []*flow // gone from the kernel, kept for a report or a walk
 }
 
-func (t *flows) init() { t.byKey = make(map[flowKey]*flow) }
+func (t *flows) init() { t.named = make(map[uint64]*flow) }
+
+// hash mixes what tells keys apart. A map of whole keys would spend most of a
+// step on hashing and comparing them.
+func (k *flowKey) hash() uint64 {
+	src, dst := k.orig.src.Addr().As16(), k.orig.dst.Addr().As16()
+	le := binary.LittleEndian
+	h := mix(le.Uint64(src[:8])^0xa0761d6478bd642f, le.Uint64(src[8:])^0xe7037ed1a0b428db)
+	h ^= mix(le.Uint64(dst[:8])^0x8ebc6af09c88c6e3, le.Uint64(dst[8:])^0x589965cc75374cc3)
+	ports := uint64(k.orig.src.Port())<<48 | uint64(k.orig.dst.Port())<<32
+	return mix(h^ports^uint64(k.id), uint64(k.source)<<16^uint64(k.zone)^0x1d8e4e27c47d124f)
+}
+
+func mix(a, b uint64) uint64 {
+	hi, lo := bits.Mul64(a, b)
+	return hi ^ lo
+}
+
+// find returns the flow of that name, nil if there is none.
+func (t *flows) find(key *flowKey) *flow {
+	f := t.named[key.hash()]
+	for f != nil && f.key != *key {
+		f = f.next
+	}
+	return f
+}
+
+// unname takes a flow's name away; it does nothing to a flow without one.
+func (t *flows) unname(f *flow) {
+	h := f.key.hash()
+	at := t.named[h]
+	if at == f {
+		if f.next == nil {
+			delete(t.named, h)
+		} else {
+			t.named[h] = f.next
+		}
+		return
+	}
+	for ; at != nil; at = at.next {
+		if at.next == f {
+			at.next = f.next
+			return
+		}
+	}
+}
 
 // add makes a new flow. A flow of the same key that was there stays, unnamed,
 // until nothing needs it.
@@ -75,8 +123,9 @@ func (t *flows) add(key *flowKey, reply *tuple, at int64) *flow {
 	}
 	f := t.free[len(t.free)-1]
 	t.free = t.free[:len(t.free)-1]
-	*f = flow{key: *key, reply: *reply, used: true, first: at, last: at}
-	t.byKey[*key] = f
+	h := key.hash()
+	*f = flow{key: *key, reply: *reply, next: t.named[h], used: true, first: at, last: at}
+	t.named[h] = f
 	return f
 }
 
@@ -106,16 +155,15 @@ func (c *current) conntrack(r *capture.Record) {
 	}
 	key := flowKey{orig: tuple{m.Orig.Src, m.Orig.Dst}, id: m.ID, source: r.Source, zone: m.Zone}
 	now := stamp{r.At, r.Seq}
-	f := c.flows.byKey[key]
+	f := c.flows.find(&key)
 	if r.Kind == capture.KindDumpEntry {
 		m.Type = ctmsg.Dump
-		if f != nil && f.ended && s.dumping && f.endSeq() > s.dumpFrom {
-			f.touched = r.Seq
-			return // the entry may be older than the end
+		if f != nil && s.dumping && f.touched > s.dumpFrom && (f.ended || f.hasState) {
+			return // the entry may be older than what events have told since
 		}
 	}
 	if m.Type == ctmsg.Destroy {
-		c.destroyed(f, m, &key, now)
+		c.destroyed(f, m, &key, now, s.dumping)
 		return
 	}
 	if f != nil && (f.gone || f.ended && reborn(m)) {
@@ -133,15 +181,15 @@ func (c *current) conntrack(r *capture.Record) {
 }
 
 // destroyed takes the last message of a flow. Of an unknown one it may be the
-// only trace.
-func (c *current) destroyed(f *flow, m *ctmsg.Message, key *flowKey, now stamp) {
+// only trace, and while a dump goes on its older entry may be still to come.
+func (c *current) destroyed(f *flow, m *ctmsg.Message, key *flowKey, now stamp, dumping bool) {
 	if f != nil && f.gone {
 		f.touched = now.seq
 		return
 	}
 	if f == nil {
 		var seen flow
-		if seen.take(m, now); !seen.edge {
+		if seen.take(m, now); !seen.edge && !dumping {
 			return
 		}
 		f = c.flows.add(key, &tuple{m.Reply.Src, m.Reply.Dst}, now.at)
@@ -193,13 +241,6 @@ func (f *flow) finish(now stamp, window uint64) {
 	f.ended, f.end, f.window = true, now, window
 }
 
-func (f *flow) endSeq() uint64 {
-	if f.gone {
-		return f.goneSeq
-	}
-	return f.end.seq
-}
-
 // remove ends a flow that the kernel has no more.
 func (t *flows) remove(f *flow, now stamp, window uint64) {
 	if !f.ended {
@@ -211,7 +252,7 @@ func (t *flows) remove(f *flow, now stamp, window uint64) {
 
 // detach takes an ended flow's name away, for its next life.
 func (t *flows) detach(f *flow, now stamp) {
-	delete(t.byKey, f.key)
+	t.unname(f)
 	if !f.gone {
 		f.gone, f.goneSeq = true, now.seq
 		t.dead = append(t.dead, f)
@@ -235,9 +276,7 @@ func (t *flows) sweep(window uint64, ss *sources, sk *sockets) {
 			keep = append(keep, f)
 			continue
 		}
-		if t.byKey[f.key] == f {
-			delete(t.byKey, f.key)
-		}
+		t.unname(f)
 		*f = flow{}
 		t.free = append(t.free, f)
 	}

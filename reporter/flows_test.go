@@ -136,6 +136,19 @@ func TestDumpReconciles(t *testing.T) {
 	h.want("10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED original")
 }
 
+func TestDumpEntriesMayBeOlderThanEvents(t *testing.T) {
+	h := newHost(t)
+	a, b := "10.0.0.1:1>10.0.0.2:80", "10.0.0.1:2>10.0.0.2:80"
+	h.ct(ctmsg.Update, 1, "ESTABLISHED", a)
+	h.dumpBegin()
+	h.ct(ctmsg.Update, 1, "LAST_ACK", a)
+	h.ct(ctmsg.Dump, 1, "ESTABLISHED", a)
+	h.ct(ctmsg.Destroy, 2, "", b) // never heard of
+	h.ct(ctmsg.Dump, 2, "ESTABLISHED", b)
+	h.dumpEnd()
+	h.want("10.0.0.1:1 -> 10.0.0.2:80 LAST_ACK original")
+}
+
 func TestGapForgetsNothing(t *testing.T) {
 	h := newHost(t)
 	a, b := "10.0.0.1:1>10.0.0.2:80", "10.0.0.1:2>10.0.0.2:80"

@@ -2,6 +2,7 @@ package reporter
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strconv"
 )
@@ -104,8 +105,12 @@ func (j *join) suppress() {
 	if len(k.rows) == 0 {
 		return
 	}
+	oldest := int64(math.MaxInt64) // reading of a table in force
+	for _, t := range k.tables {   // order cannot matter: it is a minimum
+		oldest = min(oldest, t.readStart)
+	}
 	j.c.flows.each(func(f *flow) {
-		if !f.ended && !f.born {
+		if !(f.born && f.first >= oldest || f.ended && f.end.at >= oldest) {
 			return
 		}
 		netns := j.c.sources.netnsOf(f.key.source)
