@@ -155,10 +155,48 @@ func appendAddrPort(b []byte, a *netip.AddrPort) []byte {
 	return append(b, '"')
 }
 
+// appendDuration appends what time.Duration.String gives, and allocates nothing.
 func appendDuration(b []byte, ns int64) []byte {
 	b = append(b, '"')
-	b = append(b, time.Duration(ns).String()...)
+	u := uint64(ns)
+	if ns < 0 {
+		b = append(b, '-')
+		u = -u
+	}
+	switch {
+	case u == 0:
+		b = append(b, '0', 's')
+	case u < 1e3:
+		b = append(strconv.AppendUint(b, u, 10), "ns"...)
+	case u < 1e6:
+		b = append(appendFraction(b, u, 1e3), "µs"...)
+	case u < 1e9:
+		b = append(appendFraction(b, u, 1e6), "ms"...)
+	default:
+		if h := u / 3600e9; h > 0 {
+			b = append(strconv.AppendUint(b, h, 10), 'h')
+		}
+		if m := u / 60e9; m > 0 {
+			b = append(strconv.AppendUint(b, m%60, 10), 'm')
+		}
+		b = append(appendFraction(b, u%60e9, 1e9), 's')
+	}
 	return append(b, '"')
+}
+
+// appendFraction appends u/unit, without zeros at the end of the fraction.
+func appendFraction(b []byte, u, unit uint64) []byte {
+	b = strconv.AppendUint(b, u/unit, 10)
+	if u %= unit; u == 0 {
+		return b
+	}
+	b = append(b, '.')
+	for u > 0 {
+		unit /= 10
+		b = append(b, '0'+byte(u/unit))
+		u %= unit
+	}
+	return b
 }
 
 func appendText(b []byte, s *string) []byte { return appendString(b, *s) }
@@ -166,16 +204,20 @@ func appendText(b []byte, s *string) []byte { return appendString(b, *s) }
 func appendString(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
+	plain := 0 // s[plain:i] needs no escape
 	for i := 0; i < len(s); {
 		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(s[i:])
-			b = utf8.AppendRune(b, r) // U+FFFD for what is no UTF-8
-			i += n
+		if c >= 0x20 && c < 0x7f && c != '"' && c != '\\' {
+			i++
 			continue
 		}
-		i++
+		b = append(b, s[plain:i]...)
+		n := 1
 		switch {
+		case c >= utf8.RuneSelf:
+			var r rune
+			r, n = utf8.DecodeRuneInString(s[i:])
+			b = utf8.AppendRune(b, r) // U+FFFD for what is no UTF-8
 		case c == '"' || c == '\\':
 			b = append(b, '\\', c)
 		case c == '\n':
@@ -184,11 +226,11 @@ func appendString(b []byte, s string) []byte {
 			b = append(b, '\\', 'r')
 		case c == '\t':
 			b = append(b, '\\', 't')
-		case c < 0x20 || c == 0x7f:
-			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		default:
-			b = append(b, c)
+			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		}
+		i += n
+		plain = i
 	}
-	return append(b, '"')
+	return append(append(b, s[plain:]...), '"')
 }

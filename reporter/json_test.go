@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/netip"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/topotape/topotape/capture"
@@ -50,6 +51,18 @@ func TestStringsAreJSON(t *testing.T) {
 		}
 		if utf8.ValidString(s) && back != s {
 			t.Errorf("%q came back as %q", s, back)
+		}
+	}
+}
+
+func TestDurationsAreThoseOfTheLibrary(t *testing.T) {
+	durations := []int64{0, 1, 999, 1000, 1001, 1500, 999999, 1e6, 1e6 + 1, 2.5e9, 59999999999, 60e9, 61e9, 3600e9, 3661000000001, 1 << 62, -1, -61e9, -1 << 63, 1<<63 - 1}
+	for i := range 1000 {
+		durations = append(durations, int64(i)*int64(i)*int64(i)*9973)
+	}
+	for _, ns := range durations {
+		if got, want := string(appendDuration(nil, ns)), `"`+time.Duration(ns).String()+`"`; got != want {
+			t.Errorf("%d: %s, want %s", ns, got, want)
 		}
 	}
 }
