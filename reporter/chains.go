@@ -9,87 +9,167 @@ type place struct {
 func (f *flow) enter() place { return place{f.key.orig, f.key.zone} }
 func (f *flow) leave() place { return place{f.reply.reversed(), f.key.zone} }
 
-// chains puts the flows of different namespaces together that are parts of one
-// connection: one leaves with the tuple with which the next enters. Loopback
+// A chain is what several namespaces tell of one connection.
+type chain struct {
+	path      []*flow // translating flows in the order in which the client's packets meet them, or a single other
+	onlookers []*flow // that saw it pass
+}
+
+func (c *chain) each(visit func(*flow)) {
+	for _, f := range c.path {
+		visit(f)
+	}
+	for _, f := range c.onlookers {
+		visit(f)
+	}
+}
+
+// A linker puts the flows of different namespaces together that are parts of
+// one connection: one leaves with the tuple with which the next enters. Loopback
 // never leaves its namespace, and zones never mix.
-func chains(all []*flow) [][]*flow {
-	enters := make(map[place][]*flow)
-	leaves := make(map[place][]*flow)
-	plain := make(map[place][]*flow)
+type linker struct {
+	netnsOf               func(source uint32) uint64
+	enters, leaves, plain map[place][]*flow
+	taken                 map[*flow]bool
+}
+
+// chains groups the flows; each is in one chain.
+func chains(all []*flow, netnsOf func(uint32) uint64) []chain {
+	l := linker{netnsOf, map[place][]*flow{}, map[place][]*flow{}, map[place][]*flow{}, make(map[*flow]bool, len(all))}
 	for _, f := range all {
 		if f.nat() {
-			enters[f.enter()] = append(enters[f.enter()], f)
-			leaves[f.leave()] = append(leaves[f.leave()], f)
+			l.enters[f.enter()] = append(l.enters[f.enter()], f)
+			l.leaves[f.leave()] = append(l.leaves[f.leave()], f)
 		} else {
-			plain[f.enter()] = append(plain[f.enter()], f)
+			l.plain[f.enter()] = append(l.plain[f.enter()], f)
 		}
 	}
-	taken := make(map[*flow]bool, len(all))
-	// partner finds the flow that belongs to the chain's place: of another
-	// namespace, alive at the same time, best with the same fate.
-	partner := func(chain []*flow, at place, among map[place][]*flow) *flow {
-		if at.loopback() {
-			return nil
-		}
-		var best *flow
-		for _, g := range among[at] {
-			if !taken[g] && joins(chain, g) && (best == nil || best.ended != chain[0].ended && g.ended == chain[0].ended) {
-				best = g
-			}
-		}
-		return best
-	}
-	var out [][]*flow
+	var out []chain
 	for _, f := range all {
-		if taken[f] || !f.nat() {
-			continue
+		if f.nat() && !l.taken[f] {
+			out = append(out, l.along(f))
 		}
-		chain := []*flow{f}
-		taken[f] = true
-		for g := partner(chain, chain[0].enter(), leaves); g != nil; g = partner(chain, chain[0].enter(), leaves) {
-			chain = append([]*flow{g}, chain...)
-			taken[g] = true
-		}
-		for g := partner(chain, chain[len(chain)-1].leave(), enters); g != nil; g = partner(chain, chain[len(chain)-1].leave(), enters) {
-			chain = append(chain, g)
-			taken[g] = true
-		}
-		// what only looked on stands at the place where it looked
-		for i := len(chain); i >= 0; i-- {
-			at := chain[max(i-1, 0)].leave()
-			if i == 0 {
-				at = chain[0].enter()
-			}
-			for g := partner(chain, at, plain); g != nil; g = partner(chain, at, plain) {
-				chain = append(chain[:i], append([]*flow{g}, chain[i:]...)...)
-				taken[g] = true
-			}
-		}
-		out = append(out, chain)
 	}
-	for _, f := range all {
-		if taken[f] {
-			continue
+	for _, sure := range [...]bool{true, false} { // a pickup does not know the direction
+		for _, f := range all {
+			if l.taken[f] || f.handshake != sure {
+				continue
+			}
+			c := chain{path: []*flow{f}}
+			l.taken[f] = true
+			l.lookOn(&c, f.enter())
+			out = append(out, c)
 		}
-		chain := []*flow{f}
-		taken[f] = true
-		for g := partner(chain, f.enter(), plain); g != nil; g = partner(chain, f.enter(), plain) {
-			chain = append(chain, g)
-			taken[g] = true
-		}
-		out = append(out, chain)
 	}
 	return out
 }
 
-// joins reports whether g can be another namespace's view of the chain's
-// connection: no flow of its source is in it, and their lives overlap.
-func joins(chain []*flow, g *flow) bool {
-	for _, f := range chain {
-		if f.key.source == g.key.source ||
-			f.ended && f.end.at < g.first || g.ended && g.end.at < f.first {
-			return false
+// along follows a translating flow to both sides.
+func (l *linker) along(f *flow) chain {
+	c := chain{path: []*flow{f}}
+	l.taken[f] = true
+	for g := l.partner(&c, f.enter(), l.leaves, false); g != nil; g = l.partner(&c, g.enter(), l.leaves, false) {
+		c.path = append([]*flow{g}, c.path...)
+	}
+	for g := l.partner(&c, f.leave(), l.enters, false); g != nil; g = l.partner(&c, g.leave(), l.enters, false) {
+		c.path = append(c.path, g)
+	}
+	l.lookOn(&c, c.path[0].enter())
+	for _, g := range c.path {
+		l.lookOn(&c, g.leave())
+	}
+	return c
+}
+
+// lookOn adds the flows that saw the connection pass at a place, if they saw it
+// from its start or not.
+func (l *linker) lookOn(c *chain, at place) {
+	for g := l.partner(c, at, l.plain, false); g != nil; g = l.partner(c, at, l.plain, false) {
+		c.onlookers = append(c.onlookers, g)
+	}
+	back := place{at.reversed(), at.zone}
+	for g := l.partner(c, back, l.plain, true); g != nil; g = l.partner(c, back, l.plain, true) {
+		c.onlookers = append(c.onlookers, g)
+	}
+}
+
+// partner takes the flow at a place that belongs to the chain: alive at the
+// same time, best with the same fate.
+func (l *linker) partner(c *chain, at place, among map[place][]*flow, pickup bool) *flow {
+	list := among[at]
+	if len(list) == 0 || at.loopback() {
+		return nil
+	}
+	for len(list) > 0 && l.taken[list[0]] {
+		list = list[1:]
+	}
+	among[at] = list
+	var best *flow
+	for _, g := range list {
+		if l.taken[g] || pickup && g.handshake || !l.joins(c, g) {
+			continue
+		}
+		if g.ended == c.path[0].ended {
+			best = g
+			break
+		}
+		if best == nil {
+			best = g
 		}
 	}
-	return true
+	if best != nil {
+		l.taken[best] = true
+	}
+	return best
+}
+
+// joins reports whether g can be another namespace's view of the chain's
+// connection.
+func (l *linker) joins(c *chain, g *flow) bool {
+	ok := true
+	c.each(func(f *flow) {
+		netns := l.netnsOf(f.key.source)
+		if f.key.source == g.key.source || netns != 0 && netns == l.netnsOf(g.key.source) ||
+			f.ended && f.end.at < g.first || g.ended && g.end.at < f.first {
+			ok = false
+		}
+	})
+	return ok
+}
+
+// told reports whether a report of a window tells of the chain: it lives, or
+// the last of its flows ended in that window.
+func (c *chain) told(window uint64) bool {
+	told, last := false, uint64(0)
+	c.each(func(f *flow) {
+		told = told || !f.ended
+		if f.ended {
+			last = max(last, f.window)
+		}
+	})
+	return told || last == window
+}
+
+// linked is all that may be told of connections that several namespaces see.
+func (c *current) linked() []*flow {
+	var all []*flow
+	c.flows.each(func(f *flow) {
+		if !f.ended || f.edge {
+			all = append(all, f)
+		}
+	})
+	return all
+}
+
+// hold keeps the flows of chains that are still to be told of.
+func (c *current) hold() {
+	c.flows.each(func(f *flow) { f.held = false })
+	if !c.sources.several() {
+		return
+	}
+	for _, l := range chains(c.linked(), c.sources.netnsOf) {
+		if l.told(c.window) {
+			l.each(func(f *flow) { f.held = true })
+		}
+	}
 }

@@ -67,7 +67,7 @@ func (c *current) step(r *capture.Record) bool {
 	case capture.KindProcSockets:
 		var p capture.ProcSockets
 		if _, ok := c.evidence(r, &p); ok {
-			c.sockets.owners(&p)
+			c.sockets.owners(&p, r)
 		}
 	case capture.KindWalkBegin, capture.KindWalkEnd:
 		c.walk(r)
@@ -127,6 +127,10 @@ func (c *current) ticked(r *capture.Record) bool {
 	if r.Decode(&t) != nil {
 		return false
 	}
+	if c.sockets.implicit {
+		c.commit()
+	}
+	c.hold()
 	c.flows.sweep(c.window, &c.sources, &c.sockets)
 	c.sockets.forget(c.window)
 	c.lastTick, c.tickAt, c.tick = c.tickAt, r.At, t
@@ -144,17 +148,20 @@ func (c *current) walk(r *capture.Record) {
 		return
 	}
 	if r.Kind == capture.KindWalkBegin {
+		if c.sockets.implicit {
+			c.commit()
+		}
 		c.sockets.begin(r)
 		return
 	}
-	if p.Failed != "" {
+	switch {
+	case p.Failed != "":
 		c.sockets.void()
 		s.degrade("the last walk of /proc failed: "+p.Failed, r.Seq)
-		return
-	}
-	begun, ok := c.sockets.commit(&c.flows, c.window)
-	if ok && s.degraded && begun.seq > s.gapSeq {
-		s.degraded, s.reason = false, ""
+	case c.sockets.walking:
+		if whole := c.commit(); whole {
+			s.degraded, s.reason = false, ""
+		}
 	}
 }
 
@@ -187,7 +194,7 @@ func (c *current) hostChanged(p *capture.Host, r *capture.Record) {
 		delete(gone, a)
 	}
 	if len(gone) > 0 {
-		c.flows.dropAddresses(gone, stamp{r.At, r.Seq}, c.window)
+		c.dropAddresses(gone, stamp{r.At, r.Seq})
 	}
 	c.local = now
 }

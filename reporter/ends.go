@@ -8,25 +8,24 @@ import (
 
 // A side is one end of a connection in the making.
 type side struct {
-	addr  netip.AddrPort
-	netns uint64
-	row   *socketRow // the end's socket, nil when no table has it
+	addr      netip.AddrPort
+	netns     uint64
+	processes []Process
+	state     string // of the end's socket, "" when no table has it
+	first     int64
+	last      int64
+	row       *socketRow // the end's socket in the tables in force
 }
 
-func (s *side) end(k *sockets) End {
-	e := End{Addr: s.addr, Netns: s.netns}
-	if s.row != nil {
-		e.Processes = k.processes(s.row)
-	}
-	return e
-}
+func (s *side) end() End { return End{Addr: s.addr, Netns: s.netns, Processes: s.processes} }
 
-// sideOf is the local end of a row; the peer's side when the row is nil.
-func sideOf(w *socketRow, addr netip.AddrPort) side {
+// side is the local end of a row; the bare address when the row is nil.
+func (k *sockets) side(w *socketRow, addr netip.AddrPort) side {
 	if w == nil {
 		return side{addr: addr}
 	}
-	return side{addr: addr, netns: w.table.key.netns, row: w}
+	return side{addr: addr, netns: w.table.key.netns, processes: k.processes(w), state: w.state.String(),
+		first: w.first, last: w.table.at.at, row: w}
 }
 
 // sameHost gives two loopback ends one namespace: whichever of them knows it.
@@ -39,7 +38,7 @@ func sameHost(a, b *side) {
 
 // listening reports whether the side's own namespace has a listener for it.
 func (k *sockets) listening(s *side) bool {
-	if s.row != nil || s.netns != 0 {
+	if s.state != "" || s.netns != 0 {
 		return k.listen.at(s.netns, s.addr)
 	}
 	return k.listen.bound(s.addr)
@@ -76,7 +75,7 @@ func (k *sockets) connection(at, peer int32) Connection {
 	if peer >= 0 {
 		b = &k.rows[peer]
 	}
-	x, y := sideOf(a, a.src), sideOf(b, a.dst)
+	x, y := k.side(a, a.src), k.side(b, a.dst)
 	sameHost(&x, &y)
 	lx, ly := k.listening(&x), k.listening(&y)
 	how := DirectionListener
@@ -97,7 +96,7 @@ func (k *sockets) connection(at, peer int32) Connection {
 		}
 	}
 	c := Connection{
-		Proto: "tcp", From: x.end(k), To: y.end(k), Direction: how,
+		Proto: "tcp", From: x.end(), To: y.end(), Direction: how,
 		State: a.state.String(), FirstSeen: a.first, LastSeen: a.table.at.at, Seen: seenProc,
 		MayHaveClosed: a.table.source.hidden(a.table.at.seq),
 	}
@@ -109,6 +108,13 @@ func (k *sockets) connection(at, peer int32) Connection {
 		}
 		c.MayHaveClosed = c.MayHaveClosed && b.table.source.hidden(b.table.at.seq)
 	}
+	return c
+}
+
+// closedConnection is what rows alone told of a connection that is over.
+func (k *sockets) closedConnection(at, peer int32) Connection {
+	c := k.connection(at, peer)
+	c.Closed, c.MayHaveClosed = true, false
 	return c
 }
 

@@ -41,6 +41,7 @@ type flow struct {
 	hasState  bool
 	handshake bool // a SYN was seen: the original direction is the client's
 	born      bool // its first packet was seen, at first
+	held      bool // part of a chain that is still to be told of
 
 	state   ctmsg.State
 	first   int64
@@ -49,6 +50,7 @@ type flow struct {
 	end     stamp
 	window  uint64 // in which it ended
 	goneSeq uint64
+	kept    *[2]side // client's and server's sockets, of an ended flow, when newer tables have come into force
 }
 
 func (f *flow) nat() bool { return f.reply != f.key.orig.reversed() }
@@ -172,16 +174,19 @@ func (c *current) conntrack(r *capture.Record) {
 	}
 	if f == nil {
 		f = c.flows.add(&key, &tuple{m.Reply.Src, m.Reply.Dst}, r.At)
-		f.born = m.Type == ctmsg.New && m.HasState && m.State == ctmsg.SynSent
+		if m.Type == ctmsg.New && m.HasState && m.State == ctmsg.SynSent {
+			f.born = true
+			c.supersede(f)
+		}
 	}
 	f.take(m, now)
 	if !f.ended && f.hasState && (f.state == ctmsg.TimeWait || f.state == ctmsg.Close) {
-		f.finish(now, c.window)
+		c.finish(f, now)
 	}
 }
 
 // destroyed takes the last message of a flow. Of an unknown one it may be the
-// only trace, and while a dump goes on its older entry may be still to come.
+// only trace, and an older entry of a dump or row of a table may be still to come.
 func (c *current) destroyed(f *flow, m *ctmsg.Message, key *flowKey, now stamp, dumping bool) {
 	if f != nil && f.gone {
 		f.touched = now.seq
@@ -189,13 +194,13 @@ func (c *current) destroyed(f *flow, m *ctmsg.Message, key *flowKey, now stamp, 
 	}
 	if f == nil {
 		var seen flow
-		if seen.take(m, now); !seen.edge && !dumping {
+		if seen.take(m, now); !seen.edge && !dumping && !c.sockets.needs(now) {
 			return
 		}
 		f = c.flows.add(key, &tuple{m.Reply.Src, m.Reply.Dst}, now.at)
 	}
 	f.take(m, now)
-	c.flows.remove(f, now, c.window)
+	c.remove(f, now)
 }
 
 // reborn reports whether a message about an ended flow speaks of a new life:
@@ -227,7 +232,7 @@ func (f *flow) take(m *ctmsg.Message, now stamp) {
 	if f.edge || m.Status&ctmsg.SeenReply == 0 || m.Type == ctmsg.Dump && (f.state == ctmsg.TimeWait || f.state == ctmsg.Close) {
 		return
 	}
-	f.edge = f.hasState && f.state >= ctmsg.Established && f.state <= ctmsg.TimeWait || m.Status&ctmsg.Assured != 0
+	f.edge = f.hasState && (f.state >= ctmsg.Established && f.state <= ctmsg.TimeWait || f.state == ctmsg.Close && m.Status&ctmsg.Assured != 0)
 }
 
 // handshakeFlags reports whether what the kernel knows of both directions began
@@ -237,17 +242,22 @@ func handshakeFlags(flags uint8) bool {
 	return flags&ctmsg.FlagBeLiberal == 0 || flags&ctmsg.FlagWindowScale != 0
 }
 
-func (f *flow) finish(now stamp, window uint64) {
-	f.ended, f.end, f.window = true, now, window
+// finish ends a flow. A socket that was connected shows an established past,
+// whatever the messages showed.
+func (c *current) finish(f *flow, now stamp) {
+	f.ended, f.end, f.window = true, now, c.window
+	netns := c.sources.netnsOf(f.key.source)
+	a, b := c.sockets.end(f.key.orig, netns, now), c.sockets.end(f.reply, netns, now)
+	f.edge = f.edge || a || b
 }
 
 // remove ends a flow that the kernel has no more.
-func (t *flows) remove(f *flow, now stamp, window uint64) {
+func (c *current) remove(f *flow, now stamp) {
 	if !f.ended {
-		f.finish(now, window)
+		c.finish(f, now)
 	}
 	f.gone, f.goneSeq = true, now.seq
-	t.dead = append(t.dead, f)
+	c.flows.dead = append(c.flows.dead, f)
 }
 
 // detach takes an ended flow's name away, for its next life.
@@ -272,7 +282,7 @@ func (t *flows) sweep(window uint64, ss *sources, sk *sockets) {
 	for i, f := range t.dead {
 		s := ss.get(f.key.source)
 		dumping := s != nil && s.dumping && s.dumpFrom < f.goneSeq
-		if i >= excess && (f.window == window || dumping || sk.needs(f.end)) {
+		if i >= excess && (f.window == window || f.held || dumping || sk.needs(f.end)) {
 			keep = append(keep, f)
 			continue
 		}
@@ -304,18 +314,18 @@ func (c *current) dump(r *capture.Record) {
 	now := stamp{r.At, r.Seq}
 	c.flows.each(func(f *flow) {
 		if f.key.source == r.Source && !f.gone && f.touched < s.dumpFrom {
-			c.flows.remove(f, now, c.window)
+			c.remove(f, now)
 		}
 	})
 	s.degraded, s.reason = false, ""
 }
 
 // dropAddresses ends the flows that have an end at one of the addresses.
-func (t *flows) dropAddresses(gone map[netip.Addr]bool, now stamp, window uint64) {
-	t.each(func(f *flow) {
+func (c *current) dropAddresses(gone map[netip.Addr]bool, now stamp) {
+	c.flows.each(func(f *flow) {
 		o, r := &f.key.orig, &f.reply
 		if !f.gone && (gone[o.src.Addr()] || gone[o.dst.Addr()] || gone[r.src.Addr()] || gone[r.dst.Addr()]) {
-			t.remove(f, now, window)
+			c.remove(f, now)
 		}
 	})
 }

@@ -62,11 +62,13 @@ func TestWholeLifeInOneWindow(t *testing.T) {
 	h.ct(ctmsg.Update, 2, "TIME_WAIT", plain)                       // unknown until now
 	h.ct(ctmsg.Destroy, 3, "ESTABLISHED", "10.0.0.9:7>10.0.0.2:80") // its only trace
 	h.ct(ctmsg.Destroy, 3, "ESTABLISHED", "10.0.0.9:7>10.0.0.2:80") // twice is once
-	h.send(ct{typ: ctmsg.Destroy, id: 4, tuples: "10.0.0.9:8>10.0.0.2:80", assured: true})
+	h.send(ct{typ: ctmsg.Destroy, id: 4, state: "CLOSE", tuples: "10.0.0.9:8>10.0.0.2:80", assured: true})
+	h.send(ct{typ: ctmsg.Destroy, id: 5, tuples: "10.0.0.9:9>10.0.0.2:80", assured: true})
+	h.send(ct{typ: ctmsg.Update, id: 6, state: "SYN_RECV", tuples: "10.0.0.9:10>10.0.0.2:80", assured: true})
 	r := h.want("10.0.0.1:40000 -> 10.0.0.2:80 TIME_WAIT original closed",
 		"10.0.0.1:40000 -> 172.17.0.2:8080 ESTABLISHED handshake nat1 closed",
 		"10.0.0.9:7 -> 10.0.0.2:80 ESTABLISHED original closed",
-		"10.0.0.9:8 -> 10.0.0.2:80  original closed")
+		"10.0.0.9:8 -> 10.0.0.2:80 CLOSE original closed")
 	for _, e := range r.Endpoints {
 		if e.ID == ";172.17.0.2;8080" && (len(e.Aliases) != 1 || e.Aliases[0].String() != "10.0.0.80:80") {
 			t.Errorf("aliases of the server: %v", e.Aliases)
@@ -221,6 +223,44 @@ func TestClosedSource(t *testing.T) {
 	if c := r.coverageOf("conntrack"); c.State != CoverageOK {
 		t.Errorf("%+v", c)
 	}
+}
+
+func TestPartsOfAChainEndApart(t *testing.T) {
+	one := "10.1.0.1:40000>10.9.9.9:80 | 10.2.0.1:8080>10.2.0.254:50000"
+	two := "10.2.0.254:50000>10.2.0.1:8080 | 10.3.0.1:9000>10.3.0.254:60000"
+	for _, firstOne := range []bool{true, false} {
+		h := newHost(t)
+		h.put(capture.KindSource, 1, &capture.Source{Open: true, Kind: "conntrack", Netns: 100})
+		h.put(capture.KindSource, 5, &capture.Source{Open: true, Kind: "conntrack", Netns: 200})
+		h.send(ct{typ: ctmsg.Update, source: 1, id: 1, state: "ESTABLISHED", tuples: one})
+		h.send(ct{typ: ctmsg.Update, source: 5, id: 2, state: "ESTABLISHED", tuples: two})
+		h.want("10.1.0.1:40000 -> 10.3.0.1:9000 ESTABLISHED original nat2")
+		ends := []ct{{typ: ctmsg.Destroy, source: 1, id: 1, tuples: one}, {typ: ctmsg.Destroy, source: 5, id: 2, tuples: two}}
+		if !firstOne {
+			ends[0], ends[1] = ends[1], ends[0]
+		}
+		h.send(ends[0])
+		h.want("10.1.0.1:40000 -> 10.3.0.1:9000 ESTABLISHED original nat2")
+		h.want("10.1.0.1:40000 -> 10.3.0.1:9000 ESTABLISHED original nat2")
+		h.send(ends[1])
+		h.want("10.1.0.1:40000 -> 10.3.0.1:9000 ESTABLISHED original nat2 closed")
+		h.want()
+		if c := h.r.rules.(*current); len(c.flows.dead) > 0 {
+			t.Errorf("%d dead flows are kept", len(c.flows.dead))
+		}
+	}
+}
+
+func TestPickupElsewhereIsTheSameConnection(t *testing.T) {
+	h := newHost(t)
+	h.put(capture.KindSource, 1, &capture.Source{Open: true, Kind: "conntrack", Netns: 100})
+	h.put(capture.KindSource, 5, &capture.Source{Open: true, Kind: "conntrack", Netns: 200})
+	h.send(ct{typ: ctmsg.Update, source: 5, id: 2, state: "ESTABLISHED", flags: 0x0a, tuples: "10.0.0.2:80>10.0.0.1:40000"})
+	h.send(ct{typ: ctmsg.Update, source: 1, id: 1, state: "ESTABLISHED", flags: 0x23, tuples: plain})
+	h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED handshake")
+	// Two sockets in one namespace see everything twice: that is no chain.
+	h.put(capture.KindSource, 5, &capture.Source{Open: true, Kind: "conntrack", Netns: 100})
+	h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED handshake", "10.0.0.2:80 -> 10.0.0.1:40000 ESTABLISHED original")
 }
 
 func TestUnusableMessagesAreCounted(t *testing.T) {

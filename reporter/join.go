@@ -2,9 +2,11 @@ package reporter
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"strconv"
+
+	"github.com/topotape/topotape/reporter/ctmsg"
+	"github.com/topotape/topotape/reporter/procnet"
 )
 
 // A join makes a report's connections from flows and socket rows. Its lists
@@ -33,7 +35,9 @@ func (c *current) report() *Report {
 	j := &c.join
 	*j = join{c: c, conns: j.conns[:0], ties: j.ties[:0], all: j.all[:0], places: j.places[:0],
 		mentions: j.mentions[:0], sorted: j.sorted[:0], nat: make([]NAT, 0, len(j.nat))}
-	j.suppress()
+	for i := range c.sockets.rows {
+		c.sockets.rows[i].used = false
+	}
 	j.flows()
 	j.leftRows()
 	for i := range c.sockets.closed {
@@ -96,209 +100,166 @@ func (j *join) untracked() string {
 		" established sockets have no conntrack entry: no rule asks for tracking, or something bypasses it"
 }
 
-// suppress marks the rows that were read before a flow of their tuple ended.
-func (j *join) suppress() {
-	k := &j.c.sockets
-	for i := range k.rows {
-		k.rows[i].used, k.rows[i].suppressed = false, stamp{}
+// side takes the socket that belongs to a flow's end: t is the tuple as the
+// socket has it, client first.
+func (j *join) side(f *flow, t tuple, which int) side {
+	if f.kept != nil && f.kept[which].state != "" {
+		return f.kept[which]
 	}
-	if len(k.rows) == 0 {
-		return
+	w := j.c.sockets.of(f, t, j.c.sources.netnsOf(f.key.source))
+	if w != nil {
+		w.used = true
 	}
-	oldest := int64(math.MaxInt64) // reading of a table in force
-	for _, t := range k.tables {   // order cannot matter: it is a minimum
-		oldest = min(oldest, t.readStart)
-	}
-	j.c.flows.each(func(f *flow) {
-		if !(f.born && f.first >= oldest || f.ended && f.end.at >= oldest) {
-			return
-		}
-		netns := j.c.sources.netnsOf(f.key.source)
-		for _, t := range [...]tuple{f.key.orig, f.reply} {
-			for w := k.first(t, netns); w != nil; w = k.following(w, t) {
-				if f.born && w.table.readEnd < f.first {
-					w.suppress(stamp{at: f.first}) // what had the tuple before was over then
-				}
-				if f.ended && f.end.after(w.table.read()) {
-					w.suppress(f.end)
-				}
-			}
-		}
-	})
-}
-
-func (w *socketRow) suppress(end stamp) {
-	if w.suppressed == (stamp{}) || w.suppressed.after(end) {
-		w.suppressed = end
-	}
-}
-
-// first and following visit the rows of a tuple that a flow of a namespace may
-// speak of. Loopback never leaves its namespace; where that is unknown, only
-// one namespace may have the tuple.
-func (k *sockets) first(t tuple, netns uint64) *socketRow {
-	i, ok := k.index[t]
-	if !ok {
-		return nil
-	}
-	w := &k.rows[i]
-	if !t.loopback() {
-		return w
-	}
-	if netns != 0 {
-		return k.find(t, netns)
-	}
-	if w.next >= 0 {
-		return nil
-	}
-	if m, ok := k.index[t.reversed()]; ok {
-		if o := &k.rows[m]; o.next >= 0 || o.table.key.netns != w.table.key.netns {
-			return nil
-		}
-	}
-	return w
-}
-
-func (k *sockets) following(w *socketRow, t tuple) *socketRow {
-	if w.next < 0 || t.loopback() {
-		return nil
-	}
-	return &k.rows[w.next]
-}
-
-// row takes the row that belongs to a flow's end: t is the tuple as the socket
-// has it. The flow's own namespace goes first, then the lowest.
-func (j *join) row(f *flow, t tuple) *socketRow {
-	k := &j.c.sockets
-	if len(k.rows) == 0 {
-		return nil
-	}
-	netns := j.c.sources.netnsOf(f.key.source)
-	var best *socketRow
-	for w := k.first(t, netns); w != nil; w = k.following(w, t) {
-		var none stamp
-		if w.used || !f.ended && w.suppressed != none || f.ended && w.suppressed != f.end {
-			continue
-		}
-		if best == nil || w.table.key.netns == netns {
-			best = w
-		}
-	}
-	if best != nil {
-		best.used = true
-	}
-	return best
+	return j.c.sockets.side(w, t.src)
 }
 
 // flows makes a connection of every flow that shows one, those of different
 // namespaces whose tuples meet together.
 func (j *join) flows() {
-	several, zones := false, false
 	window := j.c.reported()
+	if j.c.sources.several() {
+		for _, l := range chains(byZone(j.c.linked()), j.c.sources.netnsOf) {
+			if l.told(window) {
+				j.chain(&l)
+			}
+		}
+		return
+	}
+	zones := false
 	j.c.flows.each(func(f *flow) {
 		if f.ended && (!f.edge || f.window != window) {
 			return
 		}
-		several = several || len(j.all) > 0 && f.key.source != j.all[0].key.source
 		zones = zones || f.key.zone != 0
 		j.all = append(j.all, f)
 	})
-	if zones { // where several zones have a socket's tuple, the lowest takes it
-		slices.SortStableFunc(j.all, func(a, b *flow) int { return cmp.Compare(a.key.zone, b.key.zone) })
-	}
-	if several {
-		for _, chain := range chains(j.all) {
-			j.chain(chain)
-		}
-		return
+	if zones {
+		byZone(j.all)
 	}
 	for i := range j.all {
-		j.chain(j.all[i : i+1])
+		j.chain(&chain{path: j.all[i : i+1]})
 	}
 }
 
-// chain makes one connection of flows in the order in which a packet from the
-// client meets them.
-func (j *join) chain(fs []*flow) {
-	first, last := fs[0], fs[len(fs)-1]
-	k := &j.c.sockets
-	client := sideOf(j.row(first, first.key.orig), first.key.orig.src)
-	server := sideOf(j.row(last, last.reply), last.reply.src)
+// byZone sorts flows, for where several zones have a socket's tuple the lowest
+// takes it.
+func byZone(all []*flow) []*flow {
+	slices.SortStableFunc(all, func(a, b *flow) int { return cmp.Compare(a.key.zone, b.key.zone) })
+	return all
+}
+
+// chain makes one connection.
+func (j *join) chain(l *chain) {
+	first, last := l.path[0], l.path[len(l.path)-1]
+	client, server := j.side(first, first.key.orig, 0), j.side(last, last.reply, 1)
 	edge, closed, handshake, hidden := false, true, false, true
 	c := Connection{Proto: "tcp", FirstSeen: first.first, LastSeen: first.last, Seen: seenConntrack}
 	natFrom := len(j.nat)
-	for _, f := range fs {
+	teller := first // of the state
+	gapSeq := uint64(0)
+	l.each(func(f *flow) {
+		s := j.c.sources.get(f.key.source)
 		edge = edge || f.edge
 		closed = closed && f.ended
 		handshake = handshake || f.handshake
-		hidden = hidden && j.c.sources.get(f.key.source).hidden(f.touched)
+		hidden = hidden && s.hidden(f.touched)
+		gapSeq = max(gapSeq, s.gapSeq)
 		c.FirstSeen, c.LastSeen = min(c.FirstSeen, f.first), max(c.LastSeen, f.last)
-		if f.hasState && (c.State == "" || !f.ended) {
-			c.State = f.state.String()
+		if f.tells() > teller.tells() {
+			teller = f
 		}
 		if f.nat() {
 			j.nat = append(j.nat, NAT{f.key.orig.src, f.key.orig.dst, f.reply.src, f.reply.dst})
 		}
+	})
+	if !edge && client.row == nil && server.row == nil {
+		j.nat = j.nat[:natFrom]
+		return // half open
 	}
-	for _, w := range [...]*socketRow{client.row, server.row} {
-		if w == nil {
+	if teller.hasState {
+		c.State = teller.state.String()
+	}
+	for _, s := range [...]*side{&client, &server} {
+		if s.state == "" {
 			continue
 		}
 		c.Seen = seenBoth
-		c.FirstSeen = min(c.FirstSeen, w.first)
+		c.FirstSeen = min(c.FirstSeen, s.first)
 		if !closed {
-			c.LastSeen = max(c.LastSeen, w.table.at.at)
-			j.count(w, true)
+			c.LastSeen = max(c.LastSeen, s.last)
 		}
-		for _, f := range fs {
-			if w.table.at.seq > j.c.sources.get(f.key.source).gapSeq {
-				hidden = false
-			}
+		if !teller.hasState || teller.state < ctmsg.Established || teller.state == ctmsg.SynSent2 {
+			c.State, teller = s.state, &settled
 		}
-		if c.State == "" {
-			c.State = w.state.String()
+		if s.row != nil && !closed {
+			j.count(s.row, true)
+			hidden = hidden && s.row.table.at.seq < gapSeq
 		}
-	}
-	if !edge && client.row == nil && server.row == nil {
-		return // half open
 	}
 	c.NAT = j.nat[natFrom:len(j.nat):len(j.nat)]
 	c.Closed, c.MayHaveClosed = closed, hidden && !closed
-	if client.row == nil && client.addr.Addr().IsLoopback() {
+	if client.state == "" && client.addr.Addr().IsLoopback() {
 		client.netns = j.c.sources.netnsOf(first.key.source)
 	}
-	if server.row == nil && server.addr.Addr().IsLoopback() {
+	if server.state == "" && server.addr.Addr().IsLoopback() {
 		server.netns = j.c.sources.netnsOf(last.key.source)
 	}
 	sameHost(&client, &server)
 	swapped := false
 	c.Direction = DirectionHandshake
 	if !handshake {
-		lc, ls := k.listening(&client), k.listening(&server)
-		if client.row == nil && server.row == nil && !lc && !ls {
-			netns := k.listen.only(j.c.sources.netnsOf(first.key.source))
-			lc, ls = k.listen.at(netns, client.addr), k.listen.at(netns, server.addr)
-		}
-		c.Direction = DirectionOriginal
-		if lc != ls {
-			c.Direction, swapped = DirectionListener, lc
-		}
+		c.Direction, swapped = j.listenerOr(DirectionOriginal, first, &client, &server)
 	}
 	if swapped {
 		client, server = server, client
 	}
-	c.From, c.To = client.end(k), server.end(k)
+	c.From, c.To = client.end(), server.end()
 	j.add(c, tie{first.key, swapped})
+}
+
+// settled stands for a flow whose state needs no other word.
+var settled = flow{hasState: true, state: ctmsg.Established}
+
+// tells ranks flows of one chain by what their state is worth.
+func (f *flow) tells() int {
+	switch {
+	case f.edge && !f.ended:
+		return 3
+	case !f.ended:
+		return 2
+	case f.edge:
+		return 1
+	}
+	return 0
+}
+
+// listenerOr looks for the end that listens; without one the direction is what
+// it was.
+func (j *join) listenerOr(otherwise Direction, f *flow, client, server *side) (d Direction, swapped bool) {
+	k := &j.c.sockets
+	lc, ls := k.listening(client), k.listening(server)
+	if client.state == "" && server.state == "" && !lc && !ls {
+		netns := k.listen.only(j.c.sources.netnsOf(f.key.source))
+		lc, ls = k.listen.at(netns, client.addr), k.listen.at(netns, server.addr)
+	}
+	if lc != ls {
+		return DirectionListener, lc
+	}
+	return otherwise, false
 }
 
 // count notes an established socket that conntrack should know.
 func (j *join) count(w *socketRow, tracked bool) {
-	if w.state.String() != "ESTABLISHED" {
+	if w.state != procnet.Established {
 		return
 	}
-	watched := false
+	watched := tracked
 	for _, s := range j.c.sources.list {
-		if s.kind == seenConntrack[0] && !s.closed && (s.netns == 0 || s.netns == w.table.key.netns) {
+		if s.kind != seenConntrack[0] || s.closed {
+			continue
+		}
+		// A flow of loopback may be there, and of which namespace is unknown.
+		if s.netns == 0 && !w.loopback() || s.netns == w.table.key.netns {
 			watched = true
 		}
 	}

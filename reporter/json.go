@@ -63,6 +63,10 @@ func appendCoverage(b []byte, c *Coverage) []byte {
 	b = strconv.AppendUint(b, c.Undecodable, 10)
 	b = append(b, `,"ignored":`...)
 	b = strconv.AppendUint(b, c.Ignored, 10)
+	if c.Netns != 0 {
+		b = append(b, `,"netns":`...)
+		b = strconv.AppendUint(b, c.Netns, 10)
+	}
 	return append(b, '}')
 }
 

@@ -29,6 +29,7 @@ type Coverage struct {
 	Lost        uint64
 	Undecodable uint64
 	Ignored     uint64 // decoded, and of no use to the rules: not TCP, or no answer
+	Netns       uint64 // the namespace it sees, where several sources of a kind are to be told apart
 }
 
 // CoverageState is how much a source's silence is worth.

@@ -61,12 +61,14 @@ type sockets struct {
 	shared map[uint64][]Process // by inode alone
 
 	walking   bool
+	implicit  bool  // of tables that stand outside a walk: they add, and take nothing away
 	begun     stamp // begin of the walk that goes on
 	committed stamp // begin of the last finished walk
 	walked    bool  // there was one
 
 	pending       map[tableKey]*table
 	pendingOwners []capture.ProcSockets
+	lists         []capture.ProcSockets // in force
 
 	closed []closedRows // connections that only rows told of, ended in a window
 }
@@ -83,13 +85,21 @@ func (k *sockets) needs(end stamp) bool {
 }
 
 func (k *sockets) begin(r *capture.Record) {
-	k.walking, k.begun = true, stamp{r.At, r.Seq}
+	k.walking, k.implicit, k.begun = true, false, stamp{r.At, r.Seq}
 	k.pending = make(map[tableKey]*table)
 	k.pendingOwners = nil
 }
 
 func (k *sockets) void() {
-	k.walking, k.pending, k.pendingOwners = false, nil, nil
+	k.walking, k.implicit, k.pending, k.pendingOwners = false, false, nil, nil
+}
+
+// enter makes sure that there is a walk for what r brings.
+func (k *sockets) enter(r *capture.Record) {
+	if !k.walking {
+		k.begin(r)
+		k.implicit = true
+	}
 }
 
 // table takes one part of a table.
@@ -98,9 +108,7 @@ func (k *sockets) table(p *capture.ProcNet, r *capture.Record, s *source, bigEnd
 		s.ignored++
 		return
 	}
-	if !k.walking {
-		return
-	}
+	k.enter(r)
 	key := tableKey{p.Netns, p.Table}
 	t := k.pending[key]
 	if t == nil || p.Part == 0 && p.Netns != 0 { // of unknown namespaces there may be several
@@ -125,50 +133,103 @@ func (k *sockets) table(p *capture.ProcNet, r *capture.Record, s *source, bigEnd
 func (k *sockets) unchanged(p *capture.ProcUnchanged, r *capture.Record) {
 	key := tableKey{p.Netns, p.Table}
 	last := k.tables[key]
-	if !k.walking || last == nil {
+	if last == nil {
 		return
 	}
+	k.enter(r)
 	t := *last
 	t.at, t.readStart, t.readEnd = stamp{r.At, r.Seq}, p.Checked, p.Checked
 	k.pending[key] = &t
 }
 
 // owners takes a list of processes; it is looked into at the walk's end.
-func (k *sockets) owners(p *capture.ProcSockets) {
-	if !k.walking {
-		return
-	}
+func (k *sockets) owners(p *capture.ProcSockets, r *capture.Record) {
+	k.enter(r)
 	for i := range p.Processes {
 		p.Processes[i].Cgroup = nil // it points into the record
 	}
 	k.pendingOwners = append(k.pendingOwners, *p)
 }
 
-// commit puts what the walk brought into force. It returns when the walk
-// began, and false when there is none.
-func (k *sockets) commit(fl *flows, window uint64) (begun stamp, ok bool) {
-	if !k.walking {
-		return stamp{}, false
-	}
+// commit puts what the walk brought into force. A whole walk replaces all that
+// was known; one that lost something only adds to it.
+func (c *current) commit() (whole bool) {
+	k := &c.sockets
 	old := *k
-	k.tables = k.pending
-	k.build()
-	k.committed, k.walked = k.begun, true
-	k.void()
-	for _, c := range k.vanished(&old, fl) {
-		k.closed = append(k.closed, closedRows{window, c})
+	whole = !k.implicit
+	for _, t := range k.pending { // order cannot matter: any of them decides
+		whole = whole && t.source.gapSeq < k.begun.seq
 	}
-	return k.committed, true
+	for _, s := range c.sources.list {
+		whole = whole && (s.kind != capture.SourceProc || s.gapSeq < k.begun.seq)
+	}
+	if whole {
+		k.committed, k.walked = k.begun, true
+	} else {
+		k.addTo(&old)
+	}
+	k.tables, k.lists = k.pending, k.pendingOwners
+	k.build()
+	k.void()
+	c.flows.each(func(f *flow) { c.carryOver(f, &old) })
+	for _, conn := range k.vanished(&old, c) {
+		k.closed = append(k.closed, closedRows{c.window, conn})
+	}
+	return whole
+}
+
+// addTo lets stay in force what the walk did not bring.
+func (k *sockets) addTo(old *sockets) {
+	for key, t := range old.tables { // order cannot matter: into a map
+		if k.pending[key] == nil {
+			k.pending[key] = t
+		}
+	}
+	brought := make(map[uint64]bool)
+	for i := range k.pendingOwners {
+		brought[k.pendingOwners[i].Netns] = true
+	}
+	for _, l := range old.lists {
+		if !brought[l.Netns] {
+			k.pendingOwners = append(k.pendingOwners, l)
+		}
+	}
+}
+
+// carryOver makes a flow's beginning and end felt by the tables that have come
+// into force, and keeps for an ended flow what the ones before told of it.
+func (c *current) carryOver(f *flow, old *sockets) {
+	if !f.ended && !f.born {
+		return
+	}
+	netns := c.sources.netnsOf(f.key.source)
+	for i, t := range [...]tuple{f.key.orig, f.reply} {
+		if f.ended && f.edge && f.window == c.window {
+			if w := old.of(f, t, netns); w != nil {
+				if f.kept == nil {
+					f.kept = new([2]side)
+				}
+				f.kept[i] = old.side(w, t.src)
+				f.kept[i].row = nil
+			}
+		}
+		if f.born {
+			c.sockets.begins(t, netns, f.first)
+		}
+		if f.ended {
+			c.sockets.end(t, netns, f.end)
+		}
+	}
 }
 
 // vanished carries over since when the rows are known, and returns the
 // connections that only rows told of and of which no row is left.
-func (k *sockets) vanished(old *sockets, fl *flows) []Connection {
+func (k *sockets) vanished(old *sockets, c *current) []Connection {
 	left := make([]bool, len(old.rows))
 	any := false
 	for i := range old.rows {
 		was := &old.rows[i]
-		was.used = false
+		was.used = was.suppressed != (stamp{}) // whatever ended told of its end
 		is := k.find(was.tuple, was.table.key.netns)
 		if is != nil && (is.inode == was.inode || is.inode == 0 || was.inode == 0) {
 			is.first = min(is.first, was.first)
@@ -179,24 +240,22 @@ func (k *sockets) vanished(old *sockets, fl *flows) []Connection {
 	if !any {
 		return nil
 	}
-	fl.each(func(f *flow) { // a flow tells of its connection's end itself
+	c.flows.each(func(f *flow) { // a flow that lives will tell of its end itself
+		if f.ended || !f.edge {
+			return
+		}
+		netns := c.sources.netnsOf(f.key.source)
 		for _, t := range [...]tuple{f.key.orig, f.reply} {
-			i, ok := old.index[t]
-			for ; ok && i >= 0; i = old.rows[i].next {
-				if was := &old.rows[i]; !f.ended || f.end.after(was.table.read()) {
-					was.used = true
-				}
+			for was := old.firstOf(t, netns); was != nil; was = old.following(was, t) {
+				was.used = true
 			}
 		}
 	})
 	var out []Connection
 	old.pairs(func(a, b int32) {
-		if !left[a] || b >= 0 && !left[b] {
-			return
+		if left[a] && (b < 0 || left[b]) {
+			out = append(out, old.closedConnection(a, b))
 		}
-		c := old.connection(a, b)
-		c.Closed, c.MayHaveClosed = true, false
-		out = append(out, c)
 	})
 	return out
 }
@@ -242,8 +301,8 @@ func (k *sockets) build() {
 	}
 	k.owner = make(map[inodeKey][]Process)
 	k.shared = make(map[uint64][]Process)
-	for i := range k.pendingOwners {
-		p := &k.pendingOwners[i]
+	for i := range k.lists {
+		p := &k.lists[i]
 		for j := range p.Processes {
 			q := &p.Processes[j]
 			for _, inode := range q.Inodes {

@@ -79,7 +79,83 @@ func TestRowIsNotOfAYoungerFlow(t *testing.T) {
 	h.pass(1).ct(ctmsg.New, 8, "SYN_SENT", plain)
 	h.ct(ctmsg.Update, 8, "ESTABLISHED", plain)
 	h.ct(ctmsg.Update, 8, "TIME_WAIT", plain)
-	h.want("10.0.0.1:40000 -> 10.0.0.2:80 TIME_WAIT handshake closed")
+	h.want("10.0.0.1:40000(100 curl) -> 10.0.0.2:80 ESTABLISHED port-order closed", // it had ended unseen
+		"10.0.0.1:40000 -> 10.0.0.2:80 TIME_WAIT handshake closed")
+	h.walk()
+	h.want()
+}
+
+// What a report showed is in a later one with closed set, however it ends.
+func TestSocketsEndWithTheirFlow(t *testing.T) {
+	open := "10.0.0.1:40000(100 curl) -> 10.0.0.2:80 ESTABLISHED "
+	rows := []sock{{row: plain, inode: 11, procs: curl}}
+	for name, c := range map[string]struct {
+		before, end func(*host)
+		direction   string
+	}{
+		"half open, destroyed": {func(h *host) { h.ct(ctmsg.New, 7, "SYN_SENT", plain) },
+			func(h *host) { h.ct(ctmsg.Destroy, 7, "", plain) }, "handshake"},
+		"half open, gone from the table": {func(h *host) { h.ct(ctmsg.New, 7, "SYN_SENT", plain) },
+			func(h *host) { h.walk() }, "handshake"},
+		"unknown, CLOSE":     {func(*host) {}, func(h *host) { h.ct(ctmsg.Update, 7, "CLOSE", plain) }, "port-order"},
+		"unknown, destroyed": {func(*host) {}, func(h *host) { h.ct(ctmsg.Destroy, 7, "", plain) }, "port-order"},
+		"a new flow":         {func(*host) {}, func(h *host) { h.ct(ctmsg.New, 7, "SYN_SENT", plain) }, "port-order"},
+		"no row any more":    {func(*host) {}, func(h *host) { h.walk() }, "port-order"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			c.before(h)
+			h.pass(1).walk(rows...)
+			h.want(open + c.direction)
+			h.pass(1)
+			c.end(h)
+			r := h.report()
+			if len(r.Connections) != 1 || !r.Connections[0].Closed || len(r.Connections[0].From.Processes) != 1 {
+				t.Errorf("then: %+v", r.Connections)
+			}
+			h.want()
+			h.pass(1).walk()
+			h.want()
+		})
+	}
+}
+
+func TestClosedKeepsItsProcesses(t *testing.T) {
+	h := newHost(t)
+	h.ct(ctmsg.Update, 7, "ESTABLISHED", plain)
+	h.pass(1).walk(sock{netns: 5, row: plain, inode: 11, procs: curl})
+	h.pass(1).ct(ctmsg.Destroy, 7, "", plain)
+	h.pass(1).walk()
+	r := h.want("10.0.0.1:40000@5(100 curl) -> 10.0.0.2:80 ESTABLISHED original closed")
+	if len(r.Connections[0].Seen) != 2 {
+		t.Errorf("seen by %v", r.Connections[0].Seen)
+	}
+}
+
+func TestGapInsideAWalkTakesNothingAway(t *testing.T) {
+	h := newHost(t)
+	x := "10.0.0.9:4000>10.0.0.2:81"
+	h.walk(sock{netns: 5, row: plain}, sock{netns: 6, row: x, inode: 9, procs: curl})
+	h.report()
+	h.pass(1).walkBegin()
+	h.tables(sock{netns: 5, row: plain})
+	h.put(capture.KindGap, 2, &capture.Gap{Lost: 1})
+	h.walkEnd()
+	h.want("10.0.0.1:40000@5 -> 10.0.0.2:80 ESTABLISHED port-order maybe",
+		"10.0.0.9:4000@6(100 curl) -> 10.0.0.2:81 ESTABLISHED port-order maybe")
+	h.pass(1).walk(sock{netns: 5, row: plain})
+	h.want("10.0.0.1:40000@5 -> 10.0.0.2:80 ESTABLISHED port-order",
+		"10.0.0.9:4000@6(100 curl) -> 10.0.0.2:81 ESTABLISHED port-order closed")
+}
+
+func TestTablesOutsideAWalkAdd(t *testing.T) {
+	h := newHost(t)
+	h.tables(sock{netns: 5, row: plain, inode: 11, procs: curl})
+	h.want("10.0.0.1:40000@5(100 curl) -> 10.0.0.2:80 ESTABLISHED port-order")
+	h.tables(sock{netns: 6, row: "10.0.0.9:4000>10.0.0.2:81"})
+	h.want("10.0.0.1:40000@5(100 curl) -> 10.0.0.2:80 ESTABLISHED port-order", "10.0.0.9:4000@6 -> 10.0.0.2:81 ESTABLISHED port-order")
+	h.walk()
+	h.want("10.0.0.1:40000@5(100 curl) -> 10.0.0.2:80 ESTABLISHED port-order closed", "10.0.0.9:4000@6 -> 10.0.0.2:81 ESTABLISHED port-order closed")
 }
 
 func TestRowsAlone(t *testing.T) {

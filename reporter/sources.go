@@ -2,6 +2,7 @@ package reporter
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -78,6 +79,20 @@ func kindOf(r *capture.Record) string {
 	return ""
 }
 
+// count is how many sources of a kind there are, several whether conntrack has
+// more than one.
+func (ss *sources) count(kind string) int {
+	n := 0
+	for _, s := range ss.list {
+		if s.kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+func (ss *sources) several() bool { return ss.count(capture.SourceConntrack) > 1 }
+
 // netnsOf is the namespace that the numbered source sees, 0 when unknown.
 func (ss *sources) netnsOf(number uint32) uint64 {
 	for _, s := range ss.list {
@@ -112,12 +127,17 @@ func (s *source) change(p *capture.Source, seq uint64) {
 }
 
 func (s *source) gap(p *capture.Gap, seq, window uint64) {
-	s.lost += p.Lost
+	if s.lost += p.Lost; s.lost < p.Lost {
+		s.lost = math.MaxUint64
+	}
 	s.window = window
 	s.dumpGap = true
 	reason := p.Why
 	if reason == "" {
 		reason = fmt.Sprintf("%d lost", p.Lost)
+		if p.Lost == 0 {
+			reason = "something was lost"
+		}
 	}
 	s.degrade(reason, seq)
 }
@@ -158,9 +178,15 @@ func (ss *sources) coverage(reported uint64, untracked string) []Coverage {
 			}
 		}
 		c.Why = strings.Join(why, "; ")
+		if ss.count(s.kind) > 1 {
+			c.Netns = s.netns
+		}
 		switch {
 		case s.closed:
 			c.State = CoverageOff
+			if c.Why == "" {
+				c.Why = "closed"
+			}
 		case len(why) > 0:
 			c.State = CoverageDegraded
 		}

@@ -1,0 +1,127 @@
+package reporter
+
+// A row of a tuple counts until a flow of that tuple ends. These look-ups are
+// made when flows begin and end, and again when new tables come into force.
+
+// end makes the rows that were read before the end of a flow not count any
+// more: t is the tuple as a socket has it. It reports whether one did until
+// now.
+func (k *sockets) end(t tuple, netns uint64, end stamp) bool {
+	counted := false
+	for w := k.firstOf(t, netns); w != nil; w = k.following(w, t) {
+		if end.after(w.table.read()) {
+			counted = w.suppress(end) || counted
+		}
+	}
+	return counted
+}
+
+// begins is the same for the first packet of a flow: what had the tuple before
+// was over then.
+func (k *sockets) begins(t tuple, netns uint64, at int64) {
+	for w := k.firstOf(t, netns); w != nil; w = k.following(w, t) {
+		if w.table.readEnd < at {
+			w.suppress(stamp{at: at})
+		}
+	}
+}
+
+// suppress keeps the earliest end. It reports whether it is the first one.
+func (w *socketRow) suppress(end stamp) bool {
+	first := w.suppressed == (stamp{})
+	if first || w.suppressed.after(end) {
+		w.suppressed = end
+	}
+	return first
+}
+
+// supersede ends the connection that only rows tell of when a flow begins with
+// its tuple.
+func (c *current) supersede(f *flow) {
+	k := &c.sockets
+	netns := c.sources.netnsOf(f.key.source)
+	for _, t := range [...]tuple{f.key.orig, f.reply} {
+		for w := k.firstOf(t, netns); w != nil; w = k.following(w, t) {
+			if w.suppressed == (stamp{}) && w.table.readEnd < f.first {
+				c.supersedeRow(w, f)
+			}
+		}
+		k.begins(t, netns, f.first)
+	}
+}
+
+func (c *current) supersedeRow(w *socketRow, f *flow) {
+	k := &c.sockets
+	told := false
+	c.flows.each(func(g *flow) { // a flow whose end was lost tells of it when that is found out
+		told = told || g != f && g.edge && !g.ended && (g.key.orig == w.tuple || g.reply == w.tuple)
+	})
+	if told {
+		return
+	}
+	at := int32(-1)
+	for i := range k.rows {
+		r := &k.rows[i]
+		r.used = r.suppressed != (stamp{})
+		if r == w {
+			at = int32(i)
+		}
+	}
+	w.used = true
+	peer := k.mirror(at)
+	k.closed = append(k.closed, closedRows{c.window, k.closedConnection(at, peer)})
+	if peer >= 0 {
+		k.rows[peer].suppress(stamp{at: f.first})
+	}
+}
+
+// firstOf and following visit the rows of a tuple that a flow of a namespace may
+// speak of. Loopback never leaves its namespace; where that is unknown, only
+// one namespace may have the tuple.
+func (k *sockets) firstOf(t tuple, netns uint64) *socketRow {
+	if len(k.rows) == 0 {
+		return nil
+	}
+	i, ok := k.index[t]
+	if !ok {
+		return nil
+	}
+	w := &k.rows[i]
+	if !t.loopback() {
+		return w
+	}
+	if netns != 0 {
+		return k.find(t, netns)
+	}
+	if w.next >= 0 {
+		return nil
+	}
+	if m, ok := k.index[t.reversed()]; ok {
+		if o := &k.rows[m]; o.next >= 0 || o.table.key.netns != w.table.key.netns {
+			return nil
+		}
+	}
+	return w
+}
+
+func (k *sockets) following(w *socketRow, t tuple) *socketRow {
+	if w.next < 0 || t.loopback() {
+		return nil
+	}
+	return &k.rows[w.next]
+}
+
+// of is the row that belongs to a flow's end: t is the tuple as the socket has
+// it. The flow's own namespace goes first, then the lowest.
+func (k *sockets) of(f *flow, t tuple, netns uint64) *socketRow {
+	var best *socketRow
+	for w := k.firstOf(t, netns); w != nil; w = k.following(w, t) {
+		if w.used || !f.ended && w.suppressed != (stamp{}) || f.ended && w.suppressed != f.end {
+			continue
+		}
+		if best == nil || w.table.key.netns == netns {
+			best = w
+		}
+	}
+	return best
+}
