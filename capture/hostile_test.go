@@ -166,7 +166,7 @@ func TestConcatenated(t *testing.T) {
 	h := testHeader()
 	h.TapeID[0]++
 	b := writeTape(t, h, want[:7], 3)
-	for name, first := range map[string][]byte{"closed": a, "cut": a[:boundary(t, a)]} {
+	for name, first := range map[string][]byte{"closed": a, "cut": a[:boundary(t, a)], "itself": b} {
 		r, err := NewReader(bytes.NewReader(append(bytes.Clone(first), b...)))
 		if err != nil {
 			t.Fatal(err)

@@ -171,7 +171,7 @@ func (r *Reader) order(rec *Record) error {
 func (r *Reader) nextChunk() error {
 	for {
 		h, stored, err := r.in.frame()
-		if err == io.EOF || err == nil && h.kind == frameHead && h.fileID != r.fileID {
+		if err == io.EOF || err == nil && h.kind == frameHead && (r.foot || h.fileID != r.fileID) {
 			return r.finish()
 		}
 		if err == nil {

@@ -306,7 +306,7 @@ func (d *driver) finish() error {
 // none.
 func (d *driver) nothing() error {
 	switch {
-	case d.options.Reports == All && d.summary.Ticks > 0:
+	case d.options.Reports == All:
 		return nil
 	case d.summary.Damage != nil || d.summary.Panic != nil || d.summary.Unclean() != "":
 		return nil // the summary tells

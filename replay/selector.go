@@ -41,6 +41,9 @@ func ParseSelector(s string) (*Selector, error) {
 		client, server, arrow := strings.Cut(word, "->")
 		if t.from, err = parseEnd(client, arrow); err == nil && arrow {
 			t.to, err = parseEnd(server, arrow)
+			if strings.Contains(server, "->") {
+				err = fmt.Errorf("%q has two arrows; want 10.0.0.1->10.0.0.2:80", word)
+			}
 		}
 		if err != nil {
 			return nil, fmt.Errorf("selector %q: %w", s, err)
@@ -92,7 +95,7 @@ func parseEnd(s string, ofArrow bool) (*endPattern, error) {
 		if err := p.setPort(s[at:]); err != nil {
 			return nil, err
 		}
-	case at == 0:
+	case at == 0 || at > 0 && at == len(s)-1:
 		return nil, fmt.Errorf("%q is no port; want :443", s)
 	}
 	switch {

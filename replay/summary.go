@@ -2,6 +2,7 @@ package replay
 
 import (
 	"fmt"
+	"math"
 	"runtime/debug"
 
 	"github.com/topotape/topotape/capture"
@@ -77,7 +78,9 @@ func (s *Summary) note(it *item) {
 		var g capture.Gap
 		if it.rec.Decode(&g) == nil {
 			s.Gaps++
-			s.Lost += g.Lost
+			if s.Lost += g.Lost; s.Lost < g.Lost {
+				s.Lost = math.MaxUint64
+			}
 		}
 	case capture.KindFault:
 		var f capture.Fault

@@ -26,7 +26,10 @@ import (
 //	one listener closed, another
 //	opened between two looks         -                              -
 //
-// In the last two cases a process holds a socket that none held before. tw is
+// In the last two cases a process holds a socket that none held before. What
+// only sockstat shows goes with a process that opens or closes a socket, too:
+// it is not looked at while snmp and the sockets held are as they were, but in
+// every thoroughWalks-th walk. tw is
 // of both families; inuse is of each. A dual-stack socket counts as IPv6
 // whatever it carries, and stands in tcp6. The other numbers of sockstat
 // (orphan, alloc, mem) are the whole host's.
@@ -42,12 +45,11 @@ type counters struct {
 // kernel has none.
 func (c *counters) parse(snmp, sockstat, sockstat6 []byte) {
 	*c = counters{v6: sockstat6 != nil}
-	names, rest := lineOf(snmp, "Tcp:")
-	values, _ := lineOf(rest, "Tcp:")
+	values := tcpLine(snmp)
 	line, _ := lineOf(sockstat, "TCP:")
 	inuse, ok := numberAfter(line, "inuse")
 	tw, ok2 := numberAfter(line, "tw")
-	c.known = len(names) > 0 && len(values) > 0 && ok && ok2
+	c.known = len(values) > 0 && ok && ok2
 	c.tcp, c.inuse, c.tw = string(values), inuse, tw
 	if c.v6 {
 		line, _ = lineOf(sockstat6, "TCP6:")
@@ -59,6 +61,13 @@ func (c *counters) parse(snmp, sockstat, sockstat6 []byte) {
 // none says that a table (index of tableNames) has no row at this moment.
 func (c *counters) none(table int) bool {
 	return c.known && c.tw == 0 && (table == 0 && c.inuse == 0 || table == 1 && c.inuse6 == 0)
+}
+
+// tcpLine is the line of TCP's values in snmp; the one above it names them.
+func tcpLine(snmp []byte) []byte {
+	_, rest := lineOf(snmp, "Tcp:")
+	values, _ := lineOf(rest, "Tcp:")
+	return values
 }
 
 // lineOf gives the first line that begins with a word, and what follows it.

@@ -96,7 +96,7 @@ func settled(t *testing.T, fs *procfs, c *child) counters {
 	t.Helper()
 	var last counters
 	for range 100 {
-		now, err := fs.counters(uint32(c.pid))
+		now, err := fs.counters(uint32(c.pid), nil)
 		if err != nil || !now.known {
 			t.Fatalf("counters %+v: %v", now, err)
 		}

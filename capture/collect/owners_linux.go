@@ -11,9 +11,11 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// identityWalks is after how many walks a process's name, parent and cgroup
-// are read anew while it holds the sockets that it held before.
-const identityWalks = 5
+// thoroughWalks is after how many walks things are looked at which are taken
+// for unchanged between: of a process that holds the sockets that it held
+// before, its name, parent and cgroup; of a namespace see counters. Every one
+// has its own turn.
+const thoroughWalks = 5
 
 // A holder is what is remembered of a process that holds sockets.
 type holder struct {
@@ -108,11 +110,14 @@ func parseStat(stat []byte, p *capture.Process) bool {
 // until the table's turn comes.
 func (w *walk) blind() bool { return uint64(len(w.unplaced)) > w.visited/2 }
 
+// thorough says whether it is the turn of a pid or namespace.
+func (w *walk) thorough(id uint64) bool { return (w.number+id)%thoroughWalks == 0 }
+
 // owners reads who holds which sockets, and the sockets sorted.
 func (w *walk) owners(g group) (list []capture.Process, held []uint64) {
 	for _, pid := range g.pids {
 		last := w.holders[pid]
-		if (w.number+uint64(pid))%identityWalks == 0 {
+		if w.thorough(uint64(pid)) {
 			last = nil
 		}
 		h, ok := w.fs.process(pid, last)

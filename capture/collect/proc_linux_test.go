@@ -62,7 +62,7 @@ func TestWalkReadsOnlyWhatMoved(t *testing.T) {
 	// A segment: tcp is read, tcp6 was and is empty by its counters.
 	f.net(10, row(1, 100)+row(2, 0), "", 2)
 	expect(t, p, "begin 3", "tcp 2 rows", "tcp6 unchanged", owners, "end 3"+end)
-	f.net(10, row(1, 100)+row(2, 0), row(1, 0), 2)
+	f.net(10, row(1, 100)+row(2, 0), row(1, 0), 3)
 	expect(t, p, "begin 4", "tcp 2 rows", "tcp6 1 rows", owners, "end 4"+end)
 	// A socket that none held before, counters as they were: of whatever kind
 	// it is, it makes the tables be read once.
@@ -71,16 +71,31 @@ func TestWalkReadsOnlyWhatMoved(t *testing.T) {
 	expect(t, p, "begin 5", "tcp 2 rows", "tcp6 1 rows", owners, "end 5"+end)
 	expect(t, p, "begin 6", "tcp unchanged", "tcp6 unchanged", owners, "end 6"+end)
 	// IPv6 goes.
+	f.net(10, row(1, 100)+row(2, 0), "", 4)
 	f.remove("10/net/tcp6")
 	f.remove("10/net/sockstat6")
 	expect(t, p, "begin 7", "tcp 2 rows", "tcp6 absent", owners, "end 7"+end)
 	expect(t, p, "begin 8", "tcp unchanged", "tcp6 unchanged", owners, "end 8"+end)
-	f.net(10, row(1, 100), "", 2)
+	f.net(10, row(1, 100), "", 5)
 	expect(t, p, "begin 9", "tcp 1 rows", "tcp6 0 rows", owners, "end 9"+end)
 	// Counters that can't be read are no reason to believe that nothing moved.
 	f.remove("10/net/snmp")
 	expect(t, p, "begin 10", "tcp 1 rows", "tcp6 0 rows", owners, "end 10"+end)
 	expect(t, p, "begin 11", "tcp 1 rows", "tcp6 0 rows", owners, "end 11"+end)
+}
+
+// What only sockstat shows, and no socket that is held: another walk's turn.
+func TestWalkLooksAtSockstatInItsTurn(t *testing.T) {
+	f := newFakeProc(t)
+	f.process(10, 10, "a", 100)
+	p := f.proc()
+	walkOnce(t, p)
+	f.net(10, row(1, 100)+row(2, 101), row(1, 102), 1)
+	for n := 1; walkOnce(t, p)[2] != "tcp6 1 rows"; n++ {
+		if n == thoroughWalks {
+			t.Fatalf("unnoticed for %d walks", n)
+		}
+	}
 }
 
 func TestWalkNoticesAnotherNameAndASuccessor(t *testing.T) {
@@ -93,7 +108,7 @@ func TestWalkNoticesAnotherNameAndASuccessor(t *testing.T) {
 	}
 	f.write("10/stat", "10 (nginx) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 1010 20\n")
 	for n := 1; comm() != "10:nginx[100]"; n++ {
-		if n == identityWalks {
+		if n == thoroughWalks {
 			t.Fatalf("another name goes unnoticed for %d walks", n)
 		}
 	}

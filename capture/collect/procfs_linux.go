@@ -138,8 +138,9 @@ func pidPath(pid uint32, name string) string {
 	return strconv.FormatUint(uint64(pid), 10) + "/" + name
 }
 
-// counters reads the counters of a process's namespace.
-func (f *procfs) counters(pid uint32) (c counters, err error) {
+// counters reads the counters of a process's namespace. While those of snmp
+// are as they were in last, the rest of last stands; nil has everything read.
+func (f *procfs) counters(pid uint32, last *counters) (c counters, err error) {
 	read := func(name string) []byte {
 		if err != nil {
 			return nil
@@ -150,7 +151,11 @@ func (f *procfs) counters(pid uint32) (c counters, err error) {
 		}
 		return slices.Clone(b)
 	}
-	snmp, sockstat := read("snmp"), read("sockstat")
+	snmp := read("snmp")
+	if err == nil && last != nil && last.known && string(tcpLine(snmp)) == last.tcp {
+		return *last, nil
+	}
+	sockstat := read("sockstat")
 	if err != nil {
 		return c, err
 	}

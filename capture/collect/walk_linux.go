@@ -162,7 +162,11 @@ func (w *walk) rotate() {
 func (w *walk) space(s *space, g group) error {
 	owners, held := w.owners(g)
 	checked := w.clock()
-	now, err := w.look(g)
+	var last *counters
+	if slices.Equal(held, s.held) && !w.blind() && !w.thorough(s.netns) {
+		last = &s.counters
+	}
+	now, err := w.look(g, last)
 	if err != nil {
 		return err
 	}
@@ -195,9 +199,9 @@ func (w *walk) space(s *space, g group) error {
 // look reads the counters through the first process that can be used. That it
 // is still in the namespace is not made sure: only counters that are equal
 // have an effect, and one walk later nothing is left of it.
-func (w *walk) look(g group) (counters, error) {
+func (w *walk) look(g group, last *counters) (counters, error) {
 	for _, pid := range g.pids {
-		c, err := w.fs.counters(pid)
+		c, err := w.fs.counters(pid, last)
 		if err == nil {
 			return c, nil
 		}
