@@ -2,6 +2,8 @@ package collect
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"net/netip"
@@ -46,9 +48,7 @@ func HostFacts(id string, local []string) (capture.Host, error) {
 	var err error
 	h.Name, err = os.Hostname()
 	note("name", err)
-	for _, machineID := range []string{readLine("/etc/machine-id"), h.Name} {
-		h.ID = cmp.Or(h.ID, machineID)
-	}
+	h.ID = cmp.Or(h.ID, hostID(readLine("/etc/machine-id")), h.Name)
 	var networks []netip.Prefix
 	for _, l := range local {
 		p, err := netip.ParsePrefix(l)
@@ -112,4 +112,14 @@ func readLine(path string) string {
 		return ""
 	}
 	return strings.TrimSpace(string(b))
+}
+
+// hostID is made from the machine's id, which should not leave the machine
+// itself (machine-id(5)); "" when it has none.
+func hostID(machineID string) string {
+	if machineID == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte("topotape host " + machineID))
+	return hex.EncodeToString(sum[:8])
 }

@@ -193,19 +193,24 @@ func (b *bench) note(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%4.0f s  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// machine is what the figures depend on, and how busy it was with other things.
+// machine is what the figures depend on, and what else it was busy with.
 func machine() string {
 	var u unix.Utsname
 	release := "?"
 	if unix.Uname(&u) == nil {
-		release = unix.ByteSliceToString(u.Release[:])
-	}
-	if i := strings.IndexByte(release, '-'); i > 0 {
-		release = release[:i]
+		release, _, _ = strings.Cut(unix.ByteSliceToString(u.Release[:]), "-")
 	}
 	load := "?"
 	if avg, err := os.ReadFile("/proc/loadavg"); err == nil {
-		load = strings.Fields(string(avg))[0]
+		load, _, _ = strings.Cut(string(avg), " ")
 	}
-	return fmt.Sprintf("%d cores, Linux %s, %s; load before: %s", runtime.NumCPU(), release, runtime.Version(), load)
+	spaces := map[string]bool{}
+	links, _ := filepath.Glob("/proc/[0-9]*/ns/net")
+	for _, l := range links {
+		if to, err := os.Readlink(l); err == nil {
+			spaces[to] = true
+		}
+	}
+	return fmt.Sprintf("%d cores, Linux %s, %s. Before the run: load %s, %d processes in %d network namespaces, the lab's among them.",
+		runtime.NumCPU(), release, runtime.Version(), load, len(links), len(spaces))
 }
