@@ -76,6 +76,9 @@ func (k *sockets) connection(at, peer int32) Connection {
 		b = &k.rows[peer]
 	}
 	x, y := k.side(a, a.src), k.side(b, a.dst)
+	if a.src == a.dst { // connected to itself
+		y = x
+	}
 	sameHost(&x, &y)
 	lx, ly := k.listening(&x), k.listening(&y)
 	how := DirectionListener

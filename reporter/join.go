@@ -106,7 +106,7 @@ func (j *join) side(f *flow, t tuple, which int) side {
 	if f.kept != nil && f.kept[which].state != "" {
 		return f.kept[which]
 	}
-	w := j.c.sockets.of(f, t, j.c.sources.netnsOf(f.key.source))
+	w := j.c.sockets.of(f, t, j.c.sources.netnsOf(f.key.source), false)
 	if w != nil {
 		w.used = true
 	}

@@ -205,7 +205,7 @@ func (c *current) carryOver(f *flow, old *sockets) {
 	netns := c.sources.netnsOf(f.key.source)
 	for i, t := range [...]tuple{f.key.orig, f.reply} {
 		if f.ended && f.edge && f.window == c.window {
-			if w := old.of(f, t, netns); w != nil {
+			if w := old.of(f, t, netns, true); w != nil {
 				if f.kept == nil {
 					f.kept = new([2]side)
 				}

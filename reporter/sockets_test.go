@@ -124,6 +124,7 @@ func TestClosedKeepsItsProcesses(t *testing.T) {
 	h := newHost(t)
 	h.ct(ctmsg.Update, 7, "ESTABLISHED", plain)
 	h.pass(1).walk(sock{netns: 5, row: plain, inode: 11, procs: curl})
+	h.report()
 	h.pass(1).ct(ctmsg.Destroy, 7, "", plain)
 	h.pass(1).walk()
 	r := h.want("10.0.0.1:40000@5(100 curl) -> 10.0.0.2:80 ESTABLISHED original closed")

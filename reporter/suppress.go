@@ -111,12 +111,13 @@ func (k *sockets) following(w *socketRow, t tuple) *socketRow {
 	return &k.rows[w.next]
 }
 
-// of is the row that belongs to a flow's end: t is the tuple as the socket has
-// it. The flow's own namespace goes first, then the lowest.
-func (k *sockets) of(f *flow, t tuple, netns uint64) *socketRow {
+// of is the row that belongs to a flow's end, if taken is false one that is not
+// used: t is the tuple as the socket has it. The flow's own namespace goes
+// first, then the lowest.
+func (k *sockets) of(f *flow, t tuple, netns uint64, taken bool) *socketRow {
 	var best *socketRow
 	for w := k.firstOf(t, netns); w != nil; w = k.following(w, t) {
-		if w.used || !f.ended && w.suppressed != (stamp{}) || f.ended && w.suppressed != f.end {
+		if w.used && !taken || !f.ended && w.suppressed != (stamp{}) || f.ended && w.suppressed != f.end {
 			continue
 		}
 		if best == nil || w.table.key.netns == netns {
