@@ -6,7 +6,8 @@ say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 run() { printf '$ topotape %s\n' "$*"; "$bin/topotape" "$@"; }
 
 say "Act one: a gateway between namespaces is recorded, and its tape replayed"
-if [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ] && command -v ip nft dnsmasq >/dev/null; then
+if [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ] &&
+	command -v ip >/dev/null && command -v nft >/dev/null && command -v dnsmasq >/dev/null; then
 	dir=$(mktemp -d)
 	trap 'rm -rf "$dir"' EXIT
 	echo "Clients connect through a gateway that translates addresses: long and short connections,"

@@ -88,7 +88,7 @@ func createFile(path string, force bool) (*output, error) {
 	if err != nil {
 		dir.Close()
 		if errors.Is(err, fs.ErrExist) {
-			return nil, fmt.Errorf("%s%s is left over from a recording that was not closed, or is being written: save it with topotape recover, or remove it", path, partial)
+			return nil, fmt.Errorf("%s%s is left over from a recording that was not closed, or is being written: topotape replay reads it as it is; move it away or remove it", path, partial)
 		}
 		return nil, fmt.Errorf("create %s%s: %w", path, partial, errors.Unwrap(err))
 	}

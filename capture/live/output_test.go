@@ -48,7 +48,7 @@ func TestFileHasItsNameOnlyWhenItIsClosed(t *testing.T) {
 func TestNothingIsOverwritten(t *testing.T) {
 	for _, c := range []struct{ existing, want string }{
 		{"", "exists"},
-		{partial, "topotape recover"},
+		{partial, "topotape replay reads it"},
 	} {
 		o := options(t)
 		os.WriteFile(o.Output+c.existing, []byte("precious"), 0o644)

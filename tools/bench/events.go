@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/topotape/topotape/capture"
@@ -23,6 +24,8 @@ const (
 	conntracks recorder = "topotape, conntrack only"
 	plain      recorder = "conntrack -E"
 	buffered   recorder = "conntrack -E, 64 MiB of buffer"
+	stopped    recorder = "a stopped conntrack -E"
+	nobody     recorder = "nobody"
 )
 
 // ourBuffer is the socket buffer that topotape asks for.
@@ -60,6 +63,20 @@ func (b *bench) start(r recorder, path string) (*process, error) {
 	return b.conntrack(path)
 }
 
+// prepare waits until the recorder has subscribed, and makes it what it is to be.
+func (p *process) prepare(r recorder) error {
+	if err := p.ready(); err != nil {
+		return err
+	}
+	switch r {
+	case buffered:
+		return p.enlarge(ourBuffer)
+	case stopped:
+		return p.cmd.Process.Signal(syscall.SIGSTOP)
+	}
+	return nil
+}
+
 // measure lets the recorders record the traffic at the same time.
 func (b *bench) measure(who variant, traffic netlab.LoadOptions) (_ []outcome, load netlab.LoadResult, err error) {
 	if err := b.flush(); err != nil {
@@ -77,13 +94,8 @@ func (b *bench) measure(who variant, traffic netlab.LoadOptions) (_ []outcome, l
 				ps[i].kill()
 			}
 		}()
-		if err := ps[i].ready(); err != nil {
-			return nil, load, err
-		}
-		if r == buffered {
-			if err := ps[i].enlarge(ourBuffer); err != nil {
-				return nil, load, fmt.Errorf("enlarge the buffer of conntrack: %w", err)
-			}
+		if err := ps[i].prepare(r); err != nil {
+			return nil, load, fmt.Errorf("%s: %w", r, err)
 		}
 	}
 	if err := b.sleep(time.Second / 2); err != nil { // the first dump and walk
@@ -247,7 +259,7 @@ func (b *bench) compare(title string, traffic netlab.LoadOptions) error {
 				collect(got[i][j], func(o outcome) float64 { return float64(o.memory) / (1 << 20) }).show("%.0f"))
 		}
 	}
-	t.below = fmt.Sprintf("%d rounds; the traffic made %s connections/s.", b.plan.rounds, rates.show("%.0f"))
+	t.below = fmt.Sprintf("Rounds: %d. The traffic made %s connections/s.", b.plan.rounds, rates.show("%.0f"))
 	b.print(&t)
 	return nil
 }
@@ -276,7 +288,7 @@ func (b *bench) sizes() error {
 	for _, rate := range b.plan.sizeRates {
 		for _, r := range []recorder{conntracks, everything} {
 			var events, bytes series
-			for range b.plan.rounds {
+			for range min(b.plan.rounds, 2) {
 				b.note("bytes an event: %.0f connections/s, %s", rate, r)
 				out, load, err := b.measure(variant{r}, netlab.LoadOptions{Rate: rate, Duration: b.plan.size})
 				if err != nil {

@@ -11,9 +11,6 @@ import (
 	"github.com/topotape/topotape/tools/netlab"
 )
 
-// hostStates are who watches; the first is nobody.
-var hostStates = []recorder{"nothing", everything, conntracks, plain}
-
 // host measures what being watched costs.
 func (b *bench) host() error {
 	for _, c := range []struct {
@@ -23,19 +20,19 @@ func (b *bench) host() error {
 		{fmt.Sprintf("What the watched host pays at %.0f connections/s", b.plan.rate), netlab.LoadOptions{Rate: b.plan.rate, Duration: b.plan.host}},
 		{"What the watched host pays at its limit", netlab.LoadOptions{Duration: b.plan.host}},
 	} {
-		got := make([][]netlab.LoadResult, len(hostStates))
+		got := make([][]netlab.LoadResult, len(b.plan.watchers))
 		for round := range b.plan.hostRounds {
-			for i := range hostStates {
-				i = (i + round) % len(hostStates)
-				b.note("%s: round %d, %s", c.title, round+1, hostStates[i])
-				r, err := b.watched(hostStates[i], c.traffic)
+			for i := range b.plan.watchers {
+				i = (i + round) % len(b.plan.watchers)
+				b.note("%s: round %d, %s", c.title, round+1, b.plan.watchers[i])
+				r, err := b.watched(b.plan.watchers[i], c.traffic)
 				if err != nil {
 					return err
 				}
 				got[i] = append(got[i], r)
 			}
 		}
-		b.print(hostTable(c.title, b.plan.hostRounds, got))
+		b.print(b.hostTable(c.title, got))
 	}
 	return nil
 }
@@ -45,7 +42,7 @@ func (b *bench) watched(r recorder, traffic netlab.LoadOptions) (load netlab.Loa
 	if err := b.flush(); err != nil {
 		return load, err
 	}
-	if r != hostStates[0] {
+	if r != nobody {
 		path := filepath.Join(b.dir, "watch")
 		p, err := b.start(r, path)
 		if err != nil {
@@ -53,7 +50,7 @@ func (b *bench) watched(r recorder, traffic netlab.LoadOptions) (load netlab.Loa
 		}
 		defer os.Remove(path)
 		defer p.stop()
-		if err := p.ready(); err != nil {
+		if err := p.prepare(r); err != nil {
 			return load, err
 		}
 	}
@@ -63,15 +60,15 @@ func (b *bench) watched(r recorder, traffic netlab.LoadOptions) (load netlab.Loa
 	return b.lab.Load(b.ctx, traffic)
 }
 
-func hostTable(title string, rounds int, got [][]netlab.LoadResult) *table {
+func (b *bench) hostTable(title string, got [][]netlab.LoadResult) *table {
 	t := &table{title: title, head: []string{"recorder", "connections/s", "of unwatched", "connect p50 µs", "of unwatched", "connect p99 µs", "of unwatched"}}
 	figures := []func(netlab.LoadResult) float64{
 		func(r netlab.LoadResult) float64 { return r.PerSecond },
 		func(r netlab.LoadResult) float64 { return float64(r.P50.Nanoseconds()) / 1000 },
 		func(r netlab.LoadResult) float64 { return float64(r.P99.Nanoseconds()) / 1000 },
 	}
-	all := make([][]series, len(hostStates))
-	for i, r := range hostStates {
+	all := make([][]series, len(b.plan.watchers))
+	for i, r := range b.plan.watchers {
 		row := []string{string(r)}
 		for j, f := range figures {
 			var s series
@@ -83,6 +80,7 @@ func hostTable(title string, rounds int, got [][]netlab.LoadResult) *table {
 		}
 		t.add(row...)
 	}
-	t.below = fmt.Sprintf("%d rounds, taking turns. Client, gateway, server and recorder share the machine's cores.", rounds)
+	t.below = fmt.Sprintf("Rounds: %d, taking turns. Client, gateway, server and recorder share the machine's cores. %q has subscribed and reads nothing: what the kernel spends on making the events.",
+		b.plan.hostRounds, stopped)
 	return t
 }

@@ -61,6 +61,7 @@ type plan struct {
 	burst       int           // connections of the burst
 	sizeRates   []float64     // connections a second
 	size        time.Duration
+	watchers    []recorder // of the watched host; the first is nobody
 	host        time.Duration
 	hostRounds  int
 	tape        int // connections that are recorded for the tape to replay
@@ -72,15 +73,15 @@ type plan struct {
 var fullPlan = plan{
 	rounds: 3, variants: allVariants, rate: 1000, steady: 15 * time.Second, burst: 40_000,
 	sizeRates: []float64{150, 1500}, size: 15 * time.Second,
-	host: 6 * time.Second, hostRounds: 5,
+	watchers: []recorder{nobody, stopped, everything, conntracks, plain}, host: 5 * time.Second, hostRounds: 5,
 	tape: 20_000, tapeRecords: 2_000_000, namespaces: 250, idle: 60 * time.Second,
 }
 
 var quickPlan = plan{
-	rounds: 1, variants: quickVariants, rate: 500, steady: 2 * time.Second, burst: 2000,
-	sizeRates: []float64{150}, size: 2 * time.Second,
-	host: time.Second, hostRounds: 1,
-	tape: 2000, tapeRecords: 100_000, namespaces: 20, idle: 6 * time.Second,
+	rounds: 1, variants: quickVariants, rate: 500, steady: time.Second, burst: 1000,
+	sizeRates: []float64{150}, size: time.Second,
+	watchers: []recorder{nobody, stopped, conntracks}, host: time.Second / 2, hostRounds: 1,
+	tape: 1000, tapeRecords: 50_000, namespaces: 20, idle: 4 * time.Second,
 }
 
 type section struct {

@@ -98,6 +98,7 @@ func (b *bench) flush() error { return b.inGateway("conntrack", "-F") }
 // stop ends the process as a Ctrl-C does and says what it took.
 func (p *process) stop() (usage, error) {
 	p.cmd.Process.Signal(syscall.SIGINT)
+	p.cmd.Process.Signal(syscall.SIGCONT)
 	return p.wait(stopWait)
 }
 

@@ -140,14 +140,20 @@ func newTapeWriter(out io.Writer, h *capture.Header) (*tapeWriter, error) {
 // put adds a record, and before it the ticks that are due.
 func (w *tapeWriter) put(r capture.Record) {
 	for next := int64(w.tick+1) * tapeInterval; r.At >= next; next += tapeInterval {
-		w.at, w.tick = next, w.tick+1
-		if w.payload(capture.KindTick, 0, &capture.Tick{Number: w.tick, Interval: tapeInterval}) {
-			w.payload(capture.KindWitness, 0, &capture.Witness{Tick: w.tick, Rules: reporter.RulesCurrent,
-				Core: reporter.CoreVersion, Digests: w.core.Report().Digests()})
-		}
+		w.at = next
+		w.putTick()
 	}
 	w.at = r.At
 	w.add(r.Kind, 1, r.Payload)
+}
+
+// putTick adds a tick and its witness.
+func (w *tapeWriter) putTick() {
+	w.tick++
+	if w.payload(capture.KindTick, 0, &capture.Tick{Number: w.tick, Interval: tapeInterval}) {
+		w.payload(capture.KindWitness, 0, &capture.Witness{Tick: w.tick, Rules: reporter.RulesCurrent,
+			Core: reporter.CoreVersion, Digests: w.core.Report().Digests()})
+	}
 }
 
 func (w *tapeWriter) payload(kind capture.Kind, source uint32, p capture.Payload) bool {
@@ -167,6 +173,7 @@ func (w *tapeWriter) add(kind capture.Kind, source uint32, payload []byte) (tick
 }
 
 func (w *tapeWriter) close() error {
+	w.putTick()
 	w.payload(capture.KindEnd, 0, &capture.End{Why: "built"})
 	if w.err != nil {
 		return w.err
