@@ -6,8 +6,8 @@
 // greatest behind it, and the ratios are what another machine should see too.
 //
 //	idle     what walking /proc costs with many idle network namespaces
-//	events   CPU an event, kernel to file, together with conntrack -E and each alone
 //	size     bytes an event on tape
+//	events   CPU an event, kernel to file, together with conntrack -E and each alone
 //	host     what the watched host pays: connect latency and connections a second
 //	replay   records a second on one core, of a tape built from recorded ones
 //
@@ -26,7 +26,8 @@
 // The gateway's conntrack table is flushed before each recording, so that no
 // round starts with the entries of the one before, and an entry stays 5 s
 // instead of 120 s in TIME_WAIT, so that the ends of connections are among the
-// events.
+// events. The clients keep 15,000 of their own sockets in TIME_WAIT, what 15 s
+// of traffic leave: with all sources each walk of /proc reads and records them.
 //
 // It needs root, and the commands ip, nft, dnsmasq, conntrack and taskset
 // (Debian packages iproute2, nftables, dnsmasq-base, conntrack, util-linux).

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/topotape/topotape/tools/netlab"
 	"golang.org/x/sys/unix"
 )
 
@@ -84,16 +85,21 @@ func (b *bench) conntrack(file string) (*process, error) {
 	return start(cmd)
 }
 
-// inGateway runs a command there to its end.
-func (b *bench) inGateway(name string, args ...string) error {
-	if out, err := b.lab.Command(b.lab.Gateway, name, args...).CombinedOutput(); err != nil {
+// runIn runs a command of the lab to its end.
+func (b *bench) runIn(place netlab.Netns, name string, args ...string) error {
+	if out, err := b.lab.Command(place, name, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w: %s", name, err, bytes.TrimSpace(out))
 	}
 	return nil
 }
 
 // flush forgets the connections that the gateway tracks.
-func (b *bench) flush() error { return b.inGateway("conntrack", "-F") }
+func (b *bench) flush() error { return b.runIn(b.lab.Gateway, "conntrack", "-F") }
+
+// sysctl sets what is a namespace's own.
+func (b *bench) sysctl(place netlab.Netns, setting string) error {
+	return b.runIn(place, "sysctl", "-q", "-w", setting)
+}
 
 // stop ends the process as a Ctrl-C does and says what it took.
 func (p *process) stop() (usage, error) {

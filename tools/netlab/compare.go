@@ -152,7 +152,7 @@ type comparison struct {
 }
 
 func (c *comparison) judge(rc ReportConn, w Window) {
-	if rc.Proto != "tcp" || !c.ours(rc.From) && !c.ours(rc.To) {
+	if rc.Proto != "tcp" || !c.ours(&rc) {
 		return
 	}
 	e := newEdge(rc.From.addrPort(), rc.To.addrPort(), max(rc.From.Netns, rc.To.Netns))
@@ -184,9 +184,15 @@ func (c *comparison) judge(rc ReportConn, w Window) {
 	}
 }
 
-// ours tells whether an end is the lab's, by its namespace or else its address.
-func (c *comparison) ours(e ReportEnd) bool {
-	return c.netns[e.Netns] || range4.Contains(e.Addr) || range6.Contains(e.Addr)
+// ours tells whether a connection is the lab's, by the namespace of an end, or
+// by an address where no namespace is known: another lab has the same ones.
+func (c *comparison) ours(rc *ReportConn) bool {
+	if rc.From.Netns != 0 || rc.To.Netns != 0 {
+		return c.netns[rc.From.Netns] || c.netns[rc.To.Netns]
+	}
+	return slices.ContainsFunc([]netip.Addr{rc.From.Addr, rc.To.Addr}, func(a netip.Addr) bool {
+		return range4.Contains(a) || range6.Contains(a)
+	})
 }
 
 // owns tells whether what a report says of an end can be this one. What it does
