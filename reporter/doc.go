@@ -19,7 +19,7 @@ dump that lacks it.
 
 Tables of /proc/net become socket rows, in force from the end of one walk of /proc to
 the end of the next (sockets.go). A row read before a flow of its tuple ended does not
-count.
+count (suppress.go).
 
 At a tick both are joined (join.go): a flow maps the client's tuple, as the client
 sends it, to the server's, as the server receives it. A socket whose local and remote
