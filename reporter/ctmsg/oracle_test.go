@@ -106,7 +106,7 @@ func compareTuple(same func(string, any, any), got ctmsg.Tuple, want conntrack.T
 }
 
 // strange says whether an attribute stands twice in its container, where ti-mo merges what ctmsg replaces, or has a type
-// beyond 255, of which ti-mo sees the low byte only.
+// beyond 255, of which ti-mo sees the low byte only. It looks into every payload: containers need not be flagged as such.
 func strange(b []byte) bool {
 	var seen [256]bool
 	for len(b) >= 4 {
@@ -114,9 +114,8 @@ func strange(b []byte) bool {
 		if n < 4 || n > len(b) {
 			return false
 		}
-		typ &^= 0x4000 // NLA_F_NET_BYTEORDER
-		nested := typ&0x8000 != 0
-		if typ &^= 0x8000; typ > 255 || seen[typ] || nested && strange(b[4:n]) {
+		typ &^= 0xc000 // NLA_F_NESTED, NLA_F_NET_BYTEORDER
+		if typ > 255 || seen[typ] || strange(b[4:n]) {
 			return true
 		}
 		seen[typ] = true

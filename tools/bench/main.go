@@ -27,7 +27,11 @@ func init() { runtime.LockOSThread() }
 
 func main() {
 	netlab.RunWorkerIfAsked()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // not started by nohup
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
 	err := benchMain(ctx, os.Args[1:])
 	switch {
