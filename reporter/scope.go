@@ -1,0 +1,30 @@
+package reporter
+
+// A ScopeReport is what Weave Scope's probe would publish of the same
+// evidence: its Endpoint topology, and what its app needs to show it.
+type ScopeReport struct {
+	HostID, HostName string
+	LocalNetworks    []string    // prefixes, as on the tape
+	At               int64       // Unix ns
+	Nodes            []ScopeNode // by id
+}
+
+// A ScopeNode is one node of the Endpoint topology.
+type ScopeNode struct {
+	ID        string       // scope;addr;port
+	Latest    []ScopeValue // by key
+	Sets      []ScopeSet   // by name
+	Adjacency []string     // ids of the nodes that this one is a client of, sorted
+}
+
+// A ScopeValue is a key of a node's metadata with the time at which it was set.
+type ScopeValue struct {
+	Key, Value string
+	At         int64 // Unix ns
+}
+
+// A ScopeSet is a named set of strings, sorted.
+type ScopeSet struct {
+	Name   string
+	Values []string
+}
