@@ -13,22 +13,40 @@ import (
 // it; a final newline may follow. It is strict: what it accepts, AppendJSON
 // writes again byte for byte. Errors tell the offset in bytes.
 func ParseReport(line []byte) (*Report, error) {
-	line = bytes.TrimSuffix(line, []byte{'\n'})
-	p := &parser{text: line, seen: map[string]string{}}
-	r := p.report()
-	if p.err == nil && p.at < len(line) {
-		p.fail("more than one report")
-	}
-	if p.err != nil {
-		return nil, p.err
-	}
-	if again := r.AppendJSON(make([]byte, 0, len(line))); !bytes.Equal(again, line) {
-		for p.at = 0; p.at < len(again) && p.at < len(line) && again[p.at] == line[p.at]; p.at++ {
-		}
-		p.fail("not canonical JSON")
-		return nil, p.err
+	r := new(Report)
+	err := parse(bytes.TrimSuffix(line, []byte{'\n'}), func(p *parser) { *r = p.report() }, r.AppendJSON)
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
 	}
 	return r, nil
+}
+
+// ParseConnection reads one connection from its canonical JSON, as strictly.
+func ParseConnection(text []byte) (*Connection, error) {
+	c := new(Connection)
+	err := parse(text, func(p *parser) { *c = p.connection() }, c.AppendJSON)
+	if err != nil {
+		return nil, fmt.Errorf("connection: %w", err)
+	}
+	return c, nil
+}
+
+// parse reads the whole text, and compares it with what is written of it.
+func parse(text []byte, read func(*parser), write func([]byte) []byte) error {
+	p := &parser{text: text, seen: map[string]string{}}
+	read(p)
+	if p.err == nil && p.at < len(text) {
+		p.fail("more stands behind it")
+	}
+	if p.err != nil {
+		return p.err
+	}
+	if again := write(make([]byte, 0, len(text))); !bytes.Equal(again, text) {
+		for p.at = 0; p.at < len(again) && p.at < len(text) && again[p.at] == text[p.at]; p.at++ {
+		}
+		p.fail("not canonical JSON")
+	}
+	return p.err
 }
 
 // A parser reads the fields in the order in which AppendJSON writes them. After
@@ -40,8 +58,7 @@ type parser struct {
 	seen map[string]string // short strings, so that equal ones are kept once
 }
 
-func (p *parser) report() *Report {
-	r := &Report{}
+func (p *parser) report() (r Report) {
 	p.want(`{"host":{"id":`)
 	r.HostID = p.string()
 	p.want(`,"name":`)
@@ -193,7 +210,7 @@ func parseList[T any](p *parser, one func() T) (list []T) {
 
 func (p *parser) fail(format string, args ...any) {
 	if p.err == nil {
-		p.err = fmt.Errorf("report: byte %d: "+format, append([]any{p.at}, args...)...)
+		p.err = fmt.Errorf("byte %d: "+format, append([]any{p.at}, args...)...)
 	}
 }
 
