@@ -17,6 +17,8 @@ type Report struct {
 	Connections []Connection
 	Endpoints   []Endpoint
 	Names       []Names
+
+	scope *ScopeReport // as scope2016 made it
 }
 
 // Coverage says how well a source saw the host. Counts are totals since the
@@ -80,6 +82,7 @@ const (
 	DirectionOriginal  Direction = "original"   // the flow's own order
 	DirectionPortOrder Direction = "port-order" // the lower port serves
 	DirectionUnknown   Direction = "unknown"    // from is the smaller end
+	DirectionScope     Direction = "scope"      // what Weave Scope took for it (rules scope2016)
 )
 
 // NAT is one translation: the tuples as conntrack holds them.
