@@ -214,7 +214,7 @@ func warnings(cmd *cobra.Command, s *replay.Summary) {
 		if v.OtherRules > 0 {
 			warn(cmd, "warning: %d witnesses were made under other rules and are not compared", v.OtherRules)
 		}
-		if v.Witnesses+v.Others == 0 {
+		if v.Witnesses+v.Others+v.OtherRules == 0 {
 			warn(cmd, "warning: no witnesses on this tape: nothing was compared")
 		}
 	}
