@@ -14,7 +14,10 @@ import (
 	"github.com/topotape/topotape/reporter/ctmsg"
 )
 
-var reportFormats = []string{"table", "json", "ndjson"}
+var reportFormats = []string{"table", "json", "ndjson", "dot", "mermaid"}
+
+// pictures are the formats that show one report.
+var pictures = map[string]func(io.Writer, *reporter.Report) error{"dot": replay.WriteDot, "mermaid": replay.WriteMermaid}
 
 // reportPrinter writes reports in one of the formats.
 type reportPrinter struct {
@@ -40,6 +43,8 @@ func (p *reportPrinter) print(r *reporter.Report) error {
 		if err := p.indent(r, first); err != nil {
 			return err
 		}
+	case "dot", "mermaid":
+		return pictures[p.format](p.out, r)
 	default:
 		return p.table(r, first)
 	}
