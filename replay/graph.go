@@ -113,9 +113,21 @@ func titleOf(r *reporter.Report) string {
 
 func hostText(r *reporter.Report) string {
 	if r.HostName != "" {
-		return r.HostName
+		return shortened(r.HostName)
 	}
-	return r.HostID
+	return shortened(r.HostID)
+}
+
+// shortened text fits into a box.
+func shortened(s string) string {
+	const most = 64 // runes
+	n := 0
+	for at := range s {
+		if n++; n > most {
+			return s[:at] + "…"
+		}
+	}
+	return s
 }
 
 // A home is an address of a host.
@@ -326,11 +338,13 @@ func (d *drawer) finish() *graph {
 func (n *drawn) text() []string {
 	var lines []string
 	if len(n.names) > 0 {
-		names := n.names
-		if len(names) > 2 {
-			names = append(slices.Clone(names[:2]), fmt.Sprintf("and %d more names", len(n.names)-2))
+		for i, name := range n.names {
+			if i == 3 {
+				lines = append(lines, fmt.Sprintf("and %d more names", len(n.names)-i))
+				break
+			}
+			lines = append(lines, shortened(name))
 		}
-		lines = append(lines, strings.Join(names, ", "))
 	}
 	if len(n.ports) == 1 {
 		for p := range n.ports {
@@ -343,7 +357,7 @@ func (n *drawn) text() []string {
 		return append(lines, "NAT")
 	}
 	if len(n.processes) > 0 {
-		lines = append(lines, processText(n.processes))
+		lines = append(lines, shortened(processText(n.processes)))
 	}
 	return lines
 }

@@ -102,7 +102,7 @@ func TestMermaidEscapes(t *testing.T) {
 			if !safe.MatchString(text) {
 				t.Errorf("%q: %s", lines, text)
 			}
-			back := entity.ReplaceAllStringFunc(strings.ReplaceAll(strings.Trim(text, `"`), "<br/>", "\n"), func(e string) string {
+			back := entity.ReplaceAllStringFunc(strings.NewReplacer("<br/>", "\n", mermaidJoiner, "").Replace(strings.Trim(text, `"`)), func(e string) string {
 				var c rune
 				fmt.Sscanf(e, "#%d;", &c)
 				return string(c)

@@ -94,6 +94,10 @@ func (g *graph) mermaidStyles(b *bytes.Buffer) {
 	}
 }
 
+// mermaidJoiner has no width. It parts what Mermaid looks for once it has read
+// the entities: \n, formulas in $$, icons as :fa-x, its own coding of entities.
+const mermaidJoiner = "#8288;"
+
 // mermaidText is a quoted string of several lines. All that could mean
 // something to Mermaid, to Markdown or to HTML is a numbered entity; that is
 // most of what is neither a letter nor a digit.
@@ -113,6 +117,9 @@ func mermaidText(lines []string) string {
 				b.WriteRune(c)
 			default:
 				fmt.Fprintf(&b, "#%d;", c)
+				if strings.ContainsRune(`\$ﬂ¶`, c) || strings.HasPrefix(l[at:], ":fa-") {
+					b.WriteString(mermaidJoiner)
+				}
 			}
 		}
 	}
