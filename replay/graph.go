@@ -249,12 +249,12 @@ func (d *drawer) report(r *reporter.Report) {
 		c := &r.Connections[i]
 		from, to := d.end(&c.From), d.end(&c.To)
 		d.edge(edgeKey{from.at, to.at, lineOf(c.Direction), c.Closed, c.MayHaveClosed})
-		for k := range c.NAT {
-			n := &c.NAT[k]
-			d.alias(from, &c.From, n.OriginalSrc)
-			d.alias(from, &c.From, n.ReplyDst)
-			d.alias(to, &c.To, n.OriginalDst)
-			d.alias(to, &c.To, n.ReplySrc)
+		asClient, asServer := c.Aliases()
+		for _, shown := range asClient {
+			d.alias(from, &c.From, shown)
+		}
+		for _, shown := range asServer {
+			d.alias(to, &c.To, shown)
 		}
 	}
 }
@@ -294,9 +294,6 @@ func (d *drawer) node(key string, addr netip.AddrPort) *drawn {
 // behind it, a client's by address and before it. It is not in the end's own
 // namespace.
 func (d *drawer) alias(of *drawn, e *reporter.End, shown netip.AddrPort) {
-	if shown == e.Addr {
-		return
-	}
 	server := d.servers[d.endpointKey(e)]
 	key := fmt.Sprintf("alias %d %s", of.at, shown.Addr())
 	if server {

@@ -28,3 +28,11 @@ type ScopeSet struct {
 	Name   string
 	Values []string
 }
+
+// Scope is the report as Weave Scope's probe would publish it.
+func (r *Report) Scope() *ScopeReport {
+	if r.scope != nil {
+		return r.scope
+	}
+	return r.deriveScope()
+}

@@ -47,7 +47,7 @@ in which they are named.
 	}
 	s := cmd.Flags()
 	s.StringVar(&f.rules, "rules", reporter.RulesCurrent, "which semantics the core follows")
-	s.StringVar(&f.format, "format", "table", "table, json, ndjson, dot or mermaid")
+	s.StringVar(&f.format, "format", "table", "table, json, ndjson, scope-json, scope-msgpack, dot or mermaid")
 	s.StringVarP(&f.out, "output", "o", "-", "where the reports go: a file, or - for standard output")
 	s.Var(&f.at, "at", "the last report at or before this time (default end)")
 	s.BoolVar(&f.all, "all", false, "every report")
