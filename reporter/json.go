@@ -37,6 +37,15 @@ func (r *Report) AppendJSON(b []byte) []byte {
 // AppendJSON appends the connection's canonical JSON, as in its report.
 func (c *Connection) AppendJSON(b []byte) []byte { return appendConnection(b, c) }
 
+// AppendJSON appends the endpoint's canonical JSON, as in its report.
+func (e *Endpoint) AppendJSON(b []byte) []byte { return appendEndpoint(b, e) }
+
+// AppendJSON appends the canonical JSON of the names, as in their report.
+func (n *Names) AppendJSON(b []byte) []byte { return appendNames(b, n) }
+
+// AppendJSON appends the canonical JSON of the coverage, as in its report.
+func (c *Coverage) AppendJSON(b []byte) []byte { return appendCoverage(b, c) }
+
 func appendList[T any](b []byte, list []T, one func([]byte, *T) []byte) []byte {
 	b = append(b, '[')
 	for i := range list {
