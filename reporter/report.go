@@ -18,6 +18,8 @@ type Report struct {
 	Endpoints   []Endpoint
 	Names       []Names
 
+	scope *ScopeReport // as scope2016 made it
+
 	home   *join // whose memory it has
 	memory memory
 }
@@ -94,6 +96,7 @@ const (
 	DirectionOriginal  Direction = "original"   // the flow's own order
 	DirectionPortOrder Direction = "port-order" // the lower port serves
 	DirectionUnknown   Direction = "unknown"    // from is the smaller end
+	DirectionScope     Direction = "scope"      // what Weave Scope took for it (rules scope2016)
 )
 
 // NAT is one translation: the tuples as conntrack holds them.
