@@ -19,7 +19,7 @@ type Report struct {
 	Endpoints   []Endpoint
 	Names       []Names
 
-	scope *ScopeReport // the rules' own view of Scope, nil when it follows from the rest
+	scope *ScopeReport // as scope2016 made it
 	tape  tapeFacts
 }
 
@@ -84,6 +84,7 @@ const (
 	DirectionOriginal  Direction = "original"   // the flow's own order
 	DirectionPortOrder Direction = "port-order" // the lower port serves
 	DirectionUnknown   Direction = "unknown"    // from is the smaller end
+	DirectionScope     Direction = "scope"      // what Weave Scope took for it (rules scope2016)
 )
 
 // NAT is one translation: the tuples as conntrack holds them.

@@ -158,6 +158,8 @@ func writeVerification(w io.Writer, s *replay.Summary, format string) error {
 	v := s.Verification
 	var b strings.Builder
 	switch {
+	case v.Witnesses+v.Others == 0 && v.OtherRules > 0:
+		fmt.Fprintf(&b, "0/0 reports identical: the %d witnesses on this tape were made under other rules\n", v.OtherRules)
 	case v.Witnesses+v.Others == 0:
 		b.WriteString("0/0 reports identical: no witnesses on this tape\n")
 	case v.Witnesses > 0 || v.Others == 0:

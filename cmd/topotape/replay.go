@@ -46,7 +46,7 @@ in which they are named.
 		},
 	}
 	s := cmd.Flags()
-	s.StringVar(&f.rules, "rules", reporter.RulesCurrent, "which semantics the core follows")
+	s.StringVar(&f.rules, "rules", reporter.RulesCurrent, "which semantics the core follows: current, or those of Weave Scope in 2016 (scope2016)")
 	s.StringVar(&f.format, "format", "table", "table, json, ndjson, scope-json, scope-msgpack, dot or mermaid")
 	s.StringVarP(&f.out, "output", "o", "-", "where the reports go: a file, or - for standard output")
 	s.Var(&f.at, "at", "the last report at or before this time (default end)")
@@ -216,7 +216,7 @@ func warnings(cmd *cobra.Command, s *replay.Summary) {
 		if v.OtherRules > 0 {
 			warn(cmd, "warning: %d witnesses were made under other rules and are not compared", v.OtherRules)
 		}
-		if v.Witnesses+v.Others == 0 {
+		if v.Witnesses+v.Others+v.OtherRules == 0 {
 			warn(cmd, "warning: no witnesses on this tape: nothing was compared")
 		}
 	}
