@@ -70,8 +70,8 @@ func TestDotEscapes(t *testing.T) {
 	for _, o := range read.Objects {
 		labels[o.Name] = o.Label
 	}
-	if len(read.Edges) != len(g.edges) || len(labels) != len(g.nodes)+len(g.groups) {
-		t.Errorf("%d edges, %d objects, want %d, %d", len(read.Edges), len(labels), len(g.edges), len(g.nodes)+len(g.groups))
+	if len(read.Edges) != len(g.edges) || len(labels) != len(g.nodes)+len(g.frames) {
+		t.Errorf("%d edges, %d objects, want %d, %d", len(read.Edges), len(labels), len(g.edges), len(g.nodes)+len(g.frames))
 	}
 	for i, n := range g.nodes {
 		var lines []string
@@ -132,7 +132,7 @@ func conn(from, to string, change func(*reporter.Connection)) reporter.Connectio
 	return c
 }
 
-// What a picture shows: frames, groups of ports, aliases, evidence, ends.
+// What a picture shows: frames, ports put together, aliases, evidence, ends.
 func TestDrawing(t *testing.T) {
 	curl := []reporter.Process{{PID: 7, Comm: "curl"}}
 	owned := func(c *reporter.Connection) { c.From.Netns, c.From.Processes = 1, curl }
@@ -151,7 +151,7 @@ func TestDrawing(t *testing.T) {
 	g := drawing(r)
 	var got []string
 	name := func(i int) string { return strings.Join(g.nodes[i].lines, "/") }
-	for _, n := range g.groups {
+	for _, n := range g.frames {
 		got = append(got, fmt.Sprintf("%s in %d", n.label, n.in))
 	}
 	for i, n := range g.nodes {

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/topotape/topotape/reporter"
 )
@@ -39,14 +38,6 @@ type scopeEncoding interface {
 	no() // false
 	null()
 	moment(at int64) // Unix ns
-}
-
-// valid is a text with U+FFFD for each byte that is no UTF-8.
-func valid(s string) string {
-	if utf8.ValidString(s) {
-		return s
-	}
-	return string([]rune(s))
 }
 
 // scopeWriter writes a report in the format of Weave Scope, whose structs are

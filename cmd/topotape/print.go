@@ -180,7 +180,7 @@ func writeVerification(w io.Writer, s *replay.Summary, format string) error {
 }
 
 // differing lists the connections of the buckets that differ, as they are here.
-func differing(b *strings.Builder, s *replay.Summary, d *replay.Difference, format string) error {
+func differing(b *strings.Builder, s *replay.Summary, d *replay.Mismatch, format string) error {
 	list := d.Connections()
 	if len(d.Buckets) == 0 {
 		return nil
