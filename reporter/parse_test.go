@@ -46,7 +46,7 @@ func anyReport(seed uint64) *Report {
 		switch v.Kind() {
 		case reflect.Struct:
 			for i := range v.NumField() {
-				if v.Field(i).CanSet() { // JSON has the exported ones
+				if v.Field(i).CanInterface() {
 					fill(v.Field(i))
 				}
 			}

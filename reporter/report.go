@@ -19,7 +19,7 @@ type Report struct {
 	Endpoints   []Endpoint
 	Names       []Names
 
-	scope *ScopeReport // as scope2016 made it
+	scope *ScopeReport // the rules' own view of Scope, nil when it follows from the rest
 	tape  tapeFacts
 
 	home   *join // whose memory it has
