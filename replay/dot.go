@@ -22,6 +22,7 @@ var dotLines = [...]string{
 	lineOriginal:  "style=dashed",
 	linePortOrder: "style=dotted",
 	lineUnknown:   "dir=none",
+	lineScope:     "style=solid",
 	lineAlias:     `dir=none, style=dashed, color="gray60"`,
 }
 
@@ -37,7 +38,7 @@ func (g *graph) dot() []byte {
 	var b bytes.Buffer
 	b.WriteString("digraph topotape {\n")
 	fmt.Fprintf(&b, "  graph [label=%s, labelloc=b, fontname=\"sans-serif\", fontsize=10, rankdir=LR, compound=true];\n",
-		dotText(append([]string{g.title}, g.legend...)))
+		dotText([]string{g.title, strings.Join(g.legend, "; ")}))
 	b.WriteString("  node [shape=box, fontname=\"sans-serif\", fontsize=11];\n")
 	b.WriteString("  edge [fontname=\"sans-serif\", fontsize=9];\n")
 	g.dotFrame(&b, -1, "  ")

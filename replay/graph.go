@@ -52,6 +52,7 @@ const (
 	lineOriginal
 	linePortOrder
 	lineUnknown // without an arrow
+	lineScope   // rules that tell no evidence
 	lineAlias   // between an alias and its endpoint, without an arrow
 )
 
@@ -59,14 +60,27 @@ func lineOf(d reporter.Direction) line {
 	switch d {
 	case reporter.DirectionHandshake:
 		return lineHandshake
+	case reporter.DirectionListener:
+		return lineListener
 	case reporter.DirectionOriginal:
 		return lineOriginal
 	case reporter.DirectionPortOrder:
 		return linePortOrder
-	case reporter.DirectionUnknown:
-		return lineUnknown
+	case reporter.DirectionScope:
+		return lineScope
 	}
-	return lineListener // also scope2016's, which has one line for all
+	return lineUnknown
+}
+
+// lineTexts explain the lines.
+var lineTexts = [...]string{
+	lineHandshake: "thick: a handshake was seen",
+	lineListener:  "thin: a socket listens",
+	lineOriginal:  "dashed: conntrack's order",
+	linePortOrder: "dotted: order of the ports",
+	lineUnknown:   "no arrow: direction unknown",
+	lineScope:     "thin: as Weave Scope drew it",
+	lineAlias:     "dashed box: what NAT shows in place of an endpoint",
 }
 
 // A side is in which of two graphs, laid over each other, something is. A
@@ -79,18 +93,11 @@ const (
 	inBoth      = inA | inB
 )
 
-var graphLegend = []string{
-	"an arrow points from the client to the server",
-	"thick: handshake seen; thin: listening socket; dashed: conntrack's order; dotted: order of the ports; no arrow: unknown",
-	"grey: closed; dashed box: what NAT shows in place of an endpoint",
-}
-
 // drawing makes the graph of a report; of two, laid over each other. One edge
 // stands for all connections that would look alike.
 func drawing(reports ...*reporter.Report) *graph {
 	d := &drawer{frames: map[string]int{}, nodes: map[string]*drawn{}, edges: map[edgeKey]*drawnEdge{},
 		homes: map[home]uint64{}, servers: map[string]bool{}}
-	d.g.legend = graphLegend
 	var titles []string
 	for _, r := range reports {
 		titles = append(titles, titleOf(r))
@@ -329,7 +336,34 @@ func (d *drawer) finish() *graph {
 	for _, e := range d.edgeList {
 		d.g.edges = append(d.g.edges, edge{from: e.from, to: e.to, lines: e.text(), line: e.line, closed: e.closed, side: e.side})
 	}
+	d.g.explain()
 	return &d.g
+}
+
+// explain makes the legend of what the graph has.
+func (g *graph) explain() {
+	if len(g.edges) == 0 {
+		g.legend = []string{"no connections"}
+		return
+	}
+	g.legend = []string{"arrows point from client to server"}
+	for l, text := range lineTexts {
+		if slices.ContainsFunc(g.edges, func(e edge) bool { return int(e.line) == l }) {
+			g.legend = append(g.legend, text)
+		}
+	}
+	if slices.ContainsFunc(g.edges, func(e edge) bool { return e.closed }) {
+		g.legend = append(g.legend, "grey: closed")
+	}
+	for _, only := range [...]struct {
+		side side
+		text string
+	}{{inA, "orange: only in the first"}, {inB, "blue: only in the second"}} {
+		if slices.ContainsFunc(g.nodes, func(n node) bool { return n.side == only.side }) ||
+			slices.ContainsFunc(g.edges, func(e edge) bool { return e.side == only.side }) {
+			g.legend = append(g.legend, only.text)
+		}
+	}
 }
 
 func (n *drawn) text() []string {

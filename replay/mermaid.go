@@ -23,6 +23,7 @@ var mermaidLines = [...]struct{ arrow, style string }{
 	lineOriginal:  {"-->", "stroke-dasharray:6 4"},
 	linePortOrder: {"-->", "stroke-dasharray:1 4"},
 	lineUnknown:   {"---", ""},
+	lineScope:     {"-->", ""},
 	lineAlias:     {"-.-", "stroke:#aaaaaa"},
 }
 
