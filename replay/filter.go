@@ -45,6 +45,9 @@ func Filter(r *reporter.Report, selectors []*Selector) *reporter.Report {
 			out.Names = append(out.Names, n)
 		}
 	}
+	if ownView(r) {
+		out.SetScope(partOfView(r.Scope(), &out))
+	}
 	return &out
 }
 

@@ -2,7 +2,6 @@ package reporter
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/topotape/topotape/capture"
@@ -25,7 +24,7 @@ type current struct {
 	host    string
 	wall    int64 // Unix ns at At 0, moved by every step of the wall clock
 	local   map[netip.Addr]bool
-	nets    []string // local networks, as the last host record has them
+	facts   tapeFacts
 	sources sources
 	flows   flows
 	sockets sockets
@@ -46,6 +45,7 @@ type current struct {
 
 func newCurrent(h *capture.Header) *current {
 	c := &current{header: h, hostID: h.HostID, host: h.HostName, wall: h.Start}
+	c.facts.local, c.facts.listed = localNetworks(h, &capture.Host{})
 	c.flows.init()
 	c.names.init()
 	return c
@@ -177,9 +177,7 @@ func (c *current) hostChanged(p *capture.Host, r *capture.Record) {
 	if p.Name != "" {
 		c.host = p.Name
 	}
-	if len(p.LocalNetworks) > 0 {
-		c.nets = slices.Clone(p.LocalNetworks)
-	}
+	c.facts.local, c.facts.listed = localNetworks(c.header, p)
 	for _, v := range p.Sysctls {
 		if strings.HasSuffix(v.Name, "nf_conntrack_events") {
 			c.sources.eventsOff = strings.TrimSpace(v.Value) == "0"
