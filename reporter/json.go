@@ -204,12 +204,19 @@ func appendFraction(b []byte, u, unit uint64) []byte {
 		return b
 	}
 	b = append(b, '.')
-	for u > 0 {
-		unit /= 10
-		b = append(b, '0'+byte(u/unit))
-		u %= unit
+	at := len(b)
+	for ; unit > 1; unit /= 10 {
+		b = append(b, '0')
 	}
-	return b
+	end := at
+	for i := len(b) - 1; u > 0; i-- {
+		if u%10 != 0 && end == at {
+			end = i + 1
+		}
+		b[i] = '0' + byte(u%10)
+		u /= 10
+	}
+	return b[:end]
 }
 
 func appendText(b []byte, s *string) []byte { return appendString(b, *s) }
