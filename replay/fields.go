@@ -37,7 +37,8 @@ func (l *fieldList) add(name, a, b, how string) {
 	*l = append(*l, Field{Name: name, A: a, B: b, How: how})
 }
 
-// valid is the string as canonical JSON has it.
+// valid is a text as canonical JSON has it: with U+FFFD for each byte that is
+// no UTF-8.
 func valid(s string) string {
 	if utf8.ValidString(s) {
 		return s

@@ -46,7 +46,9 @@ func anyReport(seed uint64) *Report {
 		switch v.Kind() {
 		case reflect.Struct:
 			for i := range v.NumField() {
-				fill(v.Field(i))
+				if v.Field(i).CanInterface() {
+					fill(v.Field(i))
+				}
 			}
 		case reflect.Slice:
 			v.Set(reflect.MakeSlice(v.Type(), rng.IntN(3), 3))
