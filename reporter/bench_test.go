@@ -82,7 +82,9 @@ func BenchmarkBusy(b *testing.B) {
 		h.at += 30000
 		h.raw(capture.KindConntrack, 1, messages[n%len(messages)])
 		if n++; n%100000 == 0 && h.raw(capture.KindTick, 0, tick) {
-			h.r.Report().Digests()
+			r := h.r.Report()
+			r.Digests()
+			r.Release()
 		}
 	}
 	for range len(messages) {
@@ -128,9 +130,11 @@ func BenchmarkReport(b *testing.B) {
 				h.report()
 				b.ReportAllocs()
 				for b.Loop() {
-					if r := h.r.Report(); len(r.Connections) != n {
+					r := h.r.Report()
+					if len(r.Connections) != n {
 						b.Fatal(len(r.Connections))
 					}
+					r.Release()
 				}
 				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/connection")
 				b.ReportMetric(perConnection, "heapB/connection")

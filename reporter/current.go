@@ -30,6 +30,7 @@ type current struct {
 	names   names
 	join    join
 
+	holding  bool   // flows may be marked as held
 	window   uint64 // counts ticks; what ends now is reported at the next one
 	tick     capture.Tick
 	tickAt   int64

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"net/netip"
+	"slices"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/ctmsg"
@@ -44,6 +45,7 @@ type flow struct {
 	held      bool // part of a chain that is still to be told of
 
 	state   ctmsg.State
+	place   int32 // among those that live
 	first   int64
 	last    int64
 	touched uint64 // record that last spoke of it
@@ -63,6 +65,8 @@ type flows struct {
 	named map[uint64]*flow // by the key's hash
 	pages [][]flow
 	free  []*flow
+	live  []*flow // have not ended
+	ended []*flow // since the tick before last
 	dead  []*flow // gone from the kernel, kept for a report or a walk
 }
 
@@ -71,12 +75,16 @@ func (t *flows) init() { t.named = make(map[uint64]*flow) }
 // hash mixes what tells keys apart. A map of whole keys would spend most of a
 // step on hashing and comparing them.
 func (k *flowKey) hash() uint64 {
-	src, dst := k.orig.src.Addr().As16(), k.orig.dst.Addr().As16()
+	return mix(k.orig.bits()^uint64(k.id), uint64(k.source)<<16^uint64(k.zone)^0x1d8e4e27c47d124f)
+}
+
+// bits of a tuple, not yet mixed well.
+func (t *tuple) bits() uint64 {
+	src, dst := t.src.Addr().As16(), t.dst.Addr().As16()
 	le := binary.LittleEndian
 	h := mix(le.Uint64(src[:8])^0xa0761d6478bd642f, le.Uint64(src[8:])^0xe7037ed1a0b428db)
 	h ^= mix(le.Uint64(dst[:8])^0x8ebc6af09c88c6e3, le.Uint64(dst[8:])^0x589965cc75374cc3)
-	ports := uint64(k.orig.src.Port())<<48 | uint64(k.orig.dst.Port())<<32
-	return mix(h^ports^uint64(k.id), uint64(k.source)<<16^uint64(k.zone)^0x1d8e4e27c47d124f)
+	return h ^ (uint64(t.src.Port())<<48 | uint64(t.dst.Port())<<32)
 }
 
 func mix(a, b uint64) uint64 {
@@ -126,9 +134,19 @@ func (t *flows) add(key *flowKey, reply *tuple, at int64) *flow {
 	f := t.free[len(t.free)-1]
 	t.free = t.free[:len(t.free)-1]
 	h := key.hash()
-	*f = flow{key: *key, reply: *reply, next: t.named[h], used: true, first: at, last: at}
+	*f = flow{key: *key, reply: *reply, next: t.named[h], used: true, place: int32(len(t.live)), first: at, last: at}
 	t.named[h] = f
+	t.live = append(t.live, f)
 	return f
+}
+
+// end moves a flow from those that live to those that have ended.
+func (t *flows) end(f *flow) {
+	last := t.live[len(t.live)-1]
+	t.live[f.place], last.place = last, f.place
+	t.live[len(t.live)-1] = nil
+	t.live = t.live[:len(t.live)-1]
+	t.ended = append(t.ended, f)
 }
 
 // each visits all flows, in an order that only the records decide.
@@ -246,6 +264,7 @@ func handshakeFlags(flags uint8) bool {
 // whatever the messages showed.
 func (c *current) finish(f *flow, now stamp) {
 	f.ended, f.end, f.window = true, now, c.window
+	c.flows.end(f)
 	netns := c.sources.netnsOf(f.key.source)
 	a, b := c.sockets.end(f.key.orig, netns, now), c.sockets.end(f.reply, netns, now)
 	f.edge = f.edge || a || b
@@ -291,6 +310,7 @@ func (t *flows) sweep(window uint64, ss *sources, sk *sockets) {
 		t.free = append(t.free, f)
 	}
 	t.dead = keep
+	t.ended = slices.DeleteFunc(t.ended, func(f *flow) bool { return !f.used || f.window != window })
 }
 
 // dump begins or ends a table dump.

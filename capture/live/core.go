@@ -45,6 +45,7 @@ func (g *guard) witness(seq uint64) (d capture.Digests, ok bool) {
 	report := g.core.Report()
 	d = report.Digests()
 	g.coverage = report.Coverage
+	report.Release()
 	return d, true
 }
 
