@@ -12,6 +12,9 @@ import (
 // apart is how far the two clocks, of the tape and of the looks, may be: ns.
 const apart = 2_000_000
 
+// eventLag is by how much the stamp of an event may be behind the event, ns.
+const eventLag = 50_000_000
+
 // How an entry of the kernel and the reports around it compare.
 const (
 	agrees = "the same in the kernel and in the reports before and after"
@@ -23,10 +26,13 @@ const (
 	cameAndWent     = "flow: opened and closed between the two reports"
 
 	walkOlder   = "socket: not in the tables that the report knows, read before it was connected or after it was closed"
+	ssOlder     = "socket: its process unknown to ss, which looks at descriptors before it looks at sockets"
 	ownersOlder = "socket: its process unknown, the descriptors were read before it had one"
+	eventLater  = "socket: in a table that was read well before its flow's first event was"
 	rowOlder    = "socket: gone since the table was read, and not in the next one"
 	rowYounger  = "socket: in a table that was read after the look"
 	closing     = "socket: in the kernel too, closing since the table was read"
+	otherEnd    = "socket: gone, with its other end in the table and in the kernel"
 	reused      = "socket: another one with the same addresses than in the table"
 )
 
@@ -171,6 +177,9 @@ func (j *judge) ends(t *tickRead) map[socketName]socketEnd {
 	out := map[socketName]socketEnd{}
 	add := func(e *reporter.End, w way) {
 		s := socketEnd{known: e.Netns != 0}
+		if e.Addr.Addr().IsLoopback() && !s.known {
+			j.residue("reported in no namespace: %v", w)
+		}
 		for _, p := range e.Processes {
 			s.pids = append(s.pids, p.PID)
 		}
@@ -187,7 +196,6 @@ func (j *judge) ends(t *tickRead) map[socketName]socketEnd {
 		if swapped {
 			client, server = server, client
 		}
-		// Of two loopback ends one may be known only by the other's namespace.
 		add(client, name.orig)
 		add(server, name.reply)
 	}
@@ -222,7 +230,7 @@ func (j *judge) sockets(k *look) bool {
 				for _, t := range []*tickRead{before, after} {
 					end := ends[t][name]
 					table, inode, _ := t.walk.row(name)
-					j.count(j.listed(name, s, end, t), "socket %v: in ss of %v %+v, in the report of %d %+v, in the table %+v inode %d of %v",
+					j.count(j.listed(name, s, r, end, t), "socket %v: in ss of %v %+v, in the report of %d %+v, in the table %+v inode %d of %v",
 						name, r, s, t.at, end, table.when(), inode, t.walk.owners[inode])
 				}
 			}
@@ -248,21 +256,42 @@ func (j *judge) count(class, format string, args ...any) {
 }
 
 // listed explains a socket of ss by what a report says of it.
-func (j *judge) listed(name socketName, s kernelSocket, e socketEnd, t *tickRead) string {
-	_, inode, inTable := t.walk.row(name)
+func (j *judge) listed(name socketName, s kernelSocket, r reading, e socketEnd, t *tickRead) string {
+	table, inode, inTable := t.walk.row(name)
+	opened, closed := j.stamps(name)
 	switch {
-	case !inTable && !e.known || inTable && e.pids == nil && j.over(name, t):
+	case !inTable && !e.known || inTable && len(e.pids) == 0 && within(closed, table.begin, t.at):
 		return walkOlder
 	case inTable && inode != s.inode && inode != 0:
 		return reused
+	case inTable && !e.known && within(opened, table.end+eventLag, t.at):
+		return eventLater
 	case !e.known:
 		return ""
 	case slices.Equal(e.pids, s.pids):
 		return agrees
+	case len(s.pids) == 0 && (len(opened) == 0 || within(opened, r.begin-apart, r.end+eventLag)):
+		return ssOlder
 	case len(e.pids) == 0 && (inode == 0 || len(t.walk.owners[inode]) == 0):
 		return ownersOlder
 	}
 	return ""
+}
+
+// stamps are when flows of a socket's addresses were opened and closed.
+func (j *judge) stamps(name socketName) (opened, closed []int64) {
+	for _, c := range j.story.ways[name.way] {
+		if c.opens {
+			opened = append(opened, c.at)
+		} else {
+			closed = append(closed, c.at)
+		}
+	}
+	return opened, closed
+}
+
+func within(stamps []int64, from, to int64) bool {
+	return slices.ContainsFunc(stamps, func(at int64) bool { return at >= from && at <= to })
 }
 
 // when is the time of a reading, zero where there was none.
@@ -273,26 +302,15 @@ func (t *tableRead) when() reading {
 	return t.reading
 }
 
-// over reports whether the tape shows that the connection of a socket that is
-// in the tables ended before a report and after the table was read.
-func (j *judge) over(name socketName, t *tickRead) bool {
-	table, _, _ := t.walk.row(name)
-	for flow, changes := range j.story.flows {
-		if flow.orig != name.way && flow.reply != name.way {
-			continue
-		}
-		for _, c := range changes {
-			if !c.opens && c.at >= table.begin && c.at <= t.at {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // unlisted explains a socket that a report knows and ss does not show as open.
 func (j *judge) unlisted(name socketName, r reading, k *look, t *tickRead) string {
 	table, inode, ok := t.walk.row(name)
+	if !ok && name.from.Addr().IsLoopback() { // both ends are in one namespace
+		name.way = way{name.to, name.from}
+		if table, inode, ok = t.walk.row(name); ok && k.socks[name].open {
+			return otherEnd
+		}
+	}
 	if !ok {
 		return "" // the report knows it from nowhere
 	}
@@ -303,72 +321,16 @@ func (j *judge) unlisted(name socketName, r reading, k *look, t *tickRead) strin
 		return closing
 	}
 	for _, w := range j.story.walks {
-		for _, of := range []string{"tcp", "tcp6"} {
-			next := w.tables[tableName{name.netns, of}]
-			if of != table.family() || next == nil || next.begin < r.end {
-				continue
-			}
-			if again, ok := next.inodes[name.way]; ok && again == inode {
-				return ""
-			}
-			return rowOlder
+		next := w.tables[table.name]
+		if next == nil || next.begin < r.end {
+			continue
 		}
+		if again, ok := next.inodes[name.way]; ok && again == inode {
+			return ""
+		}
+		return rowOlder
 	}
 	return ""
-}
-
-func (t *tableRead) family() string {
-	for name, x := range t.walk.tables {
-		if x == t {
-			return name.name
-		}
-	}
-	return ""
-}
-
-// walks holds the tables against ss: a socket that two looks showed was there
-// between them, and whatever was read in that time must have it.
-func (j *judge) walksBetween(looks []*look) {
-	type life struct {
-		name  socketName
-		inode uint64
-	}
-	first, last := map[life]reading{}, map[life]reading{}
-	held := map[life]bool{} // by a process, in the first look
-	for _, k := range looks {
-		for name, s := range k.socks {
-			l := life{name, s.inode}
-			if !s.open || s.inode == 0 {
-				continue
-			}
-			if _, ok := first[l]; !ok {
-				first[l], held[l] = k.socksRead[name.netns], len(s.pids) > 0
-			}
-			last[l] = k.socksRead[name.netns]
-		}
-	}
-	for l := range first {
-		for _, w := range j.story.walks {
-			j.walkHas(w, l.name, l.inode, first[l].end+apart, last[l].begin-apart, held[l])
-		}
-	}
-}
-
-// walkHas wants a socket in a walk's tables if they were read between the two times.
-func (j *judge) walkHas(w *walkRead, name socketName, inode uint64, from, to int64, held bool) {
-	v4, v6 := w.tables[tableName{name.netns, "tcp"}], w.tables[tableName{name.netns, "tcp6"}]
-	if v4 == nil || v6 == nil || min(v4.begin, v6.begin) < from || max(v4.end, v6.end) > to {
-		return
-	}
-	_, has, ok := w.row(name)
-	switch {
-	case !ok || has != inode:
-		j.count("", "socket %v, inode %d: not in the tables read at %v and %v, with ss showing it from %d to %d", name, inode, v4.reading, v6.reading, from, to)
-	case held && w.begin >= from && w.end <= to && len(w.owners[inode]) == 0:
-		j.count("", "socket %v, inode %d: no owner in the walk of %v, with ss showing one from %d to %d", name, inode, w.reading, from, to)
-	default:
-		j.count(agrees, "")
-	}
 }
 
 // String is the counts, most first.

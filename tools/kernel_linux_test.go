@@ -2,15 +2,19 @@ package tools
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter"
 	"github.com/topotape/topotape/tools/netlab"
 )
 
@@ -90,7 +94,7 @@ func TestReportIsTheKernels(t *testing.T) {
 			t.Fatalf("no report around instant %d", i)
 		}
 	}
-	j.walksBetween(append(looks, settled))
+	j.walksBetween(append(slices.Clone(looks), settled))
 	t.Logf("%d instants, %d walks, %d reports: %v", len(looks), len(story.walks), len(story.ticks), j)
 	if len(j.residues) > 0 {
 		keepTape(t, r.tape)
@@ -105,9 +109,72 @@ func TestReportIsTheKernels(t *testing.T) {
 		keepTape(t, r.tape)
 		t.Errorf("with nothing moving, %d of %d comparisons agree: %v", exact.counts[agrees], exact.compared, exact)
 	}
+	t.Run("what is wrong is found", func(t *testing.T) { tamper(t, story, settled, looks, spaces) })
 	for _, h := range append(old, young...) {
 		if _, err := h.Release(ctx); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// tamper spoils what the reports or tables say of connections that stayed: each
+// time there must be residues.
+func tamper(t *testing.T, story *tapeStory, settled *look, looks []*look, spaces []uint64) {
+	reports := func(change func([]reporter.Connection) []reporter.Connection) *tapeStory {
+		s := *story
+		s.ticks = slices.Clone(story.ticks)
+		for i := range s.ticks {
+			s.ticks[i].conns = change(slices.Clone(s.ticks[i].conns))
+		}
+		return &s
+	}
+	tables := func(change func(*tableRead)) *tapeStory {
+		s := *story
+		s.walks = nil
+		for _, w := range story.walks {
+			c := *w
+			c.tables = map[tableName]*tableRead{}
+			for name, table := range w.tables {
+				spoiled := *table
+				spoiled.inodes = maps.Clone(table.inodes)
+				change(&spoiled)
+				c.tables[name] = &spoiled
+			}
+			s.walks = append(s.walks, &c)
+		}
+		return &s
+	}
+	for name, s := range map[string]*tapeStory{
+		"a connection is missing": reports(func(c []reporter.Connection) []reporter.Connection { return c[1:] }),
+		"a ghost": reports(func(c []reporter.Connection) []reporter.Connection {
+			ghost := c[len(c)-1]
+			ghost.NAT, ghost.Closed = nil, false
+			ghost.From.Addr = netip.AddrPortFrom(ghost.From.Addr.Addr(), 9)
+			return append(c, ghost)
+		}),
+		"a wrong process": reports(func(c []reporter.Connection) []reporter.Connection {
+			for i := range c {
+				if len(c[i].From.Processes) > 0 {
+					c[i].From.Processes = []reporter.Process{{PID: 1, Comm: "init"}}
+				}
+			}
+			return c
+		}),
+		"rows are missing": tables(func(table *tableRead) {
+			for w := range table.inodes {
+				if w.from.Addr().IsLoopback() {
+					delete(table.inodes, w)
+				}
+			}
+		}),
+	} {
+		j := newJudge(s, spaces...)
+		if !j.flows(settled) || !j.sockets(settled) {
+			t.Fatal("no report around the last look")
+		}
+		j.walksBetween(append(slices.Clone(looks), settled))
+		if len(j.residues) == 0 {
+			t.Errorf("%s: no residue: %v", name, j)
 		}
 	}
 }
@@ -142,7 +209,7 @@ func lookWhile(ctx context.Context, t *testing.T, lab *netlab.Lab, n int) []*loo
 	random := rand.New(rand.NewPCG(seed, 0))
 	var looks []*look
 	for len(looks) < n && ctx.Err() == nil {
-		time.Sleep(time.Duration(random.Int64N(int64(60 * time.Millisecond))))
+		time.Sleep(time.Duration(random.Int64N(int64(30 * time.Millisecond))))
 		k, err := takeLook(ctx, lab)
 		if err != nil {
 			t.Error(err)
@@ -170,4 +237,3 @@ func keepTape(t *testing.T, tape string) {
 		t.Logf("the tape is not kept: %v", err)
 	}
 }
-

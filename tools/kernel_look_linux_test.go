@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -156,12 +155,4 @@ func (k *look) takeSockets(netns uint64, r reading, out string) error {
 func socketAddr(s string) (netip.AddrPort, error) {
 	a, err := netip.ParseAddrPort(s)
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), err
-}
-
-// pause waits for a moment that nobody chose.
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }

@@ -33,7 +33,7 @@ type tableName struct {
 // A tableRead is one reading of a table of /proc/net.
 type tableRead struct {
 	reading
-	walk   *walkRead
+	name   tableName
 	inodes map[way]uint64 // of the rows that show a connection
 }
 
@@ -55,6 +55,7 @@ type tickRead struct {
 type tapeStory struct {
 	start int64 // boot time of At 0; all times here are boot times
 	flows map[flowName][]change
+	ways  map[way][]change // the same, by what either end's socket shows
 	ticks []tickRead
 	walks []*walkRead
 
@@ -89,7 +90,7 @@ func readStory(tape string, lead int64) (*tapeStory, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &tapeStory{start: r.Header().Start - lead, flows: map[flowName][]change{}, open: map[flowID]*openFlow{}}
+	s := &tapeStory{start: r.Header().Start - lead, flows: map[flowName][]change{}, ways: map[way][]change{}, open: map[flowID]*openFlow{}}
 	core, err := reporter.New(r.Header(), reporter.RulesCurrent)
 	if err != nil {
 		return nil, err
@@ -170,7 +171,10 @@ func (s *tapeStory) message(rec *capture.Record) error {
 func (s *tapeStory) turn(name flowName, o *openFlow, is bool, at int64) {
 	if is != o.connection {
 		o.connection = is
-		s.flows[name] = append(s.flows[name], change{at, is})
+		c := change{at, is}
+		s.flows[name] = append(s.flows[name], c)
+		s.ways[name.orig] = append(s.ways[name.orig], c)
+		s.ways[name.reply] = append(s.ways[name.reply], c)
 	}
 }
 
@@ -211,7 +215,7 @@ func (s *tapeStory) proc(rec *capture.Record) error {
 		}
 		key := tableName{p.Netns, p.Table}
 		if last := s.walks[len(s.walks)-1].tables[key]; last != nil {
-			s.walking.tables[key] = &tableRead{reading{s.start + p.Checked, s.start + p.Checked}, s.walking, last.inodes}
+			s.walking.tables[key] = &tableRead{reading{s.start + p.Checked, s.start + p.Checked}, key, last.inodes}
 		}
 		return nil
 	}
@@ -241,7 +245,7 @@ func (s *tapeStory) table(rec *capture.Record) error {
 	key := tableName{p.Netns, p.Table}
 	t := s.walking.tables[key]
 	if t == nil {
-		t = &tableRead{walk: s.walking, inodes: map[way]uint64{}}
+		t = &tableRead{name: key, inodes: map[way]uint64{}}
 		t.begin = s.start + p.ReadStart
 		s.walking.tables[key] = t
 	}
