@@ -2,6 +2,7 @@ package reporter
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/topotape/topotape/capture"
@@ -24,6 +25,7 @@ type current struct {
 	host    string
 	wall    int64 // Unix ns at At 0, moved by every step of the wall clock
 	local   map[netip.Addr]bool
+	nets    []string // local networks, as the last host record has them
 	sources sources
 	flows   flows
 	sockets sockets
@@ -174,6 +176,9 @@ func (c *current) hostChanged(p *capture.Host, r *capture.Record) {
 	}
 	if p.Name != "" {
 		c.host = p.Name
+	}
+	if len(p.LocalNetworks) > 0 {
+		c.nets = slices.Clone(p.LocalNetworks)
 	}
 	for _, v := range p.Sysctls {
 		if strings.HasSuffix(v.Name, "nf_conntrack_events") {

@@ -43,6 +43,7 @@ type flow struct {
 	handshake bool // a SYN was seen: the original direction is the client's
 	born      bool // its first packet was seen, at first
 	held      bool // part of a chain that is still to be told of
+	heard     bool // an event spoke of it, not only dumps
 
 	state   ctmsg.State
 	place   int32 // among those that live
@@ -72,10 +73,11 @@ type flows struct {
 
 func (t *flows) init() { t.named = make(map[uint64]*flow) }
 
-// hash mixes what tells keys apart. A map of whole keys would spend most of a
-// step on hashing and comparing them.
+// hash mixes what tells keys apart but for the id: flows of one tuple are found
+// together. A map of whole keys would spend most of a step on hashing and
+// comparing them.
 func (k *flowKey) hash() uint64 {
-	return mix(k.orig.bits()^uint64(k.id), uint64(k.source)<<16^uint64(k.zone)^0x1d8e4e27c47d124f)
+	return mix(k.orig.bits(), uint64(k.source)<<16^uint64(k.zone)^0x1d8e4e27c47d124f)
 }
 
 // bits of a tuple, not yet mixed well.
@@ -186,18 +188,25 @@ func (c *current) conntrack(r *capture.Record) {
 		c.destroyed(f, m, &key, now, s.dumping)
 		return
 	}
-	if f != nil && (f.gone || f.ended && reborn(m)) {
+	if f != nil && (f.gone || f.ended && reborn(m) || !f.ended && f.over(m)) {
+		if !f.ended {
+			c.finish(f, now)
+		}
 		c.flows.detach(f, now)
 		f = nil
 	}
 	if f == nil {
 		f = c.flows.add(&key, &tuple{m.Reply.Src, m.Reply.Dst}, r.At)
+		if m.Type != ctmsg.Dump {
+			c.succeed(f, now)
+		}
 		if m.Type == ctmsg.New && m.HasState && m.State == ctmsg.SynSent {
 			f.born = true
 			c.supersede(f)
 		}
 	}
 	f.take(m, now)
+	f.heard = f.heard || m.Type != ctmsg.Dump
 	if !f.ended && f.hasState && (f.state == ctmsg.TimeWait || f.state == ctmsg.Close) {
 		c.finish(f, now)
 	}
@@ -226,6 +235,29 @@ func (c *current) destroyed(f *flow, m *ctmsg.Message, key *flowKey, now stamp, 
 // count, for they may be older than the end that a dump told of.
 func reborn(m *ctmsg.Message) bool {
 	return m.Type == ctmsg.New || m.HasState && (m.State == ctmsg.SynSent || m.State == ctmsg.SynRecv || m.State == ctmsg.Established)
+}
+
+// over reports whether a message speaks of a life after the flow's, whose end
+// was lost: a flow begins once, and an entry opens again only when it is closed.
+// What only a dump told of may be younger than the events that come.
+func (f *flow) over(m *ctmsg.Message) bool {
+	switch {
+	case m.Type == ctmsg.New:
+		return f.heard || f.reply != tuple{m.Reply.Src, m.Reply.Dst}
+	case !f.heard || !m.HasState || m.State != ctmsg.SynSent:
+		return false
+	}
+	return f.hasState && f.state >= ctmsg.Established && f.state < ctmsg.TimeWait
+}
+
+// succeed ends what had a new flow's tuple before: the kernel has a tuple once
+// in a zone. Its destruction may still come.
+func (c *current) succeed(f *flow, now stamp) {
+	for g := f.next; g != nil; g = g.next {
+		if !g.ended && g.key.orig == f.key.orig && g.key.source == f.key.source && g.key.zone == f.key.zone {
+			c.finish(g, now)
+		}
+	}
 }
 
 // take learns from a message. An ended flow learns nothing more.

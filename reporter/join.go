@@ -72,7 +72,7 @@ func (c *current) report() *Report {
 	}
 	r := &Report{
 		HostID: c.hostID, HostName: c.host, Tick: c.tick.Number, At: c.wall + c.tickAt,
-		Window: c.tick.Interval, Rules: RulesCurrent,
+		Window: c.tick.Interval, Rules: RulesCurrent, tape: c.facts(),
 	}
 	if r.Window == 0 {
 		r.Window = c.tickAt - c.lastTick

@@ -2,6 +2,7 @@ package reporter
 
 import (
 	"net/netip"
+	"slices"
 )
 
 // A Report is what the core says at a tick. It is values only, and every list
@@ -17,6 +18,9 @@ type Report struct {
 	Connections []Connection
 	Endpoints   []Endpoint
 	Names       []Names
+
+	scope *ScopeReport // the rules' own view of Scope, nil when it follows from the rest
+	tape  tapeFacts
 
 	home   *join // whose memory it has
 	memory memory
@@ -94,12 +98,39 @@ const (
 	DirectionOriginal  Direction = "original"   // the flow's own order
 	DirectionPortOrder Direction = "port-order" // the lower port serves
 	DirectionUnknown   Direction = "unknown"    // from is the smaller end
+	DirectionScope     Direction = "scope"      // what Weave Scope took for it (rules scope2016)
 )
 
 // NAT is one translation: the tuples as conntrack holds them.
 type NAT struct {
 	OriginalSrc, OriginalDst netip.AddrPort
 	ReplySrc, ReplyDst       netip.AddrPort
+}
+
+// Aliases are what NAT shows in place of the connection's two ends, in the
+// order in which packets meet it, each once.
+func (c *Connection) Aliases() (from, to []netip.AddrPort) {
+	add := func(list []netip.AddrPort, shown, real netip.AddrPort) []netip.AddrPort {
+		if shown == real || slices.Contains(list, shown) {
+			return list
+		}
+		return append(list, shown)
+	}
+	// Other evidence may have turned the flow's own direction around.
+	client, server := c.From.Addr, c.To.Addr
+	turned := len(c.NAT) > 0 && c.NAT[0].OriginalSrc == server && client != server
+	if turned {
+		client, server = server, client
+	}
+	for i := range c.NAT {
+		n := &c.NAT[i]
+		from = add(add(from, n.OriginalSrc, client), n.ReplyDst, client)
+		to = add(add(to, n.OriginalDst, server), n.ReplySrc, server)
+	}
+	if turned {
+		from, to = to, from
+	}
+	return from, to
 }
 
 // An Endpoint is one end of the report's connections, by address and port.

@@ -32,8 +32,10 @@ func New(h *capture.Header, rules string) (*Reporter, error) {
 	switch rules {
 	case "", RulesCurrent:
 		return &Reporter{rules: newCurrent(h)}, nil
+	case RulesScope2016:
+		return &Reporter{rules: newScope2016(h)}, nil
 	}
-	return nil, fmt.Errorf("rules %q: there is only %q", rules, RulesCurrent)
+	return nil, fmt.Errorf("rules %q: there are %q and %q", rules, RulesCurrent, RulesScope2016)
 }
 
 // Step takes the next record. It returns true when the record is a tick: a

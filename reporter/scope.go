@@ -9,6 +9,14 @@ type ScopeReport struct {
 	Nodes            []ScopeNode // by id
 }
 
+// Scope is the report as Weave Scope's probe would publish it.
+func (r *Report) Scope() *ScopeReport {
+	if r.scope != nil {
+		return r.scope
+	}
+	return r.deriveScope()
+}
+
 // A ScopeNode is one node of the Endpoint topology.
 type ScopeNode struct {
 	ID        string       // scope;addr;port

@@ -49,8 +49,6 @@ type socketRow struct {
 	used       bool
 }
 
-type inodeKey struct{ netns, inode uint64 }
-
 // sockets is what the last finished walk of /proc brought, and what the walk
 // that goes on has brought so far.
 type sockets struct {
@@ -58,8 +56,7 @@ type sockets struct {
 	rows   []socketRow         // of those tables, by namespace and tuple
 	index  tupleIndex
 	listen listeners
-	owner  map[inodeKey][]Process
-	shared map[uint64][]Process // by inode alone
+	held   owners // sockets
 
 	walking   bool
 	implicit  bool  // of tables that stand outside a walk: they add, and take nothing away
@@ -300,19 +297,7 @@ func (k *sockets) build() {
 			k.add(t, &t.rows[i])
 		}
 	}
-	k.owner = make(map[inodeKey][]Process)
-	k.shared = make(map[uint64][]Process)
-	for i := range k.lists {
-		p := &k.lists[i]
-		for j := range p.Processes {
-			q := &p.Processes[j]
-			for _, inode := range q.Inodes {
-				key := inodeKey{p.Netns, inode}
-				k.owner[key] = addProcess(k.owner[key], Process{q.PID, q.Comm})
-				k.shared[inode] = addProcess(k.shared[inode], Process{q.PID, q.Comm})
-			}
-		}
-	}
+	k.own()
 }
 
 // add lists a row. A namespace has a connected tuple once; where a table shows
@@ -360,30 +345,6 @@ func (k *sockets) first(t *tuple) int32 {
 		return -1
 	}
 	return k.index.slots[k.index.slot(k.rows, t)] - 1
-}
-
-func addProcess(list []Process, p Process) []Process {
-	i, found := slices.BinarySearchFunc(list, p, compareProcess)
-	if found {
-		return list
-	}
-	return slices.Insert(list, i, p)
-}
-
-func compareProcess(a, b Process) int {
-	return cmp.Or(cmp.Compare(a.PID, b.PID), cmp.Compare(a.Comm, b.Comm))
-}
-
-// processes lists who holds a row's socket. A socket may be held from another
-// namespace than the one it was made in.
-func (k *sockets) processes(w *socketRow) []Process {
-	if w.inode == 0 {
-		return nil
-	}
-	if list, ok := k.owner[inodeKey{w.table.key.netns, w.inode}]; ok {
-		return list
-	}
-	return k.shared[w.inode]
 }
 
 // find returns the row of a tuple in a namespace, nil if there is none.

@@ -369,3 +369,20 @@ func TestAddressGone(t *testing.T) {
 	h.put(capture.KindHost, 0, &capture.Host{Interfaces: []capture.Interface{{Name: "eth0", Addresses: []string{"10.0.0.7/24"}}}})
 	h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original closed")
 }
+
+func TestOwnersOfSeveralNamespaces(t *testing.T) {
+	h := newHost(t)
+	// One socket, held from two namespaces: all its owners are listed.
+	h.walkBegin()
+	h.tables(sock{netns: 1, row: plain, inode: 9, procs: []Process{{300, "master"}}}, sock{netns: 2, row: "10.0.0.5:1>10.0.0.6:1000", inode: 10})
+	h.put(capture.KindProcSockets, 2, &capture.ProcSockets{Netns: 2, Processes: []capture.Process{{PID: 301, Comm: "worker", Inodes: []uint64{9, 10}}}})
+	h.walkEnd()
+	h.want("10.0.0.1:40000@1(300 master)(301 worker) -> 10.0.0.2:80 ESTABLISHED port-order",
+		"10.0.0.6:1000 -> 10.0.0.5:1@2(301 worker) ESTABLISHED port-order")
+	// Two sockets of one number: each namespace has its own.
+	h.pass(1).walk(sock{netns: 1, row: plain, inode: 9, procs: []Process{{300, "master"}}},
+		sock{netns: 2, row: "10.0.0.5:1>10.0.0.6:1000", inode: 9, procs: []Process{{301, "worker"}}})
+	h.want("10.0.0.1:40000@1(300 master) -> 10.0.0.2:80 ESTABLISHED port-order",
+		"10.0.0.6:1000 -> 10.0.0.5:1@2(301 worker) ESTABLISHED port-order closed",
+		"10.0.0.6:1000 -> 10.0.0.5:1@2(301 worker) ESTABLISHED port-order")
+}

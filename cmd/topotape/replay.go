@@ -46,8 +46,8 @@ in which they are named.
 		},
 	}
 	s := cmd.Flags()
-	s.StringVar(&f.rules, "rules", reporter.RulesCurrent, "which semantics the core follows")
-	s.StringVar(&f.format, "format", "table", "table, json or ndjson")
+	s.StringVar(&f.rules, "rules", reporter.RulesCurrent, "which semantics the core follows: current, or those of Weave Scope in 2016 (scope2016)")
+	s.StringVar(&f.format, "format", "table", "table, json, ndjson, scope-json, scope-msgpack, dot or mermaid")
 	s.StringVarP(&f.out, "output", "o", "-", "where the reports go: a file, or - for standard output")
 	s.Var(&f.at, "at", "the last report at or before this time (default end)")
 	s.BoolVar(&f.all, "all", false, "every report")
@@ -69,6 +69,8 @@ func (f *replayFlags) check() error {
 		return usage("--%w", err)
 	}
 	switch window := !f.from.IsZero() || !f.to.IsZero(); {
+	case pictures[f.format] != nil && (f.all || window && !f.whole):
+		return usage("--format %s is a picture of one report; choose it with --at, or see a window with --whole", f.format)
 	case f.all && f.whole:
 		return usage("--all and --whole exclude each other")
 	case !f.at.IsZero() && (f.all || f.whole):
@@ -214,7 +216,7 @@ func warnings(cmd *cobra.Command, s *replay.Summary) {
 		if v.OtherRules > 0 {
 			warn(cmd, "warning: %d witnesses were made under other rules and are not compared", v.OtherRules)
 		}
-		if v.Witnesses+v.Others == 0 {
+		if v.Witnesses+v.Others+v.OtherRules == 0 {
 			warn(cmd, "warning: no witnesses on this tape: nothing was compared")
 		}
 	}

@@ -17,6 +17,7 @@ func helpTopics() []*cobra.Command {
 		{"selectors", "How to say which connections are meant"},
 		{"times", "How to say when"},
 		{"script", "The text form of a tape"},
+		{"fixtures", "Tapes kept as regression fixtures"},
 		{"exit-codes", "What the exit code says"},
 	} {
 		page, err := helpPages.ReadFile("help/" + t.name + ".md")

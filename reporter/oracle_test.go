@@ -1,0 +1,156 @@
+package reporter_test
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/fixtures"
+	"github.com/topotape/topotape/reporter"
+)
+
+// A scenario is a script and the answers that the original could give: of each a
+// list of nodes a tick.
+type scenario struct {
+	Name   string
+	Script []json.RawMessage
+	Accept [][][]node
+}
+
+// A node of the Endpoint topology, without times.
+type node struct {
+	ID        string              `json:"id"`
+	Latest    map[string]string   `json:"latest"`
+	Sets      map[string][]string `json:"sets"`
+	Adjacency []string            `json:"adjacency"`
+}
+
+func scenarios(t testing.TB, name string) []scenario {
+	t.Helper()
+	f, err := os.Open("testdata/oracle/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var r io.Reader = f
+	if strings.HasSuffix(name, ".gz") {
+		if r, err = gzip.NewReader(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var list []scenario
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var s scenario
+		if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, s)
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// tape builds the script.
+func (s *scenario) tape(t testing.TB) []byte {
+	t.Helper()
+	var script, tape bytes.Buffer
+	for _, line := range s.Script {
+		script.Write(line)
+		script.WriteByte('\n')
+	}
+	if err := fixtures.Build(&tape, &script, fixtures.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	return tape.Bytes()
+}
+
+// reports steps a tape through the rules of 2016.
+func reports(t testing.TB, tape []byte) []*reporter.Report {
+	t.Helper()
+	tr, err := capture.NewReader(bytes.NewReader(tape))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := reporter.New(tr.Header(), reporter.RulesScope2016)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []*reporter.Report
+	for {
+		rec, err := tr.Next()
+		if err == io.EOF {
+			return list
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Step(&rec) {
+			list = append(list, r.Report())
+		}
+	}
+}
+
+// nodes is the view as the oracle writes it.
+func nodes(s *reporter.ScopeReport) []node {
+	out := []node{}
+	for _, n := range s.Nodes {
+		o := node{ID: n.ID, Latest: map[string]string{}, Sets: map[string][]string{}, Adjacency: append([]string{}, n.Adjacency...)}
+		for _, v := range n.Latest {
+			o.Latest[v.Key] = v.Value
+		}
+		for _, set := range n.Sets {
+			o.Sets[set.Name] = set.Values
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
+// What the original said for the same inputs.
+func TestScope2016Oracle(t *testing.T) {
+	for _, file := range []string{"named.jsonl", "random.jsonl.gz"} {
+		for _, s := range scenarios(t, file) {
+			t.Run(s.Name, func(t *testing.T) {
+				tape := s.tape(t)
+				list := reports(t, tape)
+				var got [][]node
+				for _, r := range list {
+					got = append(got, nodes(r.Scope()))
+				}
+				for _, answer := range s.Accept {
+					if cmp.Equal(got, answer) {
+						return
+					}
+				}
+				t.Errorf("none of the %d answers of the original; to the first (-want +got):\n%s", len(s.Accept), cmp.Diff(s.Accept[0], got))
+			})
+		}
+	}
+}
+
+// The same tape gives the same bytes.
+func TestScope2016Twice(t *testing.T) {
+	for _, s := range scenarios(t, "named.jsonl") {
+		tape := s.tape(t)
+		a, b := reports(t, tape), reports(t, tape)
+		for i := range a {
+			if x, y := a[i].AppendJSON(nil), b[i].AppendJSON(nil); !bytes.Equal(x, y) {
+				t.Errorf("%s, tick %d:\n%s\n%s", s.Name, i, x, y)
+			}
+			if diff := cmp.Diff(a[i].Scope(), b[i].Scope()); diff != "" {
+				t.Errorf("%s, tick %d:\n%s", s.Name, i, diff)
+			}
+		}
+	}
+}

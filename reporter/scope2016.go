@@ -1,0 +1,240 @@
+package reporter
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/ctmsg"
+	"github.com/topotape/topotape/reporter/dnsmsg"
+)
+
+// scope2016 is the rule set of Weave Scope's endpoint reporter as it was on
+// 2016-09-26, defect for defect. Where the order of a Go map or the timing of a
+// goroutine decided there, it does here what the original could have done,
+// and always the same; the comments marked "chosen" say what.
+//
+// A tick is a report of the original's, whether anybody asks for it or not.
+type scope2016 struct {
+	header  *capture.Header
+	hostID  string
+	host    string
+	wall    int64          // Unix ns at At 0, moved by every step of the wall clock
+	local   []netip.Prefix // an id of an address in them begins with the host's name
+	listed  []string       // the host's local networks, as on the tape
+	sources sources
+
+	// The original had two children: conntrack, and conntrack --any-nat. Chosen:
+	// both see each message at the same time, and die of the same gap.
+	flows, nat scopeFlows
+	proc       scopeProc
+	snooped    snoopedNames
+	reversed   reverseNames
+
+	window   uint64 // counts ticks
+	tick     capture.Tick
+	tickAt   int64
+	lastTick int64
+
+	message ctmsg.Message // reused from record to record
+	packet  dnsmsg.Packet
+	dns     dnsmsg.Message
+}
+
+func newScope2016(h *capture.Header) *scope2016 {
+	c := &scope2016{header: h, hostID: h.HostID, host: h.HostName, wall: h.Start, listed: h.LocalNetworks}
+	c.local = appendNetworks(nil, h.LocalNetworks)
+	c.flows.active = make(map[uint32]*scopeFlow)
+	c.nat.active = make(map[uint32]*scopeFlow)
+	c.snooped.init()
+	c.reversed.init()
+	return c
+}
+
+func (c *scope2016) step(r *capture.Record) bool {
+	switch r.Kind {
+	case capture.KindConntrack, capture.KindDumpEntry:
+		c.conntrack(r)
+	case capture.KindDumpBegin, capture.KindDumpEnd:
+		c.dump(r)
+	case capture.KindProcNet:
+		var p capture.ProcNet
+		if s, ok := c.evidence(r, &p); ok && !c.proc.table(&p, r) {
+			s.ignored++
+		}
+	case capture.KindProcUnchanged:
+		var p capture.ProcUnchanged
+		if _, ok := c.evidence(r, &p); ok {
+			c.proc.unchanged(&p, r)
+		}
+	case capture.KindProcSockets:
+		var p capture.ProcSockets
+		if _, ok := c.evidence(r, &p); ok {
+			c.proc.sockets(&p)
+		}
+	case capture.KindWalkBegin, capture.KindWalkEnd:
+		c.procWalk(r)
+	case capture.KindDNS:
+		var p capture.DNS
+		if s, ok := c.evidence(r, &p); ok {
+			c.dnsPacket(&p, s)
+		}
+	case capture.KindReverseName:
+		var p capture.ReverseName
+		if _, ok := c.evidence(r, &p); ok {
+			c.reversed.answer(&p, r.At)
+		}
+	case capture.KindSource:
+		var p capture.Source
+		if s := c.sources.of(r); c.decode(r, s, &p) {
+			s.change(&p, r.Seq)
+			if !p.Open {
+				c.died(s)
+			}
+		}
+	case capture.KindGap:
+		var p capture.Gap
+		if s := c.sources.of(r); c.decode(r, s, &p) {
+			s.gap(&p, r.Seq, c.window)
+			c.died(s)
+		}
+	case capture.KindHost:
+		var p capture.Host
+		if r.Decode(&p) == nil {
+			c.hostChanged(&p)
+		}
+	case capture.KindClock:
+		var p capture.Clock
+		if r.Decode(&p) == nil {
+			c.wall += p.Step
+		}
+	case capture.KindTick:
+		return c.ticked(r)
+	}
+	return false
+}
+
+// evidence decodes a record of what the outside world is like, and counts it.
+func (c *scope2016) evidence(r *capture.Record, p capture.Payload) (*source, bool) {
+	s := c.sources.of(r)
+	s.records++
+	return s, c.decode(r, s, p)
+}
+
+func (c *scope2016) decode(r *capture.Record, s *source, p capture.Payload) bool {
+	if err := r.Decode(p); err != nil {
+		s.undecodable++
+		return false
+	}
+	return true
+}
+
+// ticked empties the buffers of ended flows into the report that may be asked
+// for now.
+func (c *scope2016) ticked(r *capture.Record) bool {
+	var t capture.Tick
+	if r.Decode(&t) != nil {
+		return false
+	}
+	if c.proc.implicit {
+		c.proc.commit()
+	}
+	c.flows.tick()
+	c.nat.tick()
+	c.lastTick, c.tickAt, c.tick = c.tickAt, r.At, t
+	c.window++
+	return true
+}
+
+// dump only matters to coverage: an entry of a dump says what a listing at
+// the original's start said, and nothing was ever compared with a listing.
+func (c *scope2016) dump(r *capture.Record) {
+	s := c.sources.of(r)
+	var p capture.ConntrackDump
+	if !c.decode(r, s, &p) {
+		return
+	}
+	if r.Kind == capture.KindDumpBegin {
+		s.dumping, s.dumpGap = true, false
+		return
+	}
+	if s.dumping && !s.dumpGap && p.Failed == "" {
+		s.degraded, s.reason = false, ""
+	}
+	s.dumping = false
+}
+
+func (c *scope2016) procWalk(r *capture.Record) {
+	s := c.sources.of(r)
+	var p capture.ProcWalk
+	if !c.decode(r, s, &p) {
+		return
+	}
+	switch {
+	case r.Kind == capture.KindWalkBegin:
+		if c.proc.implicit {
+			c.proc.commit()
+		}
+		c.proc.begin(r)
+	case p.Failed != "":
+		c.proc.void()
+		s.degrade("the last walk of /proc failed: "+p.Failed, r.Seq)
+	case c.proc.walking:
+		if !c.proc.implicit && s.gapSeq < c.proc.begun {
+			s.degraded, s.reason = false, ""
+		}
+		c.proc.commit()
+	}
+}
+
+// hostChanged takes over what the host is called and which networks are local.
+//
+// Networks given by hand are local, and so is the Docker bridge's, the only one that
+// the original looked up. The recorder lists those of all interfaces: they do
+// not count.
+func (c *scope2016) hostChanged(p *capture.Host) {
+	if p.ID != "" {
+		c.hostID = p.ID
+	}
+	if p.Name != "" {
+		c.host = p.Name
+	}
+	for _, v := range p.Sysctls {
+		if strings.HasSuffix(v.Name, "nf_conntrack_events") {
+			c.sources.eventsOff = strings.TrimSpace(v.Value) == "0"
+		}
+	}
+	const dockerBridge = "docker0"
+	byHand := appendNetworks(nil, p.LocalNetworks)
+	var bridge []netip.Prefix
+	for _, i := range p.Interfaces {
+		networks := appendNetworks(nil, i.Addresses)
+		byHand = slices.DeleteFunc(byHand, func(n netip.Prefix) bool { return slices.Contains(networks, n) })
+		if i.Name == dockerBridge {
+			bridge = append(bridge, networks...)
+		}
+	}
+	c.local = slices.Concat(appendNetworks(nil, c.header.LocalNetworks), byHand, bridge)
+	c.listed = slices.Concat(c.header.LocalNetworks, p.LocalNetworks)
+}
+
+// appendNetworks appends those of the texts that are networks.
+func appendNetworks(b []netip.Prefix, texts []string) []netip.Prefix {
+	for _, s := range texts {
+		if n, err := netip.ParsePrefix(s); err == nil {
+			b = append(b, n.Masked())
+		}
+	}
+	return b
+}
+
+// isLocal reports whether an address is in a local network.
+func (c *scope2016) isLocal(a netip.Addr) bool {
+	for _, n := range c.local {
+		if n.Contains(a) {
+			return true
+		}
+	}
+	return false
+}

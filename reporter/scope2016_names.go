@@ -1,0 +1,215 @@
+package reporter
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/dnsmsg"
+)
+
+// Bounds of the original's two caches, in addresses. Both forget what was
+// written first; reading does not count as use.
+const (
+	maxSnooped  = 10000
+	maxReversed = 500
+)
+
+// reverseLife, ns, is how long an answer of a reverse look-up is kept, be it
+// names or none, and not asked for again.
+const reverseLife = 30 * 60 * 1e9
+
+// snoopedNames are the names that answers gave to addresses, for ever.
+type snoopedNames struct {
+	byAddr map[netip.Addr]*snooped
+	order  []netip.Addr
+}
+
+type snooped struct {
+	known map[string]bool
+	names []string // sorted if nothing was added since
+	dirty bool
+}
+
+func (n *snoopedNames) init() { n.byAddr = make(map[netip.Addr]*snooped) }
+
+func (n *snoopedNames) add(addr netip.Addr, name string) {
+	e := n.byAddr[addr]
+	if e == nil {
+		if len(n.order) >= maxSnooped {
+			delete(n.byAddr, n.order[0])
+			n.order = n.order[1:]
+		}
+		n.order = append(n.order, addr)
+		e = &snooped{known: make(map[string]bool)}
+		n.byAddr[addr] = e
+	}
+	if !e.known[name] {
+		e.known[name] = true
+		e.names, e.dirty = append(e.names, name), true
+	}
+}
+
+// of lists the names of an address, sorted. The list does not change later.
+func (n *snoopedNames) of(addr netip.Addr) []string {
+	e := n.byAddr[addr]
+	if e == nil {
+		return nil
+	}
+	if e.dirty {
+		e.names = slices.Clone(e.names)
+		slices.Sort(e.names)
+		e.dirty = false
+	}
+	return slices.Clip(e.names)
+}
+
+// dnsPacket learns from a packet. The original took in what came in on port 53 and
+// was neither a fragment nor behind a VLAN tag.
+func (c *scope2016) dnsPacket(p *capture.DNS, s *source) {
+	const port = 53
+	if p.Direction == capture.DirectionOut || len(p.Packet) == 0 || p.Packet[0]>>4 != 4 && p.Packet[0]>>4 != 6 {
+		s.ignored++
+		return
+	}
+	switch err := c.packet.Decode(p.Packet); {
+	case err == dnsmsg.ErrFragment || err == dnsmsg.ErrProtocol || err == nil && c.packet.IsFragment():
+		s.ignored++
+		return
+	case err != nil:
+		s.undecodable++
+		return
+	}
+	if c.packet.Src.Port() != port && c.packet.Dst.Port() != port {
+		s.ignored++
+		return
+	}
+	message := c.packet.Payload
+	if c.packet.Proto == dnsmsg.TCP { // any segment counts as a whole message behind its length
+		if len(message) < 2 {
+			s.ignored++
+			return
+		}
+		message = message[2:]
+	}
+	if c.dns.Decode(message) != nil {
+		s.undecodable++
+		return
+	}
+	if !c.snoop(&c.dns) {
+		s.ignored++
+	}
+}
+
+// snoop learns the addresses of the one name that a message answers for. It
+// follows the first alias of that name, and no further, and compares names
+// byte by byte. It returns false when there is nothing to learn.
+func (c *scope2016) snoop(m *dnsmsg.Message) bool {
+	const rcode = 0xf // the upper bits stand in an OPT record, which nobody read
+	if !m.Response || m.Rcode&rcode != 0 || len(m.Questions) != 1 {
+		return false
+	}
+	if q := m.Questions[0]; q.Type != dnsmsg.TypeA || q.Class != dnsmsg.ClassIN {
+		return false
+	}
+	asked := asSent(m.QuestionName(m.Questions[0]))
+	alias, aliased := "", false
+	for _, r := range m.Records {
+		if r.Type == dnsmsg.TypeCNAME && asSent(m.Owner(r)) == asked {
+			alias, aliased = asSent(m.Target(r)), true
+			break
+		}
+	}
+	learnt := false
+	for _, r := range m.Records {
+		if r.Type != dnsmsg.TypeA {
+			continue
+		}
+		if owner := asSent(m.Owner(r)); owner == asked || aliased && owner == alias {
+			c.snooped.add(r.Addr, asked)
+			learnt = true
+		}
+	}
+	return learnt
+}
+
+// asSent is the bytes of a name's labels, joined by dots, from its
+// presentation form.
+func asSent(name string) string {
+	if name == "." {
+		return ""
+	}
+	if strings.IndexByte(name, '\\') < 0 {
+		return name
+	}
+	b := make([]byte, 0, len(name))
+	for i := 0; i < len(name); i++ {
+		switch {
+		case name[i] != '\\':
+			b = append(b, name[i])
+		case i+3 < len(name) && '0' <= name[i+1] && name[i+1] <= '9':
+			b = append(b, (name[i+1]-'0')*100+(name[i+2]-'0')*10+name[i+3]-'0')
+			i += 3
+		case i+1 < len(name):
+			b = append(b, name[i+1])
+			i++
+		}
+	}
+	return string(b)
+}
+
+// reverseNames are the answers of reverse look-ups.
+type reverseNames struct {
+	byAddr map[netip.Addr]reverseEntry
+	order  []netip.Addr
+}
+
+type reverseEntry struct {
+	names   []string // sorted; none when the look-up failed
+	expires int64
+}
+
+func (n *reverseNames) init() { n.byAddr = make(map[netip.Addr]reverseEntry) }
+
+// answer keeps an answer, unless there is one already: nothing is asked again
+// while an answer is kept.
+func (n *reverseNames) answer(p *capture.ReverseName, at int64) {
+	addr, err := netip.ParseAddr(p.Addr)
+	if err != nil {
+		return
+	}
+	addr = addr.Unmap()
+	for len(n.order) > 0 && n.byAddr[n.order[0]].expires < at { // written first, out first
+		n.forgetFirst()
+	}
+	if _, known := n.byAddr[addr]; known {
+		return
+	}
+	if len(n.order) >= maxReversed {
+		n.forgetFirst()
+	}
+	var names []string
+	if p.Error == "" {
+		for _, name := range p.Names {
+			names = append(names, strings.TrimRight(name, "."))
+		}
+		slices.Sort(names)
+		names = slices.Compact(names)
+	}
+	n.byAddr[addr] = reverseEntry{names, at + reverseLife}
+	n.order = append(n.order, addr)
+}
+
+func (n *reverseNames) forgetFirst() {
+	delete(n.byAddr, n.order[0])
+	n.order = n.order[1:]
+}
+
+// of lists the names of an address at a time, sorted.
+func (n *reverseNames) of(addr netip.Addr, at int64) []string {
+	if e := n.byAddr[addr]; e.expires >= at {
+		return e.names
+	}
+	return nil
+}
