@@ -91,8 +91,11 @@ func (s *schema) assign(st *ast.AssignStmt) string {
 	}
 	whole := s.removable(st, text)
 	op := swapped[st.Tok]
+	if op == token.ILLEGAL {
+		return whole
+	}
 	basic, is := s.info.Types[st.Lhs[0]].Type.Underlying().(*types.Basic)
-	if op == token.ILLEGAL || !is || basic.Info()&types.IsInteger == 0 || strings.Contains(text, "\n") {
+	if !is || basic.Info()&types.IsInteger == 0 || strings.Contains(text, "\n") {
 		return whole
 	}
 	then := s.source(st.Lhs[0]) + " " + op.String() + " " + s.source(st.Rhs[0])
