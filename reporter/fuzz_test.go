@@ -32,11 +32,13 @@ func FuzzStep(f *testing.F) {
 // playTwice makes every report, then every third one only: what a report says
 // must not depend on that.
 func playTwice(t *testing.T, program []byte) {
-	all, some := play(t, program, 1), play(t, program, 3)
-	for tick := range some {
-		if some[tick] != nil && !bytes.Equal(all[tick], some[tick]) {
-			t.Errorf("tick %d:\n%s\nwithout the reports before it:\n%s", tick, all[tick], some[tick])
-			return
+	for _, rules := range []string{RulesCurrent, RulesScope2016} {
+		all, some := play(t, rules, program, 1), play(t, rules, program, 3)
+		for tick := range some {
+			if some[tick] != nil && !bytes.Equal(all[tick], some[tick]) {
+				t.Errorf("%s, tick %d:\n%s\nwithout the reports before it:\n%s", rules, tick, all[tick], some[tick])
+				return
+			}
 		}
 	}
 }
@@ -60,8 +62,8 @@ func TestAnyOrderIsSurvived(t *testing.T) {
 }
 
 // play returns the report of every tick, of those that were asked for.
-func play(t *testing.T, program []byte, every int) [][]byte {
-	r, err := New(&capture.Header{HostID: "h"}, "")
+func play(t *testing.T, rules string, program []byte, every int) [][]byte {
+	r, err := New(&capture.Header{HostID: "h"}, rules)
 	if err != nil {
 		t.Fatal(err)
 	}
