@@ -2,6 +2,9 @@ package replay
 
 import (
 	"cmp"
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
 	"net/netip"
 	"slices"
 	"strings"
@@ -20,9 +23,10 @@ type change struct {
 	// whose it is, as far as it is to be grouped by that
 	client netip.Addr
 	server netip.AddrPort
-	own    bool   // only things of the same client and server are one cause
-	number uint64 // tells it from others of the same id
-	a, b   thing  // nil where a side lacks it
+	own    bool // only things of the same client and server are one cause
+	// identity tells it from others of its section
+	identity uint64
+	a, b     thing // nil where a side lacks it
 }
 
 // A thing of a report.
@@ -37,8 +41,12 @@ type comparer struct {
 // compare lists what differs.
 func (c *comparer) compare(a, b *reporter.Report) []change {
 	list := c.connections(a, b)
-	mentioned := mentions(list)
-	for _, ch := range slices.Concat(endpointChanges(a, b), nameChanges(a, b)) {
+	others := slices.Concat(endpointChanges(a, b), nameChanges(a, b))
+	var mentioned map[netip.AddrPort]bool
+	if len(others) > 0 {
+		mentioned = mentions(list)
+	}
+	for _, ch := range others {
 		ch.follows = mentioned[ch.server] && (ch.section == Endpoints || ch.kind != Changed)
 		if ch.follows || len(c.selectors) == 0 {
 			list = append(list, ch)
@@ -88,8 +96,8 @@ func (c *comparer) connection(p pair) change {
 	if shown == nil {
 		shown = p.b
 	}
-	ch := change{section: Connections, kind: kind, id: shown.From.Addr.String() + "->" + shown.To.Addr.String(),
-		reversed: p.reversed, client: shown.From.Addr.Addr(), server: shown.To.Addr, own: kind != Changed || p.reversed, number: uint64(shown.FirstSeen)}
+	ch := change{section: Connections, kind: kind, reversed: p.reversed, client: shown.From.Addr.Addr(), server: shown.To.Addr,
+		own: kind != Changed || p.reversed, identity: identity(shown)}
 	if kind == Changed {
 		ch.fields = connectionFields(p, c.times)
 	}
@@ -99,8 +107,21 @@ func (c *comparer) connection(p pair) change {
 	if p.b != nil {
 		ch.b = p.b
 	}
-	ch.number ^= shown.From.Netns<<20 ^ shown.To.Netns<<40
 	return ch
+}
+
+// identity tells a connection from others.
+func identity(c *reporter.Connection) uint64 {
+	h := fnv.New64a()
+	var buf [128]byte
+	b := append(buf[:0], c.Proto...)
+	for _, e := range [...]*reporter.End{&c.From, &c.To} {
+		a := e.Addr.Addr().As16()
+		b = binary.BigEndian.AppendUint16(append(b, a[:]...), e.Addr.Port())
+		b = binary.BigEndian.AppendUint64(b, e.Netns)
+	}
+	h.Write(binary.BigEndian.AppendUint64(b, uint64(c.FirstSeen)))
+	return h.Sum64()
 }
 
 func kindOf(lackedByA, lackedByB bool) ChangeKind {
@@ -115,7 +136,7 @@ func kindOf(lackedByA, lackedByB bool) ChangeKind {
 
 // mentions are the addresses that the connections among the changes have.
 func mentions(list []change) map[netip.AddrPort]bool {
-	m := map[netip.AddrPort]bool{}
+	m := make(map[netip.AddrPort]bool, len(list))
 	for i := range list {
 		for _, t := range [...]thing{list[i].a, list[i].b} {
 			c, ok := t.(*reporter.Connection)
@@ -191,6 +212,9 @@ func things[T any, P interface {
 			ch.a = P(x)
 			ch.server, ch.id = key(x)
 		}
+		h := fnv.New64a()
+		fmt.Fprint(h, ch.id, ch.server)
+		ch.identity = h.Sum64()
 		list = append(list, ch)
 	})
 	return list

@@ -3,13 +3,13 @@ package replay
 import (
 	"cmp"
 	"encoding/json"
-	"hash/fnv"
 	"iter"
 	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/topotape/topotape/reporter"
 )
@@ -17,18 +17,41 @@ import (
 // A Difference is what differs between two runs of reports, A and B: one Group
 // a cause. Nothing in it grows with the length of the runs.
 type Difference struct {
-	Ticks   int     // that both have, and were compared
-	Differ  int     // of them
-	Equal   *Moment // the last tick before First that is equal, nil if none is
-	First   *Moment // the first tick that differs, nil if none does
-	Groups  []Group // the gravest first
-	LeftOut uint64  // things beyond those that are counted; Groups count at least what they say
+	// Whole says that each run was folded into one report, and these compared.
+	Whole   bool    `json:"whole"`
+	Ticks   int     `json:"ticks_compared"`  // that both have; 1 for Whole
+	Differ  int     `json:"ticks_different"` // of them
+	Equal   *Moment `json:"last_equal"`      // the last tick before First, nil if none is equal
+	First   *Moment `json:"first_different"` // the first tick that differs, nil if none does
+	Leads   []Lead  `json:"first_records"`   // records that the two part at
+	Groups  []Group `json:"groups"`          // the gravest first
+	LeftOut uint64  `json:"left_out"`        // differences of things beyond those that Groups count
 }
 
 // A Moment is a tick of the reports.
 type Moment struct {
-	Tick uint64 `json:"tick"`
-	At   int64  `json:"-"` // Unix ns
+	Tick    uint64 `json:"tick"`
+	At      Wall   `json:"at"`
+	RecordA uint64 `json:"record_a"` // number of the tick's record, 0 unknown
+	RecordB uint64 `json:"record_b"`
+}
+
+// Wall is a wall-clock time, Unix ns; RFC 3339 as text.
+type Wall int64
+
+// String is the time in RFC 3339.
+func (w Wall) String() string { return time.Unix(0, int64(w)).UTC().Format(time.RFC3339Nano) }
+
+// MarshalText gives the time in RFC 3339.
+func (w Wall) MarshalText() ([]byte, error) { return []byte(w.String()), nil }
+
+// A Lead is a record that leads to what differs.
+type Lead struct {
+	Side   string `json:"side"`   // a, b, or both for the records of one tape
+	Record uint64 `json:"record"` // number
+	At     string `json:"at"`     // since the recording's start
+	Text   string `json:"text"`   // the record, for people
+	Why    string `json:"why"`    // concerns: it is of what differs; differs: the other side has another
 }
 
 // Same reports whether nothing differs.
@@ -101,12 +124,16 @@ type Comparison struct {
 	groups map[groupKey]*group
 	equal  *Moment
 	things int
+	// numbers of the records of the ticks that Add compares, 0 unknown
+	recordA, recordB uint64
 }
 
 type groupKey struct {
 	section Section
 	kind    ChangeKind
 	follows bool
+	client  netip.Addr
+	server  netip.AddrPort
 	cause   string
 }
 
@@ -115,7 +142,6 @@ type group struct {
 	Group
 	pattern pattern
 	things  map[uint64]struct{}
-	tick    int // the last one, counted, that shows it
 }
 
 // Compare says what differs between two reports.
@@ -125,41 +151,53 @@ func Compare(a, b *reporter.Report) *Difference {
 	return c.Difference()
 }
 
-// CompareAll compares two runs of reports tick by tick. Reports of the same time are of the same
-// tick; both runs must be in the order of time.
+// CompareAll compares two runs of reports tick by tick. Reports of the same time
+// are of the same tick; both runs must be in the order of time.
 func (c *Comparison) CompareAll(a, b iter.Seq2[*reporter.Report, error]) (*Difference, error) {
+	return c.compareAll(unnumbered(a), unnumbered(b))
+}
+
+// numbered is a report, and the number of its tick's record.
+type numbered struct {
+	report *reporter.Report
+	record uint64
+}
+
+func unnumbered(reports iter.Seq2[*reporter.Report, error]) iter.Seq2[numbered, error] {
+	return func(yield func(numbered, error) bool) {
+		for r, err := range reports {
+			if !yield(numbered{report: r}, err) {
+				return
+			}
+		}
+	}
+}
+
+func (c *Comparison) compareAll(a, b iter.Seq2[numbered, error]) (*Difference, error) {
 	nextA, stopA := iter.Pull2(a)
 	defer stopA()
 	nextB, stopB := iter.Pull2(b)
 	defer stopB()
-	pull := func(next func() (*reporter.Report, error, bool)) (*reporter.Report, error) {
-		r, err, ok := next()
-		if !ok {
-			return nil, nil
-		}
-		return r, err
-	}
-	x, err := pull(nextA)
-	if err != nil {
-		return nil, err
-	}
-	y, err := pull(nextB)
-	for err == nil && (x != nil || y != nil) {
+	x, errA, _ := nextA()
+	y, errB, _ := nextB()
+	for errA == nil && errB == nil && (x.report != nil || y.report != nil) {
+		ofA, ofB := x, y
 		switch {
-		case y == nil || x != nil && x.At < y.At:
-			c.Add(x, nil)
-			x, err = pull(nextA)
-		case x == nil || y.At < x.At:
-			c.Add(nil, y)
-			y, err = pull(nextB)
-		default:
-			c.Add(x, y)
-			if x, err = pull(nextA); err == nil {
-				y, err = pull(nextB)
-			}
+		case y.report == nil || x.report != nil && x.report.At < y.report.At:
+			ofB = numbered{}
+		case x.report == nil || y.report.At < x.report.At:
+			ofA = numbered{}
+		}
+		c.recordA, c.recordB = ofA.record, ofB.record
+		c.Add(ofA.report, ofB.report)
+		if ofA.report != nil {
+			x, errA, _ = nextA()
+		}
+		if ofB.report != nil {
+			y, errB, _ = nextB()
 		}
 	}
-	if err != nil {
+	if err := cmp.Or(errA, errB); err != nil {
 		return nil, err
 	}
 	return c.Difference(), nil
@@ -171,13 +209,13 @@ func (c *Comparison) Add(a, b *reporter.Report) {
 	if at == nil {
 		return
 	}
-	now := Moment{Tick: at.Tick, At: at.At}
+	now := Moment{Tick: at.Tick, At: Wall(at.At), RecordA: c.recordA, RecordB: c.recordB}
 	var list []change
 	switch {
 	case b == nil:
-		list = []change{{section: Ticks, kind: Removed, number: at.Tick}}
+		list = []change{{section: Ticks, kind: Removed, identity: at.Tick}}
 	case a == nil:
-		list = []change{{section: Ticks, kind: Added, number: at.Tick}}
+		list = []change{{section: Ticks, kind: Added, identity: at.Tick}}
 	default:
 		c.d.Ticks++
 		list = (&comparer{selectors: c.Selectors, times: !c.Apart}).compare(a, b)
@@ -202,17 +240,21 @@ func (c *Comparison) take(ch *change, tick uint64) {
 	key := groupKey{section: ch.section, kind: ch.kind, follows: ch.follows}
 	if !ch.follows {
 		key.cause = ch.cause()
+		if ch.own {
+			key.client, key.server = ch.client, ch.server
+		}
 	}
 	if c.groups == nil {
 		c.groups = map[groupKey]*group{}
 	}
 	g := c.groups[key]
 	if g == nil && len(c.groups) >= maxGroups {
-		key.cause = ""
+		key.client, key.server, key.cause = netip.Addr{}, netip.AddrPort{}, ""
 		g = c.groups[key]
 	}
 	if g == nil {
-		g = &group{Group: Group{Section: ch.section, Change: ch.kind, Reversed: ch.reversed, Follows: ch.follows, FirstTick: tick, Fields: slices.Clone(ch.fields)},
+		g = &group{Group: Group{Section: ch.section, Change: ch.kind, Reversed: ch.reversed, Follows: ch.follows, FirstTick: tick,
+			Fields: append([]Field{}, ch.fields...), Examples: []Example{}},
 			pattern: patternOf(ch), things: map[uint64]struct{}{}}
 		c.groups[key] = g
 	}
@@ -222,8 +264,7 @@ func (c *Comparison) take(ch *change, tick uint64) {
 	g.LastTick = tick
 	g.pattern.widen(patternOf(ch))
 	g.mergeFields(ch.fields)
-	id := ch.hash()
-	if _, known := g.things[id]; known {
+	if _, known := g.things[ch.identity]; known {
 		return
 	}
 	if c.things >= maxThings {
@@ -231,7 +272,7 @@ func (c *Comparison) take(ch *change, tick uint64) {
 		return
 	}
 	c.things++
-	g.things[id] = struct{}{}
+	g.things[ch.identity] = struct{}{}
 	if len(g.Examples) < maxExamples && (ch.a != nil || ch.b != nil) {
 		g.Examples = append(g.Examples, ch.example())
 	}
@@ -239,6 +280,10 @@ func (c *Comparison) take(ch *change, tick uint64) {
 
 func (ch *change) example() Example {
 	e := Example{ID: ch.id}
+	if ch.section == Connections {
+		c := cmp.Or(ch.a, ch.b).(*reporter.Connection)
+		e.ID = c.From.Addr.String() + "->" + c.To.Addr.String()
+	}
 	if ch.a != nil {
 		e.A = ch.a.AppendJSON(nil)
 	}
@@ -248,42 +293,33 @@ func (ch *change) example() Example {
 	return e
 }
 
-// cause is what a change has in common with others of the same cause.
+// cause is what a change has in common with others of the same cause: fields
+// that change the same way.
 func (ch *change) cause() string {
-	var b strings.Builder
-	if ch.own || ch.section == CoverageSection {
-		b.WriteString(ch.client.String())
-		b.WriteByte('>')
-		b.WriteString(ch.server.String())
-		if ch.section == CoverageSection {
-			b.WriteString(ch.id)
-		}
+	if ch.section == CoverageSection || ch.section == Head {
+		return ch.id
 	}
+	var b []byte
 	for _, f := range ch.fields {
-		b.WriteByte(';')
-		b.WriteString(f.Name)
-		b.WriteByte(' ')
-		b.WriteString(f.How)
+		b = append(append(append(append(b, f.Name...), ' '), f.How...), ';')
 	}
-	return b.String()
+	return string(b)
 }
 
-// hash tells the thing from the others of its group.
-func (ch *change) hash() uint64 {
-	h := fnv.New64a()
-	h.Write([]byte(ch.id))
-	return h.Sum64() ^ ch.number*0x9e3779b97f4a7c15
-}
-
-// mergeFields keeps the values that all have.
+// mergeFields keeps what all have in common of each field.
 func (g *group) mergeFields(fields []Field) {
-	if len(fields) != len(g.Fields) { // of several causes
-		g.Fields = nil
-		return
-	}
-	for i := range fields {
-		if f := &g.Fields[i]; f.A != fields[i].A || f.B != fields[i].B {
-			f.A, f.B = "", ""
+	for _, f := range fields {
+		at := slices.IndexFunc(g.Fields, func(old Field) bool { return old.Name == f.Name })
+		if at < 0 {
+			g.Fields = append(g.Fields, f)
+			continue
+		}
+		old := &g.Fields[at]
+		if old.A != f.A || old.B != f.B {
+			old.A, old.B = "", ""
+		}
+		if old.How != f.How {
+			old.How = "in several ways"
 		}
 	}
 }
@@ -336,6 +372,7 @@ func (p *pattern) texts() (from, to string) {
 // Difference is what was found so far.
 func (c *Comparison) Difference() *Difference {
 	d := c.d
+	d.Groups = []Group{}
 	var list []*group
 	for _, g := range c.groups {
 		list = append(list, g)
@@ -361,7 +398,7 @@ func (g *group) finish() *Group {
 
 // fewCauses is how many clients of a server, or servers of a client, get a
 // line each.
-const fewCauses = 3
+const fewCauses = 7
 
 // collapse makes one group of connections that only one side has, where more
 // than a few have the same key.

@@ -5,10 +5,21 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/topotape/topotape/reporter"
 )
+
+// String is the tick, with the numbers of its records.
+func (m *Moment) String() string {
+	text := fmt.Sprintf("tick %d", m.Tick)
+	switch a, b := m.RecordA, m.RecordB; {
+	case a != 0 && b != 0 && a != b:
+		text += fmt.Sprintf(" (records #%d and #%d)", a, b)
+	case a != 0 || b != 0:
+		text += fmt.Sprintf(" (record #%d)", max(a, b))
+	}
+	return text
+}
 
 // maxLines bounds the groups that text shows.
 const maxLines = 40
@@ -19,12 +30,13 @@ const maxLines = 40
 func (d *Difference) WriteText(w io.Writer) error {
 	var b bytes.Buffer
 	if at := d.First; at != nil {
-		fmt.Fprintf(&b, "%d of %d ticks differ, the first is tick %d at %s", d.Differ, d.Ticks, at.Tick, wallText(at.At))
+		fmt.Fprintf(&b, "%s at %s", d.Verdict(), at.At)
 		if d.Equal != nil {
-			fmt.Fprintf(&b, "; the last equal one before it is tick %d", d.Equal.Tick)
+			fmt.Fprintf(&b, "; the last equal one before it is %s", d.Equal)
 		}
 		b.WriteByte('\n')
 	}
+	d.leadsText(&b)
 	follows := map[ChangeKind][]string{}
 	lines := 0
 	for i := range d.Groups {
@@ -50,7 +62,18 @@ func (d *Difference) WriteText(w io.Writer) error {
 	return err
 }
 
-func wallText(at int64) string { return time.Unix(0, at).UTC().Format(time.RFC3339Nano) }
+// Verdict says in a line whether the sides differ.
+func (d *Difference) Verdict() string {
+	switch {
+	case d.Same() && d.Whole:
+		return "nothing differs in what was ever seen"
+	case d.Same():
+		return fmt.Sprintf("nothing differs in %s", counted(d.Ticks, "tick"))
+	case d.First == nil:
+		return fmt.Sprintf("%s differ", counted(len(d.Groups), "group"))
+	}
+	return fmt.Sprintf("%d of %s differ, the first is %s", d.Differ, counted(d.Ticks, "tick"), d.First)
+}
 
 var signs = map[ChangeKind]string{Removed: "-", Added: "+", Changed: "~"}
 
@@ -81,14 +104,26 @@ func counted(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
+// leadsText writes the records that the two part at.
+func (d *Difference) leadsText(b *bytes.Buffer) {
+	for _, l := range d.Leads {
+		side := map[string]string{"a": " of A", "b": " of B"}[l.Side]
+		if l.Why == "differs" {
+			fmt.Fprintf(b, "first record%s that the other tape does not have there:\n    %s\n", side, clean(l.Text))
+		} else {
+			fmt.Fprintf(b, "first record%s since then that concerns what differs:\n    %s\n", side, clean(l.Text))
+		}
+	}
+}
+
 // groupText writes a group: what it is, what became of it, an example.
 func (d *Difference) groupText(b *bytes.Buffer, g *Group) {
 	fmt.Fprintf(b, "\n%s %s%s\n", signs[g.Change], g.Title(), d.ticksText(g))
-	for _, f := range g.Fields {
-		fmt.Fprintf(b, "    %s\n", f.text())
+	for _, line := range g.fieldTexts() {
+		fmt.Fprintf(b, "    %s\n", line)
 	}
 	if g.Section == Connections && len(g.Examples) > 0 {
-		exampleText(b, g, &g.Examples[0])
+		examplesText(b, g)
 	} else if len(g.Examples) > 0 && g.Count > 1 {
 		fmt.Fprintf(b, "    e.g. %s\n", clean(g.Examples[0].ID))
 	}
@@ -127,6 +162,20 @@ func (d *Difference) ticksText(g *Group) string {
 	return fmt.Sprintf(", ticks %d-%d", g.FirstTick, g.LastTick)
 }
 
+// fieldTexts says what became of the group's fields, one a line.
+func (g *Group) fieldTexts() (lines []string) {
+	for i := range g.Fields {
+		f := &g.Fields[i]
+		switch {
+		case g.Reversed && f.Name == "from":
+			lines = append(lines, clean(f.How))
+		case !g.Reversed || f.Name != "to":
+			lines = append(lines, f.text())
+		}
+	}
+	return lines
+}
+
 // text is the field with its values, where all of the group have the same.
 func (f *Field) text() string {
 	if f.A == "" && f.B == "" {
@@ -135,20 +184,25 @@ func (f *Field) text() string {
 	return fmt.Sprintf("%s: %s became %s", f.Name, clean(orNone(f.A)), clean(orNone(f.B)))
 }
 
-// exampleText shows a connection of the group, as A has it or else B.
-func exampleText(b *bytes.Buffer, g *Group, e *Example) {
-	show := func(mark string, line []byte) {
-		c, err := reporter.ParseConnection(line)
-		if err != nil {
-			return
+// examplesText shows a connection of the group as either side has it, or a few
+// of different ends.
+func examplesText(b *bytes.Buffer, g *Group) {
+	show := func(sign string, text []byte) {
+		if c, err := reporter.ParseConnection(text); err == nil { // else that side lacks it
+			fmt.Fprintf(b, "    %s%s\n", sign, connectionText(c))
 		}
-		fmt.Fprintf(b, "    %s%s\n", mark, connectionText(c))
 	}
-	if e.A != nil {
-		show(map[bool]string{true: "e.g. ", false: ""}[g.Count > 1], e.A)
+	if g.Change == Changed {
+		show("- ", g.Examples[0].A)
+		show("+ ", g.Examples[0].B)
+		return
 	}
-	if e.B != nil {
-		show("", e.B)
+	sign := map[bool]string{true: "e.g. "}[g.Count > 1]
+	for i, e := range g.Examples {
+		if i == 0 || strings.Contains(g.From+g.To, "*") {
+			show(sign, e.A)
+			show(sign, e.B)
+		}
 	}
 }
 

@@ -55,6 +55,9 @@ func orNone(s string) string {
 
 // times adds a field whose value is different for each member of a group.
 func (l *fieldList) times(name string, a, b int64) {
+	if a == b {
+		return
+	}
 	how := "later"
 	if b < a {
 		how = "earlier"
@@ -63,6 +66,9 @@ func (l *fieldList) times(name string, a, b int64) {
 }
 
 func (l *fieldList) counts(name string, a, b uint64) {
+	if a == b {
+		return
+	}
 	how := "more"
 	if b < a {
 		how = "fewer"
@@ -75,12 +81,13 @@ func (l *fieldList) counts(name string, a, b uint64) {
 func connectionFields(p pair, times bool) (l fieldList) {
 	a, b := p.a, p.b
 	from, to := &b.From, &b.To
-	if p.reversed {
+	switch {
+	case p.reversed:
 		from, to = to, from
 		how := fmt.Sprintf("%s -> %s became %s -> %s", a.From.Addr.Addr(), a.To.Addr, b.From.Addr, b.To.Addr.Addr())
 		l.add("from", a.From.Addr.String(), b.From.Addr.String(), how)
 		l.add("to", a.To.Addr.String(), b.To.Addr.String(), how)
-	} else {
+	case endsOf(a) != endsOf(b):
 		how := ""
 		if x, y := a.From.Addr.Addr(), b.From.Addr.Addr(); x != y {
 			how = x.String() + " became " + y.String()
@@ -91,7 +98,9 @@ func connectionFields(p pair, times bool) (l fieldList) {
 		l.add("to", a.To.Addr.String(), b.To.Addr.String(), "")
 	}
 	end := func(name string, a, b *reporter.End) {
-		l.add(name+".netns", netnsText(a.Netns), netnsText(b.Netns), "")
+		if a.Netns != b.Netns {
+			l.add(name+".netns", netnsText(a.Netns), netnsText(b.Netns), "")
+		}
 		l.processes(name+".processes", a.Processes, b.Processes)
 	}
 	end("from", &a.From, from)
@@ -106,7 +115,9 @@ func connectionFields(p pair, times bool) (l fieldList) {
 		l.times("last_seen", a.LastSeen, b.LastSeen)
 	}
 	l.add("closed", strconv.FormatBool(a.Closed), strconv.FormatBool(b.Closed), "")
-	l.add("seen", joined(a.Seen), joined(b.Seen), "")
+	if !slices.Equal(a.Seen, b.Seen) {
+		l.add("seen", strings.Join(a.Seen, "+"), strings.Join(b.Seen, "+"), "")
+	}
 	l.add("may_have_closed", strconv.FormatBool(a.MayHaveClosed), strconv.FormatBool(b.MayHaveClosed), "")
 	return l
 }
@@ -118,10 +129,11 @@ func netnsText(netns uint64) string {
 	return strconv.FormatUint(netns, 10)
 }
 
-func joined(list []string) string { return strings.Join(list, "+") }
-
 // processes tells other processes of the same programs from other programs.
 func (l *fieldList) processes(name string, a, b []reporter.Process) {
+	if slices.Equal(a, b) {
+		return
+	}
 	how := ""
 	if x, y := programs(a), programs(b); x != y {
 		how = orNone(x) + " became " + orNone(y)

@@ -102,6 +102,9 @@ func (e *EdgeEnd) addNames(names map[netip.Addr]*reporter.Names) {
 	for _, a := range e.Addrs {
 		if n := names[a.Addr()]; n != nil {
 			e.Names = append(append(e.Names, n.Forward...), n.Reverse...)
+			if n.Host != "" {
+				e.Names = append(e.Names, n.Host)
+			}
 		}
 	}
 }

@@ -165,6 +165,7 @@ func (f *fold) name(n *reporter.Names) {
 	case old != nil:
 		old.Forward = union(old.Forward, n.Forward, strings.Compare)
 		old.Reverse = union(old.Reverse, n.Reverse, strings.Compare)
+		old.Host = cmp.Or(n.Host, old.Host)
 	case len(f.names) < 2*f.max:
 		own := *n
 		f.names[n.Addr] = &own

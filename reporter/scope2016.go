@@ -90,14 +90,14 @@ func (c *scope2016) step(r *capture.Record) bool {
 		if s := c.sources.of(r); c.decode(r, s, &p) {
 			s.change(&p, r.Seq)
 			if !p.Open {
-				c.died(s)
+				c.died(r.Source)
 			}
 		}
 	case capture.KindGap:
 		var p capture.Gap
 		if s := c.sources.of(r); c.decode(r, s, &p) {
 			s.gap(&p, r.Seq, c.window)
-			c.died(s)
+			c.died(r.Source)
 		}
 	case capture.KindHost:
 		var p capture.Host
@@ -145,6 +145,12 @@ func (c *scope2016) ticked(r *capture.Record) bool {
 	c.lastTick, c.tickAt, c.tick = c.tickAt, r.At, t
 	c.window++
 	return true
+}
+
+// died ends what a source told of, if that was flows.
+func (c *scope2016) died(source uint32) {
+	c.flows.clear(source)
+	c.nat.clear(source)
 }
 
 // dump only matters to coverage: an entry of a dump says what a listing at
