@@ -22,6 +22,7 @@ var dotLines = [...]string{
 	lineOriginal:  "style=dashed",
 	linePortOrder: "style=dotted",
 	lineUnknown:   "dir=none",
+	lineScope:     "style=solid",
 	lineAlias:     `dir=none, style=dashed, color="gray60"`,
 }
 
@@ -37,10 +38,10 @@ func (g *graph) dot() []byte {
 	var b bytes.Buffer
 	b.WriteString("digraph topotape {\n")
 	fmt.Fprintf(&b, "  graph [label=%s, labelloc=b, fontname=\"sans-serif\", fontsize=10, rankdir=LR, compound=true];\n",
-		dotText(append([]string{g.title}, g.legend...)))
+		dotText([]string{g.title, strings.Join(g.legend, "; ")}))
 	b.WriteString("  node [shape=box, fontname=\"sans-serif\", fontsize=11];\n")
 	b.WriteString("  edge [fontname=\"sans-serif\", fontsize=9];\n")
-	g.dotGroup(&b, -1, "  ")
+	g.dotFrame(&b, -1, "  ")
 	for i := range g.edges {
 		g.edges[i].dot(&b)
 	}
@@ -48,20 +49,20 @@ func (g *graph) dot() []byte {
 	return b.Bytes()
 }
 
-// dotGroup writes what is directly in a group, and the groups within it.
-func (g *graph) dotGroup(b *bytes.Buffer, in int, indent string) {
+// dotFrame writes what is directly in a frame, and the frames within it.
+func (g *graph) dotFrame(b *bytes.Buffer, in int, indent string) {
 	for i := range g.nodes {
 		if n := &g.nodes[i]; n.in == in {
 			fmt.Fprintf(b, "%sn%d [label=%s%s];\n", indent, i, dotText(n.lines), n.dotStyle())
 		}
 	}
-	for i := range g.groups {
-		if g.groups[i].in != in {
+	for i := range g.frames {
+		if g.frames[i].in != in {
 			continue
 		}
 		fmt.Fprintf(b, "%ssubgraph cluster_%d {\n", indent, i)
-		fmt.Fprintf(b, "%s  label=%s; labelloc=t; color=\"gray50\";\n", indent, dotText([]string{g.groups[i].label}))
-		g.dotGroup(b, i, indent+"  ")
+		fmt.Fprintf(b, "%s  label=%s; labelloc=t; color=\"gray50\";\n", indent, dotText([]string{g.frames[i].label}))
+		g.dotFrame(b, i, indent+"  ")
 		fmt.Fprintf(b, "%s}\n", indent)
 	}
 }

@@ -11,26 +11,26 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// A graph is a picture of a topology: boxes, groups around them, lines between
+// A graph is a picture of a topology: boxes, frames around them, lines between
 // them. dot and mermaid write it as it is, in the order of its lists. All its
 // text may hold anything.
 type graph struct {
 	title  string
 	legend []string
-	groups []frame
+	frames []frame
 	nodes  []node
 	edges  []edge
 }
 
-// A frame stands around nodes, and around the frames that are in it.
+// A frame is around nodes, and around the frames that are in it.
 type frame struct {
 	label string
-	in    int // the group around it, which stands before it in the list; -1 none
+	in    int // the frame around it, which stands before it in the list; -1 none
 }
 
 type node struct {
 	lines []string // of text
-	in    int      // group, -1 none
+	in    int      // frame, -1 none
 	alias bool     // not a real endpoint: what NAT shows in its place
 	side  side
 }
@@ -52,6 +52,7 @@ const (
 	lineOriginal
 	linePortOrder
 	lineUnknown // without an arrow
+	lineScope   // rules that tell no evidence
 	lineAlias   // between an alias and its endpoint, without an arrow
 )
 
@@ -59,14 +60,27 @@ func lineOf(d reporter.Direction) line {
 	switch d {
 	case reporter.DirectionHandshake:
 		return lineHandshake
+	case reporter.DirectionListener:
+		return lineListener
 	case reporter.DirectionOriginal:
 		return lineOriginal
 	case reporter.DirectionPortOrder:
 		return linePortOrder
-	case reporter.DirectionUnknown:
-		return lineUnknown
+	case reporter.DirectionScope:
+		return lineScope
 	}
-	return lineListener // also scope2016's, which has one line for all
+	return lineUnknown
+}
+
+// lineTexts explain the lines.
+var lineTexts = [...]string{
+	lineHandshake: "thick: a handshake was seen",
+	lineListener:  "thin: a socket listens",
+	lineOriginal:  "dashed: conntrack's order",
+	linePortOrder: "dotted: order of the ports",
+	lineUnknown:   "no arrow: direction unknown",
+	lineScope:     "thin: as Weave Scope drew it",
+	lineAlias:     "dashed box: what NAT shows in place of an endpoint",
 }
 
 // A side is in which of two graphs, laid over each other, something is. A
@@ -79,18 +93,11 @@ const (
 	inBoth      = inA | inB
 )
 
-var graphLegend = []string{
-	"an arrow points from the client to the server",
-	"thick: handshake seen; thin: listening socket; dashed: conntrack's order; dotted: order of the ports; no arrow: unknown",
-	"grey: closed; dashed box: what NAT shows in place of an endpoint",
-}
-
 // drawing makes the graph of a report; of two, laid over each other. One edge
 // stands for all connections that would look alike.
 func drawing(reports ...*reporter.Report) *graph {
-	d := &drawer{groups: map[string]int{}, nodes: map[string]*drawn{}, edges: map[edgeKey]*drawnEdge{},
+	d := &drawer{frames: map[string]int{}, nodes: map[string]*drawn{}, edges: map[edgeKey]*drawnEdge{},
 		homes: map[home]uint64{}, servers: map[string]bool{}}
-	d.g.legend = graphLegend
 	var titles []string
 	for _, r := range reports {
 		titles = append(titles, titleOf(r))
@@ -140,7 +147,7 @@ type home struct {
 // that one process or one address uses as a client.
 type drawn struct {
 	at        int // in order
-	group     int
+	frame     int
 	addr      netip.Addr
 	ports     map[uint16]bool
 	processes []reporter.Process
@@ -165,7 +172,7 @@ type drawnEdge struct {
 // drawer makes a graph. Its maps are only looked into; order comes from lists.
 type drawer struct {
 	g         graph
-	groups    map[string]int
+	frames    map[string]int
 	homes     map[home]uint64 // the one namespace that is known to have the address
 	servers   map[string]bool
 	nodes     map[string]*drawn
@@ -216,12 +223,12 @@ func (d *drawer) netns(e *reporter.End) uint64 {
 }
 
 func (d *drawer) endpointKey(e *reporter.End) string {
-	return fmt.Sprintf("%d %s", d.group(e), e.Addr)
+	return fmt.Sprintf("%d %s", d.home(e), e.Addr)
 }
 
-// group is the frame around an end: its namespace within its host. Addresses
+// home is the frame around an end: its namespace within its host. Addresses
 // of unknown namespaces stand outside, but for loopback.
-func (d *drawer) group(e *reporter.End) int {
+func (d *drawer) home(e *reporter.End) int {
 	netns := d.netns(e)
 	if netns == 0 && !e.Addr.Addr().IsLoopback() {
 		return -1
@@ -234,11 +241,11 @@ func (d *drawer) group(e *reporter.End) int {
 }
 
 func (d *drawer) frame(key, label string, in int) int {
-	at, ok := d.groups[key]
+	at, ok := d.frames[key]
 	if !ok {
-		at = len(d.g.groups)
-		d.groups[key] = at
-		d.g.groups = append(d.g.groups, frame{label, in})
+		at = len(d.g.frames)
+		d.frames[key] = at
+		d.g.frames = append(d.g.frames, frame{label, in})
 	}
 	return at
 }
@@ -264,13 +271,13 @@ func (d *drawer) report(r *reporter.Report) {
 func (d *drawer) end(e *reporter.End) *drawn {
 	key := d.endpointKey(e)
 	if !d.servers[key] {
-		key = fmt.Sprintf("%d %s client", d.group(e), e.Addr.Addr())
+		key = fmt.Sprintf("%d %s client", d.home(e), e.Addr.Addr())
 		for _, p := range e.Processes {
 			key += " " + strconv.FormatUint(uint64(p.PID), 10)
 		}
 	}
 	n := d.node(key, e.Addr)
-	n.group = d.group(e)
+	n.frame = d.home(e)
 	n.processes = union(n.processes, e.Processes, compareProcess)
 	return n
 }
@@ -278,7 +285,7 @@ func (d *drawer) end(e *reporter.End) *drawn {
 func (d *drawer) node(key string, addr netip.AddrPort) *drawn {
 	n := d.nodes[key]
 	if n == nil {
-		n = &drawn{at: len(d.nodeList), group: -1, addr: addr.Addr(), ports: map[uint16]bool{}}
+		n = &drawn{at: len(d.nodeList), frame: -1, addr: addr.Addr(), ports: map[uint16]bool{}}
 		d.nodes[key] = n
 		d.nodeList = append(d.nodeList, n)
 	}
@@ -300,9 +307,9 @@ func (d *drawer) alias(of *drawn, e *reporter.End, shown netip.AddrPort) {
 		key = fmt.Sprintf("alias %d %s", of.at, shown)
 	}
 	n := d.node(key, shown)
-	n.alias, n.group = true, of.group
-	if n.group >= 0 && d.g.groups[n.group].in >= 0 {
-		n.group = d.g.groups[n.group].in
+	n.alias, n.frame = true, of.frame
+	if n.frame >= 0 && d.g.frames[n.frame].in >= 0 {
+		n.frame = d.g.frames[n.frame].in
 	}
 	from, to := n.at, of.at
 	if server {
@@ -324,12 +331,39 @@ func (d *drawer) edge(key edgeKey) {
 
 func (d *drawer) finish() *graph {
 	for _, n := range d.nodeList {
-		d.g.nodes = append(d.g.nodes, node{lines: n.text(), in: n.group, alias: n.alias, side: n.side})
+		d.g.nodes = append(d.g.nodes, node{lines: n.text(), in: n.frame, alias: n.alias, side: n.side})
 	}
 	for _, e := range d.edgeList {
 		d.g.edges = append(d.g.edges, edge{from: e.from, to: e.to, lines: e.text(), line: e.line, closed: e.closed, side: e.side})
 	}
+	d.g.explain()
 	return &d.g
+}
+
+// explain makes the legend of what the graph has.
+func (g *graph) explain() {
+	if len(g.edges) == 0 {
+		g.legend = []string{"no connections"}
+		return
+	}
+	g.legend = []string{"arrows point from client to server"}
+	for l, text := range lineTexts {
+		if slices.ContainsFunc(g.edges, func(e edge) bool { return int(e.line) == l }) {
+			g.legend = append(g.legend, text)
+		}
+	}
+	if slices.ContainsFunc(g.edges, func(e edge) bool { return e.closed }) {
+		g.legend = append(g.legend, "grey: closed")
+	}
+	for _, only := range [...]struct {
+		side side
+		text string
+	}{{inA, "orange: only in the first"}, {inB, "blue: only in the second"}} {
+		if slices.ContainsFunc(g.nodes, func(n node) bool { return n.side == only.side }) ||
+			slices.ContainsFunc(g.edges, func(e edge) bool { return e.side == only.side }) {
+			g.legend = append(g.legend, only.text)
+		}
+	}
 }
 
 func (n *drawn) text() []string {

@@ -70,8 +70,8 @@ func TestDotEscapes(t *testing.T) {
 	for _, o := range read.Objects {
 		labels[o.Name] = o.Label
 	}
-	if len(read.Edges) != len(g.edges) || len(labels) != len(g.nodes)+len(g.groups) {
-		t.Errorf("%d edges, %d objects, want %d, %d", len(read.Edges), len(labels), len(g.edges), len(g.nodes)+len(g.groups))
+	if len(read.Edges) != len(g.edges) || len(labels) != len(g.nodes)+len(g.frames) {
+		t.Errorf("%d edges, %d objects, want %d, %d", len(read.Edges), len(labels), len(g.edges), len(g.nodes)+len(g.frames))
 	}
 	for i, n := range g.nodes {
 		var lines []string
@@ -132,7 +132,7 @@ func conn(from, to string, change func(*reporter.Connection)) reporter.Connectio
 	return c
 }
 
-// What a picture shows: frames, groups of ports, aliases, evidence, ends.
+// What a picture shows: frames, ports put together, aliases, evidence, ends.
 func TestDrawing(t *testing.T) {
 	curl := []reporter.Process{{PID: 7, Comm: "curl"}}
 	owned := func(c *reporter.Connection) { c.From.Netns, c.From.Processes = 1, curl }
@@ -151,7 +151,7 @@ func TestDrawing(t *testing.T) {
 	g := drawing(r)
 	var got []string
 	name := func(i int) string { return strings.Join(g.nodes[i].lines, "/") }
-	for _, n := range g.groups {
+	for _, n := range g.frames {
 		got = append(got, fmt.Sprintf("%s in %d", n.label, n.in))
 	}
 	for i, n := range g.nodes {
@@ -165,13 +165,16 @@ func TestDrawing(t *testing.T) {
 		"10.0.0.1, 3 ports/curl[7] in 1", "db.internal/172.17.0.2:8080 in -1", "10.0.0.254:1024/NAT in 0", "10.0.0.80:80/NAT in -1", "10.0.0.1:40003 in 1",
 		"127.0.0.1:5000 in 0", "127.0.0.1:80 in 0", "192.0.2.1:443 in -1",
 		"10.0.0.1, 3 ports/curl[7] > db.internal/172.17.0.2:8080: 2 connections 0 false",
-		"10.0.0.254:1024/NAT > 10.0.0.1, 3 ports/curl[7]:  5 false",
-		"db.internal/172.17.0.2:8080 > 10.0.0.80:80/NAT:  5 false",
+		"10.0.0.254:1024/NAT > 10.0.0.1, 3 ports/curl[7]:  6 false",
+		"db.internal/172.17.0.2:8080 > 10.0.0.80:80/NAT:  6 false",
 		"10.0.0.1, 3 ports/curl[7] > db.internal/172.17.0.2:8080: closed 0 true",
 		"10.0.0.1:40003 > db.internal/172.17.0.2:8080:  0 false",
 		"127.0.0.1:5000 > 127.0.0.1:80:  4 false",
 		"db.internal/172.17.0.2:8080 > 192.0.2.1:443: closed? 0 false",
 	}
+	legend := []string{"arrows point from client to server", "thick: a handshake was seen", "no arrow: direction unknown",
+		"dashed box: what NAT shows in place of an endpoint", "grey: closed"}
+	got, want = append(got, g.legend...), append(want, legend...)
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
@@ -190,6 +193,9 @@ func TestDrawingOfTwo(t *testing.T) {
 	}
 	if want := []side{inA, inBoth, inB}; !slices.Equal(sides, want) || g.nodes[0].side != inBoth {
 		t.Errorf("sides %v, client's %v", sides, g.nodes[0].side)
+	}
+	if !slices.Equal(g.legend[2:], []string{"orange: only in the first", "blue: only in the second"}) {
+		t.Errorf("%q", g.legend)
 	}
 	graphviz(t, g.dot(), "svg")
 	for _, written := range [][]byte{g.dot(), g.mermaid()} {

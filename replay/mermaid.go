@@ -23,6 +23,7 @@ var mermaidLines = [...]struct{ arrow, style string }{
 	lineOriginal:  {"-->", "stroke-dasharray:6 4"},
 	linePortOrder: {"-->", "stroke-dasharray:1 4"},
 	lineUnknown:   {"---", ""},
+	lineScope:     {"-->", ""},
 	lineAlias:     {"-.-", "stroke:#aaaaaa"},
 }
 
@@ -30,7 +31,7 @@ var mermaidLines = [...]struct{ arrow, style string }{
 func (g *graph) mermaid() []byte {
 	var b bytes.Buffer
 	b.WriteString("flowchart LR\n")
-	g.mermaidGroup(&b, -1, "  ")
+	g.mermaidFrame(&b, -1, "  ")
 	for i := range g.edges {
 		e := &g.edges[i]
 		label := ""
@@ -45,19 +46,19 @@ func (g *graph) mermaid() []byte {
 	return b.Bytes()
 }
 
-// mermaidGroup writes what is directly in a group, and the groups within it.
-func (g *graph) mermaidGroup(b *bytes.Buffer, in int, indent string) {
+// mermaidFrame writes what is directly in a frame, and the frames within it.
+func (g *graph) mermaidFrame(b *bytes.Buffer, in int, indent string) {
 	for i := range g.nodes {
 		if n := &g.nodes[i]; n.in == in {
 			fmt.Fprintf(b, "%sn%d[%s]\n", indent, i, mermaidText(n.lines))
 		}
 	}
-	for i := range g.groups {
-		if g.groups[i].in != in {
+	for i := range g.frames {
+		if g.frames[i].in != in {
 			continue
 		}
-		fmt.Fprintf(b, "%ssubgraph g%d[%s]\n", indent, i, mermaidText([]string{g.groups[i].label}))
-		g.mermaidGroup(b, i, indent+"  ")
+		fmt.Fprintf(b, "%ssubgraph g%d[%s]\n", indent, i, mermaidText([]string{g.frames[i].label}))
+		g.mermaidFrame(b, i, indent+"  ")
 		fmt.Fprintf(b, "%send\n", indent)
 	}
 }

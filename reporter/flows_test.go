@@ -1,6 +1,7 @@
 package reporter
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/topotape/topotape/capture"
@@ -182,6 +183,32 @@ func TestDumpEntriesMayBeOlderThanEvents(t *testing.T) {
 	h.ct(ctmsg.Dump, 2, "ESTABLISHED", b)
 	h.dumpEnd()
 	h.want("10.0.0.1:1 -> 10.0.0.2:80 LAST_ACK original")
+}
+
+func TestShortLivesCostTheMemoryOfAWindow(t *testing.T) {
+	const perWindow = 3 * flowPage
+	h := newHost(t)
+	h.walk()
+	window := func() int {
+		for i := range perWindow {
+			tuples := fmt.Sprintf("10.0.0.1:%d>10.0.0.2:80", 1000+i)
+			h.ct(ctmsg.New, uint32(i), "SYN_SENT", tuples)
+			h.ct(ctmsg.Update, uint32(i), "ESTABLISHED", tuples)
+			h.ct(ctmsg.Destroy, uint32(i), "TIME_WAIT", tuples)
+		}
+		h.pass(1).walk()
+		if n := len(h.report().Connections); n != perWindow {
+			t.Fatalf("tick %d tells of %d connections", h.tick, n)
+		}
+		return len(h.r.rules.(*current).flows.pages)
+	}
+	window()
+	early := window()
+	for range 20 {
+		if now := window(); now > early {
+			t.Fatalf("%d pages of flows in window %d, %d at first", now, h.tick, early)
+		}
+	}
 }
 
 func TestGapForgetsNothing(t *testing.T) {

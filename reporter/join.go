@@ -72,7 +72,7 @@ func (c *current) report() *Report {
 	}
 	r := &Report{
 		HostID: c.hostID, HostName: c.host, Tick: c.tick.Number, At: c.wall + c.tickAt,
-		Window: c.tick.Interval, Rules: RulesCurrent, tape: c.facts(),
+		Window: c.tick.Interval, Rules: RulesCurrent, tape: c.told(),
 	}
 	if r.Window == 0 {
 		r.Window = c.tickAt - c.lastTick
@@ -104,7 +104,7 @@ func (j *join) drop() {
 }
 
 // order puts the connections into the report's order. Those of IPv4 are sorted
-// by numbers, the others by comparing them; IPv4 goes first.
+// by numbers, the others by comparing them.
 func (j *join) order() {
 	j.keys, j.others, j.swapped = j.keys[:0], j.others[:0], j.swapped[:0]
 	for i := range j.conns {
@@ -120,19 +120,25 @@ func (j *join) order() {
 	j.spareKeys = slices.Grow(j.spareKeys[:0], len(j.keys))
 	j.keys, j.spareKeys = radixSort(j.keys, j.spareKeys)
 	j.connections = slices.Grow(j.connections, len(j.conns))
-	for i := 0; i < len(j.keys); {
-		end := i + 1
-		for end < len(j.keys) && j.keys[end].hi == j.keys[i].hi && j.keys[end].lo == j.keys[i].lo {
-			end++
+	for i := 1; i < len(j.keys); i++ { // those of equal ends
+		first := i - 1
+		for i < len(j.keys) && j.keys[i].hi == j.keys[first].hi && j.keys[i].lo == j.keys[first].lo {
+			i++
 		}
-		if end > i+1 {
-			slices.SortFunc(j.keys[i:end], func(a, b sortKey) int { return j.compare(int32(a.at), int32(b.at)) })
-		}
-		for ; i < end; i++ {
-			j.put(int32(j.keys[i].at))
+		if i > first+1 {
+			slices.SortFunc(j.keys[first:i], func(a, b sortKey) int { return j.compare(int32(a.at), int32(b.at)) })
 		}
 	}
-	for _, at := range j.others {
+	others := j.others
+	for i := range j.keys {
+		at := int32(j.keys[i].at)
+		for len(others) > 0 && j.compare(others[0], at) < 0 {
+			j.put(others[0])
+			others = others[1:]
+		}
+		j.put(at)
+	}
+	for _, at := range others {
 		j.put(at)
 	}
 }

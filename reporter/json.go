@@ -159,6 +159,10 @@ func appendNames(b []byte, n *Names) []byte {
 	b = appendList(b, n.Forward, appendText)
 	b = append(b, `,"reverse":`...)
 	b = appendList(b, n.Reverse, appendText)
+	if n.Host != "" {
+		b = append(b, `,"host":`...)
+		b = appendString(b, n.Host)
+	}
 	return append(b, '}')
 }
 

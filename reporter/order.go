@@ -1,6 +1,7 @@
 package reporter
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -21,6 +22,10 @@ const (
 // every group of bits in which the keys differ. It returns the sorted list and
 // the other one; spare must be as long as keys.
 func radixSort(keys, spare []sortKey) (sorted, other []sortKey) {
+	if len(keys) < 128 { // fewer than pay for counting
+		slices.SortStableFunc(keys, func(a, b sortKey) int { return cmp.Or(cmp.Compare(a.hi, b.hi), cmp.Compare(a.lo, b.lo)) })
+		return keys, spare
+	}
 	var hi, lo uint64 // bits in which the keys differ
 	for i := range keys {
 		hi |= keys[i].hi ^ keys[0].hi

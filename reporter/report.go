@@ -146,4 +146,5 @@ type Names struct {
 	Addr    netip.Addr
 	Forward []string // from DNS answers that were seen
 	Reverse []string // from reverse look-ups
+	Host    string   // the host's own name, of its own addresses; not of loopback or link-local ones
 }

@@ -90,14 +90,14 @@ func (c *scope2016) step(r *capture.Record) bool {
 		if s := c.sources.of(r); c.decode(r, s, &p) {
 			s.change(&p, r.Seq)
 			if !p.Open {
-				c.died(s)
+				c.died(r.Source)
 			}
 		}
 	case capture.KindGap:
 		var p capture.Gap
 		if s := c.sources.of(r); c.decode(r, s, &p) {
 			s.gap(&p, r.Seq, c.window)
-			c.died(s)
+			c.died(r.Source)
 		}
 	case capture.KindHost:
 		var p capture.Host
@@ -145,6 +145,12 @@ func (c *scope2016) ticked(r *capture.Record) bool {
 	c.lastTick, c.tickAt, c.tick = c.tickAt, r.At, t
 	c.window++
 	return true
+}
+
+// died ends what a source told of, if that was flows.
+func (c *scope2016) died(source uint32) {
+	c.flows.clear(source)
+	c.nat.clear(source)
 }
 
 // dump only matters to coverage: an entry of a dump says what a listing at
@@ -205,6 +211,12 @@ func (c *scope2016) hostChanged(p *capture.Host) {
 			c.sources.eventsOff = strings.TrimSpace(v.Value) == "0"
 		}
 	}
+	c.local, c.listed = localNetworks(c.header, p)
+}
+
+// localNetworks tells which networks make ids begin with the host's name, and
+// lists all that the tape calls local.
+func localNetworks(h *capture.Header, p *capture.Host) (local []netip.Prefix, listed []string) {
 	const dockerBridge = "docker0"
 	byHand := appendNetworks(nil, p.LocalNetworks)
 	var bridge []netip.Prefix
@@ -215,8 +227,10 @@ func (c *scope2016) hostChanged(p *capture.Host) {
 			bridge = append(bridge, networks...)
 		}
 	}
-	c.local = slices.Concat(appendNetworks(nil, c.header.LocalNetworks), byHand, bridge)
-	c.listed = slices.Concat(c.header.LocalNetworks, p.LocalNetworks)
+	local = slices.Concat(appendNetworks(nil, h.LocalNetworks), byHand, bridge)
+	listed = slices.Concat(h.LocalNetworks, p.LocalNetworks)
+	slices.Sort(listed)
+	return local, slices.Compact(listed)
 }
 
 // appendNetworks appends those of the texts that are networks.

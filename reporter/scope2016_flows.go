@@ -96,16 +96,9 @@ func (w *scopeFlows) end(f *scopeFlow) {
 	}
 }
 
-// died ends the flows of a conntrack source that lost something: the child
-// that the original read from did not survive that. What still lives comes
-// back by the dump that follows. Chosen: they end in the order of their ids.
-func (c *scope2016) died(s *source) {
-	if s.kind == capture.SourceConntrack {
-		c.flows.clear(s.number)
-		c.nat.clear(s.number)
-	}
-}
-
+// clear ends the flows of a source that lost something: the child that the
+// original read from did not survive that. What still lives comes back by the
+// dump that follows. Chosen: they end in the order of their ids.
 func (w *scopeFlows) clear(source uint32) {
 	for _, id := range w.ids() {
 		if f := w.active[id]; f.source == source {

@@ -11,12 +11,17 @@ import (
 // tapeFacts are what the view of Scope needs of the tape besides a report's
 // fields.
 type tapeFacts struct {
-	wall  int64    // Unix ns at the recording's start
-	given []string // local networks given by hand
-	nets  []string // those of the interfaces
+	wall   int64          // Unix ns at the recording's start
+	local  []netip.Prefix // networks that make ids begin with the host's name
+	listed []string       // all local networks
 }
 
-func (c *current) facts() tapeFacts { return tapeFacts{c.wall, c.header.LocalNetworks, c.nets} }
+// told is what the tape told by now.
+func (c *current) told() tapeFacts {
+	f := c.facts
+	f.wall = c.wall
+	return f
+}
 
 // SetScope gives a report that was made of others the view that was made of
 // theirs. The current rules need none: the view follows from the report.
@@ -25,7 +30,6 @@ func (r *Report) SetScope(s *ScopeReport) { r.scope = s }
 // A scopeView makes Scope's nodes of the connections of a report.
 type scopeView struct {
 	r     *Report
-	local []netip.Prefix
 	index map[string]int // into nodes, by id
 	nodes []scopeNode
 }
@@ -47,7 +51,7 @@ type scopeNode struct {
 // deriveScope is the view of Scope that a report of the current rules has.
 // Only real ends have adjacencies: a copy has none, so nothing counts twice.
 func (r *Report) deriveScope() *ScopeReport {
-	v := &scopeView{r: r, local: prefixes(r.tape.given), index: make(map[string]int)}
+	v := &scopeView{r: r, index: make(map[string]int)}
 	for i := range r.Connections {
 		v.connection(&r.Connections[i])
 	}
@@ -58,7 +62,7 @@ func (r *Report) deriveScope() *ScopeReport {
 	for i := range r.Names {
 		names[r.Names[i].Addr] = &r.Names[i]
 	}
-	s := &ScopeReport{HostID: r.HostID, HostName: r.HostName, LocalNetworks: r.tape.networks(), At: r.At, Nodes: make([]ScopeNode, len(v.nodes))}
+	s := &ScopeReport{HostID: r.HostID, HostName: r.HostName, LocalNetworks: r.tape.listed, At: r.At, Nodes: make([]ScopeNode, len(v.nodes))}
 	for i := range v.nodes {
 		s.Nodes[i] = v.finish(&v.nodes[i], names)
 	}
@@ -66,33 +70,13 @@ func (r *Report) deriveScope() *ScopeReport {
 	return s
 }
 
-// prefixes are those of the texts that are any.
-func prefixes(list []string) []netip.Prefix {
-	var out []netip.Prefix
-	for _, s := range list {
-		if p, err := netip.ParsePrefix(s); err == nil {
-			out = append(out, p)
-		} else if a, err := netip.ParseAddr(s); err == nil {
-			out = append(out, netip.PrefixFrom(a, a.BitLen()))
-		}
-	}
-	return out
-}
-
-// networks are all local ones, sorted.
-func (t *tapeFacts) networks() []string {
-	list := slices.Concat(t.given, t.nets)
-	slices.Sort(list)
-	return slices.Compact(list)
-}
-
-// id is scope;addr;port. The scope of a network that was given by hand is the
-// host, as its addresses may be another host's too; that of loopback is the
-// host and the namespace.
+// id is scope;addr;port. The scope of a local network is the host, as its
+// addresses may be another host's too; that of loopback is the host and the
+// namespace.
 func (v *scopeView) id(addr netip.AddrPort, netns uint64) string {
 	scope, a := "", addr.Addr()
 	switch {
-	case slices.ContainsFunc(v.local, func(p netip.Prefix) bool { return p.Contains(a) }):
+	case slices.ContainsFunc(v.r.tape.local, func(p netip.Prefix) bool { return p.Contains(a) }):
 		scope = v.r.HostID
 	case a.IsLoopback():
 		scope = v.r.HostID

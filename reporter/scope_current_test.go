@@ -49,7 +49,8 @@ func scopeHost(t *testing.T, start int64, local ...string) *host {
 func TestScopeView(t *testing.T) {
 	const start = 1767323045e9
 	h := scopeHost(t, start, "172.17.0.0/16", "no network")
-	h.put(capture.KindHost, 0, &capture.Host{LocalNetworks: []string{"10.0.0.0/8", "172.17.0.0/16"}})
+	h.put(capture.KindHost, 0, &capture.Host{LocalNetworks: []string{"10.0.0.0/8", "172.17.0.0/16"},
+		Interfaces: []capture.Interface{{Name: "eth0", Addresses: []string{"10.0.0.1/8"}}}})
 	h.ct(ctmsg.Update, 7, "ESTABLISHED", dnat)
 	h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: "172.17.0.2", Names: []string{"db.internal"}, TTL: 60e9})
 	h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: "10.0.0.80", Names: []string{"vip.internal"}, TTL: 60e9})

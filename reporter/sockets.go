@@ -212,7 +212,7 @@ func (c *current) carryOver(f *flow, old *sockets) {
 			}
 		}
 		if f.born {
-			c.sockets.begins(t, netns, f.first)
+			c.sockets.begins(t, netns, f.first-drainLag)
 		}
 		if f.ended {
 			c.sockets.end(t, netns, f.end)

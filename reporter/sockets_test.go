@@ -86,6 +86,28 @@ func TestRowIsNotOfAYoungerFlow(t *testing.T) {
 }
 
 // What a report showed is in a later one with closed set, however it ends.
+// An event's stamp is a little later than the event: a table that was read in
+// between has the flow's own socket.
+func TestRowReadBeforeTheStampOfItsFlow(t *testing.T) {
+	for _, c := range []struct {
+		later float64
+		want  string
+	}{
+		{0.01, "10.0.0.1:40000(100 curl) -> 10.0.0.2:80 ESTABLISHED handshake"},
+		{0.1, "10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED handshake"},
+	} {
+		h := newHost(t)
+		h.walk()
+		h.pass(1).walkBegin()
+		h.tables(sock{row: plain, inode: 11, procs: curl})
+		h.pass(c.later)
+		h.send(ct{typ: ctmsg.New, id: 7, state: "SYN_SENT", tuples: plain, unseen: true})
+		h.ct(ctmsg.Update, 7, "ESTABLISHED", plain)
+		h.walkEnd()
+		h.want(c.want)
+	}
+}
+
 func TestSocketsEndWithTheirFlow(t *testing.T) {
 	open := "10.0.0.1:40000(100 curl) -> 10.0.0.2:80 ESTABLISHED "
 	rows := []sock{{row: plain, inode: 11, procs: curl}}

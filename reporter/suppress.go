@@ -16,6 +16,11 @@ func (k *sockets) end(t tuple, netns uint64, end stamp) bool {
 	return counted
 }
 
+// drainLag is by how much the stamp of an event may be behind the event, in ns: the
+// recorder drains its socket by a timer. A table that was read in that time may
+// show the flow's own socket.
+const drainLag = 50e6
+
 // begins is the same for the first packet of a flow: what had the tuple before
 // was over then.
 func (k *sockets) begins(t tuple, netns uint64, at int64) {
