@@ -4,7 +4,7 @@
 GO ?= go
 BIN := bin
 
-.PHONY: build demo test lint race fuzz bench fixtures deps clean
+.PHONY: build demo test lint race fuzz bench index fixtures deps clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/ ./cmd/topotape ./tools/netlab/cmd/netlab
@@ -33,9 +33,14 @@ bench: deps
 	$(GO) test -run '^$$' -bench . -benchmem ./capture/... ./reporter/... ./replay
 	$(GO) run ./tools/bench
 
+# The index of the fixtures, from what they and behaviours.json say.
+index:
+	$(GO) test ./fixtures -run Index -update
+
 # The shipped tape, recorded anew in the lab; needs root on Linux.
 fixtures: deps build
 	@tools/record-fixture.sh $(BIN) fixtures/lab-gateway
+	@$(MAKE) --no-print-directory index
 
 # The lab's commands, from Debian's packages, when there is a root to install them.
 deps:

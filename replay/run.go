@@ -196,11 +196,12 @@ func (d *driver) tick(it *item, within bool) (bool, error) {
 		d.panicked(it, panicked)
 		return true, nil
 	}
+	if !report {
+		d.verify.compareOnly(it, witness, made)
+		return more, nil
+	}
 	if witness != nil {
 		d.verify.compare(it, witness, made)
-	}
-	if !report {
-		return more, nil
 	}
 	switch d.options.Reports {
 	case Last:
@@ -233,7 +234,7 @@ func (d *driver) tickAfter(it *item) error {
 		d.panicked(it, panicked)
 		return nil
 	}
-	d.verify.compare(it, witness, made)
+	d.verify.compareOnly(it, witness, made)
 	return nil
 }
 

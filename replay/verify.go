@@ -16,11 +16,12 @@ type Verification struct {
 	Unchanged  uint64 // of those, equal
 	OtherCore  uint32 // the last of the other core versions
 	OtherRules uint64 // made under other rules: not compared
-	First      *Difference
+	First      *Mismatch
 }
 
-// A Difference is the first report that is not what production made.
-type Difference struct {
+// A Mismatch is the first report that is not what production made. Production
+// left digests of its own, so only this side can be shown.
+type Mismatch struct {
 	Tick     uint64
 	Record   uint64 // number of the tick's record
 	At       int64  // ns since the recording's start
@@ -31,7 +32,7 @@ type Difference struct {
 }
 
 // Connections lists those of the report that are in a bucket that differs.
-func (d *Difference) Connections() []reporter.Connection {
+func (d *Mismatch) Connections() []reporter.Connection {
 	var differ [8]bool
 	for _, b := range d.Buckets {
 		differ[b] = true
@@ -64,6 +65,14 @@ func (v *verifier) take(r *capture.Record) *capture.Witness {
 	return w
 }
 
+// compareOnly compares a report that nobody else wants.
+func (v *verifier) compareOnly(tick *item, w *capture.Witness, made *reporter.Report) {
+	v.compare(tick, w, made)
+	if v.result.First == nil || v.result.First.Report != made {
+		made.Release()
+	}
+}
+
 func (v *verifier) compare(tick *item, w *capture.Witness, made *reporter.Report) {
 	got := made.Digests()
 	equal := got == w.Digests
@@ -80,7 +89,7 @@ func (v *verifier) compare(tick *item, w *capture.Witness, made *reporter.Report
 	if v.result.First != nil {
 		return
 	}
-	d := &Difference{Tick: w.Tick, Record: tick.rec.Seq, At: tick.rec.At, Core: w.Core, Report: made}
+	d := &Mismatch{Tick: w.Tick, Record: tick.rec.Seq, At: tick.rec.At, Core: w.Core, Report: made}
 	section := func(name string, a, b uint64) {
 		if a != b {
 			d.Sections = append(d.Sections, name)

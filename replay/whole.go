@@ -24,6 +24,7 @@ type fold struct {
 	endpoints map[string]*reporter.Endpoint
 	names     map[netip.Addr]*reporter.Names
 	beyond    map[flowKey]struct{} // connections left out, as many as are kept
+	view      viewFold
 }
 
 // flowKey names a connection whatever its direction is thought to be. What
@@ -39,7 +40,8 @@ func newFold(most int) *fold {
 		most = defaultMaxConnections
 	}
 	return &fold{max: most, index: map[flowKey][]int32{}, endpoints: map[string]*reporter.Endpoint{},
-		names: map[netip.Addr]*reporter.Names{}, beyond: map[flowKey]struct{}{}}
+		names: map[netip.Addr]*reporter.Names{}, beyond: map[flowKey]struct{}{},
+		view: viewFold{most: 2 * most, nodes: map[string]*reporter.ScopeNode{}}}
 }
 
 func keyOf(c *reporter.Connection) flowKey {
@@ -56,6 +58,9 @@ func (f *fold) add(r *reporter.Report) {
 	f.report = r
 	f.window += r.Window
 	f.reports++
+	if ownView(r) {
+		f.view.add(r.Scope())
+	}
 	for i := range r.Connections {
 		c := &r.Connections[i]
 		key := keyOf(c)
@@ -160,6 +165,7 @@ func (f *fold) name(n *reporter.Names) {
 	case old != nil:
 		old.Forward = union(old.Forward, n.Forward, strings.Compare)
 		old.Reverse = union(old.Reverse, n.Reverse, strings.Compare)
+		old.Host = cmp.Or(n.Host, old.Host)
 	case len(f.names) < 2*f.max:
 		own := *n
 		f.names[n.Addr] = &own
@@ -182,6 +188,9 @@ func (f *fold) finish() *reporter.Report {
 		r.Names = append(r.Names, *n)
 	}
 	slices.SortFunc(r.Names, func(a, b reporter.Names) int { return a.Addr.Compare(b.Addr) })
+	if ownView(&r) {
+		r.SetScope(f.view.view())
+	}
 	return &r
 }
 

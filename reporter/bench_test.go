@@ -82,7 +82,9 @@ func BenchmarkBusy(b *testing.B) {
 		h.at += 30000
 		h.raw(capture.KindConntrack, 1, messages[n%len(messages)])
 		if n++; n%100000 == 0 && h.raw(capture.KindTick, 0, tick) {
-			h.r.Report().Digests()
+			r := h.r.Report()
+			r.Digests()
+			r.Release()
 		}
 	}
 	for range len(messages) {
@@ -95,15 +97,19 @@ func BenchmarkBusy(b *testing.B) {
 }
 
 // established is a host with n connections; of all of them conntrack and /proc
-// know, and nat says whether they are translated.
-func established(b *testing.B, n int, nat bool) *host {
+// know. With nat they are translated, with hub all have one server.
+func established(b *testing.B, n int, nat, hub bool) *host {
 	h := newHost(b)
 	var socks []sock
 	for i := range n {
-		client := fmt.Sprintf("10.1.%d.%d:%d", i>>14&255, i>>6&255, 20000+i&63)
-		orig, reply := client+">10.0.0.2:80", "10.0.0.2:80>"+client
+		client := fmt.Sprintf("10.%d.%d.%d:%d", 1+i>>22, i>>14&255, i>>6&255, 20000+i&63)
+		server, behind := "10.0.0.2:80", "172.17.0.2:8080"
+		if !hub {
+			server, behind = fmt.Sprintf("10.0.%d.%d:80", i>>8&255, i&255), fmt.Sprintf("172.17.%d.%d:8080", i>>8&255, i&255)
+		}
+		orig, reply := client+">"+server, server+">"+client
 		if nat {
-			reply = "172.17.0.2:8080>" + client
+			reply = behind + ">" + client
 		}
 		h.send(ct{typ: ctmsg.Update, id: uint32(i), state: "ESTABLISHED", flags: 3, tuples: orig + " | " + reply})
 		if i%4 == 0 {
@@ -115,22 +121,25 @@ func established(b *testing.B, n int, nat bool) *host {
 }
 
 func BenchmarkReport(b *testing.B) {
-	for _, n := range []int{1000, 10000, 100000} {
-		for _, nat := range []bool{false, true} {
-			b.Run(fmt.Sprintf("connections=%d/nat=%v", n, nat), func(b *testing.B) {
+	for _, n := range []int{1000, 10000, 100000, 1000000} {
+		for _, kind := range []struct{ nat, hub bool }{{false, true}, {true, true}, {false, false}, {true, false}} {
+			b.Run(fmt.Sprintf("connections=%d/nat=%v/hub=%v", n, kind.nat, kind.hub), func(b *testing.B) {
 				var before, after runtime.MemStats
 				runtime.GC()
 				runtime.ReadMemStats(&before)
-				h := established(b, n, nat)
+				h := established(b, n, kind.nat, kind.hub)
 				runtime.GC()
 				runtime.ReadMemStats(&after)
 				perConnection := float64(after.HeapAlloc-before.HeapAlloc) / float64(n)
-				h.report()
+				h.report().Release()
+				h.r.Report().Release()
 				b.ReportAllocs()
 				for b.Loop() {
-					if r := h.r.Report(); len(r.Connections) != n {
+					r := h.r.Report()
+					if len(r.Connections) != n {
 						b.Fatal(len(r.Connections))
 					}
+					r.Release()
 				}
 				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/connection")
 				b.ReportMetric(perConnection, "heapB/connection")
@@ -140,7 +149,7 @@ func BenchmarkReport(b *testing.B) {
 }
 
 func BenchmarkDigests(b *testing.B) {
-	h := established(b, 10000, true)
+	h := established(b, 10000, true, true)
 	r := h.report()
 	b.ReportAllocs()
 	for b.Loop() {

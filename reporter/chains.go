@@ -163,8 +163,11 @@ func (c *current) linked() []*flow {
 
 // hold keeps the flows of chains that are still to be told of.
 func (c *current) hold() {
-	c.flows.each(func(f *flow) { f.held = false })
-	if !c.sources.several() {
+	if c.holding {
+		c.flows.each(func(f *flow) { f.held = false })
+	}
+	c.holding = c.sources.several()
+	if !c.holding {
 		return
 	}
 	for _, l := range chains(c.linked(), c.sources.netnsOf) {

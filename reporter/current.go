@@ -24,27 +24,33 @@ type current struct {
 	host    string
 	wall    int64 // Unix ns at At 0, moved by every step of the wall clock
 	local   map[netip.Addr]bool
+	facts   tapeFacts
 	sources sources
 	flows   flows
 	sockets sockets
 	names   names
 	join    join
 
+	holding  bool   // flows may be marked as held
 	window   uint64 // counts ticks; what ends now is reported at the next one
 	tick     capture.Tick
 	tickAt   int64
 	lastTick int64
 
 	message ctmsg.Message // reused from record to record
-	packet  dnsmsg.Packet
-	dns     dnsmsg.Message
-	answers []dnsmsg.Answer
+	dns     *dnsmsg.Assembler
 }
 
 func newCurrent(h *capture.Header) *current {
 	c := &current{header: h, hostID: h.HostID, host: h.HostName, wall: h.Start}
+	c.facts.local, c.facts.listed = localNetworks(h, &capture.Host{})
 	c.flows.init()
 	c.names.init()
+	c.dns = dnsmsg.NewAssembler(func(number uint32, undecodable, ignored uint64) {
+		s := c.sources.get(number)
+		s.undecodable += undecodable
+		s.ignored += ignored
+	})
 	return c
 }
 
@@ -76,17 +82,19 @@ func (c *current) step(r *capture.Record) bool {
 	case capture.KindReverseName:
 		var p capture.ReverseName
 		if _, ok := c.evidence(r, &p); ok {
-			c.names.reverseAnswer(&p, r.At)
+			c.forgot(capture.SourceRDNS, c.names.reverseAnswer(&p, r.At), r)
 		}
 	case capture.KindSource:
 		var p capture.Source
 		if s := c.sources.of(r); c.decode(r, s, &p) {
 			s.change(&p, r.Seq)
+			c.dnsLost(r, s)
 		}
 	case capture.KindGap:
 		var p capture.Gap
 		if s := c.sources.of(r); c.decode(r, s, &p) {
 			s.gap(&p, r.Seq, c.window)
+			c.dnsLost(r, s)
 		}
 	case capture.KindHost:
 		var p capture.Host
@@ -130,6 +138,7 @@ func (c *current) ticked(r *capture.Record) bool {
 	if c.sockets.implicit {
 		c.commit()
 	}
+	c.learn(r, c.dns.Expire(r.At))
 	c.hold()
 	c.flows.sweep(c.window, &c.sources, &c.sockets)
 	c.sockets.forget(c.window)
@@ -174,6 +183,7 @@ func (c *current) hostChanged(p *capture.Host, r *capture.Record) {
 	if p.Name != "" {
 		c.host = p.Name
 	}
+	c.facts.local, c.facts.listed = localNetworks(c.header, p)
 	for _, v := range p.Sysctls {
 		if strings.HasSuffix(v.Name, "nf_conntrack_events") {
 			c.sources.eventsOff = strings.TrimSpace(v.Value) == "0"
@@ -197,39 +207,4 @@ func (c *current) hostChanged(p *capture.Host, r *capture.Record) {
 		c.dropAddresses(gone, stamp{r.At, r.Seq})
 	}
 	c.local = now
-}
-
-func (c *current) dnsPacket(r *capture.Record) {
-	var p capture.DNS
-	s, ok := c.evidence(r, &p)
-	if !ok {
-		return
-	}
-	switch err := c.packet.Decode(p.Packet); {
-	case err == dnsmsg.ErrFragment || err == dnsmsg.ErrProtocol || err == nil && c.packet.IsFragment():
-		s.ignored++
-		return
-	case err != nil:
-		s.undecodable++
-		return
-	}
-	message := c.packet.Payload
-	if c.packet.Proto == dnsmsg.TCP { // a segment that is one whole message, behind its length
-		if len(message) < 2 || int(message[0])<<8|int(message[1]) != len(message)-2 {
-			s.ignored++
-			return
-		}
-		message = message[2:]
-	}
-	if c.dns.Decode(message) != nil {
-		s.undecodable++
-		return
-	}
-	c.answers = c.dns.Answers(c.answers[:0])
-	if len(c.answers) == 0 {
-		s.ignored++
-	}
-	for i := range c.answers {
-		c.names.answer(&c.answers[i], r.At)
-	}
 }

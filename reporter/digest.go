@@ -14,12 +14,10 @@ import (
 func (r *Report) Digests() capture.Digests {
 	var d capture.Digests
 	h := sha256.New()
-	buf := appendList(nil, r.Coverage, appendCoverage)
-	d.Coverage = sum(h, buf)
-	buf = appendList(buf[:0], r.Endpoints, appendEndpoint)
-	d.Endpoints = sum(h, buf)
-	buf = appendList(buf[:0], r.Names, appendNames)
-	d.Names = sum(h, buf)
+	buf := make([]byte, 0, 2*digestPart)
+	d.Coverage = sum(h, buf, r.Coverage, appendCoverage)
+	d.Endpoints = sum(h, buf, r.Endpoints, appendEndpoint)
+	d.Names = sum(h, buf, r.Names, appendNames)
 	var buckets [len(d.Connections)]hash.Hash
 	for i := range buckets {
 		buckets[i] = sha256.New()
@@ -41,9 +39,22 @@ func (r *Report) Digests() capture.Digests {
 	return d
 }
 
-func sum(h hash.Hash, b []byte) uint64 {
+// digestPart is how many bytes of a list are hashed at a time, about.
+const digestPart = 8 << 10
+
+func sum[T any](h hash.Hash, b []byte, list []T, one func([]byte, *T) []byte) uint64 {
 	h.Reset()
-	h.Write(b)
+	b = append(b[:0], '[')
+	for i := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = one(b, &list[i]); len(b) >= digestPart {
+			h.Write(b)
+			b = b[:0]
+		}
+	}
+	h.Write(append(b, ']'))
 	return cut(h)
 }
 

@@ -56,7 +56,10 @@ processes that its sockets had when they were last read.
 
 Coverage counts run from the recording's start and never go down.
 
-A DNS name lives for its time-to-live, at least a second, and on for connections that
-were first seen before it ran out.
+A name lives for its time-to-live, at least a second, and on for connections that were
+first seen before it ran out. A reverse look-up that fails changes nothing: what was found
+before lives on, and what is found later counts at once. Answers by TCP and in fragments
+count when they are complete (package dnsmsg). What is known of names is bounded
+(names.go): if one that still holds has to go, its source is degraded for that window.
 */
 package reporter

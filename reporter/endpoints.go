@@ -1,100 +1,123 @@
 package reporter
 
 import (
-	"cmp"
-	"encoding/binary"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// A mention is one end of one connection.
-type mention struct {
-	hi, lo uint64 // the address, for sorting: in any order that brings equals together
-	netns  uint64 // of loopback addresses only
-	port   uint16
-	to     bool
-	conn   int32
+// A mention is one end of one connection of the report: twice the connection's
+// place, and one more for its server.
+type mention uint32
+
+// A scoped mention has an id that numbers do not order.
+type scoped struct {
+	id string
+	mention
 }
 
-func (m *mention) end(conns []Connection) *End {
-	if m.to {
-		return &conns[m.conn].To
-	}
-	return &conns[m.conn].From
-}
-
-func (a *mention) compare(b *mention) int {
-	switch {
-	case a.lo != b.lo:
-		return cmp.Compare(a.lo, b.lo)
-	case a.port != b.port:
-		return cmp.Compare(a.port, b.port)
-	case a.hi != b.hi:
-		return cmp.Compare(a.hi, b.hi)
-	}
-	return cmp.Compare(a.netns, b.netns)
-}
-
-// A named is an endpoint's place among the mentions, by its id.
-type named struct {
-	id         string
-	first, end int32
-}
-
-// endpoints lists the ends of the connections, each address once.
-func (j *join) endpoints() []Endpoint {
+// listEndpoints lists the ends of the connections, each address once. IPv4 ends
+// that are the same everywhere are sorted by numbers, the others by their ids.
+func (j *join) listEndpoints() []Endpoint {
+	j.keys, j.scoped = j.keys[:0], j.scoped[:0]
 	aliased := 0
-	for i := range j.conns {
-		for _, to := range [...]bool{false, true} {
-			m := mention{conn: int32(i), to: to}
-			e := m.end(j.conns)
-			addr := e.Addr.Addr().As16()
-			m.hi, m.lo, m.port = binary.BigEndian.Uint64(addr[:8]), binary.BigEndian.Uint64(addr[8:]), e.Addr.Port()
-			if e.Addr.Addr().IsLoopback() {
-				m.netns = e.Netns
-			}
-			j.mentions = append(j.mentions, m)
-		}
-		aliased += 2 * len(j.conns[i].NAT)
+	for i := range j.connections {
+		c := &j.connections[i]
+		j.mention(mention(2*i), &c.From)
+		j.mention(mention(2*i+1), &c.To)
+		aliased += 2 * len(c.NAT)
 	}
-	slices.SortFunc(j.mentions, func(a, b mention) int { return a.compare(&b) })
+	j.spareKeys = slices.Grow(j.spareKeys[:0], len(j.keys))
+	j.keys, j.spareKeys = radixSort(j.keys, j.spareKeys)
+	slices.SortFunc(j.scoped, func(a, b scoped) int { return strings.Compare(a.id, b.id) })
+	n := 0
+	for i := range j.keys {
+		if i == 0 || j.keys[i].lo != j.keys[i-1].lo {
+			n++
+		}
+	}
+	j.aliases = slices.Grow(j.aliases, aliased)
+	j.endpoints = slices.Grow(j.endpoints, n+len(j.scoped))
 	var ids strings.Builder
-	ids.Grow(24 * len(j.mentions))
-	var id []byte
-	for i := 0; i < len(j.mentions); {
-		m := &j.mentions[i]
-		end := i + 1
-		for end < len(j.mentions) && m.compare(&j.mentions[end]) == 0 {
-			end++
+	ids.Grow(24 * n)
+	for keys, others := j.keys, j.scoped; len(keys) > 0 || len(others) > 0; {
+		id := ""
+		if len(keys) > 0 {
+			id = j.c.id(&ids, j.end(mention(keys[0].at)))
 		}
-		id = j.c.appendID(id[:0], m.end(j.conns).Addr, m.netns)
-		at := ids.Len()
-		ids.Write(id)
-		j.sorted = append(j.sorted, named{ids.String()[at:], int32(i), int32(end)})
-		i = end
+		for len(others) > 0 && (id == "" || others[0].id < id) {
+			others = j.endpointOf(others)
+		}
+		if id == "" {
+			break
+		}
+		e := j.endpoint(id, j.end(mention(keys[0].at)).Addr)
+		key := keys[0].lo
+		for ; len(keys) > 0 && keys[0].lo == key; keys = keys[1:] {
+			j.tell(e, mention(keys[0].at))
+		}
+		j.tidy(e)
 	}
-	slices.SortFunc(j.sorted, func(a, b named) int { return strings.Compare(a.id, b.id) })
-	out := make([]Endpoint, len(j.sorted))
-	aliases := make([]netip.AddrPort, 0, aliased)
-	for i := range out {
-		n := &j.sorted[i]
-		e := &out[i]
-		e.ID, e.Addr = n.id, j.mentions[n.first].end(j.conns).Addr
-		from := len(aliases)
-		for _, m := range j.mentions[n.first:n.end] {
-			e.Processes = union(e.Processes, m.end(j.conns).Processes)
-			aliases = j.conns[m.conn].appendAliases(aliases, m.to != j.ties[m.conn].swapped)
-		}
-		if len(aliases) > from {
-			slices.SortFunc(aliases[from:], netip.AddrPort.Compare)
-			e.Aliases = slices.Compact(aliases[from:])
-			aliases = aliases[:from+len(e.Aliases)]
-			e.Aliases = slices.Clip(e.Aliases)
-		}
+	return j.endpoints
+}
+
+// mention notes an end for sorting.
+func (j *join) mention(m mention, e *End) {
+	if a := e.Addr.Addr(); a.Is4() && !a.IsLoopback() {
+		j.keys = append(j.keys, sortKey{lo: textual(e.Addr), at: uint32(m)})
+		return
 	}
-	return out
+	var id strings.Builder
+	j.scoped = append(j.scoped, scoped{j.c.id(&id, e), m})
+}
+
+func (j *join) end(m mention) *End {
+	if c := &j.connections[m>>1]; m&1 != 0 {
+		return &c.To
+	} else {
+		return &c.From
+	}
+}
+
+// endpointOf lists the first endpoint of scoped mentions and returns the others.
+func (j *join) endpointOf(list []scoped) []scoped {
+	id := list[0].id
+	e := j.endpoint(id, j.end(list[0].mention).Addr)
+	for ; len(list) > 0 && list[0].id == id; list = list[1:] {
+		j.tell(e, list[0].mention)
+	}
+	j.tidy(e)
+	return list
+}
+
+func (j *join) endpoint(id string, addr netip.AddrPort) *Endpoint {
+	j.endpoints = append(j.endpoints, Endpoint{ID: id, Addr: addr, Aliases: j.aliases[len(j.aliases):]})
+	return &j.endpoints[len(j.endpoints)-1]
+}
+
+// tell adds to an endpoint what one connection tells of it.
+func (j *join) tell(e *Endpoint, m mention) {
+	if p := j.end(m).Processes; len(p) > 0 {
+		e.Processes = union(e.Processes, p)
+	}
+	if c := &j.connections[m>>1]; len(c.NAT) > 0 {
+		e.Aliases = c.appendAliases(e.Aliases, m&1 != 0 != j.swapped[m>>1])
+	}
+}
+
+// tidy sorts an endpoint's aliases and takes room for them.
+func (j *join) tidy(e *Endpoint) {
+	if len(e.Aliases) == 0 {
+		e.Aliases = nil
+		return
+	}
+	if len(e.Aliases) > 1 {
+		slices.SortFunc(e.Aliases, netip.AddrPort.Compare)
+		e.Aliases = slices.Compact(e.Aliases)
+	}
+	j.aliases = j.aliases[:len(j.aliases)+len(e.Aliases)]
+	e.Aliases = slices.Clip(e.Aliases)
 }
 
 // appendAliases appends what NAT shows in place of one of the ends.
@@ -112,17 +135,22 @@ func (c *Connection) appendAliases(b []netip.AddrPort, server bool) []netip.Addr
 	return b
 }
 
-// appendID appends scope;addr;port: a loopback address is told apart by host
-// and namespace, any other one is the same everywhere.
-func (c *current) appendID(b []byte, addr netip.AddrPort, netns uint64) []byte {
-	if addr.Addr().IsLoopback() {
+// id is scope;addr;port: a loopback address is told apart by host and
+// namespace, any other one is the same everywhere.
+func (c *current) id(text *strings.Builder, e *End) string {
+	var room [64]byte
+	b := room[:0]
+	if e.Addr.Addr().IsLoopback() {
 		b = append(b, c.hostID...)
-		if netns != 0 {
-			b = strconv.AppendUint(append(b, '-'), netns, 10)
+		if e.Netns != 0 {
+			b = strconv.AppendUint(append(b, '-'), e.Netns, 10)
 		}
 	}
-	b = addr.Addr().AppendTo(append(b, ';'))
-	return strconv.AppendUint(append(b, ';'), uint64(addr.Port()), 10)
+	b = e.Addr.Addr().AppendTo(append(b, ';'))
+	b = strconv.AppendUint(append(b, ';'), uint64(e.Addr.Port()), 10)
+	at := text.Len()
+	text.Write(b)
+	return text.String()[at:]
 }
 
 // union merges two sorted lists; it copies only if that adds something.
@@ -136,41 +164,4 @@ func union(a, b []Process) []Process {
 		}
 	}
 	return a
-}
-
-// namesOf lists the names of the addresses that occur in the report.
-func (c *current) namesOf(r *Report) []Names {
-	if len(c.names.forward.byAddr) == 0 && len(c.names.reverse.byAddr) == 0 {
-		return nil
-	}
-	oldest := make(map[netip.Addr]int64)
-	note := func(a netip.Addr, first int64) {
-		if c.names.forward.byAddr[a] == nil && c.names.reverse.byAddr[a] == nil {
-			return
-		}
-		if have, ok := oldest[a]; !ok || first < have {
-			oldest[a] = first
-		}
-	}
-	for i := range r.Connections {
-		conn := &r.Connections[i]
-		note(conn.From.Addr.Addr(), conn.FirstSeen)
-		note(conn.To.Addr.Addr(), conn.FirstSeen)
-		for k := range conn.NAT {
-			t := &conn.NAT[k]
-			for _, a := range [...]netip.AddrPort{t.OriginalSrc, t.OriginalDst, t.ReplySrc, t.ReplyDst} {
-				note(a.Addr(), conn.FirstSeen)
-			}
-		}
-	}
-	var out []Names
-	for a, first := range oldest { // sorted below
-		// A name that lived when a connection was first seen stays with it.
-		n := Names{Addr: a, Forward: c.names.forward.of(a, first), Reverse: c.names.reverse.of(a, c.tickAt)}
-		if len(n.Forward) > 0 || len(n.Reverse) > 0 {
-			out = append(out, n)
-		}
-	}
-	slices.SortFunc(out, func(a, b Names) int { return a.Addr.Compare(b.Addr) })
-	return out
 }

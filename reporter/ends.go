@@ -51,8 +51,7 @@ func (k *sockets) mirror(at int32) int32 {
 	a := &k.rows[at]
 	t := a.reversed()
 	first := int32(-1)
-	i, ok := k.index[t]
-	for ; ok && i >= 0; i = k.rows[i].next {
+	for i := k.first(&t); i >= 0; i = k.rows[i].next {
 		w := &k.rows[i]
 		if w.used {
 			continue

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"net/netip"
+	"slices"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/ctmsg"
@@ -42,8 +43,10 @@ type flow struct {
 	handshake bool // a SYN was seen: the original direction is the client's
 	born      bool // its first packet was seen, at first
 	held      bool // part of a chain that is still to be told of
+	heard     bool // an event spoke of it, not only dumps
 
 	state   ctmsg.State
+	place   int32 // among those that live
 	first   int64
 	last    int64
 	touched uint64 // record that last spoke of it
@@ -63,20 +66,27 @@ type flows struct {
 	named map[uint64]*flow // by the key's hash
 	pages [][]flow
 	free  []*flow
+	live  []*flow // have not ended
+	ended []*flow // since the tick before last
 	dead  []*flow // gone from the kernel, kept for a report or a walk
 }
 
 func (t *flows) init() { t.named = make(map[uint64]*flow) }
 
-// hash mixes what tells keys apart. A map of whole keys would spend most of a
-// step on hashing and comparing them.
+// hash mixes what tells keys apart but for the id: flows of one tuple are found
+// together. A map of whole keys would spend most of a step on hashing and
+// comparing them.
 func (k *flowKey) hash() uint64 {
-	src, dst := k.orig.src.Addr().As16(), k.orig.dst.Addr().As16()
+	return mix(k.orig.bits(), uint64(k.source)<<16^uint64(k.zone)^0x1d8e4e27c47d124f)
+}
+
+// bits of a tuple, not yet mixed well.
+func (t *tuple) bits() uint64 {
+	src, dst := t.src.Addr().As16(), t.dst.Addr().As16()
 	le := binary.LittleEndian
 	h := mix(le.Uint64(src[:8])^0xa0761d6478bd642f, le.Uint64(src[8:])^0xe7037ed1a0b428db)
 	h ^= mix(le.Uint64(dst[:8])^0x8ebc6af09c88c6e3, le.Uint64(dst[8:])^0x589965cc75374cc3)
-	ports := uint64(k.orig.src.Port())<<48 | uint64(k.orig.dst.Port())<<32
-	return mix(h^ports^uint64(k.id), uint64(k.source)<<16^uint64(k.zone)^0x1d8e4e27c47d124f)
+	return h ^ (uint64(t.src.Port())<<48 | uint64(t.dst.Port())<<32)
 }
 
 func mix(a, b uint64) uint64 {
@@ -126,9 +136,19 @@ func (t *flows) add(key *flowKey, reply *tuple, at int64) *flow {
 	f := t.free[len(t.free)-1]
 	t.free = t.free[:len(t.free)-1]
 	h := key.hash()
-	*f = flow{key: *key, reply: *reply, next: t.named[h], used: true, first: at, last: at}
+	*f = flow{key: *key, reply: *reply, next: t.named[h], used: true, place: int32(len(t.live)), first: at, last: at}
 	t.named[h] = f
+	t.live = append(t.live, f)
 	return f
+}
+
+// end moves a flow from those that live to those that have ended.
+func (t *flows) end(f *flow) {
+	last := t.live[len(t.live)-1]
+	t.live[f.place], last.place = last, f.place
+	t.live[len(t.live)-1] = nil
+	t.live = t.live[:len(t.live)-1]
+	t.ended = append(t.ended, f)
 }
 
 // each visits all flows, in an order that only the records decide.
@@ -168,18 +188,25 @@ func (c *current) conntrack(r *capture.Record) {
 		c.destroyed(f, m, &key, now, s.dumping)
 		return
 	}
-	if f != nil && (f.gone || f.ended && reborn(m)) {
+	if f != nil && (f.gone || f.ended && reborn(m) || !f.ended && f.over(m)) {
+		if !f.ended {
+			c.finish(f, now)
+		}
 		c.flows.detach(f, now)
 		f = nil
 	}
 	if f == nil {
 		f = c.flows.add(&key, &tuple{m.Reply.Src, m.Reply.Dst}, r.At)
+		if m.Type != ctmsg.Dump {
+			c.succeed(f, now)
+		}
 		if m.Type == ctmsg.New && m.HasState && m.State == ctmsg.SynSent {
 			f.born = true
 			c.supersede(f)
 		}
 	}
 	f.take(m, now)
+	f.heard = f.heard || m.Type != ctmsg.Dump
 	if !f.ended && f.hasState && (f.state == ctmsg.TimeWait || f.state == ctmsg.Close) {
 		c.finish(f, now)
 	}
@@ -208,6 +235,29 @@ func (c *current) destroyed(f *flow, m *ctmsg.Message, key *flowKey, now stamp, 
 // count, for they may be older than the end that a dump told of.
 func reborn(m *ctmsg.Message) bool {
 	return m.Type == ctmsg.New || m.HasState && (m.State == ctmsg.SynSent || m.State == ctmsg.SynRecv || m.State == ctmsg.Established)
+}
+
+// over reports whether a message speaks of a life after the flow's, whose end
+// was lost: a flow begins once, and an entry opens again only when it is closed.
+// What only a dump told of may be younger than the events that come.
+func (f *flow) over(m *ctmsg.Message) bool {
+	switch {
+	case m.Type == ctmsg.New:
+		return f.heard || f.reply != tuple{m.Reply.Src, m.Reply.Dst}
+	case !f.heard || !m.HasState || m.State != ctmsg.SynSent:
+		return false
+	}
+	return f.hasState && f.state >= ctmsg.Established && f.state < ctmsg.TimeWait
+}
+
+// succeed ends what had a new flow's tuple before: the kernel has a tuple once
+// in a zone. Its destruction may still come.
+func (c *current) succeed(f *flow, now stamp) {
+	for g := f.next; g != nil; g = g.next {
+		if !g.ended && g.key.orig == f.key.orig && g.key.source == f.key.source && g.key.zone == f.key.zone {
+			c.finish(g, now)
+		}
+	}
 }
 
 // take learns from a message. An ended flow learns nothing more.
@@ -246,6 +296,7 @@ func handshakeFlags(flags uint8) bool {
 // whatever the messages showed.
 func (c *current) finish(f *flow, now stamp) {
 	f.ended, f.end, f.window = true, now, c.window
+	c.flows.end(f)
 	netns := c.sources.netnsOf(f.key.source)
 	a, b := c.sockets.end(f.key.orig, netns, now), c.sockets.end(f.reply, netns, now)
 	f.edge = f.edge || a || b
@@ -291,6 +342,7 @@ func (t *flows) sweep(window uint64, ss *sources, sk *sockets) {
 		t.free = append(t.free, f)
 	}
 	t.dead = keep
+	t.ended = slices.DeleteFunc(t.ended, func(f *flow) bool { return !f.used || f.window != window })
 }
 
 // dump begins or ends a table dump.

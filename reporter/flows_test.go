@@ -1,6 +1,7 @@
 package reporter
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/topotape/topotape/capture"
@@ -103,6 +104,39 @@ func TestRecycledIDs(t *testing.T) {
 	h.want("10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED handshake")
 }
 
+func TestNewFlowEndsTheOneOfItsTuple(t *testing.T) {
+	h := newHost(t)
+	shifted := "10.0.0.1:2>10.0.0.2:80 | 10.0.0.2:80>192.0.2.1:"
+	h.ct(ctmsg.New, 7, "SYN_SENT", plain)
+	h.ct(ctmsg.Update, 7, "ESTABLISHED", plain)
+	h.ct(ctmsg.New, 8, "SYN_SENT", shifted+"2")
+	h.ct(ctmsg.Update, 8, "ESTABLISHED", shifted+"2")
+	h.send(ct{typ: ctmsg.Update, id: 7, zone: 1, state: "ESTABLISHED", tuples: plain})
+	h.pass(1)
+	h.ct(ctmsg.New, 9, "SYN_SENT", plain)
+	h.ct(ctmsg.Update, 9, "ESTABLISHED", plain)
+	h.ct(ctmsg.New, 8, "SYN_SENT", shifted+"3")
+	h.ct(ctmsg.Update, 8, "ESTABLISHED", shifted+"3")
+	r := h.want("10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED handshake nat1 closed",
+		"10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED handshake nat1",
+		"10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED handshake closed",
+		"10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original", // of the other zone
+		"10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED handshake")
+	if got := r.Connections[1].NAT[0].ReplyDst.Port(); got != 3 {
+		t.Errorf("the new connection is translated to port %d", got)
+	}
+	// The end that comes late is not told of again.
+	h.pass(1).ct(ctmsg.Destroy, 7, "TIME_WAIT", plain)
+	h.want("10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED handshake nat1",
+		"10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original",
+		"10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED handshake")
+	// An entry that is in SYN_SENT again was closed meanwhile.
+	h.pass(1).ct(ctmsg.Update, 9, "SYN_SENT", plain)
+	h.want("10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED handshake nat1",
+		"10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original",
+		"10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED handshake closed")
+}
+
 func TestZonesNeverMix(t *testing.T) {
 	h := newHost(t)
 	h.send(ct{typ: ctmsg.Update, id: 1, zone: 1, state: "ESTABLISHED", tuples: plain})
@@ -149,6 +183,32 @@ func TestDumpEntriesMayBeOlderThanEvents(t *testing.T) {
 	h.ct(ctmsg.Dump, 2, "ESTABLISHED", b)
 	h.dumpEnd()
 	h.want("10.0.0.1:1 -> 10.0.0.2:80 LAST_ACK original")
+}
+
+func TestShortLivesCostTheMemoryOfAWindow(t *testing.T) {
+	const perWindow = 3 * flowPage
+	h := newHost(t)
+	h.walk()
+	window := func() int {
+		for i := range perWindow {
+			tuples := fmt.Sprintf("10.0.0.1:%d>10.0.0.2:80", 1000+i)
+			h.ct(ctmsg.New, uint32(i), "SYN_SENT", tuples)
+			h.ct(ctmsg.Update, uint32(i), "ESTABLISHED", tuples)
+			h.ct(ctmsg.Destroy, uint32(i), "TIME_WAIT", tuples)
+		}
+		h.pass(1).walk()
+		if n := len(h.report().Connections); n != perWindow {
+			t.Fatalf("tick %d tells of %d connections", h.tick, n)
+		}
+		return len(h.r.rules.(*current).flows.pages)
+	}
+	window()
+	early := window()
+	for range 20 {
+		if now := window(); now > early {
+			t.Fatalf("%d pages of flows in window %d, %d at first", now, h.tick, early)
+		}
+	}
 }
 
 func TestGapForgetsNothing(t *testing.T) {

@@ -2,6 +2,7 @@ package reporter
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"strconv"
 
@@ -10,31 +11,55 @@ import (
 )
 
 // A join makes a report's connections from flows and socket rows. Its lists
-// are reused from report to report, those of the report itself are not.
+// are reused from report to report, those of the report are if it is released.
 type join struct {
-	c        *current
-	conns    []Connection
-	ties     []tie
-	all      []*flow
-	places   []int32
-	mentions []mention
-	sorted   []named
-	nat      []NAT
+	c     *current
+	conns []Connection
+	ties  []tie
+	all   []*flow
+	memory
+	keys, spareKeys []sortKey
+	others          []int32
+	swapped         []bool // of the report's connections: From is the end that the flow's replies come from
+	scoped          []scoped
 	// established rows that conntrack should know, and how many it does
 	rows, tracked int
+
+	spare memory // of a report that was released
 }
 
-// A tie orders connections whose ends and times are equal, and says which end
-// NAT speaks of.
+// memory is what a report's lists stand in.
+type memory struct {
+	connections []Connection
+	endpoints   []Endpoint
+	nat         []NAT
+	aliases     []netip.AddrPort
+}
+
+// release takes a report's memory back, but not much more than it needed.
+func (j *join) release(m memory) {
+	j.spare = memory{emptied(m.connections), emptied(m.endpoints), emptied(m.nat), emptied(m.aliases)}
+}
+
+func emptied[T any](list []T) []T {
+	if cap(list) > 8*len(list)+1024 {
+		return nil
+	}
+	return list[:0]
+}
+
+// A tie orders connections whose ends and times are equal, and says whether
+// From is the end that the flow's replies come from.
 type tie struct {
-	key     flowKey
-	swapped bool // From is the end that the flow's replies come from
+	source, id uint32 // of the flow
+	zone       uint16
+	swapped    bool
 }
 
 func (c *current) report() *Report {
 	j := &c.join
-	*j = join{c: c, conns: j.conns[:0], ties: j.ties[:0], all: j.all[:0], places: j.places[:0],
-		mentions: j.mentions[:0], sorted: j.sorted[:0], nat: make([]NAT, 0, len(j.nat))}
+	j.c, j.memory, j.spare = c, j.spare, memory{}
+	j.conns, j.ties, j.all, j.rows, j.tracked = j.conns[:0], j.ties[:0], j.all[:0], 0, 0
 	for i := range c.sockets.rows {
 		c.sockets.rows[i].used = false
 	}
@@ -42,52 +67,101 @@ func (c *current) report() *Report {
 	j.leftRows()
 	for i := range c.sockets.closed {
 		if e := &c.sockets.closed[i]; e.window == c.reported() {
-			j.add(e.conn, tie{})
+			*j.add(tie{}) = e.conn
 		}
 	}
 	r := &Report{
 		HostID: c.hostID, HostName: c.host, Tick: c.tick.Number, At: c.wall + c.tickAt,
-		Window: c.tick.Interval, Rules: RulesCurrent,
+		Window: c.tick.Interval, Rules: RulesCurrent, tape: c.told(),
 	}
 	if r.Window == 0 {
 		r.Window = c.tickAt - c.lastTick
 	}
-	order := j.order()
-	r.Connections = make([]Connection, len(order))
-	for i, at := range order {
-		r.Connections[i] = j.conns[at]
-	}
-	r.Endpoints = j.endpoints()
+	j.order()
+	r.Connections = j.connections
+	r.Endpoints = j.listEndpoints()
 	r.Names = c.namesOf(r)
 	r.Coverage = c.sources.coverage(c.reported(), j.untracked())
+	r.home, r.memory = j, j.memory
+	j.memory = memory{}
 	return r
 }
 
-func (j *join) add(c Connection, t tie) {
-	j.conns = append(j.conns, c)
+// add makes room for a connection.
+func (j *join) add(t tie) *Connection {
 	j.ties = append(j.ties, t)
+	if len(j.conns) < cap(j.conns) {
+		j.conns = j.conns[:len(j.conns)+1]
+	} else {
+		j.conns = append(j.conns, Connection{})
+	}
+	return &j.conns[len(j.conns)-1]
 }
 
-func (j *join) order() []int32 {
+// drop takes the last connection away again.
+func (j *join) drop() {
+	j.ties, j.conns = j.ties[:len(j.ties)-1], j.conns[:len(j.conns)-1]
+}
+
+// order puts the connections into the report's order. Those of IPv4 are sorted
+// by numbers, the others by comparing them.
+func (j *join) order() {
+	j.keys, j.others, j.swapped = j.keys[:0], j.others[:0], j.swapped[:0]
 	for i := range j.conns {
-		j.places = append(j.places, int32(i))
+		from, to := j.conns[i].From.Addr, j.conns[i].To.Addr
+		if !from.Addr().Is4() || !to.Addr().Is4() {
+			j.others = append(j.others, int32(i))
+			continue
+		}
+		x, y := numeric(from), numeric(to)
+		j.keys = append(j.keys, sortKey{x<<16 | y>>32, y << 32, uint32(i)})
 	}
-	order := j.places
-	slices.SortFunc(order, func(x, y int32) int {
-		a, b := &j.conns[x], &j.conns[y]
-		if n := a.From.Addr.Compare(b.From.Addr); n != 0 {
-			return n
+	slices.SortFunc(j.others, j.compare)
+	j.spareKeys = slices.Grow(j.spareKeys[:0], len(j.keys))
+	j.keys, j.spareKeys = radixSort(j.keys, j.spareKeys)
+	j.connections = slices.Grow(j.connections, len(j.conns))
+	for i := 1; i < len(j.keys); i++ { // those of equal ends
+		first := i - 1
+		for i < len(j.keys) && j.keys[i].hi == j.keys[first].hi && j.keys[i].lo == j.keys[first].lo {
+			i++
 		}
-		if n := a.To.Addr.Compare(b.To.Addr); n != 0 {
-			return n
+		if i > first+1 {
+			slices.SortFunc(j.keys[first:i], func(a, b sortKey) int { return j.compare(int32(a.at), int32(b.at)) })
 		}
-		ta, tb := &j.ties[x], &j.ties[y]
-		return cmp.Or(cmp.Compare(a.From.Netns, b.From.Netns), cmp.Compare(a.To.Netns, b.To.Netns),
-			cmp.Compare(a.FirstSeen, b.FirstSeen), cmp.Compare(a.LastSeen, b.LastSeen),
-			cmp.Compare(ta.key.source, tb.key.source), cmp.Compare(ta.key.zone, tb.key.zone),
-			cmp.Compare(ta.key.id, tb.key.id), cmp.Compare(x, y))
-	})
-	return order
+	}
+	others := j.others
+	for i := range j.keys {
+		at := int32(j.keys[i].at)
+		for len(others) > 0 && j.compare(others[0], at) < 0 {
+			j.put(others[0])
+			others = others[1:]
+		}
+		j.put(at)
+	}
+	for _, at := range others {
+		j.put(at)
+	}
+}
+
+func (j *join) put(at int32) {
+	j.connections = append(j.connections, j.conns[at])
+	j.swapped = append(j.swapped, j.ties[at].swapped)
+}
+
+// compare orders two connections by all they have.
+func (j *join) compare(x, y int32) int {
+	a, b := &j.conns[x], &j.conns[y]
+	if n := a.From.Addr.Compare(b.From.Addr); n != 0 {
+		return n
+	}
+	if n := a.To.Addr.Compare(b.To.Addr); n != 0 {
+		return n
+	}
+	ta, tb := &j.ties[x], &j.ties[y]
+	return cmp.Or(cmp.Compare(a.From.Netns, b.From.Netns), cmp.Compare(a.To.Netns, b.To.Netns),
+		cmp.Compare(a.FirstSeen, b.FirstSeen), cmp.Compare(a.LastSeen, b.LastSeen),
+		cmp.Compare(ta.source, tb.source), cmp.Compare(ta.zone, tb.zone),
+		cmp.Compare(ta.id, tb.id), cmp.Compare(x, y))
 }
 
 // untracked says, in words, that conntrack does not see this host's traffic.
@@ -126,13 +200,14 @@ func (j *join) flows() {
 		return
 	}
 	zones := false
-	j.c.flows.each(func(f *flow) {
-		if f.ended && (!f.edge || f.window != window) {
-			return
+	for _, list := range [...][]*flow{j.c.flows.live, j.c.flows.ended} {
+		for _, f := range list {
+			if !f.ended || f.edge && f.window == window {
+				zones = zones || f.key.zone != 0
+				j.all = append(j.all, f)
+			}
 		}
-		zones = zones || f.key.zone != 0
-		j.all = append(j.all, f)
-	})
+	}
 	if zones {
 		byZone(j.all)
 	}
@@ -153,7 +228,8 @@ func (j *join) chain(l *chain) {
 	first, last := l.path[0], l.path[len(l.path)-1]
 	client, server := j.side(first, first.key.orig, 0), j.side(last, last.reply, 1)
 	edge, closed, handshake, hidden := false, true, false, true
-	c := Connection{Proto: "tcp", FirstSeen: first.first, LastSeen: first.last, Seen: seenConntrack}
+	c := j.add(tie{source: first.key.source, id: first.key.id, zone: first.key.zone})
+	*c = Connection{Proto: "tcp", FirstSeen: first.first, LastSeen: first.last, Seen: seenConntrack}
 	natFrom := len(j.nat)
 	teller := first // of the state
 	gapSeq := uint64(0)
@@ -174,6 +250,7 @@ func (j *join) chain(l *chain) {
 	})
 	if !edge && client.row == nil && server.row == nil {
 		j.nat = j.nat[:natFrom]
+		j.drop()
 		return // half open
 	}
 	if teller.hasState {
@@ -205,16 +282,15 @@ func (j *join) chain(l *chain) {
 		server.netns = j.c.sources.netnsOf(last.key.source)
 	}
 	sameHost(&client, &server)
-	swapped := false
-	c.Direction = DirectionHandshake
-	if !handshake {
-		c.Direction, swapped = j.listenerOr(DirectionOriginal, first, &client, &server)
+	c.Direction, c.From, c.To = DirectionHandshake, client.end(), server.end()
+	if handshake {
+		return
 	}
-	if swapped {
-		client, server = server, client
+	var swapped bool
+	if c.Direction, swapped = j.listenerOr(DirectionOriginal, first, &client, &server); swapped {
+		c.From, c.To = c.To, c.From
+		j.ties[len(j.ties)-1].swapped = true
 	}
-	c.From, c.To = client.end(), server.end()
-	j.add(c, tie{first.key, swapped})
 }
 
 // settled stands for a flow whose state needs no other word.
@@ -287,6 +363,6 @@ func (j *join) leftRows() {
 		if b >= 0 {
 			j.count(&k.rows[b], false)
 		}
-		j.add(k.connection(a, b), tie{})
+		*j.add(tie{}) = k.connection(a, b)
 	})
 }

@@ -37,6 +37,15 @@ func (r *Report) AppendJSON(b []byte) []byte {
 // AppendJSON appends the connection's canonical JSON, as in its report.
 func (c *Connection) AppendJSON(b []byte) []byte { return appendConnection(b, c) }
 
+// AppendJSON appends the endpoint's canonical JSON, as in its report.
+func (e *Endpoint) AppendJSON(b []byte) []byte { return appendEndpoint(b, e) }
+
+// AppendJSON appends the canonical JSON of the names, as in their report.
+func (n *Names) AppendJSON(b []byte) []byte { return appendNames(b, n) }
+
+// AppendJSON appends the canonical JSON of the coverage, as in its report.
+func (c *Coverage) AppendJSON(b []byte) []byte { return appendCoverage(b, c) }
+
 func appendList[T any](b []byte, list []T, one func([]byte, *T) []byte) []byte {
 	b = append(b, '[')
 	for i := range list {
@@ -150,6 +159,10 @@ func appendNames(b []byte, n *Names) []byte {
 	b = appendList(b, n.Forward, appendText)
 	b = append(b, `,"reverse":`...)
 	b = appendList(b, n.Reverse, appendText)
+	if n.Host != "" {
+		b = append(b, `,"host":`...)
+		b = appendString(b, n.Host)
+	}
 	return append(b, '}')
 }
 
@@ -195,12 +208,19 @@ func appendFraction(b []byte, u, unit uint64) []byte {
 		return b
 	}
 	b = append(b, '.')
-	for u > 0 {
-		unit /= 10
-		b = append(b, '0'+byte(u/unit))
-		u %= unit
+	at := len(b)
+	for ; unit > 1; unit /= 10 {
+		b = append(b, '0')
 	}
-	return b
+	end := at
+	for i := len(b) - 1; u > 0; i-- {
+		if u%10 != 0 && end == at {
+			end = i + 1
+		}
+		b[i] = '0' + byte(u%10)
+		u /= 10
+	}
+	return b[:end]
 }
 
 func appendText(b []byte, s *string) []byte { return appendString(b, *s) }

@@ -1,8 +1,12 @@
 package reporter
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math"
 	"net/netip"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,31 +70,186 @@ func TestNames(t *testing.T) {
 	h.ct(ctmsg.Update, 4, "ESTABLISHED", "10.0.0.1:40001>10.0.0.2:80")
 	h.report()
 	h.wantNames("10.0.0.80=svc/ fd00::2=six.example.com/") // of 10.0.0.2 a younger one is left
-	h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: "10.0.0.2", Names: []string{"DB.internal."}, TTL: 60e9})
-	h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: "10.0.0.1", Error: "no such host", TTL: 60e9})
-	h.wantNames("10.0.0.2=/db.internal 10.0.0.80=svc/ fd00::2=six.example.com/")
-	h.pass(61).wantNames("10.0.0.80=svc/ fd00::2=six.example.com/")
+}
+
+func (h *host) reverse(addr string, ttl int64, names ...string) {
+	h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: addr, Names: names, TTL: ttl})
+}
+
+func TestReverseNames(t *testing.T) {
+	h := newHost(t)
+	h.ct(ctmsg.Update, 1, "ESTABLISHED", plain)
+	h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: "10.0.0.2", Error: "server misbehaving", TTL: 1e9})
+	h.wantNames("")
+	h.reverse("10.0.0.2", 60e9, "DB.internal.", "a.internal", "db.Internal")
+	h.reverse("10.0.0.1", 0, "client.internal.")
+	h.reverse("10.0.0.3", 60e9, "elsewhere.internal.")
+	h.reverse("no address", 60e9, "x.")
+	const both = "10.0.0.1=/client.internal 10.0.0.2=/a.internal,db.internal"
+	h.wantNames(both)
+	h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: "10.0.0.2", Error: "timeout", TTL: 60e9})
+	h.reverse("10.0.0.2", 60e9)
+	h.reverse("10.0.0.2", 60e9, "", ".")
+	h.pass(61).wantNames(both) // a connection first seen before keeps them
+	h.reverse("10.0.0.2", 60e9, "new.internal.")
+	h.wantNames("10.0.0.1=/client.internal 10.0.0.2=/new.internal")
+	h.ct(ctmsg.Destroy, 1, "", plain)
+	h.pass(61).report()
+	younger := func(id uint32) {
+		h.ct(ctmsg.New, id, "SYN_SENT", plain)
+		h.ct(ctmsg.Update, id, "ESTABLISHED", plain)
+	}
+	younger(2)
+	h.wantNames("10.0.0.1=/client.internal") // for half an hour, as it said nothing
+	h.ct(ctmsg.Destroy, 2, "", plain)
+	h.pass(1800).report()
+	younger(3)
+	h.wantNames("")
+}
+
+// An address with more names than are kept shows the same ones whatever the order of the answer.
+func TestManyReverseNamesAreStable(t *testing.T) {
+	var all []string
+	for i := range 2 * maxNamesPerAddr {
+		all = append(all, fmt.Sprintf("n%03d.", i))
+	}
+	h := newHost(t)
+	h.ct(ctmsg.Update, 1, "ESTABLISHED", plain)
+	h.reverse("10.0.0.2", math.MaxInt64, all...)
+	first := h.report().Names
+	slices.Reverse(all)
+	h.reverse("10.0.0.2", math.MaxInt64, all...)
+	if again := h.report().Names; len(first[0].Reverse) != maxNamesPerAddr || !reflect.DeepEqual(first, again) {
+		t.Errorf("%v, then %v", first, again)
+	}
+}
+
+func TestHostNamesItsOwnAddresses(t *testing.T) {
+	h := newHost(t)
+	own := capture.Host{Name: "GW1.", Interfaces: []capture.Interface{{Addresses: []string{"10.0.0.1/8", "127.0.0.1/8", "fe80::1/64", "10.9.9.9/32"}}}}
+	h.put(capture.KindHost, 0, &own)
+	h.ct(ctmsg.Update, 1, "ESTABLISHED", plain)
+	h.ct(ctmsg.Update, 2, "ESTABLISHED", "127.0.0.1:4000>127.0.0.1:80")
+	h.ct(ctmsg.Update, 3, "ESTABLISHED", "[fe80::1]:4000>[fe80::2]:80")
+	r := h.report()
+	want := []Names{{Addr: netip.MustParseAddr("10.0.0.1"), Host: "gw1"}}
+	if !reflect.DeepEqual(r.Names, want) {
+		t.Errorf("names %+v", r.Names)
+	}
+	if !strings.Contains(string(r.AppendJSON(nil)), `{"addr":"10.0.0.1","forward":[],"reverse":[],"host":"gw1"}`) {
+		t.Errorf("%s", r.AppendJSON(nil))
+	}
+	own.Interfaces = nil
+	h.put(capture.KindHost, 0, &own)
+	h.ct(ctmsg.Update, 4, "ESTABLISHED", plain)
+	h.wantNames("")
 }
 
 func TestNamesAreBounded(t *testing.T) {
-	var n names
-	n.init()
-	for i := range maxNames + 100 {
-		a := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
-		n.forward.add(a, "x", 1)
+	var c cache
+	c.init()
+	numbered := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
+	for i := range maxNames {
+		c.add(numbered(i), "x", 0, 1e9)
 	}
-	if len(n.forward.byAddr) != maxNames || len(n.forward.order) != maxNames {
-		t.Errorf("%d addresses", len(n.forward.byAddr))
+	c.add(numbered(0), "x", 0, 1e9) // answered again
+	for i, want := range []int{1, 0} {
+		if n := c.add(numbered(maxNames+i), "x", int64(i)*2e9, 1e9); n != want {
+			t.Errorf("%d addresses lost a name that held, want %d", n, want)
+		}
 	}
-	if n.forward.byAddr[netip.MustParseAddr("10.0.0.0")] != nil {
-		t.Error("the oldest address is still there")
+	if len(c.byAddr) != maxNames || c.order.Len() != maxNames || c.get(numbered(0)) == nil || c.get(numbered(1)) != nil || c.get(numbered(2)) != nil {
+		t.Errorf("%d addresses", len(c.byAddr))
 	}
-	a := netip.MustParseAddr("10.9.9.9")
+	a := netip.MustParseAddr("10.255.9.9")
 	for i := range 3 * maxNamesPerAddr {
-		n.forward.add(a, fmt.Sprint(i), int64(i))
+		c.add(a, fmt.Sprint(i), 0, int64(i))
 	}
-	if got := n.forward.of(a, 0); len(got) != maxNamesPerAddr {
-		t.Errorf("%d names of one address", len(got))
+	if got := c.of(a, 0); len(got) != maxNamesPerAddr || slices.Contains(got, "127") || !slices.Contains(got, "128") {
+		t.Errorf("names of one address: %v", got)
+	}
+	long := strings.Repeat("x", 1000)
+	for i := range maxNames {
+		c.add(numbered(i), long+fmt.Sprint(i), 0, 1e9)
+	}
+	bytes := 0
+	for _, e := range c.byAddr {
+		for _, n := range e.Value.(*addrNames).names {
+			bytes += n.cost()
+		}
+	}
+	if bytes != c.bytes || bytes > maxNameBytes || bytes < maxNameBytes-2000 {
+		t.Errorf("%d bytes, says %d", bytes, c.bytes)
+	}
+}
+
+func TestForgottenNamesDegradeTheWindow(t *testing.T) {
+	h := newHost(t)
+	for i := range maxNames + 1 {
+		h.reverse(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}).String(), 3600e9, "x.")
+	}
+	if c := h.report().coverageOf("rdns"); c.State != CoverageDegraded || !strings.Contains(c.Why, "forgotten") || c.Lost != 0 {
+		t.Errorf("%+v", c)
+	}
+	if c := h.report().coverageOf("rdns"); c.State != CoverageOK {
+		t.Errorf("%+v", c)
+	}
+}
+
+// segment is a piece of what the name server sends by TCP.
+func segment(seq int, flags byte, payload []byte) *capture.DNS {
+	b := []byte{0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, dnsmsg.TCP, 0, 0, 10, 0, 0, 53, 10, 0, 0, 1}
+	b = binary.BigEndian.AppendUint32(append(b, 0, 53, 0x80, 0), uint32(seq))
+	b = append(append(b, 0, 0, 0, 0, 5<<4, flags, 0xff, 0xff, 0, 0, 0, 0), payload...)
+	binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
+	return &capture.DNS{Packet: b, Length: uint32(len(b))}
+}
+
+// A truncated answer names what it has; the one by TCP that follows names the rest.
+func TestTruncatedAnswerAndTCP(t *testing.T) {
+	m := new(dns.Msg)
+	m.SetQuestion("db.internal.", dns.TypeA)
+	m.Response, m.Truncated = true, true
+	rr, _ := dns.NewRR("db.internal. 60 IN A 10.0.0.2")
+	m.Answer = append(m.Answer, rr)
+	short, _ := m.Pack()
+	packet, err := dnsmsg.AppendUDPPacket(nil, netip.MustParseAddrPort("10.0.0.53:53"), netip.MustParseAddrPort("10.0.0.1:33000"), short)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Truncated = false
+	for i := range 100 {
+		rr, _ = dns.NewRR(fmt.Sprintf("db.internal. 60 IN A 10.0.1.%d", i))
+		m.Answer = append(m.Answer, rr)
+	}
+	long, _ := m.Pack()
+	stream := append(binary.BigEndian.AppendUint16(nil, uint16(len(long))), long...)
+
+	h := newHost(t)
+	h.ct(ctmsg.Update, 1, "ESTABLISHED", plain)
+	h.ct(ctmsg.Update, 2, "ESTABLISHED", "10.0.0.1:4001>10.0.1.99:80")
+	h.put(capture.KindDNS, 3, &capture.DNS{Packet: packet, Length: uint32(len(packet))})
+	h.wantNames("10.0.0.2=db.internal/")
+	h.put(capture.KindDNS, 3, segment(0, dnsmsg.SYN|dnsmsg.ACK, nil))
+	h.put(capture.KindDNS, 3, segment(1, dnsmsg.ACK, stream[:1000]))
+	h.wantNames("10.0.0.2=db.internal/")
+	h.put(capture.KindDNS, 3, segment(1001, dnsmsg.ACK|dnsmsg.FIN, stream[1000:]))
+	h.wantNames("10.0.0.2=db.internal/ 10.0.1.99=db.internal/")
+	if c := h.report().coverageOf("dns"); c.Records != 4 || c.Undecodable != 0 || c.Ignored != 1 {
+		t.Errorf("%+v", c)
+	}
+	// A gap, and the end of the source, drop what was half-read; a tick does when it has waited too long.
+	for i, drop := range []func(){
+		func() { h.put(capture.KindGap, 3, &capture.Gap{Lost: 1}) },
+		func() { h.put(capture.KindSource, 3, &capture.Source{Kind: "dns"}) },
+		func() { h.pass(31).report() },
+	} {
+		h.put(capture.KindDNS, 3, segment(1<<30, dnsmsg.SYN|dnsmsg.ACK, nil))
+		h.put(capture.KindDNS, 3, segment(1<<30+1, dnsmsg.ACK, stream[:1000]))
+		drop()
+		if c := h.report().coverageOf("dns"); c.Undecodable != uint64(i+1) {
+			t.Errorf("%d: %+v", i, c)
+		}
 	}
 }
 

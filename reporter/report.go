@@ -2,6 +2,7 @@ package reporter
 
 import (
 	"net/netip"
+	"slices"
 )
 
 // A Report is what the core says at a tick. It is values only, and every list
@@ -18,7 +19,22 @@ type Report struct {
 	Endpoints   []Endpoint
 	Names       []Names
 
-	scope *ScopeReport // as scope2016 made it
+	scope *ScopeReport // the rules' own view of Scope, nil when it follows from the rest
+	tape  tapeFacts
+
+	home   *join // whose memory it has
+	memory memory
+}
+
+// Release gives the report's memory to its reporter's next one; the report is
+// empty afterwards, and what was taken from its lists is no longer valid. It
+// need not be called.
+func (r *Report) Release() {
+	home, m := r.home, r.memory
+	*r = Report{}
+	if home != nil {
+		home.release(m)
+	}
 }
 
 // Coverage says how well a source saw the host. Counts are totals since the
@@ -91,6 +107,32 @@ type NAT struct {
 	ReplySrc, ReplyDst       netip.AddrPort
 }
 
+// Aliases are what NAT shows in place of the connection's two ends, in the
+// order in which packets meet it, each once.
+func (c *Connection) Aliases() (from, to []netip.AddrPort) {
+	add := func(list []netip.AddrPort, shown, real netip.AddrPort) []netip.AddrPort {
+		if shown == real || slices.Contains(list, shown) {
+			return list
+		}
+		return append(list, shown)
+	}
+	// Other evidence may have turned the flow's own direction around.
+	client, server := c.From.Addr, c.To.Addr
+	turned := len(c.NAT) > 0 && c.NAT[0].OriginalSrc == server && client != server
+	if turned {
+		client, server = server, client
+	}
+	for i := range c.NAT {
+		n := &c.NAT[i]
+		from = add(add(from, n.OriginalSrc, client), n.ReplyDst, client)
+		to = add(add(to, n.OriginalDst, server), n.ReplySrc, server)
+	}
+	if turned {
+		from, to = to, from
+	}
+	return from, to
+}
+
 // An Endpoint is one end of the report's connections, by address and port.
 type Endpoint struct {
 	ID        string // scope;addr;port: the scope is host-netns for loopback, else empty
@@ -104,4 +146,5 @@ type Names struct {
 	Addr    netip.Addr
 	Forward []string // from DNS answers that were seen
 	Reverse []string // from reverse look-ups
+	Host    string   // the host's own name, of its own addresses; not of loopback or link-local ones
 }

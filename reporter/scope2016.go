@@ -211,6 +211,12 @@ func (c *scope2016) hostChanged(p *capture.Host) {
 			c.sources.eventsOff = strings.TrimSpace(v.Value) == "0"
 		}
 	}
+	c.local, c.listed = localNetworks(c.header, p)
+}
+
+// localNetworks tells which networks make ids begin with the host's name, and
+// lists all that the tape calls local.
+func localNetworks(h *capture.Header, p *capture.Host) (local []netip.Prefix, listed []string) {
 	const dockerBridge = "docker0"
 	byHand := appendNetworks(nil, p.LocalNetworks)
 	var bridge []netip.Prefix
@@ -221,8 +227,10 @@ func (c *scope2016) hostChanged(p *capture.Host) {
 			bridge = append(bridge, networks...)
 		}
 	}
-	c.local = slices.Concat(appendNetworks(nil, c.header.LocalNetworks), byHand, bridge)
-	c.listed = slices.Concat(c.header.LocalNetworks, p.LocalNetworks)
+	local = slices.Concat(appendNetworks(nil, h.LocalNetworks), byHand, bridge)
+	listed = slices.Concat(h.LocalNetworks, p.LocalNetworks)
+	slices.Sort(listed)
+	return local, slices.Compact(listed)
 }
 
 // appendNetworks appends those of the texts that are networks.

@@ -97,7 +97,7 @@ func (g *graph) names(r *Report) []Names {
 	}
 	out := make([]Names, 0, len(g.labels))
 	for _, l := range g.labels {
-		out = append(out, Names{l.addr, l.forward, l.reverse})
+		out = append(out, Names{Addr: l.addr, Forward: l.forward, Reverse: l.reverse})
 	}
 	slices.SortFunc(out, func(a, b Names) int { return a.Addr.Compare(b.Addr) })
 	return out

@@ -1,6 +1,185 @@
 package reporter
 
-// deriveScope makes the view from the report's connections.
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// tapeFacts are what the view of Scope needs of the tape besides a report's
+// fields.
+type tapeFacts struct {
+	wall   int64          // Unix ns at the recording's start
+	local  []netip.Prefix // networks that make ids begin with the host's name
+	listed []string       // all local networks
+}
+
+// told is what the tape told by now.
+func (c *current) told() tapeFacts {
+	f := c.facts
+	f.wall = c.wall
+	return f
+}
+
+// SetScope gives a report that was made of others the view that was made of
+// theirs. The current rules need none: the view follows from the report.
+func (r *Report) SetScope(s *ScopeReport) { r.scope = s }
+
+// A scopeView makes Scope's nodes of the connections of a report.
+type scopeView struct {
+	r     *Report
+	index map[string]int // into nodes, by id
+	nodes []scopeNode
+}
+
+// A scopeNode is a node in the making. Times are ns since the recording's
+// start, -1 is never.
+type scopeNode struct {
+	ScopeNode
+	addr       netip.AddrPort
+	seen       int64
+	conntrack  int64
+	proc       int64
+	pid        uint32
+	owned      int64 // when a process held it
+	copyOf     int   // the node that NAT shows in another's place; -1 none
+	copiedLast int64
+}
+
+// deriveScope is the view of Scope that a report of the current rules has.
+// Only real ends have adjacencies: a copy has none, so nothing counts twice.
 func (r *Report) deriveScope() *ScopeReport {
-	return &ScopeReport{HostID: r.HostID, HostName: r.HostName, At: r.At}
+	v := &scopeView{r: r, index: make(map[string]int)}
+	for i := range r.Connections {
+		v.connection(&r.Connections[i])
+	}
+	for i := range r.Connections {
+		v.copies(&r.Connections[i])
+	}
+	names := make(map[netip.Addr]*Names, len(r.Names))
+	for i := range r.Names {
+		names[r.Names[i].Addr] = &r.Names[i]
+	}
+	s := &ScopeReport{HostID: r.HostID, HostName: r.HostName, LocalNetworks: r.tape.listed, At: r.At, Nodes: make([]ScopeNode, len(v.nodes))}
+	for i := range v.nodes {
+		s.Nodes[i] = v.finish(&v.nodes[i], names)
+	}
+	slices.SortFunc(s.Nodes, func(a, b ScopeNode) int { return strings.Compare(a.ID, b.ID) })
+	return s
+}
+
+// id is scope;addr;port. The scope of a local network is the host, as its
+// addresses may be another host's too; that of loopback is the host and the
+// namespace.
+func (v *scopeView) id(addr netip.AddrPort, netns uint64) string {
+	scope, a := "", addr.Addr()
+	switch {
+	case slices.ContainsFunc(v.r.tape.local, func(p netip.Prefix) bool { return p.Contains(a) }):
+		scope = v.r.HostID
+	case a.IsLoopback():
+		scope = v.r.HostID
+		if netns != 0 {
+			scope += "-" + strconv.FormatUint(netns, 10)
+		}
+	}
+	return scope + ";" + a.String() + ";" + strconv.Itoa(int(addr.Port()))
+}
+
+// node is that of an address, new if there is none.
+func (v *scopeView) node(addr netip.AddrPort, netns uint64) (at int, known bool) {
+	id := v.id(addr, netns)
+	at, known = v.index[id]
+	if !known {
+		at = len(v.nodes)
+		v.index[id] = at
+		v.nodes = append(v.nodes, scopeNode{ScopeNode: ScopeNode{ID: id}, addr: addr, seen: -1, conntrack: -1, proc: -1, owned: -1, copyOf: -1})
+	}
+	return at, known
+}
+
+func (v *scopeView) connection(c *Connection) {
+	from, to := v.end(c, &c.From), v.end(c, &c.To)
+	n := &v.nodes[from]
+	n.Adjacency = append(n.Adjacency, v.nodes[to].ID)
+}
+
+func (v *scopeView) end(c *Connection, e *End) int {
+	at, _ := v.node(e.Addr, e.Netns)
+	n := &v.nodes[at]
+	n.seen = max(n.seen, c.LastSeen)
+	if slices.Contains(c.Seen, seenConntrack[0]) {
+		n.conntrack = max(n.conntrack, c.LastSeen)
+	}
+	if slices.Contains(c.Seen, seenProc[0]) {
+		n.proc = max(n.proc, c.LastSeen)
+	}
+	if len(e.Processes) > 0 {
+		if pid := e.Processes[0].PID; n.owned < 0 || pid < n.pid {
+			n.pid = pid
+		}
+		n.owned = max(n.owned, c.LastSeen)
+	}
+	return at
+}
+
+// copies adds what NAT shows in place of the connection's ends. An address
+// that is also a real end is no copy. One that stands for several ends is the
+// copy of that which was seen last, of equals the first by id.
+func (v *scopeView) copies(c *Connection) {
+	from, to := c.Aliases()
+	for _, shown := range from {
+		v.copy(&c.From, shown, c.LastSeen)
+	}
+	for _, shown := range to {
+		v.copy(&c.To, shown, c.LastSeen)
+	}
+}
+
+func (v *scopeView) copy(of *End, shown netip.AddrPort, seen int64) {
+	real := v.index[v.id(of.Addr, of.Netns)]
+	at, known := v.node(shown, of.Netns)
+	n := &v.nodes[at]
+	if known && n.copyOf < 0 {
+		return
+	}
+	if !known || cmp.Or(cmp.Compare(seen, n.copiedLast), strings.Compare(v.nodes[n.copyOf].ID, v.nodes[real].ID)) > 0 {
+		n.copyOf, n.copiedLast = real, seen
+	}
+}
+
+// finish makes a node. A copy has the metadata of what it is a copy of, all of
+// one end, but the names of its own address.
+func (v *scopeView) finish(n *scopeNode, names map[netip.Addr]*Names) ScopeNode {
+	from := n
+	if n.copyOf >= 0 {
+		from = &v.nodes[n.copyOf]
+	}
+	out := n.ScopeNode
+	add := func(key, value string, at int64) {
+		if at >= 0 {
+			out.Latest = append(out.Latest, ScopeValue{key, value, v.r.tape.wall + at})
+		}
+	}
+	add("addr", n.addr.Addr().String(), from.seen)
+	add("conntracked", "true", from.conntrack)
+	if n.copyOf >= 0 {
+		add("copy_of", from.ID, n.copiedLast)
+	}
+	add("host_node_id", v.r.HostID+";<host>", from.owned)
+	add("pid", strconv.FormatUint(uint64(from.pid), 10), from.owned)
+	add("port", strconv.Itoa(int(n.addr.Port())), from.seen)
+	add("procspied", "true", from.proc)
+	if known := names[n.addr.Addr()]; known != nil {
+		if len(known.Reverse) > 0 {
+			out.Sets = append(out.Sets, ScopeSet{"reverse_dns_names", known.Reverse})
+		}
+		if len(known.Forward) > 0 {
+			out.Sets = append(out.Sets, ScopeSet{"snooped_dns_names", known.Forward})
+		}
+	}
+	slices.Sort(out.Adjacency)
+	out.Adjacency = slices.Compact(out.Adjacency)
+	return out
 }

@@ -2,6 +2,7 @@ package reporter
 
 import (
 	"cmp"
+	"math/bits"
 	"net/netip"
 	"slices"
 
@@ -48,17 +49,14 @@ type socketRow struct {
 	used       bool
 }
 
-type inodeKey struct{ netns, inode uint64 }
-
 // sockets is what the last finished walk of /proc brought, and what the walk
 // that goes on has brought so far.
 type sockets struct {
 	tables map[tableKey]*table // in force
 	rows   []socketRow         // of those tables, by namespace and tuple
-	index  map[tuple]int32
+	index  tupleIndex
 	listen listeners
-	owner  map[inodeKey][]Process
-	shared map[uint64][]Process // by inode alone
+	held   owners // sockets
 
 	walking   bool
 	implicit  bool  // of tables that stand outside a walk: they add, and take nothing away
@@ -214,7 +212,7 @@ func (c *current) carryOver(f *flow, old *sockets) {
 			}
 		}
 		if f.born {
-			c.sockets.begins(t, netns, f.first)
+			c.sockets.begins(t, netns, f.first-drainLag)
 		}
 		if f.ended {
 			c.sockets.end(t, netns, f.end)
@@ -240,9 +238,9 @@ func (k *sockets) vanished(old *sockets, c *current) []Connection {
 	if !any {
 		return nil
 	}
-	c.flows.each(func(f *flow) { // a flow that lives will tell of its end itself
-		if f.ended || !f.edge {
-			return
+	for _, f := range c.flows.live { // a flow that lives will tell of its end itself
+		if !f.edge {
+			continue
 		}
 		netns := c.sources.netnsOf(f.key.source)
 		for _, t := range [...]tuple{f.key.orig, f.reply} {
@@ -250,7 +248,7 @@ func (k *sockets) vanished(old *sockets, c *current) []Connection {
 				was.used = true
 			}
 		}
-	})
+	}
 	var out []Connection
 	old.pairs(func(a, b int32) {
 		if left[a] && (b < 0 || left[b]) {
@@ -288,7 +286,7 @@ func (k *sockets) build() {
 		return cmp.Or(cmp.Compare(a.key.netns, b.key.netns), cmp.Compare(a.key.name, b.key.name))
 	})
 	k.rows = make([]socketRow, 0, count)
-	k.index = make(map[tuple]int32, count)
+	k.index.init(count)
 	k.listen.init()
 	for _, t := range order {
 		k.listen.namespaces[t.key.netns] = true
@@ -299,74 +297,59 @@ func (k *sockets) build() {
 			k.add(t, &t.rows[i])
 		}
 	}
-	k.owner = make(map[inodeKey][]Process)
-	k.shared = make(map[uint64][]Process)
-	for i := range k.lists {
-		p := &k.lists[i]
-		for j := range p.Processes {
-			q := &p.Processes[j]
-			for _, inode := range q.Inodes {
-				key := inodeKey{p.Netns, inode}
-				k.owner[key] = addProcess(k.owner[key], Process{q.PID, q.Comm})
-				k.shared[inode] = addProcess(k.shared[inode], Process{q.PID, q.Comm})
-			}
-		}
-	}
+	k.own()
 }
 
 // add lists a row. A namespace has a connected tuple once; where a table shows
 // it twice, the socket with a file counts.
 func (k *sockets) add(t *table, w *row) {
-	first, known := k.index[w.tuple]
 	last := int32(-1)
-	if known {
-		for i := first; i >= 0; i = k.rows[i].next {
-			if have := &k.rows[i]; have.table.key.netns == t.key.netns {
-				if have.inode == 0 && w.inode != 0 {
-					have.row, have.table = w, t
-				}
-				return
+	for i := k.first(&w.tuple); i >= 0; i = k.rows[i].next {
+		if have := &k.rows[i]; have.table.key.netns == t.key.netns {
+			if have.inode == 0 && w.inode != 0 {
+				have.row, have.table = w, t
 			}
-			last = i
+			return
 		}
+		last = i
 	}
 	at := int32(len(k.rows))
 	k.rows = append(k.rows, socketRow{row: w, table: t, next: -1})
-	if known {
+	if last >= 0 {
 		k.rows[last].next = at
 	} else {
-		k.index[w.tuple] = at
+		k.index.slots[k.index.slot(k.rows, &w.tuple)] = at + 1
 	}
 }
 
-func addProcess(list []Process, p Process) []Process {
-	i, found := slices.BinarySearchFunc(list, p, compareProcess)
-	if found {
-		return list
+// A tupleIndex finds the first row of a tuple: a table of row numbers plus one,
+// at most half full, that is searched from the tuple's hash on.
+type tupleIndex struct{ slots []int32 }
+
+// init empties the index and makes room for n tuples.
+func (x *tupleIndex) init(n int) { x.slots = make([]int32, 1<<bits.Len(uint(2*n))) }
+
+// slot is where the tuple is, or is to be put. The index must have room.
+func (x *tupleIndex) slot(rows []socketRow, t *tuple) uint64 {
+	mask := uint64(len(x.slots) - 1)
+	at := mix(t.bits(), 0x1d8e4e27c47d124f) & mask
+	for x.slots[at] != 0 && rows[x.slots[at]-1].tuple != *t {
+		at = (at + 1) & mask
 	}
-	return slices.Insert(list, i, p)
+	return at
 }
 
-func compareProcess(a, b Process) int {
-	return cmp.Or(cmp.Compare(a.PID, b.PID), cmp.Compare(a.Comm, b.Comm))
-}
-
-// processes lists who holds a row's socket. A socket may be held from another
-// namespace than the one it was made in.
-func (k *sockets) processes(w *socketRow) []Process {
-	if w.inode == 0 {
-		return nil
+// first is the first row of a tuple, -1 if there is none.
+func (k *sockets) first(t *tuple) int32 {
+	if len(k.rows) == 0 {
+		return -1
 	}
-	if list, ok := k.owner[inodeKey{w.table.key.netns, w.inode}]; ok {
-		return list
-	}
-	return k.shared[w.inode]
+	return k.index.slots[k.index.slot(k.rows, t)] - 1
 }
 
 // find returns the row of a tuple in a namespace, nil if there is none.
 func (k *sockets) find(t tuple, netns uint64) *socketRow {
-	i, ok := k.index[t]
-	for ; ok && i >= 0; i = k.rows[i].next {
+	for i := k.first(&t); i >= 0; i = k.rows[i].next {
 		if k.rows[i].table.key.netns == netns {
 			return &k.rows[i]
 		}

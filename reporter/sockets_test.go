@@ -86,6 +86,28 @@ func TestRowIsNotOfAYoungerFlow(t *testing.T) {
 }
 
 // What a report showed is in a later one with closed set, however it ends.
+// An event's stamp is a little later than the event: a table that was read in
+// between has the flow's own socket.
+func TestRowReadBeforeTheStampOfItsFlow(t *testing.T) {
+	for _, c := range []struct {
+		later float64
+		want  string
+	}{
+		{0.01, "10.0.0.1:40000(100 curl) -> 10.0.0.2:80 ESTABLISHED handshake"},
+		{0.1, "10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED handshake"},
+	} {
+		h := newHost(t)
+		h.walk()
+		h.pass(1).walkBegin()
+		h.tables(sock{row: plain, inode: 11, procs: curl})
+		h.pass(c.later)
+		h.send(ct{typ: ctmsg.New, id: 7, state: "SYN_SENT", tuples: plain, unseen: true})
+		h.ct(ctmsg.Update, 7, "ESTABLISHED", plain)
+		h.walkEnd()
+		h.want(c.want)
+	}
+}
+
 func TestSocketsEndWithTheirFlow(t *testing.T) {
 	open := "10.0.0.1:40000(100 curl) -> 10.0.0.2:80 ESTABLISHED "
 	rows := []sock{{row: plain, inode: 11, procs: curl}}
@@ -346,4 +368,21 @@ func TestAddressGone(t *testing.T) {
 	h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original")
 	h.put(capture.KindHost, 0, &capture.Host{Interfaces: []capture.Interface{{Name: "eth0", Addresses: []string{"10.0.0.7/24"}}}})
 	h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original closed")
+}
+
+func TestOwnersOfSeveralNamespaces(t *testing.T) {
+	h := newHost(t)
+	// One socket, held from two namespaces: all its owners are listed.
+	h.walkBegin()
+	h.tables(sock{netns: 1, row: plain, inode: 9, procs: []Process{{300, "master"}}}, sock{netns: 2, row: "10.0.0.5:1>10.0.0.6:1000", inode: 10})
+	h.put(capture.KindProcSockets, 2, &capture.ProcSockets{Netns: 2, Processes: []capture.Process{{PID: 301, Comm: "worker", Inodes: []uint64{9, 10}}}})
+	h.walkEnd()
+	h.want("10.0.0.1:40000@1(300 master)(301 worker) -> 10.0.0.2:80 ESTABLISHED port-order",
+		"10.0.0.6:1000 -> 10.0.0.5:1@2(301 worker) ESTABLISHED port-order")
+	// Two sockets of one number: each namespace has its own.
+	h.pass(1).walk(sock{netns: 1, row: plain, inode: 9, procs: []Process{{300, "master"}}},
+		sock{netns: 2, row: "10.0.0.5:1>10.0.0.6:1000", inode: 9, procs: []Process{{301, "worker"}}})
+	h.want("10.0.0.1:40000@1(300 master) -> 10.0.0.2:80 ESTABLISHED port-order",
+		"10.0.0.6:1000 -> 10.0.0.5:1@2(301 worker) ESTABLISHED port-order closed",
+		"10.0.0.6:1000 -> 10.0.0.5:1@2(301 worker) ESTABLISHED port-order")
 }

@@ -112,6 +112,16 @@ func (ss *sources) get(number uint32) *source {
 	return nil
 }
 
+// first is the first source of a kind, nil if there is none.
+func (ss *sources) first(kind string) *source {
+	for _, s := range ss.list {
+		if s.kind == kind {
+			return s
+		}
+	}
+	return nil
+}
+
 // change takes over what a source record says. What ends while a source is
 // closed is hidden.
 func (s *source) change(p *capture.Source, seq uint64) {
@@ -139,6 +149,12 @@ func (s *source) gap(p *capture.Gap, seq, window uint64) {
 			reason = "something was lost"
 		}
 	}
+	s.degrade(reason, seq)
+}
+
+// hides says that in this window something of the source is not shown.
+func (s *source) hides(reason string, seq, window uint64) {
+	s.window = window
 	s.degrade(reason, seq)
 }
 

@@ -16,6 +16,11 @@ func (k *sockets) end(t tuple, netns uint64, end stamp) bool {
 	return counted
 }
 
+// drainLag is by how much the stamp of an event may be behind the event, in ns: the
+// recorder drains its socket by a timer. A table that was read in that time may
+// show the flow's own socket.
+const drainLag = 50e6
+
 // begins is the same for the first packet of a flow: what had the tuple before
 // was over then.
 func (k *sockets) begins(t tuple, netns uint64, at int64) {
@@ -52,22 +57,19 @@ func (c *current) supersede(f *flow) {
 
 func (c *current) supersedeRow(w *socketRow, f *flow) {
 	k := &c.sockets
-	told := false
-	c.flows.each(func(g *flow) { // a flow whose end was lost tells of it when that is found out
-		told = told || g != f && g.edge && !g.ended && (g.key.orig == w.tuple || g.reply == w.tuple)
-	})
-	if told {
-		return
-	}
-	at := int32(-1)
-	for i := range k.rows {
-		r := &k.rows[i]
-		r.used = r.suppressed != (stamp{})
-		if r == w {
-			at = int32(i)
+	for _, g := range c.flows.live { // a flow whose end was lost tells of it when that is found out
+		if g != f && g.edge && (g.key.orig == w.tuple || g.reply == w.tuple) {
+			return
 		}
 	}
-	w.used = true
+	at := k.first(&w.tuple)
+	for &k.rows[at] != w {
+		at = k.rows[at].next
+	}
+	back := w.reversed()
+	for i := k.first(&back); i >= 0; i = k.rows[i].next {
+		k.rows[i].used = k.rows[i].suppressed != (stamp{}) || i == at
+	}
 	peer := k.mirror(at)
 	k.closed = append(k.closed, closedRows{c.window, k.closedConnection(at, peer)})
 	if peer >= 0 {
@@ -79,11 +81,8 @@ func (c *current) supersedeRow(w *socketRow, f *flow) {
 // speak of. Loopback never leaves its namespace; where that is unknown, only
 // one namespace may have the tuple.
 func (k *sockets) firstOf(t tuple, netns uint64) *socketRow {
-	if len(k.rows) == 0 {
-		return nil
-	}
-	i, ok := k.index[t]
-	if !ok {
+	i := k.first(&t)
+	if i < 0 {
 		return nil
 	}
 	w := &k.rows[i]
@@ -96,7 +95,8 @@ func (k *sockets) firstOf(t tuple, netns uint64) *socketRow {
 	if w.next >= 0 {
 		return nil
 	}
-	if m, ok := k.index[t.reversed()]; ok {
+	back := t.reversed()
+	if m := k.first(&back); m >= 0 {
 		if o := &k.rows[m]; o.next >= 0 || o.table.key.netns != w.table.key.netns {
 			return nil
 		}

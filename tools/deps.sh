@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what the network lab needs, if it is not there: only as root, only on
-# Linux with Debian's package manager. Without it the tests that need the lab
-# skip, and say so.
+# Installs what the network lab needs, and Graphviz, if it is not there: only as
+# root, only on Linux with Debian's package manager. Without it the tests that
+# need the lab or draw pictures skip, and say so.
 set -eu
 [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ] || exit 0
 missing=
@@ -10,8 +10,9 @@ need ip iproute2
 need nft nftables
 need dnsmasq dnsmasq-base
 need conntrack conntrack
+need dot graphviz
 [ -n "$missing" ] || exit 0
-command -v apt-get >/dev/null 2>&1 || { echo "the network lab needs:$missing" >&2; exit 0; }
+command -v apt-get >/dev/null 2>&1 || { echo "the tests need:$missing" >&2; exit 0; }
 echo "installing$missing"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq

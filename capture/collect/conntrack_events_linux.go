@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"syscall"
 	"time"
+	"unsafe"
 
 	"github.com/topotape/topotape/capture"
 	"golang.org/x/sys/unix"
@@ -51,8 +53,11 @@ func (p *pool) take() *Batch {
 // what is queued. It neither decodes nor, in steady state, allocates.
 func (c *Conntrack) receive(out chan<- *Batch) error {
 	free := newPool(eventBatches, eventSlots*eventSlot, eventSlots+8)
-	sleep := newSleeper(min(drainPause, time.Second/drainRate*time.Duration(c.events.buffer/eventTruesize)))
-	defer sleep.timer.Stop()
+	sleep, err := newSleeper(min(drainPause, time.Second/drainRate*time.Duration(c.events.buffer/eventTruesize)))
+	if err != nil {
+		return err
+	}
+	defer sleep.file.Close()
 	b := free.take()
 	c.add(b, capture.KindSource, &c.source)
 	stopping := time.Time{}
@@ -82,30 +87,48 @@ func (c *Conntrack) receive(out chan<- *Batch) error {
 		if !empty {
 			continue
 		}
+		wait := c.idle
 		if n > 0 {
-			sleep.pause(c.marks.nudge)
-		} else if err := c.idle(); err != nil {
+			wait = sleep.pause
+		}
+		if err := wait(); err != nil {
 			return err
 		}
 	}
 }
 
-// A sleeper lets messages gather while they come.
+// A sleeper lets messages gather while they come. It sleeps on a timerfd with
+// raw system calls: the runtime's own timers and the return from its system
+// calls wake its monitor thread too, which costs as much as the messages.
 type sleeper struct {
-	length time.Duration
-	timer  *time.Timer
+	file   *os.File
+	fd     uintptr
+	conn   syscall.RawConn
+	length unix.ItimerSpec
+	slept  func(fd uintptr) bool
 }
 
-func newSleeper(length time.Duration) *sleeper {
-	return &sleeper{length, time.NewTimer(time.Hour)}
-}
-
-func (s *sleeper) pause(nudge <-chan struct{}) {
-	s.timer.Reset(s.length)
-	select {
-	case <-s.timer.C:
-	case <-nudge:
+func newSleeper(length time.Duration) (*sleeper, error) {
+	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("timerfd_create", err)
 	}
+	s := &sleeper{file: os.NewFile(uintptr(fd), "timerfd"), fd: uintptr(fd), length: unix.ItimerSpec{Value: unix.NsecToTimespec(length.Nanoseconds())}}
+	var expirations [8]byte
+	s.slept = func(fd uintptr) bool {
+		_, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&expirations)), unsafe.Sizeof(expirations))
+		return errno != unix.EAGAIN && errno != unix.EINTR
+	}
+	s.conn, err = s.file.SyscallConn()
+	return s, err
+}
+
+func (s *sleeper) pause() error {
+	_, _, errno := unix.RawSyscall6(unix.SYS_TIMERFD_SETTIME, s.fd, 0, uintptr(unsafe.Pointer(&s.length)), 0, 0, 0)
+	if errno != 0 {
+		return os.NewSyscallError("timerfd_settime", errno)
+	}
+	return s.conn.Read(s.slept)
 }
 
 // idle blocks until the next message, or until it is woken.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -222,6 +223,26 @@ func TestConntrackRecordsEventsBetweenWholeDumps(t *testing.T) {
 	}
 	if s := c.Stats(); s.Lost != 0 || s.Why != "" || s.Received != uint64(count(records, capture.KindConntrack)+entries) {
 		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestConntrackStopsInsideADump(t *testing.T) {
+	inNetns(t)
+	load(t, 500)
+	c := NewConntrack(ConntrackConfig{Clock: testClock()})
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	begin := sync.OnceFunc(func() { close(begun); <-goOn })
+	r := record(t, c, func(b *Batch) {
+		if slices.ContainsFunc(b.Records, func(rec capture.Record) bool { return rec.Kind == capture.KindDumpBegin }) {
+			begin()
+		}
+	})
+	<-begun
+	r.cancel()
+	close(goOn)
+	records := r.stop(t)
+	if begins, ends := count(records, capture.KindDumpBegin), count(records, capture.KindDumpEnd); ends > begins {
+		t.Errorf("%d dumps began, %d ended", begins, ends)
 	}
 }
 

@@ -18,8 +18,7 @@ const markWait = 40 * time.Millisecond
 // A markQueue is how other goroutines put something into the order of the
 // events: it takes effect when the receiver has seen the socket empty.
 type markQueue struct {
-	wake  int           // eventfd that ends the receiver's idling
-	nudge chan struct{} // ends its pause when it is busy
+	wake int // eventfd that ends the receiver's idling; its pauses are short
 
 	mu      sync.Mutex
 	opened  bool
@@ -45,7 +44,7 @@ func (q *markQueue) open() error {
 	if err != nil {
 		return os.NewSyscallError("eventfd", err)
 	}
-	q.wake, q.nudge, q.opened = fd, make(chan struct{}, 1), true
+	q.wake, q.opened = fd, true
 	return nil
 }
 
@@ -67,10 +66,6 @@ func (q *markQueue) change(f func()) {
 		q.pending, q.since = true, time.Now()
 	}
 	if q.opened {
-		select {
-		case q.nudge <- struct{}{}:
-		default:
-		}
 		var one [8]byte
 		binary.NativeEndian.PutUint64(one[:], 1)
 		unix.Write(q.wake, one[:]) // EAGAIN: it is awake already

@@ -91,6 +91,7 @@ func (s *eventSocket) prepare() {
 	for i := range s.hdrs {
 		h := &s.hdrs[i].hdr
 		h.Name = (*byte)(unsafe.Pointer(&s.from[i]))
+		h.Namelen = unix.SizeofSockaddrNetlink // as long as what the kernel puts there
 		h.Iov = &s.iovs[i]
 		h.SetIovlen(1)
 		s.iovs[i].SetLen(eventSlot)
@@ -112,9 +113,10 @@ func (s *eventSocket) close() {
 // wake the runtime's monitor thread, which costs more than the call itself.
 func (s *eventSocket) receive(arena []byte) (int, error) {
 	_ = arena[eventSlots*eventSlot-1]
-	for i := range s.hdrs {
-		s.iovs[i].Base = &arena[i*eventSlot]
-		s.hdrs[i].hdr.Namelen = unix.SizeofSockaddrNetlink
+	if s.iovs[0].Base != &arena[0] { // else they are as the last call left them
+		for i := range s.iovs {
+			s.iovs[i].Base = &arena[i*eventSlot]
+		}
 	}
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&s.hdrs[0])), eventSlots, unix.MSG_DONTWAIT, 0, 0)

@@ -52,4 +52,18 @@
 //   - An event that a process caused (conntrack -D) carries that process's
 //     port id in its header. Only the sender's address tells that the kernel
 //     sent it.
+//
+// # Reverse names
+//
+// The one collector that sends something, and so the only one that is off
+// unless it is asked for: the host's name servers learn whom the host talks to.
+// The recorder tells it the addresses of each report, and never waits for it.
+//
+//	report ── Want ──> waiting (4,096) ── 10 a second, 8 at a time ──> resolver ──> record
+//	                      └─ too many: the one that waits longest is dropped ──> gap
+//
+// A name holds for 30 minutes, since Go's resolver does not tell the
+// time-to-live; after a failure the address is asked for again in a minute. The
+// dns source sees the packets of these look-ups; they name nothing, as their
+// questions are for PTR records.
 package collect

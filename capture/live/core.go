@@ -2,6 +2,7 @@ package live
 
 import (
 	"fmt"
+	"net/netip"
 	"runtime/debug"
 
 	"github.com/topotape/topotape/capture"
@@ -25,6 +26,8 @@ type guard struct {
 	core     core
 	fault    *capture.Fault // not written to the tape yet
 	coverage []reporter.Coverage
+	want     func([]netip.Addr) // is told the addresses of every report, if not nil
+	addrs    []netip.Addr       // reused
 }
 
 // step gives the record to the core. It returns true when a report may be made.
@@ -45,7 +48,29 @@ func (g *guard) witness(seq uint64) (d capture.Digests, ok bool) {
 	report := g.core.Report()
 	d = report.Digests()
 	g.coverage = report.Coverage
+	if g.want != nil {
+		g.addrs = appendAddrs(g.addrs[:0], report)
+		g.want(g.addrs)
+	}
+	report.Release()
 	return d, true
+}
+
+// appendAddrs appends the addresses of the report's endpoints, and what NAT
+// shows in their place. Runs of equal ones become one.
+func appendAddrs(b []netip.Addr, r *reporter.Report) []netip.Addr {
+	add := func(a netip.Addr) {
+		if len(b) == 0 || b[len(b)-1] != a {
+			b = append(b, a)
+		}
+	}
+	for i := range r.Endpoints {
+		add(r.Endpoints[i].Addr.Addr())
+		for _, alias := range r.Endpoints[i].Aliases {
+			add(alias.Addr())
+		}
+	}
+	return b
 }
 
 func (g *guard) catch(seq uint64) {

@@ -3,7 +3,8 @@
 //
 //	conntrack ─┐
 //	proc ──────┼─> one queue ─> sequencer ─┬─> capture.Writer ─> file
-//	dns ───────┘                           └─> reporter.Step ─> witness at each tick
+//	dns, rdns ─┘                           └─> reporter.Step ─> witness at each tick
+//	      └───────── addresses of the report, if asked for ──────────────┘
 //
 // One goroutine, the sequencer, gives every record its number and its place.
 // What it writes is what the core sees, in that order: that is why a replay

@@ -32,8 +32,14 @@ func hostFacts(o *Options) (capture.Host, error) {
 	return collect.HostFacts(o.HostID, o.LocalNetworks)
 }
 
-// Sources are the kinds of sources there are.
+// Sources are the kinds of sources there are, by their number from 1.
 func Sources() []string {
+	return []string{capture.SourceConntrack, capture.SourceProc, capture.SourceDNS, capture.SourceRDNS}
+}
+
+// DefaultSources are the kinds that are recorded if nobody asks for others:
+// those that send nothing.
+func DefaultSources() []string {
 	return []string{capture.SourceConntrack, capture.SourceProc, capture.SourceDNS}
 }
 

@@ -23,6 +23,8 @@ func collectors(o *Options, clock collect.Clock) ([]source, error) {
 			s.Collector = collect.NewProc(collect.ProcConfig{Source: s.number, Clock: clock, Interval: o.ProcInterval})
 		case capture.SourceDNS:
 			s.Collector = collect.NewDNS(collect.DNSConfig{Source: s.number, Clock: clock})
+		case capture.SourceRDNS:
+			s.Collector = collect.NewRDNS(collect.RDNSConfig{Source: s.number, Clock: clock})
 		default:
 			return nil, fmt.Errorf("source %q: there are %v", kind, Sources())
 		}

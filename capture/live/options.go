@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Options of a recording. The zero value records everything into a file in the
-// current directory.
+// Options of a recording. The zero value records all that takes no asking into a
+// file in the current directory.
 type Options struct {
 	// Output is the tape's name; "" is HOST-20260102T030405Z.tape. An existing
 	// device, pipe or socket is written in place. "-" is Stdout.
@@ -21,7 +21,7 @@ type Options struct {
 
 	Interval        time.Duration // between ticks; 0 is 3 s
 	ProcInterval    time.Duration // between walks of /proc; 0 is 3 s
-	Sources         []string      // kinds; nil is all there are
+	Sources         []string      // kinds; nil is DefaultSources
 	ConntrackBuffer int           // bytes of socket buffer to ask for; 0 is 64 MiB
 
 	HostID        string   // "" is the machine's own
@@ -42,7 +42,7 @@ func (o *Options) setDefaults() {
 	defaults(&o.Interval, 3*time.Second)
 	defaults(&o.ProcInterval, 3*time.Second)
 	if o.Sources == nil {
-		o.Sources = Sources()
+		o.Sources = DefaultSources()
 	}
 	if o.Log == nil {
 		o.Log = io.Discard

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/topotape/topotape/capture"
@@ -63,6 +64,9 @@ func (r *recorder) run(ctx context.Context) (why string, err error) {
 		r.running++
 		if d, ok := s.Collector.(interface{ Drain(uint64) }); ok {
 			r.seq.drain = d.Drain
+		}
+		if w, ok := s.Collector.(interface{ Want([]netip.Addr) }); ok {
+			r.seq.core.want = w.Want
 		}
 		go func() { r.ended <- ended{s, s.Run(collecting, r.in)} }()
 	}

@@ -14,7 +14,10 @@ import (
 	"github.com/topotape/topotape/reporter/ctmsg"
 )
 
-var reportFormats = []string{"table", "json", "ndjson"}
+var reportFormats = []string{"table", "json", "ndjson", "scope-json", "scope-msgpack", "dot", "mermaid"}
+
+// pictures are the formats that show one report.
+var pictures = map[string]func(io.Writer, *reporter.Report) error{"dot": replay.WriteDot, "mermaid": replay.WriteMermaid}
 
 // reportPrinter writes reports in one of the formats.
 type reportPrinter struct {
@@ -40,6 +43,12 @@ func (p *reportPrinter) print(r *reporter.Report) error {
 		if err := p.indent(r, first); err != nil {
 			return err
 		}
+	case "scope-json":
+		p.buf = append(replay.AppendScopeJSON(p.buf[:0], r), '\n')
+	case "scope-msgpack":
+		p.buf = replay.AppendScopeMsgpack(p.buf[:0], r)
+	case "dot", "mermaid":
+		return pictures[p.format](p.out, r)
 	default:
 		return p.table(r, first)
 	}
@@ -171,7 +180,7 @@ func writeVerification(w io.Writer, s *replay.Summary, format string) error {
 }
 
 // differing lists the connections of the buckets that differ, as they are here.
-func differing(b *strings.Builder, s *replay.Summary, d *replay.Difference, format string) error {
+func differing(b *strings.Builder, s *replay.Summary, d *replay.Mismatch, format string) error {
 	list := d.Connections()
 	if len(d.Buckets) == 0 {
 		return nil

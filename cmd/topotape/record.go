@@ -32,10 +32,15 @@ func recordCommand() *cobra.Command {
 packets onto one tape, until Ctrl-C, for 10 minutes at most. What a source lacks
 is said in one line, and the other sources go on.
 
+The source rdns is off unless it is named: it asks the host's name servers for the
+names of the addresses that the reports show, at most 10 a second, so these learn
+whom the host talks to. The answers are on the tape; a replay asks nobody.
+
 Nothing on the host is configured or flushed. Recording needs root.`,
 		Example: `  topotape record
   topotape record -o incident.tape --duration 2m --note "checkout is slow"
   ssh HOST sudo topotape record -o - --duration 60s >host.tape
+  topotape record --sources conntrack,proc,dns,rdns
   topotape record --dry-run`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -54,7 +59,7 @@ Nothing on the host is configured or flushed. Recording needs root.`,
 	f.DurationVar(&o.Duration, "duration", 10*time.Minute, "stop after this long")
 	f.DurationVar(&o.Interval, "interval", 3*time.Second, "time between reports")
 	f.DurationVar(&o.ProcInterval, "proc-interval", 3*time.Second, "time between walks of /proc")
-	f.StringSliceVar(&o.Sources, "sources", live.Sources(), "what to record")
+	f.StringSliceVar(&o.Sources, "sources", live.DefaultSources(), "what to record; rdns only if asked for: it looks up names of addresses in reports")
 	f.StringVar(&o.Note, "note", "", "a note that stands in the tape's header")
 	f.StringVar(&o.HostID, "host-id", "", "the host's id in reports (default made from /etc/machine-id)")
 	f.StringSliceVar(&o.LocalNetworks, "local-network", nil, "a network (CIDR) to count as local, beside those of the interfaces")

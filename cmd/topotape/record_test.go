@@ -45,7 +45,7 @@ func TestRecordRefusesWhatItCannotDo(t *testing.T) {
 		"--interval":                   func(o *live.Options) { o.Interval = 0 },
 		"--proc-interval":              func(o *live.Options) { o.ProcInterval = -1 },
 		"more than 0":                  func(o *live.Options) { o.Duration = -1 },
-		`"rdns" is unknown`:            func(o *live.Options) { o.Sources = []string{"proc", "rdns"} },
+		`"whois" is unknown`:           func(o *live.Options) { o.Sources = []string{"proc", "whois"} },
 		"--sources names none":         func(o *live.Options) { o.Sources = nil },
 		"segments is not available in": func(o *live.Options) { o.Output = "somewhere/" },
 		"a ring of segments":           func(o *live.Options) { o.Output = t.TempDir() },
@@ -84,7 +84,7 @@ func TestSignalEndsTheContextAndIsItsCause(t *testing.T) {
 
 func TestUsageErrorsOfRecord(t *testing.T) {
 	for _, args := range [][]string{
-		{"--sources", "rdns"}, {"--duration", "0"}, {"-o", "x/"}, {"--max-size", "many"}, {"surplus"}, {"--no-such-flag"},
+		{"--sources", "whois"}, {"--duration", "0"}, {"-o", "x/"}, {"--max-size", "many"}, {"surplus"}, {"--no-such-flag"},
 	} {
 		cmd := recordCommand()
 		cmd.SilenceErrors, cmd.SilenceUsage = true, true

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -31,12 +32,22 @@ func replayCommand() *cobra.Command {
 the last one, or those that are asked for. Several tapes are replayed in the order
 in which they are named.
 
---from and --to alone print every report of that window.`,
+--from and --to alone print every report of that window.
+
+The scope formats are what Weave Scope's probe posts: JSON, one report a line, or
+MessagePack, one report behind the other. The app takes either at /api/report, with
+the Content-Type application/json or application/msgpack, gzip or not. dot
+and mermaid draw one report: hosts and network namespaces are frames, the ports
+of one client are one box, the line says who is known to be the client, and how.`,
 		Example: `  topotape replay x.tape
   topotape replay --all --format ndjson x.tape
   topotape replay --at mark:bug --match 'nginx :443' x.tape
   topotape replay --whole --from +1m --to +2m x.tape
-  topotape replay --verify x.tape`,
+  topotape replay --verify x.tape
+  topotape replay --whole --format dot x.tape | dot -Tsvg >x.svg
+  topotape replay --format scope-msgpack x.tape | gzip >report.msgpack.gz
+  curl -H 'Content-Type: application/msgpack' -H 'Content-Encoding: gzip' \
+    --data-binary @report.msgpack.gz http://SCOPE:4040/api/report`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.check(); err != nil {
@@ -47,7 +58,7 @@ in which they are named.
 	}
 	s := cmd.Flags()
 	s.StringVar(&f.rules, "rules", reporter.RulesCurrent, "which semantics the core follows: current, or those of Weave Scope in 2016 (scope2016)")
-	s.StringVar(&f.format, "format", "table", "table, json or ndjson")
+	s.StringVar(&f.format, "format", "table", "table, json, ndjson, scope-json, scope-msgpack, dot or mermaid")
 	s.StringVarP(&f.out, "output", "o", "-", "where the reports go: a file, or - for standard output")
 	s.Var(&f.at, "at", "the last report at or before this time (default end)")
 	s.BoolVar(&f.all, "all", false, "every report")
@@ -69,6 +80,8 @@ func (f *replayFlags) check() error {
 		return usage("--%w", err)
 	}
 	switch window := !f.from.IsZero() || !f.to.IsZero(); {
+	case pictures[f.format] != nil && (f.all || window && !f.whole):
+		return usage("--format %s is a picture of one report; choose it with --at, or see a window with --whole", f.format)
 	case f.all && f.whole:
 		return usage("--all and --whole exclude each other")
 	case !f.at.IsZero() && (f.all || f.whole):
@@ -78,6 +91,9 @@ func (f *replayFlags) check() error {
 	}
 	if err := (replay.Window{From: f.from.Time, To: f.to.Time}).Check(); err != nil {
 		return usage("%w", err)
+	}
+	if f.format == "scope-msgpack" && f.out == "-" && isTerminal(os.Stdout) {
+		return usage("MessagePack is not for a terminal: redirect standard output, or name a file with -o")
 	}
 	if f.maxConnections <= 0 {
 		return usage("--max-connections must be more than 0")

@@ -17,7 +17,9 @@ func helpTopics() []*cobra.Command {
 		{"selectors", "How to say which connections are meant"},
 		{"times", "How to say when"},
 		{"script", "The text form of a tape"},
+		{"fixtures", "Tapes kept as regression fixtures"},
 		{"exit-codes", "What the exit code says"},
+		{"bisect", "How to find the commit that changed a report"},
 	} {
 		page, err := helpPages.ReadFile("help/" + t.name + ".md")
 		if err != nil {

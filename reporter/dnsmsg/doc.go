@@ -1,11 +1,10 @@
-// Package dnsmsg goes from a captured packet to the names that a DNS answer gives to addresses. It is pure: bytes in,
-// values out, no state. The two steps stand apart, so that a caller can put fragments and TCP streams together between
-// them:
+// Package dnsmsg goes from captured packets to the names that DNS answers give to addresses. It is pure: bytes in,
+// values out. An Assembler does all of it; the steps can be had alone, and have no state.
 //
 //	packet ──Packet.Decode──> addresses, ports, payload ──Message.Decode──> records ──Message.Answers──> address, name, TTL
 //	                 │                        ▲
-//	                 ├─ fragments ─ (caller) ─┤ Packet.Transport
-//	                 └─ TCP segments ─ (caller)
+//	                 ├─ fragments ── datagram ┤ Packet.Transport
+//	                 └─ TCP segments ─ stream ┘
 //
 // # The bytes of a packet
 //
@@ -43,6 +42,24 @@
 //	name       length (1) label ... 0, or two bytes 11...... ........ : a pointer to where the name goes on
 //
 // Over TCP each message has a length of two bytes before it, which is not part of it.
+//
+// # Fragments and streams
+//
+// Fragments wait for the others of their datagram, 30 s at most. Two that overlap void it (RFC 5722). The kernel's filter
+// can't tell of a later fragment whether it is DNS: where there is no room, datagrams without a first one go first.
+//
+// A direction of a TCP connection is a stream. Messages begin behind the SYN, and one behind the other from there, be
+// they malformed or not. Without a SYN the stream begins at the first length that fits: lengths that lead from the
+// segment's first byte to its last, or one with a plausible header behind it. If the message turns out to be none, the
+// search goes on. Segments may come in any order, repeated and overlapping; the bytes that came first count. What is
+// missing for 3 s was not captured: the stream goes on behind it as if it had begun there. A FIN, an RST, another SYN, a
+// sequence number beyond 1 MiB, a segment that was not captured in full, a gap of the source and 30 s of silence end it.
+//
+//	bound                       what goes when it is reached
+//	256 datagrams, 1 MiB        the one touched longest ago, those without a first fragment before the others
+//	1,024 streams, 4 MiB        the one touched longest ago
+//	256 segments and 128 KiB    the bytes that this stream waits for
+//	of one stream
 //
 // Names are written as a zone file does, without the final dot: a dot inside a label is \., a backslash \\, and what is not printable
 // ASCII \DDD in decimal. No name of the wire can forge another one, or break a line of a report. The root is ".".

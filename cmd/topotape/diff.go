@@ -1,0 +1,265 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/reporter"
+)
+
+var diffFormats = []string{"text", "json", "markdown"}
+
+// diffFlags are the command line of diff. What is given twice is for A and for
+// B.
+type diffFlags struct {
+	rules       twice[string]
+	from, to    twice[replay.Time]
+	whole       bool
+	format, out string
+	match       selectorFlag
+}
+
+func diffCommand() *cobra.Command {
+	f := diffFlags{rules: twice[string]{parse: knownRules, kind: "string"},
+		from: twice[replay.Time]{parse: someTime, kind: "time"}, to: twice[replay.Time]{parse: someTime, kind: "time"}}
+	cmd := &cobra.Command{
+		Use:   "diff A [B]",
+		Short: "What differs in the topology",
+		Long: `Compare the reports of two tapes tick by tick, and say what differs in the
+topology: one line a cause, with the first tick and record that show it. - is
+what only A has, + what only B has, ~ what both have and differs.
+
+A and B are tapes, or files of reports that "replay --all" printed (ndjson or
+json): those of another build, for one. A alone is compared with itself. --rules,
+--from and --to given once are for both sides, given twice for A and for B.
+
+Reports of the same time are compared. Where the sides have no tick in common,
+as two windows or two recordings, everything that was ever seen on one side is
+compared with everything on the other, without times and counts.
+
+Exit code 0 says that nothing differs, 4 that something does. "topotape help
+bisect" shows how that finds the commit that changed a report.`,
+		Example: `  topotape diff x.tape --rules scope2016 --rules current
+  topotape diff before.tape after.tape --match :443
+  topotape diff x.tape --from +0s --to +1m --from +5m --to +6m
+  topotape diff good.ndjson x.tape`,
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !slices.Contains(diffFormats, f.format) {
+				return usage("--format %q; this version has %s", f.format, strings.Join(diffFormats, ", "))
+			}
+			return f.run(cmd, args)
+		},
+	}
+	s := cmd.Flags()
+	s.Var(&f.rules, "rules", "which semantics the core follows (default current)")
+	s.Var(&f.from, "from", "only reports from this time on")
+	s.Var(&f.to, "to", "only reports before this time")
+	s.BoolVar(&f.whole, "whole", false, "compare everything that was ever seen, not tick by tick")
+	s.StringVar(&f.format, "format", "text", "text, json or markdown")
+	s.StringVarP(&f.out, "output", "o", "-", "where the difference goes: a file, or - for standard output")
+	s.Var(&f.match, "match", "only these connections, and what comes with them; may be repeated")
+	return cmd
+}
+
+// twice is a flag that is given once for both sides, or twice: for A, for B.
+type twice[T any] struct {
+	values []T
+	parse  func(string) (T, error)
+	kind   string
+}
+
+func (f *twice[T]) Set(s string) error {
+	if len(f.values) == 2 {
+		return errors.New("is given more than twice: there are two sides")
+	}
+	v, err := f.parse(s)
+	if err == nil {
+		f.values = append(f.values, v)
+	}
+	return err
+}
+
+func (f *twice[T]) Type() string   { return f.kind }
+func (f *twice[T]) String() string { return "" }
+
+// of is the value for side 0 or 1.
+func (f *twice[T]) of(side int) (v T) {
+	if len(f.values) == 0 {
+		return v
+	}
+	return f.values[min(side, len(f.values)-1)]
+}
+
+func knownRules(s string) (string, error) {
+	_, err := reporter.New(&capture.Header{}, s)
+	return s, err
+}
+
+func someTime(s string) (replay.Time, error) {
+	var f timeFlag
+	err := f.Set(s)
+	return f.Time, err
+}
+
+// sides are what the arguments and flags name.
+func (f *diffFlags) sides(args []string) (sides [2]*replay.Side, err error) {
+	if len(args) == 1 {
+		if len(f.rules.values) < 2 && len(f.from.values) < 2 && len(f.to.values) < 2 {
+			return sides, usage("nothing to compare %s with; name B, or give --rules, or --from and --to, twice", args[0])
+		}
+		args = []string{args[0], args[0]}
+	}
+	inputs, err := tapeInputs(args[:1], true)
+	if err == nil && args[0] != args[1] {
+		var other []replay.Input
+		other, err = tapeInputs(args[1:], true)
+		inputs = append(inputs, other...)
+	}
+	if err != nil {
+		return sides, err
+	}
+	for i := range sides {
+		in := inputs[min(i, len(inputs)-1)]
+		s := &replay.Side{Inputs: []replay.Input{in}, Rules: f.rules.of(i), Window: replay.Window{From: f.from.of(i), To: f.to.of(i)}}
+		if err := s.Window.Check(); err != nil {
+			return sides, usage("%w", err)
+		}
+		if s.Rules == "" {
+			s.Rules = reporter.RulesCurrent
+		}
+		if s.Reports, err = holdsReports(in); err != nil {
+			return sides, err
+		}
+		sides[i] = s
+	}
+	return sides, nil
+}
+
+// holdsReports tells a file of reports from a tape by how it begins.
+func holdsReports(in replay.Input) (bool, error) {
+	file, err := in.Open()
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	head := make([]byte, 512)
+	n, err := io.ReadFull(file, head)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return false, fmt.Errorf("%s: %w", in.Name, err)
+	}
+	head = bytes.TrimLeft(head[:n], " \t\r\n")
+	if bytes.HasPrefix(head, []byte(`{"tape"`)) {
+		return false, fmt.Errorf("%s is a tape script; topotape build makes a tape of it", in.Name)
+	}
+	return len(head) > 0 && (head[0] == '{' || head[0] == '['), nil
+}
+
+func (f *diffFlags) run(cmd *cobra.Command, args []string) error {
+	sides, err := f.sides(args)
+	if err != nil {
+		return err
+	}
+	out, err := createOutput(f.out, unlessTape)
+	if err != nil {
+		return err
+	}
+	a, b := sides[0], sides[1]
+	d, ofA, ofB, err := replay.Diff(a, b, replay.DiffOptions{Selectors: f.match, Whole: f.whole})
+	if err == nil {
+		err = findLeads(a, b, d)
+	}
+	if err == nil {
+		err = f.write(out, sides, d)
+	}
+	if err = out.finish(err); err != nil {
+		return err
+	}
+	return f.outcome(cmd, d, ofA, ofB)
+}
+
+// title names a side.
+func title(s *replay.Side) string {
+	text := s.Inputs[0].Name
+	if s.Reports {
+		return text + " (reports)"
+	}
+	text += ", rules " + s.Rules
+	if !s.Window.From.IsZero() {
+		text += ", from " + s.Window.From.String()
+	}
+	if !s.Window.To.IsZero() {
+		text += ", to " + s.Window.To.String()
+	}
+	return text
+}
+
+func (f *diffFlags) write(w io.Writer, sides [2]*replay.Side, d *replay.Difference) error {
+	a, b := title(sides[0]), title(sides[1])
+	switch f.format {
+	case "json":
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		return enc.Encode(struct {
+			A    string `json:"a"`
+			B    string `json:"b"`
+			Same bool   `json:"same"`
+			*replay.Difference
+		}{a, b, d.Same(), d})
+	case "markdown":
+		return d.WriteMarkdown(w, a, b)
+	}
+	if _, err := fmt.Fprintf(w, "--- %s\n+++ %s\n", a, b); err != nil {
+		return err
+	}
+	if d.Same() {
+		_, err := fmt.Fprintln(w, d.Verdict())
+		return err
+	}
+	return d.WriteText(w)
+}
+
+// outcome says what the replays met, and with which code that ends.
+func (f *diffFlags) outcome(cmd *cobra.Command, d *replay.Difference, ofA, ofB *replay.Summary) error {
+	var loss, panics []string
+	for _, s := range []*replay.Summary{ofA, ofB} {
+		if s.Damage != nil {
+			loss = append(loss, fmt.Sprintf("stopped at the damage: %v", s.Damage))
+		}
+		if cut := s.Unclean(); cut != "" {
+			loss = append(loss, cut)
+		}
+		if s.LeftOut > 0 {
+			loss = append(loss, fmt.Sprintf("%d connections or more are left out of the comparison", s.LeftOut))
+		}
+		if s.Panic != nil {
+			panics = append(panics, fmt.Sprintf("the core panics on record %d: %v; reports end there", s.Panic.Record, s.Panic.Value))
+		}
+	}
+	loss, panics = slices.Compact(loss), slices.Compact(panics)
+	switch {
+	case !d.Same():
+		for _, l := range append(loss, panics...) {
+			warn(cmd, "%s", l)
+		}
+		where := ""
+		if d.First != nil {
+			where = fmt.Sprintf(", from tick %d on", d.First.Tick)
+		}
+		return &exitError{exitDifference, fmt.Errorf("the topologies differ%s", where)}
+	case len(panics) > 0:
+		return errors.New(strings.Join(panics, "; "))
+	case len(loss) > 0:
+		return &exitError{exitLoss, errors.New(strings.Join(loss, "; "))}
+	}
+	return nil
+}

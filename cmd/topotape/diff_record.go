@@ -1,0 +1,194 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/reporter"
+)
+
+// findLeads looks for the records that the sides part at: the first that the other
+// tape lacks, and between the last tick that is equal and the first that is not
+// the first that concerns a connection that differs.
+func findLeads(a, b *replay.Side, d *replay.Difference) error {
+	if d.First == nil {
+		return nil
+	}
+	sameTape := a.Inputs[0].Name == b.Inputs[0].Name
+	if !a.Reports && !b.Reports && !sameTape {
+		if err := partingRecords(a, b, d); err != nil {
+			return err
+		}
+	}
+	selectors := concerned(d)
+	if len(selectors) == 0 {
+		return nil
+	}
+	for i, s := range []*replay.Side{a, b} {
+		if s.Reports || i == 1 && sameTape {
+			continue
+		}
+		side := string("ab"[i])
+		if sameTape {
+			side = "both"
+		}
+		if err := concerning(s, side, i, selectors, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// concerned are selectors of connections that the first tick shows to differ,
+// under all their addresses.
+func concerned(d *replay.Difference) (list []*replay.Selector) {
+	known := map[string]bool{}
+	add := func(x, y fmt.Stringer) {
+		text := x.String() + " " + y.String()
+		if s, err := replay.ParseSelector(text); err == nil && !known[text] {
+			known[text] = true
+			list = append(list, s)
+		}
+	}
+	for i := range d.Groups {
+		g := &d.Groups[i]
+		if g.Section != replay.Connections || g.FirstTick != d.First.Tick {
+			continue
+		}
+		for _, e := range g.Examples {
+			for _, text := range [][]byte{e.A, e.B} {
+				c, err := reporter.ParseConnection(text)
+				if err != nil { // that side lacks it
+					continue
+				}
+				add(c.From.Addr, c.To.Addr)
+				for _, n := range c.NAT {
+					add(n.OriginalSrc, n.OriginalDst)
+					add(n.ReplyDst, n.ReplySrc)
+				}
+			}
+		}
+	}
+	return list
+}
+
+// concerning finds the first record of a side's tape, of those that make the
+// first tick that differs, that one of the selectors matches.
+func concerning(s *replay.Side, side string, number int, selectors []*replay.Selector, d *replay.Difference) error {
+	recordOf := func(m *replay.Moment) uint64 {
+		switch {
+		case m == nil:
+			return 0
+		case number == 0:
+			return m.RecordA
+		}
+		return m.RecordB
+	}
+	after, last := recordOf(d.Equal), recordOf(d.First)
+	var m recordMatcher
+	tapes, records := replay.Records(s.Inputs, replay.Window{})
+	for r, err := range records {
+		switch {
+		case err != nil: // the replay says so
+			return nil
+		case r.Seq > last:
+			return nil
+		case r.Seq <= after || !m.match(&r, tapes.Header().BigEndian, selectors):
+			continue
+		}
+		found := lead(tapes.Header(), &r, side, "concerns")
+		if !slices.ContainsFunc(d.Leads, func(l replay.Lead) bool { return l.Side == side && l.Record == found.Record }) {
+			d.Leads = append(d.Leads, found)
+		}
+		return nil
+	}
+	return nil
+}
+
+func lead(h *capture.Header, r *capture.Record, side, why string) replay.Lead {
+	t := recordText{bigEndian: h.BigEndian}
+	return replay.Lead{Side: side, Record: r.Seq, At: time.Duration(r.At).String(), Why: why, Text: strings.TrimSpace(string(t.append(r)))}
+}
+
+// partingRecords finds the first place at which the records of two tapes differ,
+// from the later one's first record on.
+func partingRecords(a, b *replay.Side, d *replay.Difference) error {
+	tapes := [2]*stream{newStream(a), newStream(b)}
+	defer tapes[0].stop()
+	defer tapes[1].stop()
+	for i, s := range tapes {
+		if !s.next() {
+			return nil
+		}
+		for other := tapes[1-i]; i == 1 && s.at() != other.at(); {
+			if early := map[bool]*stream{true: s, false: other}[s.at() < other.at()]; !early.next() {
+				return nil
+			}
+		}
+	}
+	for {
+		x, y := tapes[0], tapes[1]
+		if !x.same(y) {
+			for i, s := range tapes {
+				if s.more {
+					d.Leads = append(d.Leads, lead(s.tapes.Header(), &s.record, string("ab"[i]), "differs"))
+				}
+			}
+			return nil
+		}
+		if !x.next() && !y.more {
+			return nil
+		}
+		y.next()
+	}
+}
+
+// A stream is the records of a side that the outside world delivered.
+type stream struct {
+	tapes  *replay.Tapes
+	pull   func() (capture.Record, error, bool)
+	stop   func()
+	record capture.Record
+	more   bool
+}
+
+func newStream(s *replay.Side) *stream {
+	tapes, records := replay.Records(s.Inputs, s.Window)
+	pull, stop := iter.Pull2(records)
+	return &stream{tapes: tapes, pull: pull, stop: stop}
+}
+
+// next goes on to the next record. Damage ends a stream, as it ends a replay.
+func (s *stream) next() bool {
+	for {
+		r, err, ok := s.pull()
+		s.more = ok && err == nil
+		if !s.more {
+			return false
+		}
+		switch r.Kind {
+		case capture.KindCarry, capture.KindWitness, capture.KindEnd, capture.KindFault: // the recorder's own
+			continue
+		}
+		s.record = r
+		return true
+	}
+}
+
+// at is the record's time, Unix ns.
+func (s *stream) at() int64 { return s.tapes.Header().Start + s.record.At }
+
+// same reports whether both stand at records of the same content, or both have
+// ended.
+func (s *stream) same(o *stream) bool {
+	if !s.more || !o.more {
+		return s.more == o.more
+	}
+	return s.at() == o.at() && s.record.Kind == o.record.Kind && s.record.Source == o.record.Source && bytes.Equal(s.record.Payload, o.record.Payload)
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/fixtures"
+	"github.com/topotape/topotape/reporter"
+)
+
+func fixtureCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "fixture",
+		Short: "Keep tapes as regression fixtures, and check them",
+		Long: `Make a tape a regression fixture, check fixtures, make their expected reports anew
+(see "topotape help fixtures").`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return usage("want add, check or update") },
+	}
+	cmd.AddCommand(fixtureAddCommand(), fixtureCheckCommand(), fixtureUpdateCommand())
+	for _, verb := range cmd.Commands() {
+		failsWith(verb, exitFailed)
+	}
+	return cmd
+}
+
+func fixtureAddCommand() *cobra.Command {
+	var dir string
+	f := fixtures.Fixture{Tool: toolVersion()}
+	cmd := &cobra.Command{
+		Use:   "add NAME TAPE --expect 'SELECTOR present|absent'...",
+		Short: "Make a fixture of a tape, or of a script",
+		Long: `Make a fixture of a tape, or of a tape script: a folder NAME with the tape, what is
+right of it, and the reports that the core makes of it. Nothing is written when an
+expectation does not hold.`,
+		Example: `  topotape fixture add dnat x.tape --expect '10.0.0.1->172.17.0.2:8080 present once'
+  topotape fixture add ghost x.tape --expect ':443 absent at end' --shows 'no ghost after a reset'
+  topotape fixture add later x.tape --known-bad 'curl->nginx present'`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkAdd(args[0], &f); err != nil {
+				return err
+			}
+			inputs, err := tapeInputs(args[1:], true)
+			if err != nil {
+				return err
+			}
+			if dir == "" {
+				dir = fixtures.DefaultDir()
+			}
+			err = fixtures.Add(dir, args[0], &f, inputs[0])
+			var refused *fixtures.ExpectationError
+			if errors.As(err, &refused) {
+				return &exitError{exitDifference, fmt.Errorf("no fixture is made: %w", err)}
+			}
+			return err
+		},
+	}
+	s := cmd.Flags()
+	s.Var((*expectationFlag)(&f.Expectations), "expect", "what is right: a selector and present or absent; may be repeated")
+	s.Var((*expectationFlag)(&f.KnownBad), "known-bad", "what is right and does not hold yet; may be repeated")
+	s.StringVar(&f.Rules, "rules", reporter.RulesCurrent, "which semantics the core follows")
+	s.StringVar(&f.Shows, "shows", "", "what the fixture shows, in a sentence")
+	s.StringSliceVar(&f.Covers, "covers", nil, "numbers of known behaviours that it shows, like b23")
+	s.StringVar(&dir, "dir", "", "where fixtures are (default fixtures, or testdata/fixtures if only that exists)")
+	return cmd
+}
+
+// checkAdd refuses what is wrong with the command line.
+func checkAdd(name string, f *fixtures.Fixture) error {
+	if err := fixtures.CheckName(name); err != nil {
+		return usage("%w", err)
+	}
+	if _, err := reporter.New(&capture.Header{}, f.Rules); err != nil {
+		return usage("--%w", err)
+	}
+	if len(f.Expectations)+len(f.KnownBad) == 0 {
+		return usage("say what is right with --expect, like --expect '10.0.0.1->10.0.0.2:80 present'; expected reports alone keep what is wrong")
+	}
+	return nil
+}
+
+func fixtureCheckCommand() *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:   "check [DIR|NAME]...",
+		Short: "Replay fixtures and hold the reports against what is expected",
+		Long: `Replay all fixtures below a folder (default fixtures, or testdata/fixtures if only
+that exists): first their expectations must hold, then their reports must be the
+expected ones.`,
+		Example: `  topotape fixture check
+  topotape fixture check --format github fixtures/corpus`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !slices.Contains(fixtures.Formats, format) {
+				return usage("--format %q; this version has %s", format, strings.Join(fixtures.Formats, ", "))
+			}
+			results, err := fixtures.Check(args...)
+			if err != nil {
+				return err
+			}
+			if err := fixtures.WriteResults(cmd.OutOrStdout(), format, results); err != nil {
+				return err
+			}
+			return outcomeOf(results)
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", "text", strings.Join(fixtures.Formats, ", "))
+	return cmd
+}
+
+func fixtureUpdateCommand() *cobra.Command {
+	var why string
+	cmd := &cobra.Command{
+		Use:   "update --why TEXT [DIR|NAME]...",
+		Short: "Make the expected reports of fixtures anew",
+		Long: `Make the expected reports anew of those fixtures whose reports have changed and
+whose expectations hold, say what changed, and write down why.`,
+		Example: `  topotape fixture update --why 'a reset ends a connection at once'
+  topotape fixture update --why 'aliases have ports' dnat`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if strings.TrimSpace(why) == "" {
+				return usage("say with --why why the expected reports change; it stays with each fixture")
+			}
+			results, err := fixtures.Update(why, toolVersion(), args...)
+			if err != nil {
+				return err
+			}
+			if err := writeUpdate(results); err != nil {
+				return err
+			}
+			return outcomeOf(results)
+		},
+	}
+	cmd.Flags().StringVar(&why, "why", "", "why the expected reports change (required)")
+	return cmd
+}
+
+// writeUpdate says what changed.
+func writeUpdate(results []fixtures.Result) error {
+	w := bufio.NewWriter(os.Stdout)
+	updated := 0
+	for i := range results {
+		r := &results[i]
+		if len(r.Changes) > 0 {
+			updated++
+			fmt.Fprintf(w, "%s\n", r.Name)
+		}
+		for _, c := range r.Changes {
+			fmt.Fprintf(w, "  %s\n", c)
+		}
+	}
+	for i := range results {
+		for _, f := range results[i].Failures {
+			fmt.Fprintf(w, "FAIL  %s: %s\n", results[i].Name, f.Text)
+		}
+	}
+	fmt.Fprintf(w, "%d of %d fixtures updated\n", updated, len(results))
+	return w.Flush()
+}
+
+// outcomeOf is the error of a verb whose fixtures failed: a difference if one
+// of them was found.
+func outcomeOf(results []fixtures.Result) error {
+	code, failed := exitFailed, 0
+	for i := range results {
+		if len(results[i].Failures) > 0 {
+			failed++
+		}
+		if results[i].Differs() {
+			code = exitDifference
+		}
+	}
+	if failed == 0 {
+		return nil
+	}
+	return &exitError{code, fmt.Errorf("%d of %d fixtures failed", failed, len(results))}
+}
+
+// expectationFlag is a flag that takes expectations; given again, it adds one.
+type expectationFlag []*fixtures.Expectation
+
+func (f *expectationFlag) Set(s string) error {
+	e, err := fixtures.ParseExpectation(s)
+	if err == nil {
+		*f = append(*f, e)
+	}
+	return err
+}
+
+func (f *expectationFlag) Type() string   { return "expectation" }
+func (f *expectationFlag) String() string { return "" }

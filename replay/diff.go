@@ -1,0 +1,204 @@
+package replay
+
+import (
+	"errors"
+	"io"
+	"iter"
+	"slices"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter"
+)
+
+// A Side is one of two runs of reports that are compared: what a replay of tapes
+// makes, or a file of reports that was printed before.
+type Side struct {
+	Inputs  []Input
+	Reports bool   // the inputs are reports, not tapes
+	Rules   string // of tapes
+	Window  Window // of tapes
+}
+
+// DiffOptions are how two sides are compared. The zero value compares tick by
+// tick.
+type DiffOptions struct {
+	Selectors []*Selector // only these connections
+	// Whole folds each side into one report, in which every connection is that was
+	// ever seen. So it is for two windows of one tape, and where the sides have no
+	// tick in common.
+	Whole          bool
+	MaxConnections int // bounds Whole; 0 is 1,000,000
+}
+
+// Diff compares two sides. The summaries say what their replays met, of a file
+// of reports whether it is torn. Inputs may be read several times.
+func Diff(a, b *Side, o DiffOptions) (d *Difference, ofA, ofB *Summary, err error) {
+	ofA, ofB = new(Summary), new(Summary)
+	same := a.sameTapes(b)
+	switch {
+	case same && a.Window != b.Window:
+		o.Whole = true
+	case !o.Whole && !same:
+		common, err := a.shareTicks(b)
+		if err != nil {
+			return nil, ofA, ofB, err
+		}
+		o.Whole = !common
+	}
+	level := !a.Reports && !b.Reports && a.Rules != b.Rules // that rules differ was asked for
+	c := Comparison{Selectors: o.Selectors, Apart: level || o.Whole && !(same && a.Window == b.Window)}
+	runA, runB := a.run(o, level, ofA), b.run(o, level, ofB)
+	if o.Whole {
+		d, err = c.compareWhole(runA, runB)
+	} else {
+		d, err = c.compareAll(runA, runB)
+	}
+	return d, ofA, ofB, err
+}
+
+// sameTapes reports whether both sides are replays of the same tapes.
+func (s *Side) sameTapes(o *Side) bool {
+	return !s.Reports && !o.Reports && slices.EqualFunc(s.Inputs, o.Inputs, func(x, y Input) bool { return x.Name == y.Name })
+}
+
+// compareWhole compares two runs of one report each.
+func (c *Comparison) compareWhole(a, b iter.Seq2[numbered, error]) (*Difference, error) {
+	var reports [2]*reporter.Report
+	for i, run := range []iter.Seq2[numbered, error]{a, b} {
+		for n, err := range run {
+			if err != nil {
+				return nil, err
+			}
+			reports[i] = n.report
+		}
+	}
+	c.Add(reports[0], reports[1])
+	d := c.Difference()
+	d.Whole, d.First = true, nil
+	return d, nil
+}
+
+// run makes the reports of the side; level leaves out the name of the rules.
+func (s *Side) run(o DiffOptions, level bool, sum *Summary) iter.Seq2[numbered, error] {
+	if s.Reports {
+		return s.read(o, sum)
+	}
+	return func(yield func(numbered, error) bool) {
+		var tick uint64
+		ro := Options{Rules: s.Rules, Reports: All, Window: s.Window, MaxConnections: o.MaxConnections,
+			Each: func(_ *capture.Header, r *capture.Record) {
+				if r.Kind == capture.KindTick {
+					tick = r.Seq
+				}
+			}}
+		if o.Whole {
+			ro.Reports = Whole
+		}
+		met, err := Run(s.Inputs, ro, func(r *reporter.Report) error {
+			if level {
+				own := *r
+				own.Rules, r = "", &own
+			}
+			if !yield(numbered{r, tick}, nil) {
+				return errStop
+			}
+			return nil
+		})
+		*sum = *met
+		if err != nil && err != errStop {
+			yield(numbered{}, err)
+		}
+	}
+}
+
+// read reads the reports of the side, folded together for Whole. A file that is
+// torn ends there.
+func (s *Side) read(o DiffOptions, sum *Summary) iter.Seq2[numbered, error] {
+	return func(yield func(numbered, error) bool) {
+		f := newFold(o.MaxConnections)
+		for _, in := range s.Inputs {
+			for r, err := range in.reports() {
+				switch {
+				case errors.Is(err, io.ErrUnexpectedEOF):
+					sum.Damage = err
+				case err != nil:
+					yield(numbered{}, err)
+					return
+				case o.Whole:
+					f.add(r)
+				default:
+					sum.Reports++
+					if !yield(numbered{report: r}, nil) {
+						return
+					}
+				}
+			}
+		}
+		if o.Whole && f.report != nil {
+			sum.Reports++
+			sum.LeftOut = uint64(len(f.beyond))
+			yield(numbered{report: f.finish()}, nil)
+		}
+	}
+}
+
+// reports of a file.
+func (in Input) reports() iter.Seq2[*reporter.Report, error] {
+	return func(yield func(*reporter.Report, error) bool) {
+		file, err := in.Open()
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer file.Close()
+		for r, err := range ReadReports(in.Name, file) {
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+// shareTicks reports whether a tick of one side has the time of one of the
+// other, or one side has none.
+func (s *Side) shareTicks(o *Side) (bool, error) {
+	times := map[int64]bool{}
+	err := s.ticks(func(at int64) bool { times[at] = true; return true })
+	if err != nil || len(times) == 0 {
+		return true, err
+	}
+	common, none := false, true
+	err = o.ticks(func(at int64) bool {
+		common, none = times[at], false
+		return !common
+	})
+	return common || none, err
+}
+
+// ticks calls each with the times of the side's reports, Unix ns, until it
+// returns false. The core makes no report for that.
+func (s *Side) ticks(each func(at int64) bool) error {
+	if s.Reports {
+		for _, in := range s.Inputs {
+			for r, err := range in.reports() {
+				if err != nil || !each(r.At) {
+					return nil // the run says what is wrong
+				}
+			}
+		}
+		return nil
+	}
+	tapes, records := Records(s.Inputs, s.Window)
+	for r, err := range records {
+		var damage *capture.DamageError
+		switch {
+		case errors.As(err, &damage): // as far as a replay goes
+			return nil
+		case err != nil:
+			return err
+		case r.Kind == capture.KindTick && !each(tapes.position(&r).wall):
+			return nil
+		}
+	}
+	return nil
+}

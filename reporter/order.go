@@ -1,0 +1,120 @@
+package reporter
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strconv"
+)
+
+// A sortKey is two words to sort by, and what they stand for.
+type sortKey struct {
+	hi, lo uint64
+	at     uint32
+}
+
+const (
+	radixBits = 11
+	radixSize = 1 << radixBits
+)
+
+// radixSort sorts by hi, then lo, and leaves equals in their order: a pass for
+// every group of bits in which the keys differ. It returns the sorted list and
+// the other one; spare must be as long as keys.
+func radixSort(keys, spare []sortKey) (sorted, other []sortKey) {
+	if len(keys) < 128 { // fewer than pay for counting
+		slices.SortStableFunc(keys, func(a, b sortKey) int { return cmp.Or(cmp.Compare(a.hi, b.hi), cmp.Compare(a.lo, b.lo)) })
+		return keys, spare
+	}
+	var hi, lo uint64 // bits in which the keys differ
+	for i := range keys {
+		hi |= keys[i].hi ^ keys[0].hi
+		lo |= keys[i].lo ^ keys[0].lo
+	}
+	spare = spare[:len(keys)]
+	var count [radixSize]uint32
+	for shift := 0; shift < 128; shift += radixBits {
+		word, at := &lo, shift
+		if shift >= 64 {
+			word, at = &hi, shift-64
+		} else if shift+radixBits > 64 {
+			shift = 64 - radixBits // so that the next pass begins with hi
+		}
+		if *word>>at&(radixSize-1) == 0 {
+			continue
+		}
+		high := word == &hi
+		clear(count[:])
+		for i := range keys {
+			count[keys[i].digit(high, at)]++
+		}
+		sum := uint32(0)
+		for i := range count {
+			count[i], sum = sum, sum+count[i]
+		}
+		for i := range keys {
+			d := keys[i].digit(high, at)
+			spare[count[d]] = keys[i]
+			count[d]++
+		}
+		keys, spare = spare, keys
+	}
+	return keys, spare
+}
+
+func (k *sortKey) digit(high bool, at int) uint64 {
+	if high {
+		return k.hi >> at & (radixSize - 1)
+	}
+	return k.lo >> at & (radixSize - 1)
+}
+
+// numeric orders IPv4 ends as netip does.
+func numeric(a netip.AddrPort) uint64 {
+	b := a.Addr().As4()
+	return uint64(b[0])<<40 | uint64(b[1])<<32 | uint64(b[2])<<24 | uint64(b[3])<<16 | uint64(a.Port())
+}
+
+// textual orders IPv4 ends as their ids are ordered, as text.
+func textual(a netip.AddrPort) uint64 {
+	b := a.Addr().As4()
+	return uint64(dotted[b[0]])<<44 | uint64(dotted[b[1]])<<36 | uint64(dotted[b[2]])<<28 | uint64(closed[b[3]])<<20 | portText(a.Port())
+}
+
+// portText orders ports as text: the digits from the left, then how many.
+func portText(port uint16) uint64 {
+	p, digits := uint64(port), uint64(5)
+	for _, unit := range [...]uint64{10000, 1000, 100, 10} {
+		if uint64(port) >= unit {
+			break
+		}
+		p *= 10
+		digits--
+	}
+	return p<<3 | digits
+}
+
+// The ranks of a byte's decimal text when it is followed by a dot, which is
+// less than any digit, and by a semicolon, which is greater.
+var (
+	dotted = ranks(".")
+	closed = ranks(";")
+)
+
+func ranks(after string) (rank [256]uint8) {
+	var order [256]int
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order[:], func(a, b int) int {
+		x, y := strconv.Itoa(a)+after, strconv.Itoa(b)+after
+		if x < y {
+			return -1
+		}
+		return 1
+	})
+	for at, i := range order {
+		rank[i] = uint8(at)
+	}
+	return rank
+}

@@ -1,0 +1,73 @@
+package reporter
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/topotape/topotape/capture"
+)
+
+func randomEnd(rng *rand.Rand) netip.AddrPort {
+	// Few high bytes, so that the low ones decide; ports of all lengths.
+	a := netip.AddrFrom4([4]byte{byte(rng.IntN(3) * 9), byte(rng.IntN(256)), byte(rng.IntN(2)), byte(rng.IntN(256))})
+	return netip.AddrPortFrom(a, uint16(rng.Uint32()>>rng.IntN(16)>>16))
+}
+
+// Numbers order ends as netip does, and as the text of their ids does.
+func TestNumbersOrderAsTheirTextAndAddress(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	var c current
+	id := func(a netip.AddrPort) string { return c.id(new(strings.Builder), &End{Addr: a}) }
+	for range 200000 {
+		a, b := randomEnd(rng), randomEnd(rng)
+		if got, want := cmp.Compare(numeric(a), numeric(b)), a.Compare(b); got != want {
+			t.Fatalf("%v and %v: %d, netip says %d", a, b, got, want)
+		}
+		if got, want := cmp.Compare(textual(a), textual(b)), strings.Compare(id(a), id(b)); got != want {
+			t.Fatalf("%v and %v: %d, their ids say %d", a, b, got, want)
+		}
+	}
+}
+
+func TestRadixSortIsAStableSort(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 2))
+	for range 300 {
+		keys := make([]sortKey, rng.IntN(3000))
+		hi, lo := rng.Uint64(), rng.Uint64() // bits that may differ
+		for i := range keys {
+			keys[i] = sortKey{rng.Uint64() & hi & rng.Uint64(), rng.Uint64() & lo, uint32(i)}
+		}
+		want := slices.Clone(keys)
+		slices.SortStableFunc(want, func(a, b sortKey) int { return cmp.Or(cmp.Compare(a.hi, b.hi), cmp.Compare(a.lo, b.lo)) })
+		if got, _ := radixSort(keys, make([]sortKey, len(keys))); !slices.Equal(got, want) {
+			t.Fatalf("%d keys with bits %x %x are out of order", len(keys), hi, lo)
+		}
+	}
+}
+
+// What has ended and was reported is forgotten: memory does not grow with the
+// length of a recording.
+func TestMemoryIsBoundedByWhatIsOpen(t *testing.T) {
+	h := newHost(t)
+	c := h.r.rules.(*current)
+	most := 0
+	for i, m := range lives(100000) {
+		h.at += 1e5
+		h.raw(capture.KindConntrack, 1, m)
+		if i%1000 == 999 {
+			h.put(capture.KindTick, 0, &capture.Tick{})
+			most = max(most, len(c.flows.pages))
+		}
+	}
+	// 143 connections end between two ticks, twice that wait for their report.
+	if flows := most * flowPage; flows > 1024 {
+		t.Errorf("room for %d flows where 10 are open and 286 just ended", flows)
+	}
+	if n := len(c.flows.live) + len(c.flows.ended) + len(c.flows.dead) + len(c.flows.named); n > 4*1024 {
+		t.Errorf("%d entries of flows are kept", n)
+	}
+}

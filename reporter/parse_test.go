@@ -1,0 +1,172 @@
+package reporter
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/quick"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// anyAddr makes any address, none among them.
+func anyAddr(rng *rand.Rand) netip.Addr {
+	var b [16]byte
+	for i := range b {
+		b[i] = byte(rng.Uint32())
+	}
+	switch rng.IntN(4) {
+	case 0:
+		return netip.AddrFrom4([4]byte(b[:4]))
+	case 1:
+		return netip.AddrFrom16(b)
+	case 2:
+		return netip.AddrFrom16(netip.AddrFrom4([4]byte(b[:4])).As16()) // mapped
+	}
+	return netip.Addr{}
+}
+
+// anyReport fills a report with arbitrary values, valid or not.
+func anyReport(seed uint64) *Report {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	var fill func(v reflect.Value)
+	fill = func(v reflect.Value) {
+		switch v.Interface().(type) {
+		case netip.Addr:
+			v.Set(reflect.ValueOf(anyAddr(rng)))
+			return
+		case netip.AddrPort:
+			v.Set(reflect.ValueOf(netip.AddrPortFrom(anyAddr(rng), uint16(rng.Uint32()))))
+			return
+		}
+		switch v.Kind() {
+		case reflect.Struct:
+			for i := range v.NumField() {
+				if v.Field(i).CanInterface() {
+					fill(v.Field(i))
+				}
+			}
+		case reflect.Slice:
+			v.Set(reflect.MakeSlice(v.Type(), rng.IntN(3), 3))
+			for i := range v.Len() {
+				fill(v.Index(i))
+			}
+		case reflect.String:
+			b := make([]byte, rng.IntN(5))
+			for i := range b {
+				b[i] = "a\"\\\n\x00\x7fz\xff\xc3\xa9</"[rng.IntN(12)]
+			}
+			v.SetString(string(b))
+		case reflect.Bool:
+			v.SetBool(rng.IntN(2) == 0)
+		case reflect.Int64:
+			v.SetInt(int64(rng.Uint64()) >> rng.IntN(64))
+		default:
+			v.SetUint(rng.Uint64() >> (64 - v.Type().Bits()) >> rng.IntN(v.Type().Bits()))
+		}
+	}
+	r := new(Report)
+	fill(reflect.ValueOf(r).Elem())
+	return r
+}
+
+// What AppendJSON writes, ParseReport reads: the same bytes come out again.
+func TestParseIsTheInverseOfJSON(t *testing.T) {
+	law := func(seed uint64) bool {
+		want := anyReport(seed).AppendJSON(nil)
+		r, err := ParseReport(append(bytes.Clone(want), '\n'))
+		if err != nil {
+			t.Errorf("%v: %s", err, want)
+			return false
+		}
+		return cmp.Equal(string(want), string(r.AppendJSON(nil)))
+	}
+	if err := quick.Check(law, &quick.Config{MaxCount: 2000}); err != nil {
+		t.Error(err)
+	}
+	for seed := range uint64(20) {
+		if !law(seed) {
+			t.Errorf("seed %d", seed)
+		}
+	}
+}
+
+// A report that the core made comes back as the same values.
+func TestParseKeepsValues(t *testing.T) {
+	r := newHost(t).r
+	h := &host{t: t, r: r}
+	h.send(ct{typ: 2, id: 7, state: "ESTABLISHED", flags: 3, tuples: dnat})
+	h.walk(listen(7, "172.17.0.2:8080"), sock{netns: 7, row: "127.0.0.1:5>127.0.0.1:6", inode: 4, procs: []Process{{4, "x"}, {5, "y"}}})
+	want := h.pass(3).report()
+	got, err := ParseReport(want.AppendJSON(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(want.Connections) < 2 {
+		t.Fatal(want)
+	}
+	if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(Report{}), cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	good := string((&Report{HostID: "h", Rules: "current", Connections: []Connection{{Proto: "tcp"}}}).AppendJSON(nil))
+	if _, err := ParseReport([]byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range [][2]string{
+		{`{"host"`, ` {"host"`},
+		{`"tick":0`, `"tick":00`},
+		{`"tick":0`, `"tick":-1`},
+		{`"tick":0`, `"tick":99999999999999999999`},
+		{`"port":0`, `"port":65536`},
+		{`"h"`, `"\u0068"`},
+		{`"h"`, `"\x"`},
+		{`"h"`, "\"\xff\""},
+		{`00:00Z`, `00:00+00:00`},
+		{`"0s"`, `"0m0s"`},
+		{`"0s"`, `"soon"`},
+		{`"addr":""`, `"addr":"10.0.0.01"`},
+		{`"addr":""`, `"addr":"FE80::1"`},
+		{`"closed":false`, `"closed":no`},
+		{`"closed":false`, `"closed":false,"new":1`},
+		{`"seen":[]`, `"seen":null`},
+		{`"rules"`, `"Rules"`},
+	} {
+		bad := strings.Replace(good, change[0], change[1], 1)
+		if bad == good {
+			t.Errorf("%s is not in %s", change[0], good)
+		}
+		if _, err := ParseReport([]byte(bad)); err == nil || !strings.Contains(err.Error(), "byte ") {
+			t.Errorf("%s: %v", change[1], err)
+		}
+	}
+	for n := range good {
+		if _, err := ParseReport([]byte(good[:n])); err == nil {
+			t.Errorf("the first %d bytes pass", n)
+		}
+	}
+	if _, err := ParseReport([]byte(good + good)); err == nil {
+		t.Error("two reports pass")
+	}
+}
+
+func FuzzParseReport(f *testing.F) {
+	for seed := range uint64(8) {
+		f.Add(anyReport(seed).AppendJSON(nil))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		r, err := ParseReport(line)
+		if err != nil {
+			return
+		}
+		if again := r.AppendJSON(nil); !bytes.Equal(again, bytes.TrimSuffix(line, []byte{'\n'})) {
+			t.Errorf("%s\n%s", line, again)
+		}
+	})
+}

@@ -1,0 +1,113 @@
+package reporter
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/ctmsg"
+)
+
+// text is a node in one line; times are seconds after start, Unix ns.
+func (n *ScopeNode) text(start int64) string {
+	s := n.ID
+	for _, v := range n.Latest {
+		s += fmt.Sprintf(" %s=%s@%g", v.Key, v.Value, float64(v.At-start)/1e9)
+	}
+	for _, set := range n.Sets {
+		s += fmt.Sprintf(" %s=%v", set.Name, set.Values)
+	}
+	for _, id := range n.Adjacency {
+		s += " -> " + id
+	}
+	return s
+}
+
+// wantScope makes a tick and compares the nodes of the view.
+func (h *host) wantScope(start int64, lines ...string) *ScopeReport {
+	h.t.Helper()
+	s := h.report().Scope()
+	var got []string
+	for i := range s.Nodes {
+		got = append(got, s.Nodes[i].text(start))
+	}
+	if !slices.Equal(got, lines) {
+		h.t.Errorf("got\n     %s\nwant\n     %s", strings.Join(got, "\n     "), strings.Join(lines, "\n     "))
+	}
+	return s
+}
+
+func scopeHost(t *testing.T, start int64, local ...string) *host {
+	h := newHost(t)
+	h.r, _ = New(&capture.Header{HostID: "h1", HostName: "web", Start: start, LocalNetworks: local}, RulesCurrent)
+	return h
+}
+
+// Ids, evidence, processes and names, each with the time it was last seen.
+func TestScopeView(t *testing.T) {
+	const start = 1767323045e9
+	h := scopeHost(t, start, "172.17.0.0/16", "no network")
+	h.put(capture.KindHost, 0, &capture.Host{LocalNetworks: []string{"10.0.0.0/8", "172.17.0.0/16"},
+		Interfaces: []capture.Interface{{Name: "eth0", Addresses: []string{"10.0.0.1/8"}}}})
+	h.ct(ctmsg.Update, 7, "ESTABLISHED", dnat)
+	h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: "172.17.0.2", Names: []string{"db.internal"}, TTL: 60e9})
+	h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: "10.0.0.80", Names: []string{"vip.internal"}, TTL: 60e9})
+	h.pass(2).walk(
+		sock{netns: 5, row: "10.0.0.1:40000>10.0.0.80:80", inode: 9, procs: []Process{{101, "curl"}, {100, "sh"}}},
+		listen(5, "127.0.0.1:80"),
+		sock{netns: 5, row: "127.0.0.1:5000>127.0.0.1:80", inode: 10},
+	)
+	s := h.pass(1).wantScope(start,
+		";10.0.0.1;40000 addr=10.0.0.1@2 conntracked=true@2 host_node_id=h1;<host>@2 pid=100@2 port=40000@2 procspied=true@2 -> h1;172.17.0.2;8080",
+		";10.0.0.80;80 addr=10.0.0.80@2 conntracked=true@2 copy_of=h1;172.17.0.2;8080@2 port=80@2 procspied=true@2 reverse_dns_names=[vip.internal]",
+		"h1-5;127.0.0.1;5000 addr=127.0.0.1@2 port=5000@2 procspied=true@2 -> h1-5;127.0.0.1;80",
+		"h1-5;127.0.0.1;80 addr=127.0.0.1@2 port=80@2 procspied=true@2",
+		"h1;172.17.0.2;8080 addr=172.17.0.2@2 conntracked=true@2 port=8080@2 procspied=true@2 reverse_dns_names=[db.internal]",
+	)
+	if s.HostID != "h1" || s.HostName != "web" || s.At != start+3e9 || !slices.Equal(s.LocalNetworks, []string{"10.0.0.0/8", "172.17.0.0/16", "no network"}) {
+		t.Errorf("%q %q %d %q", s.HostID, s.HostName, s.At, s.LocalNetworks)
+	}
+}
+
+// A service address with two backends is the copy of one of them, in all its
+// keys; both clients have their own server.
+func TestScopeCopyOfOneEnd(t *testing.T) {
+	h := scopeHost(t, 0)
+	h.ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.20:1000>10.0.0.88:80 | 10.0.0.19:8080>10.0.0.20:1000")
+	h.pass(1).ct(ctmsg.Update, 2, "ESTABLISHED", "10.0.0.21:1000>10.0.0.88:80 | 10.0.0.18:8080>10.0.0.21:1000")
+	h.pass(1).wantScope(0,
+		";10.0.0.18;8080 addr=10.0.0.18@1 conntracked=true@1 port=8080@1",
+		";10.0.0.19;8080 addr=10.0.0.19@0 conntracked=true@0 port=8080@0",
+		";10.0.0.20;1000 addr=10.0.0.20@0 conntracked=true@0 port=1000@0 -> ;10.0.0.19;8080",
+		";10.0.0.21;1000 addr=10.0.0.21@1 conntracked=true@1 port=1000@1 -> ;10.0.0.18;8080",
+		";10.0.0.88;80 addr=10.0.0.88@1 conntracked=true@1 copy_of=;10.0.0.18;8080@1 port=80@1",
+	)
+}
+
+// Source and destination are translated at once; a real end is nobody's copy.
+func TestScopeCopiesOfBothEnds(t *testing.T) {
+	h := scopeHost(t, 0)
+	h.ct(ctmsg.Update, 1, "ESTABLISHED", "10.77.1.2:56254>10.77.1.1:80 | 10.77.2.2:8080>10.77.2.1:56254")
+	h.ct(ctmsg.Update, 2, "ESTABLISHED", "10.77.1.9:1000>10.77.1.1:80")
+	h.wantScope(0,
+		";10.77.1.1;80 addr=10.77.1.1@0 conntracked=true@0 port=80@0",
+		";10.77.1.2;56254 addr=10.77.1.2@0 conntracked=true@0 port=56254@0 -> ;10.77.2.2;8080",
+		";10.77.1.9;1000 addr=10.77.1.9@0 conntracked=true@0 port=1000@0 -> ;10.77.1.1;80",
+		";10.77.2.1;56254 addr=10.77.2.1@0 conntracked=true@0 copy_of=;10.77.1.2;56254@0 port=56254@0",
+		";10.77.2.2;8080 addr=10.77.2.2@0 conntracked=true@0 port=8080@0",
+	)
+}
+
+// A listener that turned a flow's direction turns its aliases with it.
+func TestAliasesOfATurnedFlow(t *testing.T) {
+	h := scopeHost(t, 0)
+	h.send(ct{typ: ctmsg.Update, id: 1, state: "ESTABLISHED", tuples: "10.0.0.1:80>10.0.0.2:40000 | 10.0.0.2:40000>192.0.2.1:1024"})
+	h.walk(listen(5, "10.0.0.1:80"), sock{netns: 5, row: "10.0.0.1:80>10.0.0.2:40000", inode: 3})
+	r := h.want("10.0.0.2:40000 -> 10.0.0.1:80@5 ESTABLISHED listener nat1")
+	from, to := r.Connections[0].Aliases()
+	if len(from) != 0 || len(to) != 1 || to[0].String() != "192.0.2.1:1024" || !slices.Equal(r.Endpoints[0].Aliases, to) {
+		t.Errorf("aliases %v and %v; %+v", from, to, r.Endpoints)
+	}
+}

@@ -1,0 +1,290 @@
+package tools
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mdlayher/netlink"
+	"github.com/ti-mo/conntrack"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter"
+)
+
+// A change is an event that made a flow a connection, or no connection any more.
+type change struct {
+	at    int64
+	opens bool
+}
+
+// A tableName is one of a namespace's tables.
+type tableName struct {
+	netns uint64
+	name  string
+}
+
+// A tableRead is one reading of a table of /proc/net.
+type tableRead struct {
+	reading
+	name   tableName
+	inodes map[way]uint64 // of the rows that show a connection
+}
+
+// A walkRead is one walk of /proc.
+type walkRead struct {
+	reading
+	tables map[tableName]*tableRead
+	owners map[uint64][]uint32 // pids by inode, sorted
+}
+
+// A tickRead is a tick: what was reported, and which walk was in force.
+type tickRead struct {
+	at    int64
+	conns []reporter.Connection
+	walk  *walkRead
+}
+
+// A tapeStory is what a tape holds, read without the core's parsers.
+type tapeStory struct {
+	start int64 // boot time of At 0; all times here are boot times
+	flows map[flowName][]change
+	ways  map[way][]change // the same, by what either end's socket shows
+	ticks []tickRead
+	walks []*walkRead
+
+	open    map[flowID]*openFlow
+	dumping uint64 // the record at which a dump began
+	walking *walkRead
+}
+
+type flowID struct {
+	id   uint32
+	zone uint16
+	name flowName
+}
+
+type openFlow struct {
+	state      uint8
+	replied    bool
+	connection bool
+	touched    uint64
+}
+
+// readStory reads a whole tape, its reports made by the core. The tape tells
+// its start by the wall clock: lead is by how much that was ahead of the boot
+// clock.
+func readStory(tape string, lead int64) (*tapeStory, error) {
+	f, err := os.Open(tape)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	r, err := capture.NewReader(f)
+	if err != nil {
+		return nil, err
+	}
+	s := &tapeStory{start: r.Header().Start - lead, flows: map[flowName][]change{}, ways: map[way][]change{}, open: map[flowID]*openFlow{}}
+	core, err := reporter.New(r.Header(), reporter.RulesCurrent)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		rec, err := r.Next()
+		if err == io.EOF {
+			return s, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		switch rec.Kind {
+		case capture.KindDumpBegin:
+			s.dumping = rec.Seq
+		case capture.KindDumpEnd:
+			s.dumped(s.start + rec.At)
+		case capture.KindConntrack, capture.KindDumpEntry:
+			err = s.message(&rec)
+		case capture.KindWalkBegin, capture.KindWalkEnd, capture.KindProcNet, capture.KindProcUnchanged, capture.KindProcSockets:
+			err = s.proc(&rec)
+		case capture.KindGap:
+			err = fmt.Errorf("something was lost")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("record %d, %v: %w", rec.Seq, rec.Kind, err)
+		}
+		if core.Step(&rec) {
+			t := tickRead{at: s.start + rec.At, conns: core.Report().Connections}
+			if len(s.walks) > 0 {
+				t.walk = s.walks[len(s.walks)-1]
+			}
+			s.ticks = append(s.ticks, t)
+		}
+	}
+}
+
+// message follows a flow by the kernel's TCP states (nf_conntrack_tcp.h):
+// ESTABLISHED 3 to LAST_ACK 6 is a connection, TIME_WAIT 7 and CLOSE 8 none.
+func (s *tapeStory) message(rec *capture.Record) error {
+	b := rec.Payload
+	var e conntrack.Event
+	if err := e.Unmarshal(netlink.Message{Header: netlink.Header{
+		Length: binary.NativeEndian.Uint32(b), Type: netlink.HeaderType(binary.NativeEndian.Uint16(b[4:])),
+		Flags: netlink.HeaderFlags(binary.NativeEndian.Uint16(b[6:])),
+	}, Data: b[16:]}); err != nil {
+		return err
+	}
+	f := e.Flow
+	if f.TupleOrig.Proto.Protocol != 6 {
+		return nil
+	}
+	ways := func(t *conntrack.Tuple) way {
+		return way{netip.AddrPortFrom(t.IP.SourceAddress, t.Proto.SourcePort), netip.AddrPortFrom(t.IP.DestinationAddress, t.Proto.DestinationPort)}
+	}
+	id := flowID{f.ID, f.Zone, flowName{ways(&f.TupleOrig), ways(&f.TupleReply)}}
+	o := s.open[id]
+	if o != nil && rec.Kind == capture.KindDumpEntry && o.touched > s.dumping {
+		return nil // events have told of it since
+	}
+	if o == nil {
+		o = &openFlow{}
+		s.open[id] = o
+	}
+	o.touched = rec.Seq
+	o.replied = o.replied || f.Status.SeenReply()
+	if f.ProtoInfo.TCP != nil {
+		o.state = f.ProtoInfo.TCP.State
+	}
+	is := o.replied && o.state >= 3 && o.state <= 6 && e.Type != conntrack.EventDestroy
+	s.turn(id.name, o, is, s.start+rec.At)
+	if e.Type == conntrack.EventDestroy {
+		delete(s.open, id)
+	}
+	return nil
+}
+
+func (s *tapeStory) turn(name flowName, o *openFlow, is bool, at int64) {
+	if is != o.connection {
+		o.connection = is
+		c := change{at, is}
+		s.flows[name] = append(s.flows[name], c)
+		s.ways[name.orig] = append(s.ways[name.orig], c)
+		s.ways[name.reply] = append(s.ways[name.reply], c)
+	}
+}
+
+// dumped ends the flows that a whole dump lacks.
+func (s *tapeStory) dumped(at int64) {
+	for id, o := range s.open {
+		if o.touched < s.dumping {
+			s.turn(id.name, o, false, at)
+			delete(s.open, id)
+		}
+	}
+}
+
+func (s *tapeStory) proc(rec *capture.Record) error {
+	switch rec.Kind {
+	case capture.KindWalkBegin:
+		s.walking = &walkRead{reading: reading{begin: s.start + rec.At}, tables: map[tableName]*tableRead{}, owners: map[uint64][]uint32{}}
+		return nil
+	case capture.KindWalkEnd:
+		var p capture.ProcWalk
+		if err := rec.Decode(&p); err != nil {
+			return err
+		}
+		if p.Failed == "" {
+			s.walking.end = s.start + rec.At
+			s.walks = append(s.walks, s.walking)
+		}
+		return nil
+	case capture.KindProcNet:
+		return s.table(rec)
+	case capture.KindProcUnchanged:
+		var p capture.ProcUnchanged
+		if err := rec.Decode(&p); err != nil {
+			return err
+		}
+		if len(s.walks) == 0 {
+			return fmt.Errorf("no table before it")
+		}
+		key := tableName{p.Netns, p.Table}
+		if last := s.walks[len(s.walks)-1].tables[key]; last != nil {
+			s.walking.tables[key] = &tableRead{reading{s.start + p.Checked, s.start + p.Checked}, key, last.inodes}
+		}
+		return nil
+	}
+	var p capture.ProcSockets
+	if err := rec.Decode(&p); err != nil {
+		return err
+	}
+	for i := range p.Processes {
+		for _, inode := range p.Processes[i].Inodes {
+			pids := append(s.walking.owners[inode], p.Processes[i].PID)
+			slices.Sort(pids)
+			s.walking.owners[inode] = slices.Compact(pids)
+		}
+	}
+	return nil
+}
+
+// table reads the lines of a table by their columns (proc_pid_net(5)).
+func (s *tapeStory) table(rec *capture.Record) error {
+	var p capture.ProcNet
+	if err := rec.Decode(&p); err != nil {
+		return err
+	}
+	if p.Table != "tcp" && p.Table != "tcp6" {
+		return nil
+	}
+	key := tableName{p.Netns, p.Table}
+	t := s.walking.tables[key]
+	if t == nil {
+		t = &tableRead{name: key, inodes: map[way]uint64{}}
+		t.begin = s.start + p.ReadStart
+		s.walking.tables[key] = t
+	}
+	t.end = s.start + p.ReadEnd
+	for l := range strings.Lines(string(p.Text)) {
+		f := strings.Fields(l)
+		if len(f) < 10 || f[0] == "sl" || !slices.Contains([]string{"01", "04", "05", "08"}, f[3]) {
+			continue
+		}
+		local, err := tableAddr(f[1])
+		if err != nil {
+			return err
+		}
+		remote, err := tableAddr(f[2])
+		if err != nil {
+			return err
+		}
+		inode, err := strconv.ParseUint(f[9], 10, 64)
+		if err != nil {
+			return err
+		}
+		if w := (way{local, remote}); t.inodes[w] == 0 {
+			t.inodes[w] = inode
+		}
+	}
+	return nil
+}
+
+// tableAddr reads an address of a table: words of the host's order, in hexadecimal.
+func tableAddr(s string) (netip.AddrPort, error) {
+	host, port, _ := strings.Cut(s, ":")
+	b, err := hex.DecodeString(host)
+	if err != nil || len(b) != 4 && len(b) != 16 {
+		return netip.AddrPort{}, fmt.Errorf("address %q", s)
+	}
+	for i := 0; i < len(b); i += 4 {
+		binary.NativeEndian.PutUint32(b[i:], binary.BigEndian.Uint32(b[i:]))
+	}
+	n, err := strconv.ParseUint(port, 16, 16)
+	a, _ := netip.AddrFromSlice(b)
+	return netip.AddrPortFrom(a.Unmap(), uint16(n)), err
+}

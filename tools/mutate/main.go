@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+type options struct {
+	pkg, build, check, survivors, out string
+	files                             []string
+	sample, workers                   int
+	seed                              uint64
+}
+
+func main() {
+	var o options
+	var files string
+	flag.StringVar(&o.pkg, "pkg", "./reporter", "the package that is changed")
+	flag.StringVar(&files, "files", "", "its files, separated by commas; all when empty")
+	flag.StringVar(&o.build, "build", "go build -o {bin} ./cmd/topotape", "shell command that compiles what the check runs")
+	flag.StringVar(&o.check, "check", "{bin} fixture check fixtures/corpus", "shell command that must fail for a mutant to be killed")
+	flag.IntVar(&o.sample, "n", 0, "a random sample of so many mutants; 0: all")
+	flag.Uint64Var(&o.seed, "seed", 1, "of the sample")
+	flag.IntVar(&o.workers, "parallel", runtime.NumCPU(), "checks at the same time")
+	flag.StringVar(&o.survivors, "survivors", "tools/mutate/survivors.txt", "survivors that are accepted, with the reason")
+	flag.StringVar(&o.out, "o", "", "where the report goes; standard output when empty")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "mutate takes flags only: try -help")
+		os.Exit(2)
+	}
+	if files != "" {
+		o.files = strings.Split(files, ",")
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	r, err := measure(ctx, o, os.Stderr)
+	if err == nil {
+		err = o.write(r)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mutate:", err)
+		os.Exit(1)
+	}
+}
+
+func (o *options) write(r *result) error {
+	var b bytes.Buffer
+	if err := r.write(&b); err != nil {
+		return err
+	}
+	if o.out == "" {
+		_, err := os.Stdout.Write(b.Bytes())
+		return err
+	}
+	return os.WriteFile(o.out, b.Bytes(), 0o666)
+}
+
+// measure makes the mutants and runs the check against each.
+func measure(ctx context.Context, o options, say io.Writer) (*result, error) {
+	accepted, err := readAccepted(o.survivors)
+	if err != nil {
+		return nil, err
+	}
+	p, err := load(o.pkg)
+	if err != nil {
+		return nil, err
+	}
+	m, err := p.mutate(o.files, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(m.mutants) == 0 {
+		return nil, errors.New("there is nothing to change")
+	}
+	chosen := sample(m.mutants, o.sample, o.seed)
+	dir, err := os.MkdirTemp("", "mutate")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	overlay, err := p.overlay(m, dir)
+	if err != nil {
+		return nil, err
+	}
+	bin := filepath.Join(dir, "bin")
+	if err := build(strings.ReplaceAll(o.build, "{bin}", bin), overlay); err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	c := &checker{check: strings.ReplaceAll(o.check, "{bin}", bin), workers: max(o.workers, 1)}
+	met, took, err := c.first(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(say, "%d mutants, %d of them met; one check takes %v\n", len(chosen), len(met), took.Round(time.Millisecond))
+	outcomes := c.all(ctx, chosen, met, func(done int) {
+		if done%100 == 0 {
+			fmt.Fprintf(say, "%d of %d after %v\n", done, len(chosen), time.Since(began).Round(time.Second))
+		}
+	})
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return &result{pkg: p.path, check: strings.ReplaceAll(o.check, "{bin} ", ""), mutants: chosen, outcomes: outcomes,
+		uncompilable: m.uncompilable, accepted: accepted, took: took, whole: time.Since(began)}, nil
+}
+
+// sample takes n mutants by chance, all when n is 0.
+func sample(all []mutant, n int, seed uint64) []mutant {
+	if n <= 0 || n >= len(all) {
+		return all
+	}
+	out := make([]mutant, 0, n)
+	for _, i := range rand.New(rand.NewPCG(seed, 0)).Perm(len(all))[:n] {
+		out = append(out, all[i])
+	}
+	return out
+}

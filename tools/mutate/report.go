@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A result is what came out for all mutants.
+type result struct {
+	pkg, check   string
+	mutants      []mutant
+	outcomes     []string
+	uncompilable []mutant
+	accepted     map[string]string // reason by key
+	took, whole  time.Duration     // one check, all of them
+}
+
+// readAccepted reads the survivors that cannot be killed: one a line, its key,
+// a tab or more, and the reason. Empty lines and those with # in front are for people.
+func readAccepted(file string) (map[string]string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	accepted := map[string]string{}
+	scan := bufio.NewScanner(f)
+	for n := 1; scan.Scan(); n++ {
+		line := scan.Text()
+		if strings.TrimSpace(line) == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		key, reason, ok := strings.Cut(line, "\t")
+		if reason = strings.TrimSpace(reason); !ok || reason == "" {
+			return nil, fmt.Errorf("%s:%d: want the mutant, a tab and the reason", file, n)
+		}
+		accepted[key] = reason
+	}
+	return accepted, scan.Err()
+}
+
+// A score counts mutants.
+type score struct{ all, killed, accepted int }
+
+func (s score) share() float64 { return 100 * float64(s.killed) / float64(max(s.all-s.accepted, 1)) }
+
+func (s *score) add(outcome string, accepted bool) {
+	s.all++
+	switch {
+	case dead(outcome):
+		s.killed++
+	case accepted:
+		s.accepted++
+	}
+}
+
+func dead(outcome string) bool { return outcome == killed || outcome == timeout }
+
+func (r *result) total() score {
+	var s score
+	for i := range r.mutants {
+		s.add(r.outcomes[i], r.accepted[r.mutants[i].key()] != "")
+	}
+	return s
+}
+
+// write tells the result in markdown.
+func (r *result) write(out io.Writer) error {
+	w := bufio.NewWriter(out)
+	counts := map[string]int{}
+	for _, o := range r.outcomes {
+		counts[o]++
+	}
+	s := r.total()
+	fmt.Fprintf(w, "## Mutants of %s\n\n", r.pkg)
+	fmt.Fprintf(w, "`%s` kills **%.1f %%**: %d of %d, where %d survivors that are the same program (survivors.txt) do not count.\n",
+		r.check, s.share(), s.killed, s.all-s.accepted, s.accepted)
+	fmt.Fprintf(w, "By time alone died %d; %d survivors are never met; %d changes do not compile and are not counted. One check takes %v, all took %v.\n\n",
+		counts[timeout], counts[unmet], len(r.uncompilable), r.took.Round(time.Millisecond), r.whole.Round(time.Second))
+	r.table(w, "file", func(m *mutant) string { return m.file })
+	r.table(w, "change", func(m *mutant) string { return m.kind })
+	r.survivors(w)
+	r.stale(w)
+	for _, m := range r.uncompilable {
+		fmt.Fprintf(w, "- does not compile: %s:%d %s\n", m.file, m.line, m.key())
+	}
+	return w.Flush()
+}
+
+func (r *result) table(w io.Writer, of string, group func(*mutant) string) {
+	scores := map[string]*score{}
+	for i := range r.mutants {
+		m := &r.mutants[i]
+		g := group(m)
+		if scores[g] == nil {
+			scores[g] = &score{}
+		}
+		scores[g].add(r.outcomes[i], r.accepted[m.key()] != "")
+	}
+	fmt.Fprintf(w, "| %s | mutants | killed | accepted | left | share |\n| --- | ---: | ---: | ---: | ---: | ---: |\n", of)
+	for _, g := range slices.Sorted(maps.Keys(scores)) {
+		s := scores[g]
+		fmt.Fprintf(w, "| %s | %d | %d | %d | %d | %.1f %% |\n", g, s.all, s.killed, s.accepted, s.all-s.killed-s.accepted, s.share())
+	}
+	fmt.Fprintln(w)
+}
+
+func (r *result) survivors(w io.Writer) {
+	var left []int
+	for i := range r.mutants {
+		if !dead(r.outcomes[i]) && r.accepted[r.mutants[i].key()] == "" {
+			left = append(left, i)
+		}
+	}
+	slices.SortFunc(left, func(a, b int) int {
+		x, y := &r.mutants[a], &r.mutants[b]
+		return cmp.Or(cmp.Compare(x.file, y.file), cmp.Compare(x.line, y.line), cmp.Compare(x.id, y.id))
+	})
+	if len(left) > 0 {
+		fmt.Fprint(w, "### Survivors\n\n")
+	}
+	for _, i := range left {
+		m := &r.mutants[i]
+		fmt.Fprintf(w, "- %s:%d %s: `%s`", m.file, m.line, m.fn, m.change)
+		if m.again > 0 {
+			fmt.Fprintf(w, " (%d)", m.again+1)
+		}
+		if r.outcomes[i] == unmet {
+			fmt.Fprint(w, ", never met")
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintln(w)
+}
+
+// stale names accepted survivors that are killed.
+func (r *result) stale(w io.Writer) {
+	for i := range r.mutants {
+		if k := r.mutants[i].key(); dead(r.outcomes[i]) && r.accepted[k] != "" {
+			fmt.Fprintf(w, "- is killed after all, take it out of survivors.txt: %s\n", k)
+		}
+	}
+}
