@@ -37,9 +37,9 @@ var scopeShapes = []struct {
 
 func clientOf(i int) string { return fmt.Sprintf("10.1.%d.%d:%d", i>>14&255, i>>6&255, 20000+i&63) }
 
-// scopeHost is a host with n connections; conntrack knows all of them, /proc every
+// hostOf2016 is a host with n connections; conntrack knows all of them, /proc every
 // fourth.
-func scopeHost(b *testing.B, n int, shape scopeShape) *host {
+func hostOf2016(b *testing.B, n int, shape scopeShape) *host {
 	h := newHostOf(b, RulesScope2016)
 	var socks []sock
 	for i := range n {
@@ -63,7 +63,7 @@ func BenchmarkScope2016Report(b *testing.B) {
 	for _, n := range []int{1000, 10000, 100000} {
 		for _, s := range scopeShapes {
 			b.Run(fmt.Sprintf("connections=%d/%s", n, s.name), func(b *testing.B) {
-				h := scopeHost(b, n, s.shape)
+				h := hostOf2016(b, n, s.shape)
 				h.report()
 				b.ReportAllocs()
 				for b.Loop() {
