@@ -36,7 +36,8 @@ type thing interface{ AppendJSON([]byte) []byte }
 // comparer compares pairs of reports.
 type comparer struct {
 	selectors []*Selector
-	times     bool // times and counts are of the same recording
+	times     bool // times and counts are comparable
+	rules     bool // the reports' rules should be the same
 }
 
 // compare lists what differs.
@@ -57,7 +58,7 @@ func (c *comparer) compare(a, b *reporter.Report) []change {
 		return list
 	}
 	list = append(list, c.coverage(a, b)...)
-	if fields := headFields(a, b, c.times); len(fields) > 0 {
+	if fields := headFields(a, b, c.times, c.rules); len(fields) > 0 {
 		list = append(list, change{section: Head, kind: Changed, fields: fields})
 	}
 	return list

@@ -22,6 +22,8 @@ type Difference struct {
 	Leads   []Lead  `json:"first_records"`   // records that the two part at
 	Groups  []Group `json:"groups"`          // the gravest first
 	LeftOut uint64  `json:"left_out"`        // differences of things beyond those that Groups count
+
+	reports [2]*reporter.Report // of Whole
 }
 
 // A Moment is a tick of the reports.
@@ -125,6 +127,7 @@ type Comparison struct {
 	things int
 	// numbers of the records of the ticks that Add compares, 0 unknown
 	recordA, recordB uint64
+	otherRules       bool // was asked for, and is no difference
 }
 
 // Compare says what differs between two reports.
@@ -201,7 +204,7 @@ func (c *Comparison) Add(a, b *reporter.Report) {
 		list = []change{{section: Ticks, kind: Added, identity: at.Tick}}
 	default:
 		c.d.Ticks++
-		list = (&comparer{selectors: c.Selectors, times: !c.Apart}).compare(a, b)
+		list = (&comparer{selectors: c.Selectors, times: !c.Apart, rules: !c.otherRules}).compare(a, b)
 		if len(list) == 0 {
 			if c.d.First == nil {
 				c.equal = &now
