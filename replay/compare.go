@@ -81,13 +81,18 @@ func (c *comparer) connections(a, b *reporter.Report) (list []change) {
 			return MatchAny(c.selectors, &e)
 		}
 	}
+	twins := make(map[uint64]uint64, len(pairs)) // connections that nothing tells apart but their number
 	for _, p := range pairs {
 		if !matches(p.a, namesA) && !matches(p.b, namesB) {
 			continue
 		}
-		if ch := c.connection(p); ch.kind != Changed || len(ch.fields) > 0 {
-			list = append(list, ch)
+		ch := c.connection(p)
+		if ch.kind == Changed && len(ch.fields) == 0 {
+			continue
 		}
+		twins[ch.identity]++
+		ch.identity += twins[ch.identity] - 1
+		list = append(list, ch)
 	}
 	return list
 }

@@ -74,7 +74,7 @@ func (c *Comparison) compareWhole(a, b iter.Seq2[numbered, error]) (*Difference,
 	}
 	c.Add(reports[0], reports[1])
 	d := c.Difference()
-	d.Whole, d.First, d.reports = true, nil, reports
+	d.Whole, d.First, d.FirstConnections, d.reports = true, nil, nil, reports
 	return d, nil
 }
 
