@@ -27,6 +27,7 @@ type change struct {
 	// identity tells it from others of its section
 	identity uint64
 	a, b     thing // nil where a side lacks it
+	as       *reporter.Connection
 }
 
 // A thing of a report.
@@ -97,7 +98,7 @@ func (c *comparer) connection(p pair) change {
 		shown = p.b
 	}
 	ch := change{section: Connections, kind: kind, reversed: p.reversed, client: shown.From.Addr.Addr(), server: shown.To.Addr,
-		own: kind != Changed || p.reversed, identity: identity(shown)}
+		own: kind != Changed || p.reversed, identity: identity(shown), as: p.as}
 	if kind == Changed {
 		ch.fields = connectionFields(p, c.times)
 	}

@@ -57,7 +57,7 @@ func twoReports(seed uint64) (a, b *reporter.Report) {
 
 func check(t *testing.T, law func(seed uint64) bool) {
 	t.Helper()
-	if err := quick.Check(law, &quick.Config{MaxCount: 3000}); err != nil {
+	if err := quick.Check(law, &quick.Config{MaxCount: 1000}); err != nil {
 		t.Error(err)
 	}
 }

@@ -45,8 +45,8 @@ func Diff(a, b *Side, o DiffOptions) (d *Difference, ofA, ofB *Summary, err erro
 		}
 		o.Whole = !common
 	}
-	c := Comparison{Selectors: o.Selectors, Apart: o.Whole && !(same && a.Window == b.Window)}
 	level := !a.Reports && !b.Reports && a.Rules != b.Rules // that rules differ was asked for
+	c := Comparison{Selectors: o.Selectors, Apart: level || o.Whole && !(same && a.Window == b.Window)}
 	runA, runB := a.run(o, level, ofA), b.run(o, level, ofB)
 	if o.Whole {
 		d, err = c.compareWhole(runA, runB)

@@ -72,7 +72,8 @@ func (d *Difference) Verdict() string {
 	case d.First == nil:
 		return fmt.Sprintf("%s differ", counted(len(d.Groups), "group"))
 	}
-	return fmt.Sprintf("%d of %s differ, the first is %s", d.Differ, counted(d.Ticks, "tick"), d.First)
+	return fmt.Sprintf("%d of %s %s, the first is %s", d.Differ, counted(d.Ticks, "tick"),
+		map[bool]string{true: "differs", false: "differ"}[d.Differ == 1], d.First)
 }
 
 var signs = map[ChangeKind]string{Removed: "-", Added: "+", Changed: "~"}
@@ -111,7 +112,10 @@ func (d *Difference) leadsText(b *bytes.Buffer) {
 		if l.Why == "differs" {
 			fmt.Fprintf(b, "first record%s that the other tape does not have there:\n    %s\n", side, clean(l.Text))
 		} else {
-			fmt.Fprintf(b, "first record%s since then that concerns what differs:\n    %s\n", side, clean(l.Text))
+			if d.Equal != nil {
+				side += " since then"
+			}
+			fmt.Fprintf(b, "first record%s that concerns what differs:\n    %s\n", side, clean(l.Text))
 		}
 	}
 }
@@ -178,10 +182,14 @@ func (g *Group) fieldTexts() (lines []string) {
 
 // text is the field with its values, where all of the group have the same.
 func (f *Field) text() string {
-	if f.A == "" && f.B == "" {
-		return f.Name + ": " + clean(f.How)
+	name := f.Name
+	if f.Some {
+		name += " of some"
 	}
-	return fmt.Sprintf("%s: %s became %s", f.Name, clean(orNone(f.A)), clean(orNone(f.B)))
+	if f.A == "" && f.B == "" {
+		return name + ": " + clean(f.How)
+	}
+	return fmt.Sprintf("%s: %s became %s", name, clean(orNone(f.A)), clean(orNone(f.B)))
 }
 
 // examplesText shows a connection of the group as either side has it, or a few
@@ -202,6 +210,7 @@ func examplesText(b *bytes.Buffer, g *Group) {
 		if i == 0 || strings.Contains(g.From+g.To, "*") {
 			show(sign, e.A)
 			show(sign, e.B)
+			show("which the other side has as ", e.As)
 		}
 	}
 }

@@ -18,8 +18,23 @@ type Field struct {
 	Name string `json:"field"`
 	A    string `json:"a"`
 	B    string `json:"b"`
-	// How says in words what became of it; it is the same for all of a group.
+	// How says in words what became of it, as far as it is the same for all of a
+	// group.
 	How string `json:"how"`
+	// Some: not all of the group have it.
+	Some bool `json:"some"`
+}
+
+// rank is 0 for what makes another edge of a connection, 2 for what comes with
+// other changes.
+func (f *Field) rank() int {
+	switch f.Name {
+	case "from", "to":
+		return 0
+	case "from.netns", "to.netns", "first_seen", "last_seen", "seen", "closed", "may_have_closed":
+		return 2
+	}
+	return 1
 }
 
 // fieldList collects the fields that differ.
@@ -77,7 +92,8 @@ func (l *fieldList) counts(name string, a, b uint64) {
 }
 
 // connectionFields compares field by field. Times are left out where they count
-// from different recordings.
+// from different recordings, evidence and NAT where the rules of one side do
+// not tell them.
 func connectionFields(p pair, times bool) (l fieldList) {
 	a, b := p.a, p.b
 	from, to := &b.From, &b.To
@@ -106,8 +122,11 @@ func connectionFields(p pair, times bool) (l fieldList) {
 	end("from", &a.From, from)
 	end("to", &a.To, to)
 	l.add("state", a.State, b.State, "")
-	l.add("direction", string(a.Direction), string(b.Direction), "")
-	if !slices.Equal(a.NAT, b.NAT) {
+	told := (a.Direction == reporter.DirectionScope) == (b.Direction == reporter.DirectionScope)
+	if told {
+		l.add("direction", string(a.Direction), string(b.Direction), "")
+	}
+	if told && !slices.Equal(a.NAT, b.NAT) {
 		l.add("nat", natTuples(a.NAT), natTuples(b.NAT), natKind(a.NAT)+" became "+natKind(b.NAT))
 	}
 	if times {

@@ -98,11 +98,13 @@ func (e *EdgeEnd) add(addrs ...netip.AddrPort) {
 	}
 }
 
+// addNames adds the names of all the end's addresses; the recorded host's own
+// name only if the end is at the host, not behind an address of it.
 func (e *EdgeEnd) addNames(names map[netip.Addr]*reporter.Names) {
-	for _, a := range e.Addrs {
+	for i, a := range e.Addrs {
 		if n := names[a.Addr()]; n != nil {
 			e.Names = append(append(e.Names, n.Forward...), n.Reverse...)
-			if n.Host != "" {
+			if n.Host != "" && i == 0 {
 				e.Names = append(e.Names, n.Host)
 			}
 		}

@@ -15,6 +15,9 @@ type pair struct {
 	a, b *reporter.Connection
 	// reversed: what is the client in one is the server in the other.
 	reversed bool
+	// as is, of a connection that one side lacks, the other side's of which it is a
+	// view: through NAT, or turned round.
+	as *reporter.Connection
 }
 
 // pairing finds for each connection of one report the same one of another.
@@ -37,13 +40,37 @@ func pairConnections(a, b []reporter.Connection) []pair {
 		p.aliases()
 		p.clients()
 	}
+	seen := viewed(b, len(p.restA))
 	for _, c := range p.restA {
-		p.pairs = append(p.pairs, pair{a: c})
+		p.pairs = append(p.pairs, pair{a: c, as: seen[endsOf(c).ordered()]})
 	}
+	seen = viewed(a, len(p.restB))
 	for _, c := range p.restB {
-		p.pairs = append(p.pairs, pair{b: c})
+		p.pairs = append(p.pairs, pair{b: c, as: seen[endsOf(c).ordered()]})
 	}
 	return p.pairs
+}
+
+// viewed tells connections by the tuples that they have along their way, if
+// any are asked for.
+func viewed(list []reporter.Connection, asked int) map[ends]*reporter.Connection {
+	if asked == 0 {
+		return nil
+	}
+	m := make(map[ends]*reporter.Connection, len(list))
+	var of []view
+	for i := range list {
+		if list[i].From.Addr.Addr().IsLoopback() { // every namespace has it
+			continue
+		}
+		of = views(of[:0], &list[i], false, i)
+		for _, v := range of {
+			if m[v.tuple] == nil {
+				m[v.tuple] = &list[i]
+			}
+		}
+	}
+	return m
 }
 
 // sortedConnections is the list in the order of reports, which it most often has.
@@ -58,7 +85,7 @@ func sortedConnections(list []reporter.Connection) []reporter.Connection {
 
 func (p *pairing) add(a, b *reporter.Connection, reversed bool) {
 	if reversed || !sameConnection(a, b) {
-		p.pairs = append(p.pairs, pair{a, b, reversed})
+		p.pairs = append(p.pairs, pair{a: a, b: b, reversed: reversed})
 	}
 }
 
@@ -71,6 +98,14 @@ type ends struct {
 func endsOf(c *reporter.Connection) ends { return ends{c.Proto, c.From.Addr, c.To.Addr} }
 
 func (e ends) turned() ends { return ends{e.proto, e.to, e.from} }
+
+// ordered has the smaller end first.
+func (e ends) ordered() ends {
+	if e.to.Compare(e.from) < 0 {
+		return e.turned()
+	}
+	return e
+}
 
 func (e ends) compare(o ends) int {
 	return cmp.Or(strings.Compare(e.proto, o.proto), e.from.Compare(o.from), e.to.Compare(o.to))
@@ -175,11 +210,8 @@ type view struct {
 // views lists the tuples that a connection has along its way.
 func views(list []view, c *reporter.Connection, ofB bool, at int) []view {
 	add := func(e ends) {
-		v := view{tuple: e, ofB: ofB, at: at}
-		if e.to.Compare(e.from) < 0 {
-			v.tuple, v.turned = e.turned(), true
-		}
-		list = append(list, v)
+		t := e.ordered()
+		list = append(list, view{tuple: t, turned: t != e, ofB: ofB, at: at})
 	}
 	add(endsOf(c))
 	for i := range c.NAT {
