@@ -97,7 +97,7 @@ const (
 // stands for all connections that would look alike.
 func drawing(reports ...*reporter.Report) *graph {
 	d := &drawer{frames: map[string]int{}, nodes: map[string]*drawn{}, edges: map[edgeKey]*drawnEdge{},
-		homes: map[home]uint64{}, servers: map[string]bool{}}
+		homes: map[home]uint64{}, own: map[home]bool{}, servers: map[string]bool{}}
 	var titles []string
 	for _, r := range reports {
 		titles = append(titles, titleOf(r))
@@ -176,6 +176,7 @@ type drawer struct {
 	g         graph
 	frames    map[string]int
 	homes     map[home]uint64 // the one namespace that is known to have the address
+	own       map[home]bool   // the host's own addresses
 	servers   map[string]bool
 	nodes     map[string]*drawn
 	nodeList  []*drawn
@@ -194,6 +195,11 @@ const several = ^uint64(0)
 // survey notes in which namespaces addresses are, and which endpoints serve.
 func (d *drawer) survey(r *reporter.Report) {
 	d.host, d.hostLabel = r.HostID, hostText(r)
+	for i := range r.Names {
+		if r.Names[i].Host != "" {
+			d.own[home{d.host, r.Names[i].Addr}] = true
+		}
+	}
 	for i := range r.Connections {
 		c := &r.Connections[i]
 		for _, e := range [...]*reporter.End{&c.From, &c.To} {
@@ -229,10 +235,10 @@ func (d *drawer) endpointKey(e *reporter.End) string {
 }
 
 // home is the frame around an end: its namespace within its host. Addresses
-// of unknown namespaces stand outside, but for loopback.
+// of unknown namespaces stand outside, but for loopback and the host's own.
 func (d *drawer) home(e *reporter.End) int {
 	netns := d.netns(e)
-	if netns == 0 && !e.Addr.Addr().IsLoopback() {
+	if netns == 0 && !e.Addr.Addr().IsLoopback() && !d.own[home{d.host, e.Addr.Addr()}] {
 		return -1
 	}
 	host := d.frame("host "+d.host, "host "+d.hostLabel, -1)
