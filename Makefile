@@ -30,7 +30,7 @@ fuzz:
 	@tools/fuzz.sh $(FUZZTIME)
 
 bench: deps
-	$(GO) test -run '^$$' -bench . -benchmem ./capture/... ./reporter/... ./replay
+	$(GO) test -run '^$$' -bench . -benchmem ./capture/... ./reporter/... ./replay ./fixtures
 	$(GO) run ./tools/bench
 
 # The index of the fixtures, from what they and behaviours.json say.

@@ -9,6 +9,10 @@
 // next tick, before it decides. What it read is stepped afterwards, in order;
 // what is read ahead is bounded, beyond that the report is made on suspicion.
 //
+// What it writes of a report besides its JSON: a table (WriteTable), pictures
+// (WriteDot, WriteMermaid: both draw one graph, which also lays two reports over
+// each other), and what Weave Scope's app takes (AppendScopeJSON, AppendScopeMsgpack).
+//
 // What surprises:
 //
 //   - Tapes of one recording, segment after segment, go through one reporter.

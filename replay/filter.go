@@ -80,26 +80,13 @@ func edgeOf(c *reporter.Connection, names map[netip.Addr]*reporter.Names) Edge {
 		From: EdgeEnd{Addrs: []netip.AddrPort{c.From.Addr}, Processes: c.From.Processes},
 		To:   EdgeEnd{Addrs: []netip.AddrPort{c.To.Addr}, Processes: c.To.Processes},
 	}
-	for i := range c.NAT {
-		n := &c.NAT[i]
-		e.From.add(n.OriginalSrc, n.ReplyDst)
-		e.To.add(n.OriginalDst, n.ReplySrc)
-	}
+	from, to := c.Aliases()
+	e.From.Addrs, e.To.Addrs = append(e.From.Addrs, from...), append(e.To.Addrs, to...)
 	e.From.addNames(names)
 	e.To.addNames(names)
 	return e
 }
 
-func (e *EdgeEnd) add(addrs ...netip.AddrPort) {
-	for _, a := range addrs {
-		if !slices.Contains(e.Addrs, a) {
-			e.Addrs = append(e.Addrs, a)
-		}
-	}
-}
-
-// addNames adds the names of all the end's addresses; the recorded host's own
-// name only if the end is at the host, not behind an address of it.
 func (e *EdgeEnd) addNames(names map[netip.Addr]*reporter.Names) {
 	for i, a := range e.Addrs {
 		if n := names[a.Addr()]; n != nil {

@@ -148,7 +148,7 @@ func TestDrawing(t *testing.T) {
 		conn("10.0.0.1:40003", "172.17.0.2:8080", nil), // no process, but the namespace is known
 		conn("127.0.0.1:5000", "127.0.0.1:80", func(c *reporter.Connection) { c.Direction = reporter.DirectionUnknown }),
 		conn("172.17.0.2:8080", "192.0.2.1:443", func(c *reporter.Connection) { c.MayHaveClosed = true }), // a server is a client too
-	}, Names: []reporter.Names{{Addr: netip.MustParseAddr("172.17.0.2"), Forward: []string{"db.internal"}}}}
+	}, Names: []reporter.Names{{Addr: netip.MustParseAddr("172.17.0.2"), Forward: []string{"db.internal"}}, {Addr: netip.MustParseAddr("192.0.2.1"), Host: "web"}}}
 	g := drawing(r)
 	var got []string
 	name := func(i int) string { return strings.Join(g.nodes[i].lines, "/") }
@@ -164,7 +164,7 @@ func TestDrawing(t *testing.T) {
 	want := []string{
 		"host web in -1", "network namespace 1 in 0",
 		"10.0.0.1, 3 ports/curl[7] in 1", "db.internal/172.17.0.2:8080 in -1", "10.0.0.254:1024/NAT in 0", "10.0.0.80:80/NAT in -1", "10.0.0.1:40003 in 1",
-		"127.0.0.1:5000 in 0", "127.0.0.1:80 in 0", "192.0.2.1:443 in -1",
+		"127.0.0.1:5000 in 0", "127.0.0.1:80 in 0", "192.0.2.1:443 in 0",
 		"10.0.0.1, 3 ports/curl[7] > db.internal/172.17.0.2:8080: 2 connections 0 false",
 		"10.0.0.254:1024/NAT > 10.0.0.1, 3 ports/curl[7]:  6 false",
 		"db.internal/172.17.0.2:8080 > 10.0.0.80:80/NAT:  6 false",

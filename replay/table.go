@@ -145,26 +145,19 @@ func ageText(c *reporter.Connection, now int64) string {
 
 // natText is what each translation shows in place of an end.
 func natText(c *reporter.Connection) string {
-	var client, server []string
-	add := func(to *[]string, alias, real netip.AddrPort) {
-		if s := alias.String(); alias != real && !slices.Contains(*to, s) {
-			*to = append(*to, s)
+	client, server := c.Aliases()
+	var parts []string
+	add := func(end string, aliases []netip.AddrPort) {
+		for i, a := range aliases {
+			if i == 0 {
+				parts = append(parts, end+" as "+a.String())
+			} else {
+				parts[len(parts)-1] += "," + a.String()
+			}
 		}
 	}
-	for i := range c.NAT {
-		n := &c.NAT[i]
-		add(&client, n.OriginalSrc, c.From.Addr)
-		add(&client, n.ReplyDst, c.From.Addr)
-		add(&server, n.OriginalDst, c.To.Addr)
-		add(&server, n.ReplySrc, c.To.Addr)
-	}
-	var parts []string
-	if len(client) > 0 {
-		parts = append(parts, "client as "+strings.Join(client, ","))
-	}
-	if len(server) > 0 {
-		parts = append(parts, "server as "+strings.Join(server, ","))
-	}
+	add("client", client)
+	add("server", server)
 	if len(parts) == 0 {
 		return "-"
 	}

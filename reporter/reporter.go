@@ -7,7 +7,7 @@ import (
 )
 
 // CoreVersion changes only when some output of the corpus changes.
-const CoreVersion = 1
+const CoreVersion = 2
 
 // The rule sets.
 const (

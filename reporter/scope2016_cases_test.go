@@ -309,8 +309,8 @@ func TestScope2016Packets(t *testing.T) {
 // The buffer of ended flows has a bound, and every tick empties it, be there reports
 // or not.
 func TestScope2016Bounds(t *testing.T) {
-	w := scopeFlows{active: map[uint32]*scopeFlow{}}
-	for range maxEnded + 10 {
+	w := scopeFlows{active: map[uint32]*scopeFlow{}, ended: make([]scopeFlow, maxEnded-1)}
+	for range 3 {
 		w.take(&scopeFlow{id: 1}, ctmsg.Update)
 		w.take(&scopeFlow{id: 1}, ctmsg.Destroy)
 	}

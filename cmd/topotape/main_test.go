@@ -77,14 +77,17 @@ func joined(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(ts.ReadFile(args[0])+ts.ReadFile(args[1])), 0o600))
 }
 
-// witnessed FROM TO CORE [TICK] adds a witness of that core version to every
-// tick of a tape; that of tick TICK is wrong.
+// witnessed FROM TO CORE [TICK] adds a witness of that core version, 0 for ours,
+// to every tick of a tape; that of tick TICK is wrong.
 func witnessed(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: witnessed FROM TO CORE [TICK]")
 	}
 	version, err := strconv.ParseUint(args[2], 10, 32)
 	ts.Check(err)
+	if version == 0 {
+		version = reporter.CoreVersion
+	}
 	wrong := uint64(0)
 	if len(args) > 3 {
 		wrong, err = strconv.ParseUint(args[3], 10, 64)
