@@ -50,6 +50,7 @@ type flow struct {
 	first   int64
 	last    int64
 	touched uint64 // record that last spoke of it
+	shown   uint64 // record that last showed its state
 	end     stamp
 	window  uint64 // in which it ended
 	goneSeq uint64
@@ -205,11 +206,11 @@ func (c *current) conntrack(r *capture.Record) {
 			c.supersede(f)
 		}
 	}
-	touched := f.touched
+	shown := f.shown
 	f.take(m, now)
 	f.heard = f.heard || m.Type != ctmsg.Dump
-	if m.Type == ctmsg.Dump && s.dumping { // the entry may be as old as the dump
-		f.touched = max(touched, s.dumpFrom)
+	if m.Type == ctmsg.Dump && m.HasState && s.dumping { // the entry may be as old as the dump
+		f.shown = max(shown, s.dumpFrom)
 	}
 	if !f.ended && f.hasState && (f.state == ctmsg.TimeWait || f.state == ctmsg.Close) {
 		c.finish(f, now)
@@ -273,6 +274,7 @@ func (f *flow) take(m *ctmsg.Message, now stamp) {
 	f.last = now.at
 	late := m.Type == ctmsg.New && f.hasState // a dump spoke of it before its event came
 	if m.HasState {
+		f.shown = now.seq
 		if m.State == ctmsg.SynSent || m.State == ctmsg.SynRecv {
 			f.handshake = true
 		}

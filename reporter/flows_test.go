@@ -213,21 +213,25 @@ func TestShortLivesCostTheMemoryOfAWindow(t *testing.T) {
 
 func TestGapForgetsNothing(t *testing.T) {
 	h := newHost(t)
-	a, b := "10.0.0.1:1>10.0.0.2:80", "10.0.0.1:2>10.0.0.2:80"
+	a, b, c := "10.0.0.1:1>10.0.0.2:80", "10.0.0.1:2>10.0.0.2:80", "10.0.0.1:3>10.0.0.2:80"
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", a)
 	h.ct(ctmsg.Update, 2, "ESTABLISHED", b)
+	h.ct(ctmsg.Update, 3, "ESTABLISHED", c)
 	h.dumpBegin()
 	h.put(capture.KindGap, 1, &capture.Gap{Lost: 42})
-	h.ct(ctmsg.Update, 2, "", b)
-	h.dumpEnd() // add-only: something was lost meanwhile
+	h.ct(ctmsg.Update, 2, "ESTABLISHED", b)
+	h.ct(ctmsg.Update, 3, "", c) // a mark, say: it may have closed all the same
+	h.dumpEnd()                  // add-only: something was lost meanwhile
 	r := h.want("10.0.0.1:1 -> 10.0.0.2:80 ESTABLISHED original maybe",
-		"10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED original")
+		"10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED original",
+		"10.0.0.1:3 -> 10.0.0.2:80 ESTABLISHED original maybe")
 	if c := r.coverageOf("conntrack"); c.State != CoverageDegraded || c.Lost != 42 || c.Why == "" {
 		t.Errorf("coverage %+v", c)
 	}
-	h.dump(map[uint32]string{2: b})
+	h.dump(map[uint32]string{2: b, 3: c})
 	r = h.want("10.0.0.1:1 -> 10.0.0.2:80 ESTABLISHED original closed",
-		"10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED original")
+		"10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED original",
+		"10.0.0.1:3 -> 10.0.0.2:80 ESTABLISHED original")
 	if c := r.coverageOf("conntrack"); c.State != CoverageOK || c.Lost != 42 {
 		t.Errorf("coverage %+v", c)
 	}

@@ -238,7 +238,7 @@ func (j *join) chain(l *chain) {
 		edge = edge || f.edge
 		closed = closed && f.ended
 		handshake = handshake || f.handshake
-		hidden = hidden && s.hidden(f.touched)
+		hidden = hidden && s.hidden(f.shown)
 		gapSeq = max(gapSeq, s.gapSeq)
 		c.FirstSeen, c.LastSeen = min(c.FirstSeen, f.first), max(c.LastSeen, f.last)
 		if f.tells() > teller.tells() {
