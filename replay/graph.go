@@ -149,6 +149,8 @@ type drawn struct {
 	at        int // in order
 	frame     int
 	addr      netip.Addr
+	more      int // addresses that look alike, and are in this box too
+	server    bool
 	ports     map[uint16]bool
 	processes []reporter.Process
 	names     []string
@@ -270,14 +272,15 @@ func (d *drawer) report(r *reporter.Report) {
 // of one process are one node.
 func (d *drawer) end(e *reporter.End) *drawn {
 	key := d.endpointKey(e)
-	if !d.servers[key] {
+	server := d.servers[key]
+	if !server {
 		key = fmt.Sprintf("%d %s client", d.home(e), e.Addr.Addr())
 		for _, p := range e.Processes {
 			key += " " + strconv.FormatUint(uint64(p.PID), 10)
 		}
 	}
 	n := d.node(key, e.Addr)
-	n.frame = d.home(e)
+	n.frame, n.server = d.home(e), server
 	n.processes = union(n.processes, e.Processes, compareProcess)
 	return n
 }
@@ -330,6 +333,7 @@ func (d *drawer) edge(key edgeKey) {
 }
 
 func (d *drawer) finish() *graph {
+	d.gather()
 	for _, n := range d.nodeList {
 		d.g.nodes = append(d.g.nodes, node{lines: n.text(), in: n.frame, alias: n.alias, side: n.side})
 	}
@@ -377,11 +381,17 @@ func (n *drawn) text() []string {
 			lines = append(lines, shortened(name))
 		}
 	}
-	if len(n.ports) == 1 {
+	switch {
+	case n.more > 0 && n.server:
+		lines = append(lines, fmt.Sprintf("%d addresses, one is", n.more+1))
+		fallthrough
+	case len(n.ports) == 1 && n.more == 0:
 		for p := range n.ports {
 			lines = append(lines, netip.AddrPortFrom(n.addr, p).String())
 		}
-	} else {
+	case n.more > 0:
+		lines = append(lines, fmt.Sprintf("%d addresses, one is", n.more+1), n.addr.String())
+	default:
 		lines = append(lines, fmt.Sprintf("%s, %d ports", n.addr, len(n.ports)))
 	}
 	if n.alias {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"sort"
 	"strings"
 
 	"github.com/topotape/topotape/reporter"
@@ -27,8 +28,24 @@ var mermaidLines = [...]struct{ arrow, style string }{
 	lineAlias:     {"-.-", "stroke:#aaaaaa"},
 }
 
-// mermaid writes the graph for Mermaid.
+// What Mermaid draws at most, unless the page that it stands in says otherwise.
+const (
+	mermaidEdges = 500
+	mermaidSize  = 50_000 // characters
+)
+
+// mermaid writes the graph for Mermaid: as much of it as that draws.
 func (g *graph) mermaid() []byte {
+	b := g.flowchart()
+	if len(g.edges) <= mermaidEdges && len(b) <= mermaidSize {
+		return b
+	}
+	fits := sort.Search(min(len(g.edges), mermaidEdges), func(n int) bool { return len(g.first(n+1).flowchart()) > mermaidSize })
+	return g.first(fits).flowchart()
+}
+
+// flowchart writes all of the graph.
+func (g *graph) flowchart() []byte {
 	var b bytes.Buffer
 	b.WriteString("flowchart LR\n")
 	g.mermaidFrame(&b, -1, "  ")

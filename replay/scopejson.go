@@ -76,6 +76,11 @@ func (j *scopeJSON) moment(at int64) {
 // text is a string.
 func (j *scopeJSON) text(s string) {
 	j.before()
+	if plain(s) {
+		j.buf = append(append(append(j.buf, '"'), s...), '"')
+		j.shut()
+		return
+	}
 	j.string.Reset()
 	e := json.NewEncoder(&j.string)
 	e.SetEscapeHTML(false)
@@ -83,4 +88,14 @@ func (j *scopeJSON) text(s string) {
 		j.buf = append(j.buf, bytes.TrimSuffix(j.string.Bytes(), []byte("\n"))...)
 	}
 	j.shut()
+}
+
+// plain reports whether a text is itself in JSON.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }

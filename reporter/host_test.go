@@ -24,8 +24,10 @@ type host struct {
 	rec  capture.Record
 }
 
-func newHost(t testing.TB) *host {
-	r, err := New(&capture.Header{HostID: "host1", HostName: "host1"}, RulesCurrent)
+func newHost(t testing.TB) *host { return newHostOf(t, RulesCurrent) }
+
+func newHostOf(t testing.TB, rules string) *host {
+	r, err := New(&capture.Header{HostID: "host1", HostName: "host1"}, rules)
 	if err != nil {
 		t.Fatal(err)
 	}

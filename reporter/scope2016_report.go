@@ -24,9 +24,8 @@ type point struct {
 	owner       scopeOwner
 	ownerRow    int32 // from 1; 0 without a process
 	copyOf      int32 // -1 none
-	next        int32 // number among edges.list
-	named       int32 // number among named.list
-	version     int32 // counts changes by NAT
+	next        *bag  // points that it is a client of
+	named       *bag  // labels
 }
 
 type pointKey struct {
@@ -49,13 +48,11 @@ type graph struct {
 	points []point
 	index  map[pointKey]int32
 	links  []link
-	edges  numberSets // of points
-	named  numberSets // of labels
 	labels []label
-	known  map[netip.Addr]int32 // addresses in labels
-	ids    []string             // of points
-	rank   []int32              // of points, by id
-	order  []int32              // points by rank
+	known  map[netip.Addr]*bag // of the address's label alone; nil without names
+	ids    []string            // of points
+	rank   []int32             // of points, by id
+	order  []int32             // points by rank
 }
 
 // A label is an address that has names.
@@ -68,10 +65,8 @@ func (c *scope2016) report() *Report {
 	size := 2 * (len(c.flows.active) + len(c.flows.shown) + len(c.proc.rows))
 	g := &graph{c: c, points: make([]point, 0, size), index: make(map[pointKey]int32, size), links: make([]link, 0, size/2)}
 	if len(c.snooped.byAddr) > 0 || len(c.reversed.byAddr) > 0 {
-		g.known = make(map[netip.Addr]int32)
+		g.known = make(map[netip.Addr]*bag)
 	}
-	g.edges.init()
-	g.named.init()
 	g.connect()
 	r := &Report{
 		HostID: c.hostID, HostName: c.host, Tick: c.tick.Number, At: c.wall + c.tickAt,
@@ -168,25 +163,26 @@ func (g *graph) end(addr netip.AddrPort, netns uint64) int32 {
 	return at
 }
 
-// labelled returns the number of the set that holds the address's label alone.
-func (g *graph) labelled(a netip.Addr) int32 {
-	if set, ok := g.known[a]; ok {
-		return set
+// labelled returns the bag that holds the address's label alone.
+func (g *graph) labelled(a netip.Addr) *bag {
+	if b, ok := g.known[a]; ok {
+		return b
 	}
-	set := int32(0)
+	var b *bag
 	l := label{a, g.c.snooped.of(a), g.c.reversed.of(a, g.c.tickAt)}
 	if len(l.forward) > 0 || len(l.reverse) > 0 {
-		set = g.named.add([]int32{int32(len(g.labels))})
+		b = &bag{list: []int32{int32(len(g.labels))}, shared: true}
 		g.labels = append(g.labels, l)
 	}
-	g.known[a] = set
-	return set
+	g.known[a] = b
+	return b
 }
 
-// draw sorts the links and gives every node the set of those that it leads to.
+// draw sorts the links and gives every node those that it is a client of.
 func (g *graph) draw() {
 	slices.SortStableFunc(g.links, func(a, b link) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) })
 	all := make([]int32, 0, len(g.links))
+	bags := make([]bag, 0, len(g.links))
 	for i := 0; i < len(g.links); {
 		from, start := g.links[i].from, len(all)
 		for ; i < len(g.links) && g.links[i].from == from; i++ {
@@ -194,7 +190,8 @@ func (g *graph) draw() {
 				all = append(all, g.links[i].to)
 			}
 		}
-		g.points[from].next = g.edges.add(all[start:len(all):len(all)])
+		bags = append(bags, bag{list: all[start:len(all):len(all)]})
+		g.points[from].next = &bags[len(bags)-1]
 	}
 }
 
@@ -203,7 +200,8 @@ func (g *graph) draw() {
 // scopeFlows.each; a copy can be copied by a later flow.
 func (g *graph) translate(n int) [][]netip.AddrPort {
 	var aliases [][]netip.AddrPort
-	merged := make(map[uint64]int32) // by pair: the copied node's version, from 1
+	type taken struct{ next, named int } // how much of a node its copy has
+	pairs := make(map[uint64]taken)
 	g.c.nat.each(func(f *scopeFlow, _ bool) {
 		addr, shown := f.mapping()
 		key, _ := g.key(addr, 0)
@@ -212,76 +210,82 @@ func (g *graph) translate(n int) [][]netip.AddrPort {
 			return
 		}
 		copied := g.point(shown, 0)
-		g.points[copied].copyOf = real
-		pair := uint64(real)<<32 | uint64(copied)
-		if real == copied || merged[pair] == g.points[real].version+1 {
+		to, from := &g.points[copied], &g.points[real]
+		to.copyOf = real
+		if real == copied {
 			return
 		}
-		if int(real) < n && merged[pair] == 0 {
+		to.conntracked = to.conntracked || from.conntracked
+		to.procspied = to.procspied || from.procspied
+		if from.ownerRow > to.ownerRow {
+			to.owner, to.ownerRow = from.owner, from.ownerRow
+		}
+		pair := uint64(real)<<32 | uint64(copied)
+		have, again := pairs[pair]
+		pairs[pair] = taken{take(&to.next, from.next, have.next), take(&to.named, from.named, have.named)}
+		if int(real) < n && !again {
 			if aliases == nil {
 				aliases = make([][]netip.AddrPort, n)
 			}
 			aliases[real] = append(aliases[real], shown)
 		}
-		merged[pair] = g.points[real].version + 1
-		g.merge(&g.points[copied], &g.points[real])
 	})
 	return aliases
 }
 
-// merge adds to a node what another one has.
-func (g *graph) merge(to, from *point) {
-	was := *to
-	to.conntracked = to.conntracked || from.conntracked
-	to.procspied = to.procspied || from.procspied
-	if from.ownerRow > to.ownerRow {
-		to.owner, to.ownerRow = from.owner, from.ownerRow
-	}
-	to.next = g.edges.union(to.next, from.next)
-	to.named = g.named.union(to.named, from.named)
-	if *to != was {
-		to.version++
-	}
+// A bag is a set of numbers that grows at its end. Nodes share one until they
+// come to differ. Nil is the empty bag.
+type bag struct {
+	list   []int32
+	has    map[int32]bool // of what is in the list, once that is long
+	shared bool           // it must not grow
+	ids    []string       // of points, sorted
+	sets   []ScopeSet     // of labels
 }
 
-// numberSets holds sets of numbers. A set is sorted and never changes, so any number
-// of nodes can share it. Number 0 is the empty set.
-type numberSets struct{ list [][]int32 }
-
-func (s *numberSets) init() { s.list = append(s.list, nil) }
-
-func (s *numberSets) add(sorted []int32) int32 {
-	s.list = append(s.list, sorted)
-	return int32(len(s.list) - 1)
-}
-
-func (s *numberSets) union(a, b int32) int32 {
-	if a == b || b == 0 {
-		return a
+// take adds what a bag holds behind its first done elements. It returns how many
+// elements the bag has.
+func take(to **bag, from *bag, done int) int {
+	if from == nil {
+		return 0
 	}
-	if a == 0 {
-		return b
+	if *to == nil {
+		*to, from.shared = from, true
 	}
-	x, y := s.list[a], s.list[b]
-	all := make([]int32, 0, len(x)+len(y))
-	for len(x) > 0 && len(y) > 0 {
-		switch {
-		case x[0] < y[0]:
-			all, x = append(all, x[0]), x[1:]
-		case x[0] > y[0]:
-			all, y = append(all, y[0]), y[1:]
-		default:
-			all, x, y = append(all, x[0]), x[1:], y[1:]
+	if *to != from {
+		for _, x := range from.list[done:] {
+			if !(*to).holds(x) {
+				(*to).add(to, x)
+			}
 		}
 	}
-	all = append(append(all, x...), y...)
-	switch len(all) {
-	case len(s.list[a]):
-		return a
-	case len(s.list[b]):
-		return b
+	return len(from.list)
+}
+
+func (b *bag) holds(x int32) bool {
+	const short = 16
+	if len(b.list) <= short {
+		return slices.Contains(b.list, x)
 	}
-	return s.add(all)
+	if b.has == nil {
+		b.has = make(map[int32]bool, 2*len(b.list))
+		for _, y := range b.list {
+			b.has[y] = true
+		}
+	}
+	return b.has[x]
+}
+
+// add adds a number, to a bag of its own if others share it.
+func (b *bag) add(at **bag, x int32) {
+	if b.shared {
+		b = &bag{list: slices.Clone(b.list)}
+		*at = b
+	}
+	b.list = append(b.list, x)
+	if b.has != nil {
+		b.has[x] = true
+	}
 }
 
 // name makes the ids, and the order of the nodes by them.

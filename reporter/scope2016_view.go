@@ -109,8 +109,6 @@ func (g *graph) view(r *Report) *ScopeReport {
 	s.LocalNetworks = slices.Clone(g.c.listed)
 	slices.Sort(s.LocalNetworks)
 	s.LocalNetworks = slices.Compact(s.LocalNetworks)
-	adjacency := make([][]string, len(g.edges.list)) // by set
-	sets := make([][]ScopeSet, len(g.named.list))
 	host := g.c.hostID + ";<host>"
 	latest := make([]ScopeValue, 0, 5*len(g.points))
 	for rank, at := range g.order {
@@ -135,46 +133,49 @@ func (g *graph) view(r *Report) *ScopeReport {
 		if p.procspied {
 			set("procspied", "true")
 		}
-		if adjacency[p.next] == nil && p.next != 0 {
-			adjacency[p.next] = g.idsOf(g.edges.list[p.next])
-		}
-		if sets[p.named] == nil && p.named != 0 {
-			sets[p.named] = g.setsOf(g.named.list[p.named])
-		}
-		s.Nodes[rank] = ScopeNode{ID: id, Latest: slices.Clip(latest[first:]), Sets: sets[p.named], Adjacency: adjacency[p.next]}
+		s.Nodes[rank] = ScopeNode{ID: id, Latest: slices.Clip(latest[first:]), Sets: g.setsOf(p.named), Adjacency: g.idsOf(p.next)}
 	}
 	return s
 }
 
-// idsOf lists the ids of the nodes of a set, sorted.
-func (g *graph) idsOf(set []int32) []string {
-	ranks := make([]int32, len(set))
-	for i, at := range set {
-		ranks[i] = g.rank[at]
+// idsOf lists the ids of the points in a bag, sorted.
+func (g *graph) idsOf(b *bag) []string {
+	if b == nil {
+		return nil
 	}
-	slices.Sort(ranks)
-	ids := make([]string, len(set))
-	for i, rank := range ranks {
-		ids[i] = g.ids[g.order[rank]]
-	}
-	return ids
-}
-
-// setsOf joins the names of several addresses.
-func (g *graph) setsOf(set []int32) []ScopeSet {
-	var forward, reverse []string
-	for _, at := range set {
-		forward = append(forward, g.labels[at].forward...)
-		reverse = append(reverse, g.labels[at].reverse...)
-	}
-	var out []ScopeSet
-	add := func(name string, values []string) {
-		slices.Sort(values)
-		if len(values) > 0 {
-			out = append(out, ScopeSet{name, slices.Compact(values)})
+	if b.ids == nil {
+		b.ids = make([]string, len(b.list))
+		ranks := make([]int32, len(b.list))
+		for i, at := range b.list {
+			ranks[i] = g.rank[at]
+		}
+		slices.Sort(ranks)
+		for i, rank := range ranks {
+			b.ids[i] = g.ids[g.order[rank]]
 		}
 	}
-	add("reverse_dns_names", reverse)
-	add("snooped_dns_names", forward)
-	return out
+	return b.ids
+}
+
+// setsOf joins the names of the labels in a bag.
+func (g *graph) setsOf(b *bag) []ScopeSet {
+	if b == nil {
+		return nil
+	}
+	if b.sets == nil {
+		var forward, reverse []string
+		for _, at := range b.list {
+			forward = append(forward, g.labels[at].forward...)
+			reverse = append(reverse, g.labels[at].reverse...)
+		}
+		add := func(name string, values []string) {
+			slices.Sort(values)
+			if len(values) > 0 {
+				b.sets = append(b.sets, ScopeSet{name, slices.Compact(values)})
+			}
+		}
+		add("reverse_dns_names", reverse)
+		add("snooped_dns_names", forward)
+	}
+	return b.sets
 }

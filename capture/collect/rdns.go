@@ -17,7 +17,7 @@ import (
 const (
 	rdnsRate    = 10   // look-ups a second at most
 	rdnsFlying  = 8    // under way at a time
-	rdnsWaiting = 1024 // addresses that wait for their turn
+	rdnsWaiting = 4096 // addresses that wait for their turn
 	rdnsKnown   = 1 << 18
 	rdnsTimeout = 5 * time.Second
 	// rdnsLife is how long names hold, since the resolver does not tell the

@@ -24,7 +24,7 @@ func TestScripts(t *testing.T) {
 		Dir:           "testdata",
 		UpdateScripts: *update,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "head": head, "witnessed": witnessed,
+			"exits": exits, "head": head, "joined": joined, "witnessed": witnessed,
 		},
 	})
 }
@@ -67,6 +67,14 @@ func head(ts *testscript.TestScript, neg bool, args []string) {
 		n += len(b)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[2]), b[:n], 0o600))
+}
+
+// joined A B TO writes one file behind the other.
+func joined(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: joined A B TO")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(ts.ReadFile(args[0])+ts.ReadFile(args[1])), 0o600))
 }
 
 // witnessed FROM TO CORE [TICK] adds a witness of that core version to every

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -31,12 +32,22 @@ func replayCommand() *cobra.Command {
 the last one, or those that are asked for. Several tapes are replayed in the order
 in which they are named.
 
---from and --to alone print every report of that window.`,
+--from and --to alone print every report of that window.
+
+The scope formats are what Weave Scope's probe posts: JSON, one report a line, or
+MessagePack, one report behind the other. The app takes either at /api/report, with
+the Content-Type application/json or application/msgpack, gzip or not. dot
+and mermaid draw one report: hosts and network namespaces are frames, the ports
+of one client are one box, the line says who is known to be the client, and how.`,
 		Example: `  topotape replay x.tape
   topotape replay --all --format ndjson x.tape
   topotape replay --at mark:bug --match 'nginx :443' x.tape
   topotape replay --whole --from +1m --to +2m x.tape
-  topotape replay --verify x.tape`,
+  topotape replay --verify x.tape
+  topotape replay --whole --format dot x.tape | dot -Tsvg >x.svg
+  topotape replay --format scope-msgpack x.tape | gzip >report.msgpack.gz
+  curl -H 'Content-Type: application/msgpack' -H 'Content-Encoding: gzip' \
+    --data-binary @report.msgpack.gz http://SCOPE:4040/api/report`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.check(); err != nil {
@@ -80,6 +91,9 @@ func (f *replayFlags) check() error {
 	}
 	if err := (replay.Window{From: f.from.Time, To: f.to.Time}).Check(); err != nil {
 		return usage("%w", err)
+	}
+	if f.format == "scope-msgpack" && f.out == "-" && isTerminal(os.Stdout) {
+		return usage("MessagePack is not for a terminal: redirect standard output, or name a file with -o")
 	}
 	if f.maxConnections <= 0 {
 		return usage("--max-connections must be more than 0")

@@ -11,6 +11,7 @@ import "container/list"
 type Assembler struct {
 	count func(source uint32, undecodable, ignored uint64)
 	at    int64 // of the last packet
+	tries int   // for it, see maxTries
 
 	packet    Packet
 	message   Message
@@ -72,7 +73,7 @@ func (a *Assembler) Expire(at int64) []Answer {
 
 // Lost says that packets of the source were lost: what is held of it may lack them. The answers are those of Expire.
 func (a *Assembler) Lost(source uint32) []Answer {
-	a.answers = a.answers[:0]
+	a.answers, a.tries = a.answers[:0], 0
 	for e := a.fragments.order.Front(); e != nil; {
 		d := e.Value.(*datagram)
 		if e = e.Next(); d.key.source == source {
@@ -89,7 +90,7 @@ func (a *Assembler) Lost(source uint32) []Answer {
 }
 
 func (a *Assembler) expire(at int64) {
-	a.at = at
+	a.at, a.tries = at, 0
 	for d := a.fragments.oldest(); d != nil && at-d.at > maxAge; d = a.fragments.oldest() {
 		a.dropDatagram(d)
 	}

@@ -51,7 +51,7 @@
 // A direction of a TCP connection is a stream. Messages begin behind the SYN, and one behind the other from there, be
 // they malformed or not. Without a SYN the stream begins at the first length that fits: lengths that lead from the
 // segment's first byte to its last, or one with a plausible header behind it. If the message turns out to be none, the
-// search goes on. Segments may come in any order, repeated and overlapping; the bytes that came first count. What is
+// search goes on with its second byte. Segments may come in any order, repeated and overlapping; the bytes that came first count. What is
 // missing for 3 s was not captured: the stream goes on behind it as if it had begun there. A FIN, an RST, another SYN, a
 // sequence number beyond 1 MiB, a segment that was not captured in full, a gap of the source and 30 s of silence end it.
 //

@@ -18,7 +18,7 @@ const (
 	maxJump = 1 << 20
 
 	maxPieces = 256 // of one stream
-	maxTries  = 16  // messages of one segment that are looked at to find where they begin
+	maxTries  = 16  // what may be a message and is none, looked at for one packet
 	maxOpcode = 6   // DSO (RFC 8490)
 	maxLabel  = 63
 
@@ -41,6 +41,7 @@ type stream struct {
 	syn    bool   // it was seen from its SYN on,
 	start  uint32 // behind which this sequence number stands
 	sure   bool   // messages certainly begin where they are thought to
+	lost   bool   // it is not known where: buf is the last bytes, which may be a part of a length and a header
 	next   uint32 // sequence number of the first byte that is missing
 	fin    bool   // the last byte is known,
 	end    uint32 // before this sequence number
@@ -115,6 +116,17 @@ func (a *Assembler) current(s *stream, seq uint32) *stream {
 
 // data takes bytes of a stream, which is nil where nothing is known of it, and returns it as it is then.
 func (a *Assembler) data(s *stream, key streamKey, seq uint32, b []byte) *stream {
+	if s != nil && s.lost {
+		switch behind := int(int32(s.next - seq)); {
+		case behind == 0:
+			seq, b = seq-uint32(len(s.buf)), append(s.buf, b...)
+		case behind >= len(b) && behind <= len(s.buf): // sent again
+			a.settle(key.source, 1, ignored)
+			return s
+		}
+		a.dropStream(s)
+		s = nil
+	}
 	if s == nil {
 		return a.pickUp(key, seq, b)
 	}
@@ -137,29 +149,27 @@ func (a *Assembler) data(s *stream, key streamKey, seq uint32, b []byte) *stream
 	return s
 }
 
-// inOrder takes the bytes that come next. A stream whose messages turn out to begin elsewhere is picked up anew.
+// inOrder takes the bytes that come next.
 func (a *Assembler) inOrder(s *stream, b []byte) *stream {
-	seq, had, best := s.next, len(s.buf), nothingYet
+	had, best := len(s.buf), nothingYet
+	end := s.next + uint32(len(b))
 	for rest := b; len(rest) > 0; {
-		var message []byte
-		if message, rest = s.fill(rest); message == nil {
+		var framed []byte
+		if framed, rest = s.fill(rest); framed == nil {
 			break
 		}
-		w := a.take(message)
+		w := a.take(framed[lengthLen:])
 		if w == undecodable && !s.sure {
-			if len(rest) == 0 {
-				s.held++
-			}
-			return a.restart(s, seq+uint32(len(b)-len(rest)), rest)
+			return a.astray(s, end, framed, rest)
 		}
 		s.sure = true
 		a.settle(s.key.source, s.held, w)
 		s.held, best = 0, max(best, w)
 	}
-	if !s.sure && len(s.buf) >= lengthLen+headerLen && !plausible(s.buf) {
-		return a.restart(s, seq, b)
+	if !s.sure && !plausible(s.buf) {
+		return a.astray(s, end, s.buf, nil)
 	}
-	s.next += uint32(len(b))
+	s.next = end
 	a.grow(s, len(s.buf)-had)
 	if len(s.buf) > 0 {
 		s.held++
@@ -169,11 +179,25 @@ func (a *Assembler) inOrder(s *stream, b []byte) *stream {
 	return s
 }
 
-// fill goes on with a message. It returns it when it is whole, and what is behind it.
-func (s *stream) fill(b []byte) (message, rest []byte) {
+// astray looks for the beginning of a message anew: what was taken for one, and ends where rest begins, is none. The
+// search goes on with its second byte, a few times for each packet, else with rest.
+func (a *Assembler) astray(s *stream, end uint32, none, rest []byte) *stream {
+	a.settle(s.key.source, s.held, ignored)
+	s.held = 0
+	if a.tries++; a.tries < maxTries {
+		rest = slices.Concat(none[1:], rest)
+	}
+	if len(rest) == 0 {
+		a.settle(s.key.source, 1, ignored)
+	}
+	return a.restart(s, end-uint32(len(rest)), rest)
+}
+
+// fill goes on with a message. When that is whole it returns it, behind its length, and what follows.
+func (s *stream) fill(b []byte) (framed, rest []byte) {
 	if len(s.buf) == 0 {
 		if n := whole(b); n > 0 {
-			return b[lengthLen:n], b[n:]
+			return b[:n], b[n:]
 		}
 	}
 	for len(b) > 0 && whole(s.buf) == 0 {
@@ -184,10 +208,10 @@ func (s *stream) fill(b []byte) (message, rest []byte) {
 		want = min(want, len(b))
 		s.buf, b = append(s.buf, b[:want]...), b[want:]
 	}
-	if n := whole(s.buf); n > 0 {
-		message, s.buf = s.buf[lengthLen:n], nil
+	if whole(s.buf) > 0 {
+		framed, s.buf = s.buf, nil
 	}
-	return message, b
+	return framed, b
 }
 
 // whole is how long the message at the beginning of b is with its length, 0 if it is not all there.
@@ -266,21 +290,23 @@ func (a *Assembler) grow(s *stream, n int) {
 	a.streams.bytes += n
 }
 
-// pickUp begins a stream in its middle, where a message may begin; nil where none does.
+// pickUp begins a stream in its middle, where a message may begin. If none does, the last bytes are kept: a length and
+// a header may be spread over segments.
 func (a *Assembler) pickUp(key streamKey, seq uint32, b []byte) *stream {
 	at, sure := a.beginning(b)
-	if at < 0 {
-		a.settle(key.source, 1, ignored)
-		return nil
-	}
 	s := &stream{key: key, at: a.at, sure: sure, next: seq + uint32(at)}
 	a.streams.add(key, s)
-	return a.inOrder(s, b[at:])
+	if at >= 0 {
+		return a.inOrder(s, b[at:])
+	}
+	a.settle(key.source, 1, ignored)
+	s.lost, s.next, s.buf = true, seq+uint32(len(b)), slices.Clone(b[max(0, len(b)-(lengthLen+headerLen-1)):])
+	a.grow(s, len(s.buf))
+	return s
 }
 
 // beginning is where in b a message may begin, -1 if nowhere. It is sure if lengths lead from the first byte to the last,
-// else it is the first length with a plausible header behind it; a message that is all there must be one, too. Bytes
-// too short for a header are a beginning only if they are just a length, which some servers send on its own.
+// else it is the first length with a plausible header behind it; a message that is all there must be one, too.
 func (a *Assembler) beginning(b []byte) (at int, sure bool) {
 	rest := b
 	for n := whole(rest); n >= lengthLen+headerLen; n = whole(rest) {
@@ -289,11 +315,7 @@ func (a *Assembler) beginning(b []byte) (at int, sure bool) {
 	if len(rest) == 0 {
 		return 0, true
 	}
-	if len(b) == lengthLen && binary.BigEndian.Uint16(b) >= headerLen {
-		return 0, false
-	}
-	tries := 0
-	for at := 0; at+lengthLen+headerLen <= len(b) && tries < maxTries; at++ {
+	for at := 0; at+lengthLen+headerLen <= len(b) && a.tries < maxTries; at++ {
 		if !plausible(b[at:]) {
 			continue
 		}
@@ -301,7 +323,7 @@ func (a *Assembler) beginning(b []byte) (at int, sure bool) {
 		if n == 0 || a.message.Decode(b[at+lengthLen:at+n]) == nil {
 			return at, false
 		}
-		tries++
+		a.tries++
 	}
 	return -1, false
 }
@@ -310,6 +332,9 @@ func (a *Assembler) beginning(b []byte) (at int, sure bool) {
 // opcode, not more records than there is room for, and, as far as b goes, a name that is asked for.
 func plausible(b []byte) bool {
 	const question, record = 5, 11 // at least
+	if len(b) < lengthLen+headerLen {
+		return true
+	}
 	length, h := int(binary.BigEndian.Uint16(b)), b[lengthLen:]
 	opcode, reserved := h[2]>>3&0xf, h[3]&0x40
 	questions, records := binary.BigEndian.Uint16(h[4:]), 0

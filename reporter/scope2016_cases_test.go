@@ -1,0 +1,324 @@
+package reporter
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/ctmsg"
+	"github.com/topotape/topotape/reporter/dnsmsg"
+)
+
+// node returns a node of the view in short notation, "" when there is none.
+func (r *Report) node(id string) string {
+	for _, n := range r.Scope().Nodes {
+		if n.ID != id {
+			continue
+		}
+		var parts []string
+		for _, v := range n.Latest {
+			if v.At != r.At {
+				parts = append(parts, fmt.Sprintf("%s at %d", v.Key, v.At))
+			}
+			if v.Key != "addr" && v.Key != "port" && v.Key != "host_node_id" {
+				parts = append(parts, v.Key+"="+v.Value)
+			}
+		}
+		for _, s := range n.Sets {
+			parts = append(parts, s.Name+"="+strings.Join(s.Values, ","))
+		}
+		return strings.Join(append(parts, "->"+strings.Join(n.Adjacency, ",")), " ")
+	}
+	return ""
+}
+
+func (h *host) wantNode(r *Report, id, want string) {
+	h.t.Helper()
+	if got := r.node(id); got != want {
+		h.t.Errorf("tick %d, node %q:\n got %s\nwant %s", r.Tick, id, got, want)
+	}
+}
+
+// What is no adjacency is told of connections as under the other rules.
+func TestScope2016Connections(t *testing.T) {
+	h := newHostOf(t, RulesScope2016)
+	h.pass(1).ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:40000>10.0.0.80:80 | 172.17.0.2:8080>10.0.0.1:40000")
+	h.pass(1).walk(sock{netns: 7, row: "172.17.0.2:8080>10.0.0.1:40000", inode: 5, procs: []Process{{50, "srv"}}})
+	r := h.pass(1).want("10.0.0.1:40000 -> 172.17.0.2:8080@7(50 srv) ESTABLISHED scope")
+	if c := r.Connections[0]; c.FirstSeen != 1e9 || c.LastSeen != 2e9 || !slices.Equal(c.Seen, seenBoth) {
+		t.Errorf("%+v", c)
+	}
+	h.pass(1).ct(ctmsg.Destroy, 1, "", "10.0.0.1:40000>10.0.0.80:80 | 172.17.0.2:8080>10.0.0.1:40000")
+	r = h.pass(1).want("10.0.0.1:40000 -> 172.17.0.2:8080@7(50 srv) ESTABLISHED scope") // the row still shows it
+	if c := r.Connections[0]; c.FirstSeen != 1e9 || c.LastSeen != 4e9 {
+		t.Errorf("%+v", c)
+	}
+	h.pass(1).walk()
+	h.ct(ctmsg.Update, 2, "FIN_WAIT", "10.0.0.3:1000>10.0.0.4:80")
+	h.want("10.0.0.3:1000 -> 10.0.0.4:80 FIN_WAIT scope")
+	h.ct(ctmsg.Update, 3, "SYN_SENT", "10.0.0.3:1000>10.0.0.4:80") // the same tuple by another id
+	h.walk(sock{row: "10.0.0.3:1000>10.0.0.4:80", inode: 1})
+	h.want("10.0.0.3:1000 -> 10.0.0.4:80 FIN_WAIT scope")
+	h.ct(ctmsg.Destroy, 3, "", "10.0.0.3:1000>10.0.0.4:80")
+	h.walk()
+	h.want("10.0.0.3:1000 -> 10.0.0.4:80 FIN_WAIT scope")
+	h.pass(1).ct(ctmsg.Update, 2, "TIME_WAIT", "10.0.0.3:1000>10.0.0.4:80")
+	r = h.want("10.0.0.3:1000 -> 10.0.0.4:80 TIME_WAIT scope closed")
+	if c := r.Connections[0]; c.FirstSeen != 6e9 || c.LastSeen != 7e9 || r.Rules != RulesScope2016 {
+		t.Errorf("%+v", c)
+	}
+	h.want()
+}
+
+// A row keeps its beginning from walk to walk; a tuple with another inode is
+// another connection.
+func TestScope2016FirstSeen(t *testing.T) {
+	h := newHostOf(t, RulesScope2016)
+	first := func(inode uint64) int64 {
+		h.pass(1).walk(sock{row: "10.0.0.1:40000>10.0.0.2:80", inode: inode})
+		return h.report().Connections[0].FirstSeen
+	}
+	if got := []int64{first(1), first(1), first(2)}; !slices.Equal(got, []int64{1e9, 1e9, 3e9}) {
+		t.Error(got)
+	}
+}
+
+// NAT copies stand in the view and among the aliases only.
+func TestScope2016Copies(t *testing.T) {
+	h := newHostOf(t, RulesScope2016)
+	nat := func(id uint32, orig, reply string) {
+		o, r := ends(orig), ends(reply)
+		m := ctmsg.Message{Type: ctmsg.Update, ID: id, HasStatus: true, Status: ctmsg.DstNAT,
+			Orig: ctmsg.Tuple{Src: o.src, Dst: o.dst, Proto: 6}, Reply: ctmsg.Tuple{Src: r.src, Dst: r.dst, Proto: 6}}
+		h.raw(capture.KindConntrack, 1, m.Append(nil, false))
+	}
+	answer(h, "a.example", "172.17.0.2")
+	answer(h, "vip.example", "10.0.0.80")
+	nat(1, "10.0.0.1:40000>10.0.0.80:80", "172.17.0.2:8080>10.0.0.1:40000")
+	nat(2, "10.0.0.2:40000>10.0.0.80:80", "172.17.0.3:8080>10.0.0.2:40000")
+	h.walk(sock{netns: 7, row: "172.17.0.2:8080>10.0.0.1:40000", inode: 5, procs: []Process{{50, "srv"}}})
+	r := h.report()
+	h.wantNode(r, ";10.0.0.80;80", "conntracked=true copy_of=;172.17.0.3;8080 pid=50 procspied=true snooped_dns_names=a.example ->")
+	if len(r.Connections) != 2 || len(r.Endpoints) != 4 {
+		t.Errorf("%d connections, %d endpoints", len(r.Connections), len(r.Endpoints))
+	}
+	vip := []netip.AddrPort{netip.MustParseAddrPort("10.0.0.80:80")}
+	if e := r.Endpoints[2]; e.ID != ";172.17.0.2;8080" || !slices.Equal(e.Aliases, vip) {
+		t.Errorf("%+v", e)
+	}
+	if e := r.Endpoints[3]; e.ID != ";172.17.0.3;8080" || !slices.Equal(e.Aliases, vip) || len(e.Processes) != 0 {
+		t.Errorf("%+v", e)
+	}
+	if len(r.Names) != 2 || r.Names[0].Addr != vip[0].Addr() || r.Names[0].Forward[0] != "vip.example" {
+		t.Errorf("%+v", r.Names)
+	}
+}
+
+// A copy that others were taken from before goes on to grow alone.
+func TestScope2016CopiesShareNothing(t *testing.T) {
+	h := newHostOf(t, RulesScope2016)
+	masquerade := func(id uint32, from, as string) {
+		to := fmt.Sprintf("192.0.2.%d:443", id)
+		o, r := ends(from+">"+to), ends(to+">"+as)
+		m := ctmsg.Message{Type: ctmsg.Update, ID: id, HasStatus: true, Status: ctmsg.SrcNAT,
+			Orig: ctmsg.Tuple{Src: o.src, Dst: o.dst, Proto: 6}, Reply: ctmsg.Tuple{Src: r.src, Dst: r.dst, Proto: 6}}
+		h.raw(capture.KindConntrack, 1, m.Append(nil, false))
+	}
+	masquerade(1, "10.0.0.1:1", "10.9.9.9:1") // 9.9 has 1
+	masquerade(2, "10.9.9.9:1", "10.8.8.8:1") // 9.9 has 1, 2; so has 8.8
+	masquerade(3, "10.0.0.3:1", "10.9.9.9:1") // 9.9 has 1, 2, 3
+	masquerade(4, "10.9.9.9:1", "10.8.8.8:1") // 9.9 has 4 from the beginning; so has 8.8, and 3
+	masquerade(5, "10.8.8.8:1", "10.7.7.7:1")
+	r := h.report()
+	server := func(ids ...int) (list string) {
+		for i, id := range ids {
+			list += map[bool]string{true: ","}[i > 0] + fmt.Sprintf(";192.0.2.%d;443", id)
+		}
+		return list
+	}
+	h.wantNode(r, ";10.0.0.1;1", "conntracked=true ->"+server(1))
+	h.wantNode(r, ";10.0.0.3;1", "conntracked=true ->"+server(3))
+	h.wantNode(r, ";10.9.9.9;1", "conntracked=true copy_of=;10.0.0.3;1 ->"+server(1, 2, 3, 4))
+	h.wantNode(r, ";10.8.8.8;1", "conntracked=true copy_of=;10.9.9.9;1 ->"+server(1, 2, 3, 4, 5))
+	h.wantNode(r, ";10.7.7.7;1", "conntracked=true copy_of=;10.8.8.8;1 ->"+server(1, 2, 3, 4, 5))
+}
+
+func answer(h *host, name, addr string) {
+	d := modelMessage{response: true, questions: []modelQuestion{{name, 1, 1}},
+		records: []modelRecord{{owner: name, typ: 1, class_: 1, ip: netip.MustParseAddr(addr).AsSlice()}}}
+	message(h, d.bytes(1))
+}
+
+func message(h *host, m []byte) {
+	packet, err := dnsmsg.AppendUDPPacket(nil, netip.MustParseAddrPort("10.0.0.53:53"), netip.MustParseAddrPort("10.0.0.1:3000"), m)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.put(capture.KindDNS, 3, &capture.DNS{Packet: packet})
+}
+
+// A gap ends the flows of its source alone; so does the source's end.
+func TestScope2016Gap(t *testing.T) {
+	h := newHostOf(t, RulesScope2016)
+	one, two := "10.0.0.1:1000 -> 10.0.0.2:80 ESTABLISHED scope", "10.0.0.3:1000 -> 10.0.0.4:80 ESTABLISHED scope"
+	h.send(ct{typ: ctmsg.Update, id: 1, state: "ESTABLISHED", tuples: "10.0.0.1:1000>10.0.0.2:80", source: 1})
+	h.send(ct{typ: ctmsg.Update, id: 2, state: "ESTABLISHED", tuples: "10.0.0.3:1000>10.0.0.4:80", source: 9})
+	h.put(capture.KindGap, 1, &capture.Gap{Lost: 4})
+	r := h.want(one+" closed", two)
+	if c := r.Coverage[0]; c.State != CoverageDegraded || c.Lost != 4 {
+		t.Errorf("%+v", c)
+	}
+	h.dump(map[uint32]string{1: "10.0.0.1:1000>10.0.0.2:80"})
+	if r = h.want(one, two); r.Coverage[0].State != CoverageOK {
+		t.Errorf("%+v", r.Coverage[0])
+	}
+	h.put(capture.KindSource, 9, &capture.Source{Kind: capture.SourceConntrack, Open: false, Why: "the namespace is gone"})
+	h.want(one, two+" closed")
+	h.want(one)
+}
+
+// Tables outside a walk add to what is known, and are in force with the next tick.
+func TestScope2016NoWalk(t *testing.T) {
+	h := newHostOf(t, RulesScope2016)
+	row := func(netns uint64, tuple string) sock { return sock{netns: netns, row: tuple, inode: netns} }
+	one, two := "10.0.0.1:1000 -> 10.0.0.2:80 ESTABLISHED scope", "10.0.0.3:1000 -> 10.0.0.4:80 ESTABLISHED scope"
+	h.walk(row(7, "10.0.0.1:1000>10.0.0.2:80"))
+	h.tables(row(8, "10.0.0.3:1000>10.0.0.4:80"))
+	h.want(one, two)
+	h.tables(row(7, "10.0.0.5:1000>10.0.0.6:80"))
+	h.want(two, "10.0.0.5:1000 -> 10.0.0.6:80 ESTABLISHED scope")
+	for range 1000 {
+		h.tables(sock{netns: 7, row: "10.0.0.1:1000>10.0.0.2:80", inode: 1, procs: []Process{{1, "x"}}})
+		h.report()
+	}
+	k := &h.r.rules.(*scope2016).proc
+	if len(k.tables) != 2 || len(k.lists) != 1 {
+		t.Errorf("%d tables, %d lists", len(k.tables), len(k.lists))
+	}
+	h.walk(row(7, "10.0.0.1:1000>10.0.0.2:80"))
+	h.want(one)
+}
+
+// The networks of the host's interfaces are not local, but the Docker bridge's and
+// those given by hand are.
+func TestScope2016LocalNetworks(t *testing.T) {
+	r, err := New(&capture.Header{HostID: "host1", LocalNetworks: []string{"10.3.0.0/16"}}, RulesScope2016)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &host{t: t, r: r}
+	h.ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:1000>172.17.0.2:80")
+	h.ct(ctmsg.Update, 2, "ESTABLISHED", "10.3.0.1:1000>10.4.0.1:80")
+	ids := func(want ...string) {
+		t.Helper()
+		var got []string
+		rep := h.report()
+		for _, n := range rep.Scope().Nodes {
+			got = append(got, n.ID)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("tick %d:\n%s", rep.Tick, diff)
+		}
+	}
+	ids(";10.0.0.1;1000", ";10.4.0.1;80", ";172.17.0.2;80", "host1;10.3.0.1;1000")
+	h.put(capture.KindHost, 0, &capture.Host{ID: "h2", LocalNetworks: []string{"10.0.0.0/24", "10.4.0.0/16", "172.17.0.0/16"},
+		Interfaces: []capture.Interface{{Name: "eth0", Addresses: []string{"10.0.0.9/24"}}, {Name: "docker0", Addresses: []string{"172.17.0.1/16"}}}})
+	ids(";10.0.0.1;1000", "h2;10.3.0.1;1000", "h2;10.4.0.1;80", "h2;172.17.0.2;80")
+	h.put(capture.KindHost, 0, &capture.Host{})
+	ids(";10.0.0.1;1000", ";10.4.0.1;80", ";172.17.0.2;80", "h2;10.3.0.1;1000")
+	if got := h.report().Scope().LocalNetworks; !slices.Equal(got, []string{"10.3.0.0/16"}) {
+		t.Error(got)
+	}
+}
+
+// The caches forget what was written first.
+func TestScope2016Caches(t *testing.T) {
+	h := newHostOf(t, RulesScope2016)
+	addr := func(i int) string { return fmt.Sprintf("10.1.%d.%d", i>>8, i&255) }
+	h.ct(ctmsg.Update, 1, "ESTABLISHED", "10.1.0.0:1000>10.1.0.1:80")
+	for i := range maxSnooped {
+		answer(h, "first.example", addr(i))
+	}
+	for i := range maxReversed {
+		h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: addr(i), Names: []string{"r.example."}})
+	}
+	answer(h, "second.example", addr(0)) // known: it does not count as written
+	r := h.report()
+	h.wantNode(r, ";10.1.0.0;1000", "conntracked=true reverse_dns_names=r.example snooped_dns_names=first.example,second.example ->;10.1.0.1;80")
+	answer(h, "other.example", "10.2.0.0")
+	h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: "10.2.0.0", Error: "timeout"})
+	r = h.report()
+	h.wantNode(r, ";10.1.0.0;1000", "conntracked=true ->;10.1.0.1;80")
+	h.wantNode(r, ";10.1.0.1;80", "conntracked=true reverse_dns_names=r.example snooped_dns_names=first.example ->")
+	if len(r.Names) != 1 {
+		t.Errorf("%+v", r.Names)
+	}
+	h.pass(30 * 60)
+	h.wantNode(h.report(), ";10.1.0.1;80", "conntracked=true reverse_dns_names=r.example snooped_dns_names=first.example ->")
+	h.pass(1)
+	h.wantNode(h.report(), ";10.1.0.1;80", "conntracked=true snooped_dns_names=first.example ->")
+}
+
+// Any segment to or from port 53 counts as a whole message; a packet behind a VLAN tag
+// or in fragments does not.
+func TestScope2016Packets(t *testing.T) {
+	d := modelMessage{response: true, questions: []modelQuestion{{"a.example", 1, 1}},
+		records: []modelRecord{{owner: "a.example", typ: 1, class_: 1, ip: []byte{10, 0, 0, 1}}}}
+	m := d.bytes(1)
+	udp, err := dnsmsg.AppendUDPPacket(nil, netip.MustParseAddrPort("10.0.0.53:53"), netip.MustParseAddrPort("10.0.0.1:3000"), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tcp := func(payload []byte) []byte {
+		b := bytes.Clone(udp[:20])
+		b[9] = dnsmsg.TCP
+		binary.BigEndian.PutUint16(b[2:], uint16(40+len(payload)))
+		b = append(b, 0, 53, 0xb, 0xb8, 0, 0, 0, 1, 0, 0, 0, 1, 5<<4, 0x10, 0, 0, 0, 0, 0, 0)
+		return append(b, payload...)
+	}
+	fragment := bytes.Clone(udp)
+	fragment[6] = 0x20
+	for name, test := range map[string]struct {
+		packet []byte
+		learnt bool
+	}{
+		"whole":            {udp, true},
+		"tagged":           {append([]byte{0, 1, 8, 0}, udp...), false},
+		"fragment":         {fragment, false},
+		"segment":          {tcp(append([]byte{0, byte(len(m))}, m...)), true},
+		"two messages":     {tcp(append(append([]byte{0, byte(len(m))}, m...), 0, 9, 1)), true},
+		"wrong length":     {tcp(append([]byte{9, 9}, m...)), true},
+		"cut message":      {tcp(append([]byte{0, byte(len(m))}, m[:len(m)-1]...)), false},
+		"segment of a SYN": {tcp(nil), false},
+	} {
+		h := newHostOf(t, RulesScope2016)
+		h.put(capture.KindDNS, 3, &capture.DNS{Packet: test.packet})
+		h.ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:1000>10.0.0.2:80")
+		if n := h.report().node(";10.0.0.1;1000"); strings.Contains(n, "a.example") != test.learnt {
+			t.Errorf("%s: %s", name, n)
+		}
+	}
+}
+
+// The buffer of ended flows has a bound, and every tick empties it, be there reports
+// or not.
+func TestScope2016Bounds(t *testing.T) {
+	w := scopeFlows{active: map[uint32]*scopeFlow{}}
+	for range maxEnded + 10 {
+		w.take(&scopeFlow{id: 1}, ctmsg.Update)
+		w.take(&scopeFlow{id: 1}, ctmsg.Destroy)
+	}
+	if len(w.ended) != maxEnded {
+		t.Errorf("%d ended flows", len(w.ended))
+	}
+	w.tick()
+	if w.tick(); len(w.ended)+len(w.shown)+len(w.active) != 0 {
+		t.Errorf("%d ended, %d shown, %d active", len(w.ended), len(w.shown), len(w.active))
+	}
+}
