@@ -9,6 +9,11 @@
 // next tick, before it decides. What it read is stepped afterwards, in order;
 // what is read ahead is bounded, beyond that the report is made on suspicion.
 //
+// Diff compares two such runs, or files of their reports, and Comparison any two
+// runs of reports: tick by tick, and what differs is grouped by its cause as it
+// comes, so that memory does not grow with the tapes. Which connection is which is
+// told by pairConnections.
+//
 // What surprises:
 //
 //   - Tapes of one recording, segment after segment, go through one reporter.
