@@ -36,7 +36,8 @@ type thing interface{ AppendJSON([]byte) []byte }
 // comparer compares pairs of reports.
 type comparer struct {
 	selectors []*Selector
-	times     bool // times and counts are of the same recording
+	times     bool // times and counts are comparable
+	rules     bool // the reports' rules should be the same
 }
 
 // compare lists what differs.
@@ -57,7 +58,7 @@ func (c *comparer) compare(a, b *reporter.Report) []change {
 		return list
 	}
 	list = append(list, c.coverage(a, b)...)
-	if fields := headFields(a, b, c.times); len(fields) > 0 {
+	if fields := headFields(a, b, c.times, c.rules); len(fields) > 0 {
 		list = append(list, change{section: Head, kind: Changed, fields: fields})
 	}
 	return list
@@ -80,13 +81,18 @@ func (c *comparer) connections(a, b *reporter.Report) (list []change) {
 			return MatchAny(c.selectors, &e)
 		}
 	}
+	twins := make(map[uint64]uint64, len(pairs)) // connections that nothing tells apart but their number
 	for _, p := range pairs {
 		if !matches(p.a, namesA) && !matches(p.b, namesB) {
 			continue
 		}
-		if ch := c.connection(p); ch.kind != Changed || len(ch.fields) > 0 {
-			list = append(list, ch)
+		ch := c.connection(p)
+		if ch.kind == Changed && len(ch.fields) == 0 {
+			continue
 		}
+		twins[ch.identity]++
+		ch.identity += twins[ch.identity] - 1
+		list = append(list, ch)
 	}
 	return list
 }

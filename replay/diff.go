@@ -45,9 +45,9 @@ func Diff(a, b *Side, o DiffOptions) (d *Difference, ofA, ofB *Summary, err erro
 		}
 		o.Whole = !common
 	}
-	level := !a.Reports && !b.Reports && a.Rules != b.Rules // that rules differ was asked for
-	c := Comparison{Selectors: o.Selectors, Apart: level || o.Whole && !(same && a.Window == b.Window)}
-	runA, runB := a.run(o, level, ofA), b.run(o, level, ofB)
+	otherRules := !a.Reports && !b.Reports && a.Rules != b.Rules
+	c := Comparison{Selectors: o.Selectors, otherRules: otherRules, Apart: otherRules || o.Whole && !(same && a.Window == b.Window)}
+	runA, runB := a.run(o, ofA), b.run(o, ofB)
 	if o.Whole {
 		d, err = c.compareWhole(runA, runB)
 	} else {
@@ -74,12 +74,12 @@ func (c *Comparison) compareWhole(a, b iter.Seq2[numbered, error]) (*Difference,
 	}
 	c.Add(reports[0], reports[1])
 	d := c.Difference()
-	d.Whole, d.First = true, nil
+	d.Whole, d.First, d.FirstConnections, d.reports = true, nil, nil, reports
 	return d, nil
 }
 
-// run makes the reports of the side; level leaves out the name of the rules.
-func (s *Side) run(o DiffOptions, level bool, sum *Summary) iter.Seq2[numbered, error] {
+// run makes the reports of the side.
+func (s *Side) run(o DiffOptions, sum *Summary) iter.Seq2[numbered, error] {
 	if s.Reports {
 		return s.read(o, sum)
 	}
@@ -95,10 +95,6 @@ func (s *Side) run(o DiffOptions, level bool, sum *Summary) iter.Seq2[numbered, 
 			ro.Reports = Whole
 		}
 		met, err := Run(s.Inputs, ro, func(r *reporter.Report) error {
-			if level {
-				own := *r
-				own.Rules, r = "", &own
-			}
 			if !yield(numbered{r, tick}, nil) {
 				return errStop
 			}

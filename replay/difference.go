@@ -14,14 +14,20 @@ import (
 // a cause. Nothing in it grows with the length of the runs.
 type Difference struct {
 	// Whole says that each run was folded into one report, and these compared.
-	Whole   bool    `json:"whole"`
-	Ticks   int     `json:"ticks_compared"`  // that both have; 1 for Whole
-	Differ  int     `json:"ticks_different"` // of them
-	Equal   *Moment `json:"last_equal"`      // the last tick before First, nil if none is equal
-	First   *Moment `json:"first_different"` // the first tick that differs, nil if none does
-	Leads   []Lead  `json:"first_records"`   // records that the two part at
-	Groups  []Group `json:"groups"`          // the gravest first
-	LeftOut uint64  `json:"left_out"`        // differences of things beyond those that Groups count
+	Whole  bool    `json:"whole"`
+	Ticks  int     `json:"ticks_compared"`  // that both have; 1 for Whole
+	Differ int     `json:"ticks_different"` // of them
+	Equal  *Moment `json:"last_equal"`      // the last tick before First, nil if none is equal
+	First  *Moment `json:"first_different"` // the first tick that differs, nil if none does
+	// The first tick that shows another connection, and the last one
+	// before it that does not.
+	EqualConnections *Moment `json:"last_equal_connections"`
+	FirstConnections *Moment `json:"first_different_connections"`
+	Leads            []Lead  `json:"first_records"` // records that the two part at
+	Groups           []Group `json:"groups"`        // the gravest first
+	LeftOut          uint64  `json:"left_out"`      // differences of things beyond those that Groups count
+
+	reports [2]*reporter.Report // of Whole
 }
 
 // A Moment is a tick of the reports.
@@ -122,9 +128,11 @@ type Comparison struct {
 	d      Difference
 	groups map[groupKey]*group
 	equal  *Moment
+	plain  *Moment // the last tick whose connections are equal
 	things int
 	// numbers of the records of the ticks that Add compares, 0 unknown
 	recordA, recordB uint64
+	otherRules       bool // was asked for, and is no difference
 }
 
 // Compare says what differs between two reports.
@@ -201,7 +209,11 @@ func (c *Comparison) Add(a, b *reporter.Report) {
 		list = []change{{section: Ticks, kind: Added, identity: at.Tick}}
 	default:
 		c.d.Ticks++
-		list = (&comparer{selectors: c.Selectors, times: !c.Apart}).compare(a, b)
+		list = (&comparer{selectors: c.Selectors, times: !c.Apart, rules: !c.otherRules}).compare(a, b)
+		if c.d.FirstConnections == nil && slices.ContainsFunc(list, func(ch change) bool { return ch.section == Connections }) {
+			c.d.FirstConnections, c.d.EqualConnections = &now, c.plain
+		}
+		c.plain = &now
 		if len(list) == 0 {
 			if c.d.First == nil {
 				c.equal = &now

@@ -36,6 +36,9 @@ func (d *Difference) WriteText(w io.Writer) error {
 		}
 		b.WriteByte('\n')
 	}
+	if at := d.FirstConnections; at != nil && *at != *d.First {
+		fmt.Fprintf(&b, "connections differ from %s on, at %s; the last equal ones before it are those of %s\n", at, at.At, d.EqualConnections)
+	}
 	d.leadsText(&b)
 	follows := map[ChangeKind][]string{}
 	lines := 0
@@ -112,7 +115,7 @@ func (d *Difference) leadsText(b *bytes.Buffer) {
 		if l.Why == "differs" {
 			fmt.Fprintf(b, "first record%s that the other tape does not have there:\n    %s\n", side, clean(l.Text))
 		} else {
-			if d.Equal != nil {
+			if d.EqualConnections != nil {
 				side += " since then"
 			}
 			fmt.Fprintf(b, "first record%s that concerns what differs:\n    %s\n", side, clean(l.Text))

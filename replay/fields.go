@@ -134,7 +134,7 @@ func connectionFields(p pair, times bool) (l fieldList) {
 		l.times("last_seen", a.LastSeen, b.LastSeen)
 	}
 	l.add("closed", strconv.FormatBool(a.Closed), strconv.FormatBool(b.Closed), "")
-	if !slices.Equal(a.Seen, b.Seen) {
+	if told && !slices.Equal(a.Seen, b.Seen) {
 		l.add("seen", strings.Join(a.Seen, "+"), strings.Join(b.Seen, "+"), "")
 	}
 	l.add("may_have_closed", strconv.FormatBool(a.MayHaveClosed), strconv.FormatBool(b.MayHaveClosed), "")
@@ -248,7 +248,7 @@ func coverageFields(a, b *reporter.Coverage, counts bool) (l fieldList) {
 }
 
 // headFields compares what stands before a report's lists.
-func headFields(a, b *reporter.Report, times bool) (l fieldList) {
+func headFields(a, b *reporter.Report, times, rules bool) (l fieldList) {
 	l.add("host.id", a.HostID, b.HostID, "")
 	l.add("host.name", a.HostName, b.HostName, "")
 	if times {
@@ -256,6 +256,8 @@ func headFields(a, b *reporter.Report, times bool) (l fieldList) {
 		l.times("at", a.At, b.At)
 		l.times("window", a.Window, b.Window)
 	}
-	l.add("rules", a.Rules, b.Rules, "")
+	if rules {
+		l.add("rules", a.Rules, b.Rules, "")
+	}
 	return l
 }

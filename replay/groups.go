@@ -100,9 +100,6 @@ func (ch *change) cause() string {
 		rank = min(rank, ch.fields[i].rank())
 	}
 	var b []byte
-	if ch.as != nil {
-		b = append(b, "as;"...)
-	}
 	for _, f := range ch.fields {
 		if f.rank() == rank {
 			b = append(append(append(append(b, f.Name...), ' '), f.How...), ';')
@@ -201,11 +198,10 @@ const fewCauses = 7
 func collapse(list []*group, key func(pattern) pattern) (out []*group) {
 	type family struct {
 		kind ChangeKind
-		as   bool
 		key  pattern
 	}
 	of := func(g *group) (family, bool) {
-		f := family{g.Change, len(g.Examples) > 0 && g.Examples[0].As != nil, key(g.pattern)}
+		f := family{g.Change, key(g.pattern)}
 		return f, g.Section == Connections && g.Change != Changed && (f.key.client.IsValid() || f.key.server.IsValid())
 	}
 	size, first := map[family]int{}, map[family]*group{}

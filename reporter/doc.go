@@ -33,6 +33,19 @@ last is the server's. Flows of several namespaces whose tuples meet are one conn
 Who is the client is told by the best evidence there is: a handshake that was seen, a
 listening socket, the flow's own order, the order of the ports.
 
+# The rules of 2016
+
+The rule set scope2016 is another state machine behind the same Step (scope2016*.go). It
+says what the endpoint reporter of Weave Scope said on 2016-09-26, with its defects, so
+that a bug report of that time can be replayed and compared. It draws a node for each
+address and port and not for each connection; NAT is a copy of a node under another
+address. Report.Scope is that graph. Its connections are the adjacencies between
+nodes that are no copies, its endpoints those nodes, with the addresses of their copies
+as aliases; a node has one process, so all of its connections have. A node whose
+address could not be read ("<nil>") stands in the graph alone. The state of a connection
+that several flows or rows show is that of the first living one, flows before rows, and
+its times span all of them.
+
 # What surprises
 
 A report may be asked for after every tick, and need not be: what a report says does

@@ -188,6 +188,9 @@ func (p *parser) names() (n Names) {
 	n.Forward = parseList(p, p.string)
 	p.want(`,"reverse":`)
 	n.Reverse = parseList(p, p.string)
+	if p.accept(`,"host":`) {
+		n.Host = p.string()
+	}
 	p.want(`}`)
 	return n
 }

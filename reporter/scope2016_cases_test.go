@@ -62,6 +62,12 @@ func TestScope2016Connections(t *testing.T) {
 	h.pass(1).walk()
 	h.ct(ctmsg.Update, 2, "FIN_WAIT", "10.0.0.3:1000>10.0.0.4:80")
 	h.want("10.0.0.3:1000 -> 10.0.0.4:80 FIN_WAIT scope")
+	h.ct(ctmsg.Update, 3, "SYN_SENT", "10.0.0.3:1000>10.0.0.4:80") // the same tuple by another id
+	h.walk(sock{row: "10.0.0.3:1000>10.0.0.4:80", inode: 1})
+	h.want("10.0.0.3:1000 -> 10.0.0.4:80 FIN_WAIT scope")
+	h.ct(ctmsg.Destroy, 3, "", "10.0.0.3:1000>10.0.0.4:80")
+	h.walk()
+	h.want("10.0.0.3:1000 -> 10.0.0.4:80 FIN_WAIT scope")
 	h.pass(1).ct(ctmsg.Update, 2, "TIME_WAIT", "10.0.0.3:1000>10.0.0.4:80")
 	r = h.want("10.0.0.3:1000 -> 10.0.0.4:80 TIME_WAIT scope closed")
 	if c := r.Connections[0]; c.FirstSeen != 6e9 || c.LastSeen != 7e9 || r.Rules != RulesScope2016 {

@@ -71,6 +71,10 @@ type scopePlayer struct {
 	at      int64
 	seq     uint64
 	ticks   int
+
+	addrs []string // all of them, or few, so that tuples meet
+	ports []int
+	names []string
 }
 
 // choose takes one of n.
@@ -93,6 +97,10 @@ var (
 
 func compareScope(t *testing.T, choices []byte) map[string]int {
 	p := &scopePlayer{choices: choices}
+	p.addrs, p.ports, p.names = scopeAddrs, scopePorts, scopeNames
+	if p.choose(2) == 0 {
+		p.addrs, p.ports, p.names = scopeAddrs[3:5], scopePorts[1:3], scopeNames[2:4]
+	}
 	local := one(p, [][]string{nil, {"172.17.0.0/16"}, {"172.17.0.3/32", "127.0.0.2/31"}, {"2001:db8::/32", "10.0.0.0/31"}})
 	h := &capture.Header{HostID: "h", HostName: "h", Start: 1e18, LocalNetworks: local}
 	p.model = newScopeModel("h", local)
@@ -145,14 +153,14 @@ func (p *scopePlayer) flow(t *testing.T) {
 	for range n {
 		v6 := p.choose(8) == 0
 		addr := func() string {
-			a := one(p, scopeAddrs)
+			a := one(p, p.addrs)
 			if strings.Contains(a, ":") != v6 {
 				return map[bool]string{false: "10.0.0.1", true: "::1"}[v6]
 			}
 			return a
 		}
 		f := modelFlow{typ: one(p, []string{"update", "update", "update", "destroy", "dump", "new"}), id: 1 + p.choose(6), proto: "tcp"}
-		f.orig = modelTuple{addr(), addr(), one(p, scopePorts), one(p, scopePorts)}
+		f.orig = modelTuple{addr(), addr(), one(p, p.ports), one(p, p.ports)}
 		f.reply = f.orig.reversed()
 		what := p.choose(16)
 		if what&1 != 0 {
@@ -162,10 +170,10 @@ func (p *scopePlayer) flow(t *testing.T) {
 			f.reply.dst = addr()
 		}
 		if what&4 != 0 {
-			f.reply.sport = one(p, scopePorts)
+			f.reply.sport = one(p, p.ports)
 		}
 		if what&8 != 0 {
-			f.reply.dport = one(p, scopePorts)
+			f.reply.dport = one(p, p.ports)
 		}
 		m := ctmsg.Message{ID: uint32(f.id), HasStatus: true, Orig: f.orig.message(), Reply: f.reply.message(), Zone: uint16(p.choose(2))}
 		m.Type, _ = ctmsg.ParseType(f.typ)
@@ -249,12 +257,12 @@ func (p *scopePlayer) text(name string) string {
 	b := procnet.AppendHeader(nil)
 	for i := range p.choose(5) {
 		if name == "tcp6" && p.choose(2) == 0 {
-			row := procnet.Row{Local: addrPort(one(p, []string{"2001:db8::1", "::1", "::ffff:10.0.0.1"}), one(p, scopePorts)),
-				Remote: addrPort(one(p, []string{"2001:db8::1", "::1", "::ffff:10.0.0.2"}), one(p, scopePorts)), State: 1, Inode: uint64(p.choose(8))}
+			row := procnet.Row{Local: addrPort(one(p, []string{"2001:db8::1", "::1", "::ffff:10.0.0.1"}), one(p, p.ports)),
+				Remote: addrPort(one(p, []string{"2001:db8::1", "::1", "::ffff:10.0.0.2"}), one(p, p.ports)), State: 1, Inode: uint64(p.choose(8))}
 			b = procnet.AppendRow(b, i, row, true, false)
 			continue
 		}
-		row := procnet.Row{Local: addrPort(one(p, scopeAddrs[:7]), one(p, scopePorts)), Remote: addrPort(one(p, scopeAddrs[:7]), one(p, scopePorts)),
+		row := procnet.Row{Local: addrPort(one(p, p.addrs[:min(7, len(p.addrs))]), one(p, p.ports)), Remote: addrPort(one(p, p.addrs[:min(7, len(p.addrs))]), one(p, p.ports)),
 			State: one(p, []procnet.State{1, 1, 1, 1, 6, 10, 8}), Inode: uint64(p.choose(8))}
 		b = procnet.AppendRow(b, i, row, false, false)
 		switch start := bytes.LastIndexByte(b[:len(b)-1], '\n') + 1; p.choose(24) {
@@ -282,14 +290,14 @@ func (p *scopePlayer) text(name string) string {
 
 func (p *scopePlayer) dns(t *testing.T) {
 	d := modelMessage{response: p.choose(16) != 0, rcode: p.choose(16) / 15 * 3}
-	ask := modelQuestion{one(p, scopeNames), one(p, []int{1, 1, 1, 28}), one(p, []int{1, 1, 1, 3})}
+	ask := modelQuestion{one(p, p.names), one(p, []int{1, 1, 1, 28}), one(p, []int{1, 1, 1, 3})}
 	for range one(p, []int{1, 1, 1, 1, 1, 1, 0, 2}) {
 		d.questions = append(d.questions, ask)
 	}
 	for range p.choose(4) {
-		r := modelRecord{owner: one(p, append(slices.Clone(scopeNames), ask.name, ask.name)), typ: one(p, []int{1, 1, 5}), class_: one(p, []int{1, 1, 1, 3})}
-		r.target = one(p, scopeNames)
-		r.ip = net.ParseIP(one(p, scopeAddrs[:7])).To4()
+		r := modelRecord{owner: one(p, append(slices.Clone(p.names), ask.name, ask.name)), typ: one(p, []int{1, 1, 5}), class_: one(p, []int{1, 1, 1, 3})}
+		r.target = one(p, p.names)
+		r.ip = net.ParseIP(one(p, p.addrs[:min(7, len(p.addrs))])).To4()
 		d.records = append(d.records, r)
 	}
 	answers := p.choose(len(d.records) + 1)
@@ -352,7 +360,7 @@ func (d *modelMessage) bytes(answers int) []byte {
 }
 
 func (p *scopePlayer) reverse() {
-	addr := one(p, scopeAddrs)
+	addr := one(p, p.addrs)
 	names := one(p, [][]string{{"r1.example."}, {"r2.example", "r1.example."}, nil, {"r3.example..", "r3.example"}})
 	failed := p.choose(8) == 0
 	a := capture.ReverseName{Addr: addr, Names: names}

@@ -2,6 +2,8 @@ package collect
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -112,8 +114,10 @@ func TestWalkNoticesAnotherNameAndASuccessor(t *testing.T) {
 			t.Fatalf("another name goes unnoticed for %d walks", n)
 		}
 	}
-	f.remove("10") // another process, another directory
-	f.write("elsewhere", "")
+	// Another process, another directory: the old one keeps its inode in use.
+	if err := os.Rename(filepath.Join(f.root, "10"), filepath.Join(f.root, "was-10")); err != nil {
+		t.Fatal(err)
+	}
 	f.process(10, 10, "next", 100)
 	if got := comm(); got != "10:next[100]" {
 		t.Errorf("the successor is %s", got)

@@ -15,7 +15,7 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-var diffFormats = []string{"text", "json", "markdown"}
+var diffFormats = []string{"text", "json", "markdown", "dot"}
 
 // diffFlags are the command line of diff. What is given twice is for A and for
 // B.
@@ -43,14 +43,17 @@ json): those of another build, for one. A alone is compared with itself. --rules
 
 Reports of the same time are compared. Where the sides have no tick in common,
 as two windows or two recordings, everything that was ever seen on one side is
-compared with everything on the other, without times and counts.
+compared with everything on the other, without times and counts. --format dot draws
+that: what only A has in orange, what only B has in blue. Between two rule sets only
+what both tell is compared: not times, counts, NAT and the evidence for a direction.
 
 Exit code 0 says that nothing differs, 4 that something does. "topotape help
 bisect" shows how that finds the commit that changed a report.`,
 		Example: `  topotape diff x.tape --rules scope2016 --rules current
   topotape diff before.tape after.tape --match :443
   topotape diff x.tape --from +0s --to +1m --from +5m --to +6m
-  topotape diff good.ndjson x.tape`,
+  topotape diff good.ndjson x.tape
+  topotape diff before.tape after.tape --format dot | dot -Tsvg >diff.svg`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains(diffFormats, f.format) {
@@ -64,7 +67,7 @@ bisect" shows how that finds the commit that changed a report.`,
 	s.Var(&f.from, "from", "only reports from this time on")
 	s.Var(&f.to, "to", "only reports before this time")
 	s.BoolVar(&f.whole, "whole", false, "compare everything that was ever seen, not tick by tick")
-	s.StringVar(&f.format, "format", "text", "text, json or markdown")
+	s.StringVar(&f.format, "format", "text", "text, json, markdown or dot")
 	s.StringVarP(&f.out, "output", "o", "-", "where the difference goes: a file, or - for standard output")
 	s.Var(&f.match, "match", "only these connections, and what comes with them; may be repeated")
 	return cmd
@@ -173,7 +176,7 @@ func (f *diffFlags) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	a, b := sides[0], sides[1]
-	d, ofA, ofB, err := replay.Diff(a, b, replay.DiffOptions{Selectors: f.match, Whole: f.whole})
+	d, ofA, ofB, err := replay.Diff(a, b, replay.DiffOptions{Selectors: f.match, Whole: f.whole || f.format == "dot"})
 	if err == nil {
 		err = findLeads(a, b, d)
 	}
@@ -217,6 +220,8 @@ func (f *diffFlags) write(w io.Writer, sides [2]*replay.Side, d *replay.Differen
 		}{a, b, d.Same(), d})
 	case "markdown":
 		return d.WriteMarkdown(w, a, b)
+	case "dot":
+		return d.WriteDot(w, f.match)
 	}
 	if _, err := fmt.Fprintf(w, "--- %s\n+++ %s\n", a, b); err != nil {
 		return err

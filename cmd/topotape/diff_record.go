@@ -14,8 +14,8 @@ import (
 )
 
 // findLeads looks for the records that the sides part at: the first that the other
-// tape lacks, and between the last tick that is equal and the first that is not
-// the first that concerns a connection that differs.
+// tape lacks, and, since the last tick whose connections are equal, the first that
+// concerns a connection that differs.
 func findLeads(a, b *replay.Side, d *replay.Difference) error {
 	if d.First == nil {
 		return nil
@@ -25,6 +25,9 @@ func findLeads(a, b *replay.Side, d *replay.Difference) error {
 		if err := partingRecords(a, b, d); err != nil {
 			return err
 		}
+	}
+	if d.FirstConnections == nil {
+		return nil
 	}
 	selectors := concerned(d)
 	if len(selectors) == 0 {
@@ -58,7 +61,7 @@ func concerned(d *replay.Difference) (list []*replay.Selector) {
 	}
 	for i := range d.Groups {
 		g := &d.Groups[i]
-		if g.Section != replay.Connections || g.FirstTick != d.First.Tick {
+		if g.Section != replay.Connections || g.FirstTick != d.FirstConnections.Tick {
 			continue
 		}
 		for _, e := range g.Examples {
@@ -90,7 +93,7 @@ func concerning(s *replay.Side, side string, number int, selectors []*replay.Sel
 		}
 		return m.RecordB
 	}
-	after, last := recordOf(d.Equal), recordOf(d.First)
+	after, last := recordOf(d.EqualConnections), recordOf(d.FirstConnections)
 	var m recordMatcher
 	tapes, records := replay.Records(s.Inputs, replay.Window{})
 	for r, err := range records {
