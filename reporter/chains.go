@@ -124,17 +124,32 @@ func (l *linker) partner(c *chain, at place, among map[place][]*flow, pickup boo
 }
 
 // joins reports whether g can be another namespace's view of the chain's
-// connection.
+// connection. One namespace may see it twice, at different places: what goes
+// out and comes back. A flow that is half open is no view of one that has ended.
 func (l *linker) joins(c *chain, g *flow) bool {
 	ok := true
 	c.each(func(f *flow) {
 		netns := l.netnsOf(f.key.source)
-		if f.key.source == g.key.source || netns != 0 && netns == l.netnsOf(g.key.source) ||
-			f.ended && f.end.at < g.first || g.ended && g.end.at < f.first {
+		same := f.key.source == g.key.source || netns != 0 && netns == l.netnsOf(g.key.source)
+		apart := f.ended && f.end.at < g.first || g.ended && g.end.at < f.first ||
+			f.ended && !g.ended && !g.edge || g.ended && !f.ended && !f.edge
+		if same && f.meets(g) || apart {
 			ok = false
 		}
 	})
 	return ok
+}
+
+// meets reports whether two flows have a tuple in common, in either direction.
+func (f *flow) meets(g *flow) bool {
+	for _, a := range [...]tuple{f.key.orig, f.reply} {
+		for _, b := range [...]tuple{g.key.orig, g.reply} {
+			if a == b || a == b.reversed() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // told reports whether a report of a window tells of the chain: it lives, or

@@ -266,6 +266,42 @@ func TestNamespacesMeet(t *testing.T) {
 	h.want()
 }
 
+func TestHairpin(t *testing.T) {
+	h := newHost(t)
+	for source, netns := range []uint64{1: 100, 2: 200} {
+		if netns != 0 {
+			h.put(capture.KindSource, uint32(source), &capture.Source{Open: true, Kind: "conntrack", Netns: netns})
+		}
+	}
+	// What a namespace sends to a service comes back to it, translated by another.
+	out, between, back := "10.0.0.2:4000>10.9.9.9:80", "10.0.0.2:4000>10.9.9.9:80 | 10.0.0.2:8080>10.0.0.1:4000", "10.0.0.1:4000>10.0.0.2:8080"
+	all := func(typ ctmsg.Type, state string) {
+		h.send(ct{typ: typ, source: 1, id: 1, state: state, tuples: out})
+		h.send(ct{typ: typ, source: 2, id: 1, state: state, tuples: between})
+		h.send(ct{typ: typ, source: 1, id: 2, state: state, tuples: back})
+	}
+	all(ctmsg.New, "SYN_SENT")
+	all(ctmsg.Update, "ESTABLISHED")
+	h.walk(sock{netns: 100, row: out, inode: 7, procs: []Process{{300, "check"}}}, sock{netns: 100, row: "10.0.0.2:8080>10.0.0.1:4000", inode: 8, procs: nginx})
+	h.want("10.0.0.2:4000@100(300 check) -> 10.0.0.2:8080@100(200 nginx) ESTABLISHED handshake nat1")
+	h.pass(1)
+	all(ctmsg.Update, "TIME_WAIT")
+	h.want("10.0.0.2:4000@100(300 check) -> 10.0.0.2:8080@100(200 nginx) TIME_WAIT handshake nat1 closed")
+	h.want()
+}
+
+func TestHalfOpenFlowIsNoViewOfAnEndedOne(t *testing.T) {
+	h := newHost(t)
+	h.put(capture.KindSource, 1, &capture.Source{Open: true, Kind: "conntrack", Netns: 100})
+	h.put(capture.KindSource, 2, &capture.Source{Open: true, Kind: "conntrack", Netns: 200})
+	h.send(ct{typ: ctmsg.Update, source: 1, id: 1, state: "ESTABLISHED", tuples: plain})
+	h.send(ct{typ: ctmsg.New, source: 2, id: 1, state: "SYN_SENT", tuples: plain})
+	h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED handshake")
+	h.send(ct{typ: ctmsg.Destroy, source: 1, id: 1, tuples: plain})
+	h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original closed")
+	h.want()
+}
+
 func TestClosedSource(t *testing.T) {
 	h := newHost(t)
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", plain)

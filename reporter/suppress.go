@@ -117,7 +117,7 @@ func (k *sockets) following(w *socketRow, t tuple) *socketRow {
 func (k *sockets) of(f *flow, t tuple, netns uint64, taken bool) *socketRow {
 	var best *socketRow
 	for w := k.firstOf(t, netns); w != nil; w = k.following(w, t) {
-		if w.used && !taken || !f.ended && w.suppressed != (stamp{}) || f.ended && w.suppressed != f.end {
+		if w.used && !taken || !f.ended && w.suppressed != (stamp{}) || f.ended && !w.overWith(f) {
 			continue
 		}
 		if best == nil || w.table.key.netns == netns {
@@ -125,4 +125,11 @@ func (k *sockets) of(f *flow, t tuple, netns uint64, taken bool) *socketRow {
 		}
 	}
 	return best
+}
+
+// overWith reports whether the row stopped counting when the flow ended, or
+// before, when another namespace's flow of its tuple did. Of flows of several
+// zones the lowest has the row.
+func (w *socketRow) overWith(f *flow) bool {
+	return w.suppressed == f.end || f.key.zone == 0 && w.suppressed.at > f.first && f.end.after(w.suppressed)
 }
