@@ -205,8 +205,12 @@ func (c *current) conntrack(r *capture.Record) {
 			c.supersede(f)
 		}
 	}
+	touched := f.touched
 	f.take(m, now)
 	f.heard = f.heard || m.Type != ctmsg.Dump
+	if m.Type == ctmsg.Dump && s.dumping { // the entry may be as old as the dump
+		f.touched = max(touched, s.dumpFrom)
+	}
 	if !f.ended && f.hasState && (f.state == ctmsg.TimeWait || f.state == ctmsg.Close) {
 		c.finish(f, now)
 	}

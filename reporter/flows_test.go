@@ -233,6 +233,21 @@ func TestGapForgetsNothing(t *testing.T) {
 	}
 }
 
+func TestDumpEntryMayBeOlderThanAGap(t *testing.T) {
+	h := newHost(t)
+	h.ct(ctmsg.Update, 1, "ESTABLISHED", plain)
+	h.dumpBegin()
+	h.put(capture.KindGap, 1, &capture.Gap{Lost: 1})
+	h.ct(ctmsg.Dump, 1, "ESTABLISHED", plain)
+	h.dumpEnd()
+	h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original maybe")
+	h.dumpBegin()
+	h.ct(ctmsg.Dump, 1, "ESTABLISHED", plain)
+	h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original")
+	h.dumpEnd()
+	h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original")
+}
+
 func TestNAT(t *testing.T) {
 	for name, c := range map[string]struct{ tuples, want string }{
 		"DNAT":           {dnat, "10.0.0.1:40000 -> 172.17.0.2:8080"},
