@@ -158,43 +158,48 @@ func (in Input) reports() iter.Seq2[*reporter.Report, error] {
 // shareTicks reports whether a tick of one side has the time of one of the
 // other, or one side has none.
 func (s *Side) shareTicks(o *Side) (bool, error) {
-	times := map[int64]bool{}
-	err := s.ticks(func(at int64) bool { times[at] = true; return true })
-	if err != nil || len(times) == 0 {
-		return true, err
+	var failed error
+	nextA, stopA := iter.Pull(s.ticks(&failed))
+	defer stopA()
+	nextB, stopB := iter.Pull(o.ticks(&failed))
+	defer stopB()
+	x, okA := nextA()
+	y, okB := nextB()
+	none := !okA || !okB
+	for okA && okB && x != y {
+		if x < y {
+			x, okA = nextA()
+		} else {
+			y, okB = nextB()
+		}
 	}
-	common, none := false, true
-	err = o.ticks(func(at int64) bool {
-		common, none = times[at], false
-		return !common
-	})
-	return common || none, err
+	return none || okA && okB, failed
 }
 
-// ticks calls each with the times of the side's reports, Unix ns, until it
-// returns false. The core makes no report for that.
-func (s *Side) ticks(each func(at int64) bool) error {
-	if s.Reports {
-		for _, in := range s.Inputs {
-			for r, err := range in.reports() {
-				if err != nil || !each(r.At) {
-					return nil // the run says what is wrong
+// ticks are the times of the side's reports, Unix ns. The core makes no report
+// for that.
+func (s *Side) ticks(failed *error) iter.Seq[int64] {
+	return func(yield func(int64) bool) {
+		if s.Reports {
+			for n, err := range s.read(DiffOptions{}, new(Summary)) {
+				if err != nil || !yield(n.report.At) {
+					return // the run says what is wrong
 				}
 			}
+			return
 		}
-		return nil
-	}
-	tapes, records := Records(s.Inputs, s.Window)
-	for r, err := range records {
-		var damage *capture.DamageError
-		switch {
-		case errors.As(err, &damage): // as far as a replay goes
-			return nil
-		case err != nil:
-			return err
-		case r.Kind == capture.KindTick && !each(tapes.position(&r).wall):
-			return nil
+		tapes, records := Records(s.Inputs, s.Window)
+		for r, err := range records {
+			var damage *capture.DamageError
+			switch {
+			case errors.As(err, &damage): // as far as a replay goes
+				return
+			case err != nil:
+				*failed = err
+				return
+			case r.Kind == capture.KindTick && !yield(tapes.position(&r).wall):
+				return
+			}
 		}
 	}
-	return nil
 }

@@ -13,6 +13,11 @@
 // (WriteDot, WriteMermaid: both draw one graph, which also lays two reports over
 // each other), and what Weave Scope's app takes (AppendScopeJSON, AppendScopeMsgpack).
 //
+// Diff compares two such runs, or files of their reports, and Comparison any two
+// runs of reports: tick by tick, and what differs is grouped by its cause as it
+// comes, so that memory does not grow with the tapes. Which connection is which is
+// told by pairConnections.
+//
 // What surprises:
 //
 //   - Tapes of one recording, segment after segment, go through one reporter.

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"bytes"
 	"cmp"
 	"net/netip"
 	"slices"
@@ -33,7 +34,8 @@ type pairing struct {
 // sides of the pairs, nothing else.
 func pairConnections(a, b []reporter.Connection) []pair {
 	var p pairing
-	p.sameEnds(sortedConnections(a), sortedConnections(b))
+	a, b = sortedConnections(a), sortedConnections(b)
+	p.sameEnds(a, b)
 	p.restA, p.restB = zip(p.restA, p.restB, func(c *reporter.Connection) ends { return endsOf(c) },
 		func(c *reporter.Connection) ends { return endsOf(c).turned() }, func(a, b *reporter.Connection) { p.add(a, b, true) })
 	if len(p.restA) > 0 && len(p.restB) > 0 {
@@ -73,13 +75,21 @@ func viewed(list []reporter.Connection, asked int) map[ends]*reporter.Connection
 	return m
 }
 
-// sortedConnections is the list in the order of reports, which it most often has.
+// sortedConnections is the list in the order of reports, which it most often
+// has; those that are equal to that in the order of their text.
 func sortedConnections(list []reporter.Connection) []reporter.Connection {
-	if slices.IsSortedFunc(list, compareConnections) {
+	order := func(a, b reporter.Connection) int {
+		n := compareConnections(a, b)
+		if n == 0 {
+			n = bytes.Compare(a.AppendJSON(nil), b.AppendJSON(nil))
+		}
+		return n
+	}
+	if slices.IsSortedFunc(list, order) {
 		return list
 	}
 	list = slices.Clone(list)
-	slices.SortStableFunc(list, compareConnections)
+	slices.SortFunc(list, order)
 	return list
 }
 
@@ -150,8 +160,8 @@ func pointers(list []reporter.Connection) (out []*reporter.Connection) {
 }
 
 // equalEnds pairs connections that have the same ends: those that are equal,
-// of the same namespaces and age, of the same namespaces, the others as they
-// stand.
+// of the same namespaces and age, of the same namespaces, the others in their
+// order.
 func (p *pairing) equalEnds(a, b []reporter.Connection) {
 	type place struct {
 		from, to uint64

@@ -122,6 +122,9 @@ func established(b *testing.B, n int, nat, hub bool) *host {
 
 func BenchmarkReport(b *testing.B) {
 	for _, n := range []int{1000, 10000, 100000, 1000000} {
+		if n > 100000 && testing.Short() {
+			continue
+		}
 		for _, kind := range []struct{ nat, hub bool }{{false, true}, {true, true}, {false, false}, {true, false}} {
 			b.Run(fmt.Sprintf("connections=%d/nat=%v/hub=%v", n, kind.nat, kind.hub), func(b *testing.B) {
 				var before, after runtime.MemStats

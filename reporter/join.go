@@ -38,11 +38,13 @@ type memory struct {
 
 // release takes a report's memory back, but not much more than it needed.
 func (j *join) release(m memory) {
-	j.spare = memory{emptied(m.connections), emptied(m.endpoints), emptied(m.nat), emptied(m.aliases)}
+	n := len(m.connections)
+	j.spare = memory{emptied(m.connections, n), emptied(m.endpoints, 2*n), emptied(m.nat, n), emptied(m.aliases, 2*n)}
 }
 
-func emptied[T any](list []T) []T {
-	if cap(list) > 8*len(list)+1024 {
+// emptied makes a list empty. Room for many more than there could be is given up.
+func emptied[T any](list []T, could int) []T {
+	if cap(list) > 8*could+1024 {
 		return nil
 	}
 	return list[:0]

@@ -208,7 +208,15 @@ func (c *current) namesOf(r *Report) []Names {
 		return nil
 	}
 	oldest := make(map[netip.Addr]int64)
-	note := func(a netip.Addr, first int64) {
+	var last [6]struct { // by place: the same address often stands in many connections in a row
+		addr  netip.Addr
+		first int64
+	}
+	note := func(place int, a netip.Addr, first int64) {
+		if l := &last[place]; l.addr == a && l.first <= first {
+			return
+		}
+		last[place].addr, last[place].first = a, first
 		if c.names.forward.byAddr[a] == nil && c.names.reverse.byAddr[a] == nil && !c.local[a] {
 			return
 		}
@@ -218,12 +226,12 @@ func (c *current) namesOf(r *Report) []Names {
 	}
 	for i := range r.Connections {
 		conn := &r.Connections[i]
-		note(conn.From.Addr.Addr(), conn.FirstSeen)
-		note(conn.To.Addr.Addr(), conn.FirstSeen)
+		note(0, conn.From.Addr.Addr(), conn.FirstSeen)
+		note(1, conn.To.Addr.Addr(), conn.FirstSeen)
 		for k := range conn.NAT {
 			t := &conn.NAT[k]
-			for _, a := range [...]netip.AddrPort{t.OriginalSrc, t.OriginalDst, t.ReplySrc, t.ReplyDst} {
-				note(a.Addr(), conn.FirstSeen)
+			for place, a := range [...]netip.AddrPort{t.OriginalSrc, t.OriginalDst, t.ReplySrc, t.ReplyDst} {
+				note(2+place, a.Addr(), conn.FirstSeen)
 			}
 		}
 	}

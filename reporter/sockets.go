@@ -318,25 +318,40 @@ func (k *sockets) add(t *table, w *row) {
 	if last >= 0 {
 		k.rows[last].next = at
 	} else {
-		k.index.slots[k.index.slot(k.rows, &w.tuple)] = at + 1
+		k.index.put(k.rows, at)
 	}
 }
 
-// A tupleIndex finds the first row of a tuple: a table of row numbers plus one,
-// at most half full, that is searched from the tuple's hash on.
-type tupleIndex struct{ slots []int32 }
+// A tupleIndex finds the first row of a tuple: a table, at most half full, that
+// is searched from the tuple's hash on. Most of what is looked up is not there.
+type tupleIndex struct{ slots []indexSlot }
+
+type indexSlot struct {
+	hash uint32 // so that few rows are looked at in vain
+	row  int32  // its number plus one, 0 in an empty slot
+}
 
 // init empties the index and makes room for n tuples.
-func (x *tupleIndex) init(n int) { x.slots = make([]int32, 1<<bits.Len(uint(2*n))) }
+func (x *tupleIndex) init(n int) { x.slots = make([]indexSlot, 1<<bits.Len(uint(2*n))) }
 
 // slot is where the tuple is, or is to be put. The index must have room.
-func (x *tupleIndex) slot(rows []socketRow, t *tuple) uint64 {
+func (x *tupleIndex) slot(rows []socketRow, t *tuple) (at uint64, hash uint32) {
+	h := mix(t.bits(), 0x1d8e4e27c47d124f)
 	mask := uint64(len(x.slots) - 1)
-	at := mix(t.bits(), 0x1d8e4e27c47d124f) & mask
-	for x.slots[at] != 0 && rows[x.slots[at]-1].tuple != *t {
+	at, hash = h&mask, uint32(h>>32)
+	for {
+		s := &x.slots[at]
+		if s.row == 0 || s.hash == hash && rows[s.row-1].tuple == *t {
+			return at, hash
+		}
 		at = (at + 1) & mask
 	}
-	return at
+}
+
+// put makes a row the first of its tuple.
+func (x *tupleIndex) put(rows []socketRow, row int32) {
+	at, hash := x.slot(rows, &rows[row].tuple)
+	x.slots[at] = indexSlot{hash, row + 1}
 }
 
 // first is the first row of a tuple, -1 if there is none.
@@ -344,7 +359,8 @@ func (k *sockets) first(t *tuple) int32 {
 	if len(k.rows) == 0 {
 		return -1
 	}
-	return k.index.slots[k.index.slot(k.rows, t)] - 1
+	at, _ := k.index.slot(k.rows, t)
+	return k.index.slots[at].row - 1
 }
 
 // find returns the row of a tuple in a namespace, nil if there is none.

@@ -25,6 +25,9 @@ if [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ] &&
 	say "All connections of the tape against what the lab really did"
 	"$bin/topotape" replay "$dir/lab.tape" --whole --format json -o "$dir/whole.json"
 	"$bin/netlab" compare "$dir/truth.jsonl" "$dir/whole.json"
+	echo "and as Weave Scope of 2016 would have drawn them from the same tape:"
+	"$bin/topotape" replay "$dir/lab.tape" --whole --rules scope2016 --format json -o "$dir/scope.json"
+	"$bin/netlab" compare "$dir/truth.jsonl" "$dir/scope.json" 2>/dev/null | head -n 1
 else
 	echo "Skipped: it needs root on Linux, and the commands ip, nft and dnsmasq."
 fi

@@ -4,6 +4,6 @@ set -eu
 for dir in $(go list -f '{{.Dir}}' ./...); do
 	for target in $(grep -hoE '^func Fuzz[A-Za-z0-9_]+' "$dir"/*_test.go 2>/dev/null | sed 's/^func //'); do
 		echo "== $target in ${dir#"$PWD"/}"
-		go test -run '^$' -fuzz "^$target\$" -fuzztime "${1:-60s}" "$dir"
+		go test -run '^$' -fuzz "^$target\$" -fuzztime "${1:-60s}" -fuzzminimizetime 5x "$dir"
 	done
 done

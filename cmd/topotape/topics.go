@@ -19,6 +19,7 @@ func helpTopics() []*cobra.Command {
 		{"script", "The text form of a tape"},
 		{"fixtures", "Tapes kept as regression fixtures"},
 		{"exit-codes", "What the exit code says"},
+		{"differences", "How to read what diff prints, and its JSON"},
 		{"bisect", "How to find the commit that changed a report"},
 	} {
 		page, err := helpPages.ReadFile("help/" + t.name + ".md")

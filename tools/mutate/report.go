@@ -18,19 +18,36 @@ type result struct {
 	mutants      []mutant
 	outcomes     []string
 	uncompilable []mutant
-	accepted     map[string]string // reason by key
-	took, whole  time.Duration     // one check, all of them
+	accepted     accepted
+	took, whole  time.Duration // one check, all of them
 }
 
-// readAccepted reads the survivors that cannot be killed: one a line, its key,
-// a tab or more, and the reason. Empty lines and those with # in front are for people.
-func readAccepted(file string) (map[string]string, error) {
+// accepted are survivors that cannot be killed, with the reason: by key, or by
+// what keys begin with where a * ends it.
+type accepted map[string]string
+
+func (a accepted) has(m *mutant) bool {
+	key := m.key()
+	if a[key] != "" {
+		return true
+	}
+	for begin := range a {
+		if all, ok := strings.CutSuffix(begin, "*"); ok && strings.HasPrefix(key, all) {
+			return true
+		}
+	}
+	return false
+}
+
+// readAccepted reads survivors: one a line, its key, a tab or more, and the
+// reason. Empty lines and those with # in front are for people.
+func readAccepted(file string) (accepted, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	accepted := map[string]string{}
+	list := accepted{}
 	scan := bufio.NewScanner(f)
 	for n := 1; scan.Scan(); n++ {
 		line := scan.Text()
@@ -41,9 +58,9 @@ func readAccepted(file string) (map[string]string, error) {
 		if reason = strings.TrimSpace(reason); !ok || reason == "" {
 			return nil, fmt.Errorf("%s:%d: want the mutant, a tab and the reason", file, n)
 		}
-		accepted[key] = reason
+		list[key] = reason
 	}
-	return accepted, scan.Err()
+	return list, scan.Err()
 }
 
 // A score counts mutants.
@@ -66,7 +83,7 @@ func dead(outcome string) bool { return outcome == killed || outcome == timeout 
 func (r *result) total() score {
 	var s score
 	for i := range r.mutants {
-		s.add(r.outcomes[i], r.accepted[r.mutants[i].key()] != "")
+		s.add(r.outcomes[i], r.accepted.has(&r.mutants[i]))
 	}
 	return s
 }
@@ -102,7 +119,7 @@ func (r *result) table(w io.Writer, of string, group func(*mutant) string) {
 		if scores[g] == nil {
 			scores[g] = &score{}
 		}
-		scores[g].add(r.outcomes[i], r.accepted[m.key()] != "")
+		scores[g].add(r.outcomes[i], r.accepted.has(m))
 	}
 	fmt.Fprintf(w, "| %s | mutants | killed | accepted | left | share |\n| --- | ---: | ---: | ---: | ---: | ---: |\n", of)
 	for _, g := range slices.Sorted(maps.Keys(scores)) {
@@ -115,7 +132,7 @@ func (r *result) table(w io.Writer, of string, group func(*mutant) string) {
 func (r *result) survivors(w io.Writer) {
 	var left []int
 	for i := range r.mutants {
-		if !dead(r.outcomes[i]) && r.accepted[r.mutants[i].key()] == "" {
+		if !dead(r.outcomes[i]) && !r.accepted.has(&r.mutants[i]) {
 			left = append(left, i)
 		}
 	}
