@@ -151,6 +151,23 @@ func BenchmarkReport(b *testing.B) {
 	}
 }
 
+// BenchmarkJSON is a report's canonical JSON, and then its digests.
+func BenchmarkJSON(b *testing.B) {
+	for _, nat := range []bool{false, true} {
+		const n = 10000
+		r := established(b, n, nat, true).report()
+		b.Run(fmt.Sprintf("nat=%v", nat), func(b *testing.B) {
+			buf := r.AppendJSON(nil)
+			b.ReportAllocs()
+			for b.Loop() {
+				buf = r.AppendJSON(buf[:0])
+				r.Digests()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/connection")
+		})
+	}
+}
+
 func BenchmarkDigests(b *testing.B) {
 	h := established(b, 10000, true, true)
 	r := h.report()

@@ -146,8 +146,8 @@ func (c *current) id(text *strings.Builder, e *End) string {
 			b = strconv.AppendUint(append(b, '-'), e.Netns, 10)
 		}
 	}
-	b = e.Addr.Addr().AppendTo(append(b, ';'))
-	b = strconv.AppendUint(append(b, ';'), uint64(e.Addr.Port()), 10)
+	b = appendAddr(append(b, ';'), e.Addr.Addr())
+	b = appendPort(append(b, ';'), e.Addr.Port())
 	at := text.Len()
 	text.Write(b)
 	return text.String()[at:]

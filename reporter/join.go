@@ -100,11 +100,6 @@ func (j *join) add(t tie) *Connection {
 	return &j.conns[len(j.conns)-1]
 }
 
-// drop takes the last connection away again.
-func (j *join) drop() {
-	j.ties, j.conns = j.ties[:len(j.ties)-1], j.conns[:len(j.conns)-1]
-}
-
 // order puts the connections into the report's order. Those of IPv4 are sorted
 // by numbers, the others by comparing them.
 func (j *join) order() {
@@ -178,15 +173,19 @@ func (j *join) untracked() string {
 
 // side takes the socket that belongs to a flow's end: t is the tuple as the
 // socket has it, client first.
-func (j *join) side(f *flow, t tuple, which int) side {
+func (j *join) side(f *flow, t *tuple, which int) side {
 	if f.kept != nil && f.kept[which].state != "" {
 		return f.kept[which]
 	}
-	w := j.c.sockets.of(f, t, j.c.sources.netnsOf(f.key.source), false)
+	k := &j.c.sockets
+	if k.first(t) < 0 { // as for most
+		return side{addr: t.src}
+	}
+	w := k.of(f, *t, j.c.sources.netnsOf(f.key.source), false)
 	if w != nil {
 		w.used = true
 	}
-	return j.c.sockets.side(w, t.src)
+	return k.side(w, t.src)
 }
 
 // flows makes a connection of every flow that shows one, those of different
@@ -225,36 +224,51 @@ func byZone(all []*flow) []*flow {
 	return all
 }
 
+// An account is what the flows of one chain tell together.
+type account struct {
+	edge, handshake bool
+	closed, hidden  bool // all of them
+	first, last     int64
+	gapSeq          uint64
+	teller          *flow // of the state
+}
+
+// hear adds what a flow tells.
+func (j *join) hear(a *account, f *flow) {
+	s := j.c.sources.get(f.key.source)
+	a.edge = a.edge || f.edge
+	a.handshake = a.handshake || f.handshake
+	a.closed = a.closed && f.ended
+	a.hidden = a.hidden && s.hidden(f.shown)
+	a.first, a.last = min(a.first, f.first), max(a.last, f.last)
+	a.gapSeq = max(a.gapSeq, s.gapSeq)
+	if f != a.teller && f.tells() > a.teller.tells() {
+		a.teller = f
+	}
+	if f.nat() {
+		j.nat = append(j.nat, NAT{f.key.orig.src, f.key.orig.dst, f.reply.src, f.reply.dst})
+	}
+}
+
 // chain makes one connection.
 func (j *join) chain(l *chain) {
 	first, last := l.path[0], l.path[len(l.path)-1]
-	client, server := j.side(first, first.key.orig, 0), j.side(last, last.reply, 1)
-	edge, closed, handshake, hidden := false, true, false, true
-	c := j.add(tie{source: first.key.source, id: first.key.id, zone: first.key.zone})
-	*c = Connection{Proto: "tcp", FirstSeen: first.first, LastSeen: first.last, Seen: seenConntrack}
+	client, server := j.side(first, &first.key.orig, 0), j.side(last, &last.reply, 1)
 	natFrom := len(j.nat)
-	teller := first // of the state
-	gapSeq := uint64(0)
-	l.each(func(f *flow) {
-		s := j.c.sources.get(f.key.source)
-		edge = edge || f.edge
-		closed = closed && f.ended
-		handshake = handshake || f.handshake
-		hidden = hidden && s.hidden(f.shown)
-		gapSeq = max(gapSeq, s.gapSeq)
-		c.FirstSeen, c.LastSeen = min(c.FirstSeen, f.first), max(c.LastSeen, f.last)
-		if f.tells() > teller.tells() {
-			teller = f
-		}
-		if f.nat() {
-			j.nat = append(j.nat, NAT{f.key.orig.src, f.key.orig.dst, f.reply.src, f.reply.dst})
-		}
-	})
-	if !edge && client.row == nil && server.row == nil {
+	a := account{closed: true, hidden: true, first: first.first, last: first.last, teller: first}
+	for _, f := range l.path {
+		j.hear(&a, f)
+	}
+	for _, f := range l.onlookers {
+		j.hear(&a, f)
+	}
+	if !a.edge && client.row == nil && server.row == nil {
 		j.nat = j.nat[:natFrom]
-		j.drop()
 		return // half open
 	}
+	closed, hidden, teller := a.closed, a.hidden, a.teller
+	c := j.add(tie{source: first.key.source, id: first.key.id, zone: first.key.zone})
+	*c = Connection{Proto: "tcp", FirstSeen: a.first, LastSeen: a.last, Seen: seenConntrack}
 	if teller.hasState {
 		c.State = teller.state.String()
 	}
@@ -272,7 +286,7 @@ func (j *join) chain(l *chain) {
 		}
 		if s.row != nil && !closed {
 			j.count(s.row, true)
-			hidden = hidden && s.row.table.at.seq < gapSeq
+			hidden = hidden && s.row.table.at.seq < a.gapSeq
 		}
 	}
 	c.NAT = j.nat[natFrom:len(j.nat):len(j.nat)]
@@ -285,7 +299,7 @@ func (j *join) chain(l *chain) {
 	}
 	sameHost(&client, &server)
 	c.Direction, c.From, c.To = DirectionHandshake, client.end(), server.end()
-	if handshake {
+	if a.handshake {
 		return
 	}
 	var swapped bool

@@ -108,9 +108,9 @@ func appendConnection(b []byte, c *Connection) []byte {
 
 func appendEnd(b []byte, e *End) []byte {
 	b = append(b, `{"addr":"`...)
-	b = e.Addr.Addr().AppendTo(b)
+	b = appendAddr(b, e.Addr.Addr())
 	b = append(b, `","port":`...)
-	b = strconv.AppendUint(b, uint64(e.Addr.Port()), 10)
+	b = appendPort(b, e.Addr.Port())
 	b = append(b, `,"netns":`...)
 	b = strconv.AppendUint(b, e.Netns, 10)
 	b = append(b, `,"processes":`...)
@@ -142,9 +142,9 @@ func appendEndpoint(b []byte, e *Endpoint) []byte {
 	b = append(b, `{"id":`...)
 	b = appendString(b, e.ID)
 	b = append(b, `,"addr":"`...)
-	b = e.Addr.Addr().AppendTo(b)
+	b = appendAddr(b, e.Addr.Addr())
 	b = append(b, `","port":`...)
-	b = strconv.AppendUint(b, uint64(e.Addr.Port()), 10)
+	b = appendPort(b, e.Addr.Port())
 	b = append(b, `,"aliases":`...)
 	b = appendList(b, e.Aliases, appendAddrPort)
 	b = append(b, `,"processes":`...)
@@ -168,8 +168,45 @@ func appendNames(b []byte, n *Names) []byte {
 
 func appendAddrPort(b []byte, a *netip.AddrPort) []byte {
 	b = append(b, '"')
-	b = a.AppendTo(b)
+	if a.Addr().Is4() {
+		b = appendPort(append(appendAddr(b, a.Addr()), ':'), a.Port())
+	} else {
+		b = a.AppendTo(b)
+	}
 	return append(b, '"')
+}
+
+// decimals is the text of every byte.
+var decimals = texts()
+
+func texts() (text [256]string) {
+	for i := range text {
+		text[i] = strconv.Itoa(i)
+	}
+	return text
+}
+
+// appendAddr appends what AppendTo does, sooner for IPv4.
+func appendAddr(b []byte, a netip.Addr) []byte {
+	if !a.Is4() {
+		return a.AppendTo(b)
+	}
+	q := a.As4()
+	b = append(append(b, decimals[q[0]]...), '.')
+	b = append(append(b, decimals[q[1]]...), '.')
+	b = append(append(b, decimals[q[2]]...), '.')
+	return append(b, decimals[q[3]]...)
+}
+
+func appendPort(b []byte, port uint16) []byte {
+	var text [5]byte
+	at := len(text)
+	for more := true; more; more = port > 0 {
+		at--
+		text[at] = '0' + byte(port%10)
+		port /= 10
+	}
+	return append(b, text[at:]...)
 }
 
 // appendDuration appends what time.Duration.String gives, and allocates nothing.

@@ -323,35 +323,34 @@ func (k *sockets) add(t *table, w *row) {
 }
 
 // A tupleIndex finds the first row of a tuple: a table, at most half full, that
-// is searched from the tuple's hash on. Most of what is looked up is not there.
-type tupleIndex struct{ slots []indexSlot }
-
-type indexSlot struct {
-	hash uint32 // so that few rows are looked at in vain
-	row  int32  // its number plus one, 0 in an empty slot
+// is searched from the tuple's hash on. Most of what is looked up is not there,
+// so a byte of the hash stands apart, where many fit into a cache.
+type tupleIndex struct {
+	tags []uint8 // 0 in an empty slot
+	rows []int32
 }
 
 // init empties the index and makes room for n tuples.
-func (x *tupleIndex) init(n int) { x.slots = make([]indexSlot, 1<<bits.Len(uint(2*n))) }
+func (x *tupleIndex) init(n int) {
+	slots := 1 << bits.Len(uint(2*n))
+	x.tags, x.rows = make([]uint8, slots), make([]int32, slots)
+}
 
-// slot is where the tuple is, or is to be put. The index must have room.
-func (x *tupleIndex) slot(rows []socketRow, t *tuple) (at uint64, hash uint32) {
+// slot is where the tuple is, or is to be put with the tag. The index must have room.
+func (x *tupleIndex) slot(rows []socketRow, t *tuple) (at uint64, tag uint8) {
 	h := mix(t.bits(), 0x1d8e4e27c47d124f)
-	mask := uint64(len(x.slots) - 1)
-	at, hash = h&mask, uint32(h>>32)
-	for {
-		s := &x.slots[at]
-		if s.row == 0 || s.hash == hash && rows[s.row-1].tuple == *t {
-			return at, hash
-		}
+	mask := uint64(len(x.tags) - 1)
+	at, tag = h&mask, uint8(h>>56)|1
+	for x.tags[at] != 0 && (x.tags[at] != tag || rows[x.rows[at]].tuple != *t) {
 		at = (at + 1) & mask
 	}
+	return at, tag
 }
 
 // put makes a row the first of its tuple.
 func (x *tupleIndex) put(rows []socketRow, row int32) {
-	at, hash := x.slot(rows, &rows[row].tuple)
-	x.slots[at] = indexSlot{hash, row + 1}
+	at, tag := x.slot(rows, &rows[row].tuple)
+	x.tags[at], x.rows[at] = tag, row
 }
 
 // first is the first row of a tuple, -1 if there is none.
@@ -360,7 +359,10 @@ func (k *sockets) first(t *tuple) int32 {
 		return -1
 	}
 	at, _ := k.index.slot(k.rows, t)
-	return k.index.slots[at].row - 1
+	if k.index.tags[at] == 0 {
+		return -1
+	}
+	return k.index.rows[at]
 }
 
 // find returns the row of a tuple in a namespace, nil if there is none.
