@@ -198,9 +198,7 @@ func (c *current) conntrack(r *capture.Record) {
 	}
 	if f == nil {
 		f = c.flows.add(&key, &tuple{m.Reply.Src, m.Reply.Dst}, r.At)
-		if m.Type != ctmsg.Dump {
-			c.succeed(f, now)
-		}
+		c.succeed(f, now, m.Type == ctmsg.Dump)
 		if m.Type == ctmsg.New && m.HasState && m.State == ctmsg.SynSent {
 			f.born = true
 			c.supersede(f)
@@ -255,13 +253,26 @@ func (f *flow) over(m *ctmsg.Message) bool {
 	return f.hasState && f.state >= ctmsg.Established && f.state < ctmsg.TimeWait
 }
 
+// maxLives is how many flows of one tuple are known by name: the one that lives,
+// and those whose destruction may still come.
+const maxLives = 4
+
 // succeed ends what had a new flow's tuple before: the kernel has a tuple once
-// in a zone. Its destruction may still come.
-func (c *current) succeed(f *flow, now stamp) {
-	for g := f.next; g != nil; g = g.next {
-		if !g.ended && g.key.orig == f.key.orig && g.key.source == f.key.source && g.key.zone == f.key.zone {
-			c.finish(g, now)
+// in a zone. An entry of a dump ends nothing, it may be older than the events.
+func (c *current) succeed(f *flow, now stamp, dumped bool) {
+	lives := 1
+	for g := f.next; g != nil; {
+		next := g.next
+		if g.key.orig == f.key.orig && g.key.source == f.key.source && g.key.zone == f.key.zone {
+			lives++
+			if !g.ended && (!dumped || lives > maxLives) {
+				c.finish(g, now)
+			}
+			if lives > maxLives {
+				c.flows.detach(g, now)
+			}
 		}
+		g = next
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/ctmsg"
 )
 
 func randomEnd(rng *rand.Rand) netip.AddrPort {
@@ -69,5 +70,28 @@ func TestMemoryIsBoundedByWhatIsOpen(t *testing.T) {
 	}
 	if n := len(c.flows.live) + len(c.flows.ended) + len(c.flows.dead) + len(c.flows.named); n > 4*1024 {
 		t.Errorf("%d entries of flows are kept", n)
+	}
+}
+
+// However many flows claim one tuple, looking one up visits a few.
+func TestOneTupleHasFewNames(t *testing.T) {
+	for _, typ := range []ctmsg.Type{ctmsg.Update, ctmsg.Dump} {
+		h := newHost(t)
+		c := h.r.rules.(*current)
+		for id := range uint32(1000) {
+			h.send(ct{typ: typ, id: id, state: "ESTABLISHED", tuples: "10.0.0.1:40000>10.0.0.2:80"})
+		}
+		for _, f := range c.flows.named {
+			n := 0
+			for ; f != nil; f = f.next {
+				n++
+			}
+			if n > maxLives {
+				t.Errorf("%v: %d flows stand behind one tuple", typ, n)
+			}
+		}
+		if n := len(c.flows.live); typ == ctmsg.Update && n != 1 {
+			t.Errorf("%d flows of one tuple live", n)
+		}
 	}
 }
