@@ -79,7 +79,7 @@ type closedRows struct {
 // needs reports whether the end of a flow is still to be kept: a table that was
 // read before it is in force or may come into force.
 func (k *sockets) needs(end stamp) bool {
-	return (k.walking || k.walked) && !k.committed.after(end)
+	return (k.walking || k.walked || len(k.tables) > 0) && !k.committed.after(end)
 }
 
 func (k *sockets) begin(r *capture.Record) {

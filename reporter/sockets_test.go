@@ -181,6 +181,29 @@ func TestTablesOutsideAWalkAdd(t *testing.T) {
 	h.want("10.0.0.1:40000@5(100 curl) -> 10.0.0.2:80 ESTABLISHED port-order closed", "10.0.0.9:4000@6 -> 10.0.0.2:81 ESTABLISHED port-order closed")
 }
 
+// Before the first whole walk too, what ended does not come back: not with the
+// rows that were known, and not with a walk that only adds to them.
+func TestEndsAreKeptBeforeTheFirstWholeWalk(t *testing.T) {
+	for _, live := range []bool{false, true} {
+		h := newHost(t)
+		h.walkBegin()
+		h.put(capture.KindGap, 2, &capture.Gap{Lost: 1})
+		h.tables(sock{netns: 5, row: plain})
+		h.walkEnd()
+		if live {
+			h.ct(ctmsg.Update, 7, "ESTABLISHED", plain)
+		}
+		h.report()
+		h.pass(1).ct(ctmsg.Destroy, 7, "", plain)
+		if r := h.report(); len(r.Connections) != 1 || !r.Connections[0].Closed {
+			t.Errorf("%+v", r.Connections)
+		}
+		h.want()
+		h.tables(sock{netns: 6, row: "10.0.0.9:4000>10.0.0.2:81"})
+		h.want("10.0.0.9:4000@6 -> 10.0.0.2:81 ESTABLISHED port-order")
+	}
+}
+
 func TestRowsAlone(t *testing.T) {
 	h := newHost(t)
 	h.walk(sock{netns: 1, row: "10.0.0.1:40000>10.0.0.2:80", inode: 11, procs: curl},
