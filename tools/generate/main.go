@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bytes"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/topotape/topotape/fixtures"
+	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/reporter"
+)
+
+func main() {
+	dir := flag.String("o", "fixtures/generated", "the folder of the fixtures; those that are there are made anew")
+	count := flag.Int("n", 24, "how many")
+	script := flag.Int("script", -1, "only print the script of that number")
+	flag.Parse()
+	if err := run(*dir, *count, *script); err != nil {
+		fmt.Fprintln(os.Stderr, "generate:", err)
+		os.Exit(1)
+	}
+}
+
+func run(dir string, count, script int) error {
+	if script >= 0 {
+		_, err := os.Stdout.Write(generate(script).script())
+		return err
+	}
+	for i := range count {
+		if err := fixture(dir, i); err != nil {
+			return fmt.Errorf("fixture %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// fixture makes one fixture anew.
+func fixture(dir string, number int) error {
+	g := generate(number)
+	tape, err := witnessed(g)
+	if err != nil {
+		return err
+	}
+	name := fmt.Sprintf("generated-%02d", number)
+	if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+		return err
+	}
+	f := &fixtures.Fixture{
+		Shows: fmt.Sprintf("Generated (%s): its reports are what the core said when it was made; it is there to notice changes", g.about()),
+		Tool:  "generate",
+	}
+	for _, text := range g.expectations {
+		e, err := fixtures.ParseExpectation(text)
+		if err != nil {
+			return err
+		}
+		f.Expectations = append(f.Expectations, e)
+	}
+	if g.scoped {
+		f.Files = []string{fixtures.ScopeFile}
+	}
+	return fixtures.Add(dir, name, f, input(tape))
+}
+
+// witnessed builds the script's tape with the digests of its own reports.
+func witnessed(g *generator) ([]byte, error) {
+	plain, err := build(g.script())
+	if err != nil {
+		return nil, err
+	}
+	at := 0
+	var lines [][]byte
+	_, err = replay.Run([]replay.Input{input(plain)}, replay.Options{Reports: replay.All}, func(r *reporter.Report) error {
+		for ; !bytes.Contains(g.lines[at], []byte(`"tick":`)); at++ {
+			lines = append(lines, g.lines[at])
+		}
+		lines = append(lines, g.lines[at], witness(g.times[at], r))
+		at++
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	g.lines = append(lines, g.lines[at:]...)
+	return build(g.script())
+}
+
+// witness is the line of the record that holds a report's digests.
+func witness(at string, r *reporter.Report) []byte {
+	d := r.Digests()
+	digest := func(v uint64) string {
+		return hex.EncodeToString([]byte{byte(v >> 56), byte(v >> 48), byte(v >> 40), byte(v >> 32), byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)})
+	}
+	var buckets []string
+	for _, v := range d.Connections {
+		buckets = append(buckets, digest(v))
+	}
+	return line(at, "witness", object{"tick": r.Tick, "rules": r.Rules, "core": reporter.CoreVersion,
+		"coverage": digest(d.Coverage), "endpoints": digest(d.Endpoints), "names": digest(d.Names), "connections": buckets})
+}
+
+func build(script []byte) ([]byte, error) {
+	var out bytes.Buffer
+	err := fixtures.Build(&out, bytes.NewReader(script), fixtures.Options{Name: "generated", Core: reporter.CoreVersion})
+	return out.Bytes(), err
+}
+
+func input(tape []byte) replay.Input {
+	return replay.Input{Name: "generated", Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(tape)), nil }}
+}
+
+func (g *generator) about() string {
+	return strings.Join(g.traits, ", ")
+}
