@@ -142,6 +142,9 @@ func (f *diffFlags) sides(args []string) (sides [2]*replay.Side, err error) {
 		if s.Reports, err = holdsReports(in); err != nil {
 			return sides, err
 		}
+		if s.Reports && !(s.Window.From.IsZero() && s.Window.To.IsZero()) {
+			return sides, usage("%s holds reports: --from and --to choose from a tape; give them to the replay that prints the reports", in.Name)
+		}
 		sides[i] = s
 	}
 	return sides, nil
@@ -182,6 +185,9 @@ func (f *diffFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	if err == nil {
 		err = f.write(out, sides, d)
+	}
+	if err == nil && f.format == "dot" && !f.whole && d.Same() { // what the picture does not show counts too
+		d, ofA, ofB, err = replay.Diff(a, b, replay.DiffOptions{Selectors: f.match})
 	}
 	if err = out.finish(err); err != nil {
 		return err
