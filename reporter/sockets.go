@@ -155,9 +155,6 @@ func (c *current) commit() (whole bool) {
 	k := &c.sockets
 	old := *k
 	whole = !k.implicit
-	for _, t := range k.pending { // order cannot matter: any of them decides
-		whole = whole && t.source.gapSeq < k.begun.seq
-	}
 	for _, s := range c.sources.list {
 		whole = whole && (s.kind != capture.SourceProc || s.gapSeq < k.begun.seq)
 	}

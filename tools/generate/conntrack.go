@@ -214,7 +214,7 @@ func (g *generator) send(h *hop, kind, state string) {
 		}
 	}
 	if g.chance(20) {
-		o["status"] = pick(g, []string{"SEEN_REPLY"}, []string{"SEEN_REPLY", "ASSURED"}, []string{}, []string{"CONFIRMED"}, []string{"ASSURED"})
+		o["status"] = pick(g, []string{"SEEN_REPLY"}, []string{"SEEN_REPLY", "ASSURED"}, []string{}, []string{"EXPECTED"}, []string{"EXPECTED", "SEEN_REPLY"}, []string{"CONFIRMED"}, []string{"ASSURED"})
 	}
 	g.past = append(g.past, o)
 	g.say(h.source, "conntrack", o)

@@ -41,7 +41,7 @@ func (g *generator) host() {
 	for i := range 1 + g.IntN(2) {
 		var list []string
 		for range g.IntN(4) {
-			list = append(list, pick(g, "10.0.0.1/24", "10.0.0.2/24", "10.0.0.3", "172.17.0.2/16", "127.0.0.1/8", "fd00::1/64", "::1/128", "169.254.0.1/16", "nonsense", "::ffff:10.0.0.4"))
+			list = append(list, pick(g, "10.0.0.1/24", "10.0.0.2/24", "10.0.0.3", "172.17.0.2/16", "127.0.0.1/8", "fd00::1/64", "::1/128", "169.254.0.1/16", "nonsense", "::ffff:10.0.0.4", "10.9.0.1/24", "10.9.0.2/24"))
 		}
 		faces = append(faces, object{"index": i + 1, "name": fmt.Sprintf("eth%d", i), "addresses": list})
 	}
@@ -88,6 +88,11 @@ func (g *generator) name() {
 		alias = "real." + pick(g, "example", "internal")
 	}
 	m := answer(name, alias, netip.MustParseAddr(addr), pick[uint32](g, 0, 1, 2, 5, 300))
+	if g.chance(3) {
+		for i := range 66 { // more than are kept of one address
+			g.say(0, "dns", object{"message": answer(fmt.Sprintf("m%02d.example", i), "", netip.MustParseAddr(addr), uint32(i*7%50)), "src": "10.0.0.53", "dst": "10.0.0.1"})
+		}
+	}
 	if g.chance(6) {
 		m = m[:len(m)-3]
 	}
