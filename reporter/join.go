@@ -13,13 +13,12 @@ import (
 // A join makes a report's connections from flows and socket rows. Its lists
 // are reused from report to report, those of the report are if it is released.
 type join struct {
-	c     *current
-	conns []Connection
-	ties  []tie
-	all   []*flow
+	c    *current
+	ties []tie
+	all  []*flow
 	memory
 	keys, spareKeys []sortKey
-	others          []int32
+	others, turns   []int32
 	swapped         []bool // of the report's connections: From is the end that the flow's replies come from
 	scoped          []scoped
 	// established rows that conntrack should know, and how many it does
@@ -61,7 +60,10 @@ type tie struct {
 func (c *current) report() *Report {
 	j := &c.join
 	j.c, j.memory, j.spare = c, j.spare, memory{}
-	j.conns, j.ties, j.all, j.rows, j.tracked = j.conns[:0], j.ties[:0], j.all[:0], 0, 0
+	if j.connections == nil {
+		j.connections = make([]Connection, 0, len(j.ties)+len(j.ties)/8) // as many as last time, and some
+	}
+	j.ties, j.all, j.rows, j.tracked = j.ties[:0], j.all[:0], 0, 0
 	for i := range c.sockets.rows {
 		c.sockets.rows[i].used = false
 	}
@@ -92,20 +94,20 @@ func (c *current) report() *Report {
 // add makes room for a connection.
 func (j *join) add(t tie) *Connection {
 	j.ties = append(j.ties, t)
-	if len(j.conns) < cap(j.conns) {
-		j.conns = j.conns[:len(j.conns)+1]
+	if len(j.connections) < cap(j.connections) {
+		j.connections = j.connections[:len(j.connections)+1]
 	} else {
-		j.conns = append(j.conns, Connection{})
+		j.connections = append(j.connections, Connection{})
 	}
-	return &j.conns[len(j.conns)-1]
+	return &j.connections[len(j.connections)-1]
 }
 
 // order puts the connections into the report's order. Those of IPv4 are sorted
 // by numbers, the others by comparing them.
 func (j *join) order() {
-	j.keys, j.others, j.swapped = j.keys[:0], j.others[:0], j.swapped[:0]
-	for i := range j.conns {
-		from, to := j.conns[i].From.Addr, j.conns[i].To.Addr
+	j.keys, j.others, j.turns, j.swapped = j.keys[:0], j.others[:0], j.turns[:0], j.swapped[:0]
+	for i := range j.connections {
+		from, to := j.connections[i].From.Addr, j.connections[i].To.Addr
 		if !from.Addr().Is4() || !to.Addr().Is4() {
 			j.others = append(j.others, int32(i))
 			continue
@@ -116,7 +118,6 @@ func (j *join) order() {
 	slices.SortFunc(j.others, j.compare)
 	j.spareKeys = slices.Grow(j.spareKeys[:0], len(j.keys))
 	j.keys, j.spareKeys = radixSort(j.keys, j.spareKeys)
-	j.connections = slices.Grow(j.connections, len(j.conns))
 	for i := 1; i < len(j.keys); i++ { // those of equal ends
 		first := i - 1
 		for i < len(j.keys) && j.keys[i].hi == j.keys[first].hi && j.keys[i].lo == j.keys[first].lo {
@@ -130,24 +131,37 @@ func (j *join) order() {
 	for i := range j.keys {
 		at := int32(j.keys[i].at)
 		for len(others) > 0 && j.compare(others[0], at) < 0 {
-			j.put(others[0])
+			j.turns = append(j.turns, others[0])
 			others = others[1:]
 		}
-		j.put(at)
+		j.turns = append(j.turns, at)
 	}
-	for _, at := range others {
-		j.put(at)
+	j.turns = append(j.turns, others...)
+	for _, at := range j.turns {
+		j.swapped = append(j.swapped, j.ties[at].swapped)
 	}
+	permute(j.connections, j.turns)
 }
 
-func (j *join) put(at int32) {
-	j.connections = append(j.connections, j.conns[at])
-	j.swapped = append(j.swapped, j.ties[at].swapped)
+// permute puts list[order[i]] at place i, in place; order is used up.
+func permute[T any](list []T, order []int32) {
+	for i := range order {
+		if order[i] == int32(i) {
+			continue
+		}
+		first, at := list[i], int32(i)
+		for order[at] != int32(i) {
+			next := order[at]
+			list[at], order[at] = list[next], at
+			at = next
+		}
+		list[at], order[at] = first, at
+	}
 }
 
 // compare orders two connections by all they have.
 func (j *join) compare(x, y int32) int {
-	a, b := &j.conns[x], &j.conns[y]
+	a, b := &j.connections[x], &j.connections[y]
 	if n := a.From.Addr.Compare(b.From.Addr); n != 0 {
 		return n
 	}

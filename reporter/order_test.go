@@ -50,6 +50,22 @@ func TestRadixSortIsAStableSort(t *testing.T) {
 	}
 }
 
+func TestPermute(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	for n := range 50 {
+		list, order, want := make([]int, n), make([]int32, n), make([]int, n)
+		for i, p := range rng.Perm(n) {
+			list[i], order[i] = rng.Int(), int32(p)
+		}
+		for i, at := range order {
+			want[i] = list[at]
+		}
+		if permute(list, order); !slices.Equal(list, want) {
+			t.Fatalf("%d: %v, want %v", n, list, want)
+		}
+	}
+}
+
 // What has ended and was reported is forgotten: memory does not grow with the
 // length of a recording.
 func TestMemoryIsBoundedByWhatIsOpen(t *testing.T) {
