@@ -2,6 +2,7 @@ package replay
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"slices"
@@ -52,6 +53,9 @@ func Diff(a, b *Side, o DiffOptions) (d *Difference, ofA, ofB *Summary, err erro
 		d, err = c.compareWhole(runA, runB)
 	} else {
 		d, err = c.compareAll(runA, runB)
+	}
+	if err == nil && d.Ticks == 0 && d.Differ == 0 {
+		err = fmt.Errorf("%w to compare: neither side has a tick there", ErrNoReport)
 	}
 	return d, ofA, ofB, err
 }

@@ -147,6 +147,9 @@ func (f *diffFlags) sides(args []string) (sides [2]*replay.Side, err error) {
 		}
 		sides[i] = s
 	}
+	if sides[0].Reports && sides[1].Reports && len(f.rules.values) > 0 {
+		return sides, usage("%s and %s hold reports: --rules is for tapes; the reports were made by the rules that they name", args[0], args[1])
+	}
 	return sides, nil
 }
 
