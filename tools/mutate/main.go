@@ -29,7 +29,7 @@ func main() {
 	flag.StringVar(&o.pkg, "pkg", "./reporter", "the package that is changed")
 	flag.StringVar(&files, "files", "", "its files, separated by commas; all when empty")
 	flag.StringVar(&o.build, "build", "go build -o {bin} ./cmd/topotape", "shell command that compiles what the check runs")
-	flag.StringVar(&o.check, "check", "{bin} fixture check fixtures/corpus", "shell command that must fail for a mutant to be killed")
+	flag.StringVar(&o.check, "check", "{bin} fixture check fixtures/generated && {bin} fixture check fixtures/corpus fixtures/lab-gateway", "shell command that must fail for a mutant to be killed")
 	flag.IntVar(&o.sample, "n", 0, "a random sample of so many mutants; 0: all")
 	flag.Uint64Var(&o.seed, "seed", 1, "of the sample")
 	flag.IntVar(&o.workers, "parallel", runtime.NumCPU(), "checks at the same time")
