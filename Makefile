@@ -37,9 +37,10 @@ bench: deps
 index:
 	$(GO) test ./fixtures -run Index -update
 
-# The shipped tape, recorded anew in the lab; needs root on Linux.
+# The shipped tape, recorded anew in the lab, and the generated ones; needs root on Linux.
 fixtures: deps build
 	@tools/record-fixture.sh $(BIN) fixtures/lab-gateway
+	$(GO) run ./tools/generate
 	@$(MAKE) --no-print-directory index
 
 # The lab's commands, from Debian's packages, when there is a root to install them.
