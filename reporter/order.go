@@ -2,6 +2,7 @@ package reporter
 
 import (
 	"cmp"
+	"math/bits"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -33,27 +34,23 @@ func radixSort(keys, spare []sortKey) (sorted, other []sortKey) {
 	}
 	spare = spare[:len(keys)]
 	var count [radixSize]uint32
-	for shift := 0; shift < 128; shift += radixBits {
-		word, at := &lo, shift
-		if shift >= 64 {
-			word, at = &hi, shift-64
-		} else if shift+radixBits > 64 {
-			shift = 64 - radixBits // so that the next pass begins with hi
+	for lo != 0 || hi != 0 {
+		word, high := &lo, lo == 0
+		if high {
+			word = &hi
 		}
-		if *word>>at&(radixSize-1) == 0 {
-			continue
-		}
-		high := word == &hi
+		shift := bits.TrailingZeros64(*word)
+		*word &^= (radixSize - 1) << shift
 		clear(count[:])
 		for i := range keys {
-			count[keys[i].digit(high, at)]++
+			count[keys[i].digit(high, shift)]++
 		}
 		sum := uint32(0)
 		for i := range count {
 			count[i], sum = sum, sum+count[i]
 		}
 		for i := range keys {
-			d := keys[i].digit(high, at)
+			d := keys[i].digit(high, shift)
 			spare[count[d]] = keys[i]
 			count[d]++
 		}
