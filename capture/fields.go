@@ -136,6 +136,9 @@ func (p *Fault) fields(c *coder) {
 func (p *Carry) fields(c *coder) {
 	c.uint32(&p.Core)
 	c.bytes(&p.State)
+	c.string(&p.Rules)
+	c.uint32(&p.Part)
+	c.bool(&p.More)
 }
 
 func (p *End) fields(c *coder) {
@@ -172,4 +175,10 @@ func (h *Header) fields(c *coder) {
 	c.fixed(h.Derived.Parent[:])
 	c.fixed(h.Derived.SHA256[:])
 	values(c, &h.Derived.Args, (*coder).string)
+	list(c, &h.Derived.Others, (*Parent).fields)
+}
+
+func (p *Parent) fields(c *coder) {
+	c.fixed(p.TapeID[:])
+	c.fixed(p.SHA256[:])
 }

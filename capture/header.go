@@ -4,7 +4,7 @@ package capture
 // string; Minor counts what was added without breaking older readers.
 const (
 	Format = 1
-	Minor  = 0
+	Minor  = 1
 )
 
 // A Header is what a tape says of itself before its first record.
@@ -32,4 +32,11 @@ type Derived struct {
 	Parent [16]byte // the parent's tape id
 	SHA256 [32]byte // of the parent's bytes
 	Args   []string
+	Others []Parent // merge: the tapes beside Parent, in the order in which they were named
+}
+
+// A Parent is a tape that another one was made from.
+type Parent struct {
+	TapeID [16]byte
+	SHA256 [32]byte // of its bytes
 }

@@ -170,11 +170,16 @@ type Fault struct {
 	Stack   string
 }
 
-// Carry is what the core knew at the head of a segment or a cut that no
-// kernel table tells.
+// Carry is what the core knew at this place of the recording that the records
+// before it on this tape do not tell: at the head of a segment or a cut. Only a
+// core of the same version and rules can read it. It is taken at its last part,
+// in place of all that was stepped before.
 type Carry struct {
 	Core  uint32
 	State []byte
+	Rules string
+	Part  uint32 // from 0
+	More  bool   // another part of the same state follows
 }
 
 // End closes the recording.

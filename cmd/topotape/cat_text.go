@@ -165,7 +165,7 @@ func eventText(r *capture.Record, p capture.Payload) string {
 	case *capture.Fault:
 		return fmt.Sprintf("the core panicked on record %d: %q", p.Record, p.Message)
 	case *capture.Carry:
-		return fmt.Sprintf("%d bytes of core %d", len(p.State), p.Core)
+		return fmt.Sprintf("%d bytes of core %d, rules %s", len(p.State), p.Core, p.Rules)
 	}
 	return ""
 }
