@@ -156,10 +156,7 @@ func (c *Conntrack) take(b *Batch, arena []byte, n int) {
 	now := c.cfg.Clock()
 	var received, cut uint64
 	for i := range n {
-		datagram, fromKernel, truncated := c.events.message(arena, i)
-		if !fromKernel {
-			continue
-		}
+		datagram, truncated := c.events.message(arena, i)
 		if truncated {
 			cut++
 			continue

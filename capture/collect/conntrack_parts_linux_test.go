@@ -119,33 +119,18 @@ func TestDumpsAfterLossAreBounded(t *testing.T) {
 
 // fakeKernel is an open collector whose events come from a socket of this
 // test.
-func fakeKernel(t *testing.T, family, kind, protocol int) (c *Conntrack, send func([]byte)) {
+func fakeKernel(t *testing.T) (c *Conntrack, send func([]byte)) {
 	t.Helper()
 	c = NewConntrack(ConntrackConfig{Source: 1, Clock: testClock()})
-	var to unix.Sockaddr
-	out := -1
-	if family == unix.AF_UNIX {
-		fds, err := unix.Socketpair(family, kind, protocol)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.events.fd, out = fds[0], fds[1]
-	} else {
-		for _, fd := range []*int{&c.events.fd, &out} {
-			var err error
-			if *fd, err = unix.Socket(family, kind, protocol); err != nil {
-				t.Skip(err)
-			}
-			if err := unix.Bind(*fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		to, _ = unix.Getsockname(c.events.fd)
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		t.Fatal(err)
 	}
+	c.events.fd = fds[0]
 	c.events.prepare()
-	t.Cleanup(func() { unix.Close(c.events.fd); unix.Close(out) })
+	t.Cleanup(func() { unix.Close(fds[0]); unix.Close(fds[1]) })
 	return c, func(b []byte) {
-		if err := unix.Sendto(out, b, 0, to); err != nil {
+		if err := unix.Send(fds[1], b, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -164,7 +149,7 @@ func (c *Conntrack) takeOnce(t *testing.T) *Batch {
 }
 
 func TestEveryMessageOfADatagramIsARecord(t *testing.T) {
-	c, send := fakeKernel(t, unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+	c, send := fakeKernel(t)
 	a, b := message(ctnetlink, 0, 0, 40), message(ctnetlink|2, 0, 0, 60)
 	send(slices.Concat(a, b))
 	send(a)
@@ -175,7 +160,7 @@ func TestEveryMessageOfADatagramIsARecord(t *testing.T) {
 }
 
 func TestMessageThatDoesNotFitIsLossNotHalfAMessage(t *testing.T) {
-	c, send := fakeKernel(t, unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+	c, send := fakeKernel(t)
 	send(message(ctnetlink, 0, 0, 40))
 	send(message(ctnetlink, 0, 0, eventSlot))
 	got := c.takeOnce(t)
@@ -192,15 +177,31 @@ func TestMessageThatDoesNotFitIsLossNotHalfAMessage(t *testing.T) {
 }
 
 func TestOnlyTheKernelIsBelieved(t *testing.T) {
-	c, send := fakeKernel(t, unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_USERSOCK)
-	send(message(ctnetlink, 0, 0, 40))
-	if got := c.takeOnce(t); len(got.Records) != 0 {
-		t.Errorf("recorded %+v", got.Records)
+	inNetns(t)
+	var s eventSocket
+	if err := s.open(1 << 16); err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	own, err := unix.Getsockname(s.fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := netfilterSocket(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(other)
+	if err := unix.Sendto(other, message(ctnetlink, 0, 0, 40), 0, own); err != unix.ECONNREFUSED {
+		t.Errorf("another process' message to the socket: %v, want it refused", err)
+	}
+	if n, err := s.receive(make([]byte, eventSlots*eventSlot)); n != 0 || err != nil {
+		t.Errorf("received %d, %v", n, err)
 	}
 }
 
 func TestReceivingDoesNotAllocate(t *testing.T) {
-	c, send := fakeKernel(t, unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+	c, send := fakeKernel(t)
 	b := newPool(1, eventSlots*eventSlot, eventSlots).take()
 	arena := b.arena[:cap(b.arena)]
 	msg := message(ctnetlink, 0, 0, 200)

@@ -36,7 +36,6 @@ type eventSocket struct {
 	drops  uint32
 	hdrs   [eventSlots]mmsghdr
 	iovs   [eventSlots]unix.Iovec
-	from   [eventSlots]unix.RawSockaddrNetlink
 	info   [9]uint32 // SK_MEMINFO_VARS of linux/sock_diag.h
 }
 
@@ -70,6 +69,11 @@ func (s *eventSocket) open(buffer int) (err error) {
 	if err := unix.Bind(s.fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return os.NewSyscallError("bind", err)
 	}
+	// Connected to the kernel, the socket takes messages from nobody else: the
+	// kernel refuses to deliver them, and need not say with each who sent it.
+	if err := unix.Connect(s.fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return os.NewSyscallError("connect", err)
+	}
 	if s.drops, err = s.readDrops(); err != nil {
 		return err
 	}
@@ -90,8 +94,6 @@ func (s *eventSocket) open(buffer int) (err error) {
 func (s *eventSocket) prepare() {
 	for i := range s.hdrs {
 		h := &s.hdrs[i].hdr
-		h.Name = (*byte)(unsafe.Pointer(&s.from[i]))
-		h.Namelen = unix.SizeofSockaddrNetlink // as long as what the kernel puts there
 		h.Iov = &s.iovs[i]
 		h.SetIovlen(1)
 		s.iovs[i].SetLen(eventSlot)
@@ -132,13 +134,13 @@ func (s *eventSocket) receive(arena []byte) (int, error) {
 	}
 }
 
-// message is the i-th datagram of the last receive. ok is false when someone
-// else than the kernel sent it; cut is true when it is longer than its slot.
-func (s *eventSocket) message(arena []byte, i int) (b []byte, ok, cut bool) {
+// message is the i-th datagram of the last receive; cut is true when it is
+// longer than its slot.
+func (s *eventSocket) message(arena []byte, i int) (b []byte, cut bool) {
 	m := &s.hdrs[i]
 	at := i * eventSlot
 	end := at + int(m.n)
-	return arena[at:end:end], s.from[i].Pid == 0, m.hdr.Flags&unix.MSG_TRUNC != 0
+	return arena[at:end:end], m.hdr.Flags&unix.MSG_TRUNC != 0
 }
 
 // lost is how many messages the kernel dropped since the last call.

@@ -50,8 +50,8 @@
 //     (nf_conntrack_events=2): only dumps show them.
 //   - A network namespace tracks nothing until a rule needs it.
 //   - An event that a process caused (conntrack -D) carries that process's
-//     port id in its header. Only the sender's address tells that the kernel
-//     sent it.
+//     port id in its header, so the header does not tell that the kernel sent
+//     it. The socket is connected to the kernel instead: others can't send to it.
 //
 // # Reverse names
 //
