@@ -10,6 +10,8 @@
 //	events   CPU an event, kernel to file, together with conntrack -E and each alone
 //	host     what the watched host pays: connect latency and connections a second
 //	replay   records a second on one core, of a tape built from recorded ones
+//	formats  size and reading speed of the same events on tape, as pcapng, text and XML
+//	verbs    time and memory of every verb on a tape of 1 GiB
 //
 // # How the figures are made
 //

@@ -60,7 +60,7 @@ func (b *bench) start(r recorder, path string) (*process, error) {
 	case conntracks:
 		return b.record(path, "--sources", "conntrack")
 	}
-	return b.conntrack(path)
+	return b.conntrack(path, "id,timestamp")
 }
 
 // prepare waits until the recorder has subscribed, and makes it what it is to be.

@@ -68,8 +68,9 @@ type plan struct {
 	watchers    []recorder // of the watched host; the first is nobody
 	host        time.Duration
 	hostRounds  int
-	tape        int // connections that are recorded for the tape to replay
-	tapeRecords int // records of that tape
+	tape        int   // connections that are recorded for the tape to replay
+	tapeRecords int   // records of that tape
+	large       int64 // bytes of the tape that every verb reads
 	namespaces  int
 	idle        time.Duration
 }
@@ -78,14 +79,14 @@ var fullPlan = plan{
 	rounds: 3, variants: allVariants, rate: 1000, steady: 15 * time.Second, burst: 40_000,
 	sizeRates: []float64{150, 1500}, size: 15 * time.Second,
 	watchers: []recorder{nobody, stopped, everything, conntracks, plain}, host: 5 * time.Second, hostRounds: 5,
-	tape: 20_000, tapeRecords: 2_000_000, namespaces: 250, idle: 60 * time.Second,
+	tape: 20_000, tapeRecords: 2_000_000, large: 1 << 30, namespaces: 250, idle: 60 * time.Second,
 }
 
 var quickPlan = plan{
 	rounds: 1, variants: quickVariants, rate: 500, steady: time.Second, burst: 1000,
 	sizeRates: []float64{150}, size: time.Second,
 	watchers: []recorder{nobody, stopped, conntracks}, host: time.Second / 2, hostRounds: 1,
-	tape: 1000, tapeRecords: 50_000, namespaces: 20, idle: 4 * time.Second,
+	tape: 1000, tapeRecords: 50_000, large: 1 << 20, namespaces: 20, idle: 4 * time.Second,
 }
 
 type section struct {
@@ -96,12 +97,13 @@ type section struct {
 var sections = []section{
 	// In this order: traffic leaves sockets in TIME_WAIT that a walk reads for a minute.
 	{"idle", (*bench).idle}, {"size", (*bench).sizes}, {"events", (*bench).events}, {"host", (*bench).host}, {"replay", (*bench).replay},
+	{"formats", (*bench).formats}, {"verbs", (*bench).verbs},
 }
 
 func benchMain(ctx context.Context, args []string) (err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	quick := f.Bool("quick", false, "a minute's smoke test; its figures say nothing")
-	only := f.String("only", "", "these sections only: idle,size,events,host,replay")
+	only := f.String("only", "", "these sections only: idle,size,events,host,replay,formats,verbs")
 	rounds := f.Int("rounds", 0, "rounds of each comparison (default 3, host 5)")
 	program := f.String("topotape", "", "the program to measure (default it is built)")
 	out := f.String("o", "", "write the tables there too")
@@ -143,7 +145,7 @@ func choose(only string) ([]section, error) {
 		}
 	}
 	if len(chosen) != strings.Count(only, ",")+1 {
-		return nil, fmt.Errorf("-only %s: there are idle,size,events,host,replay", only)
+		return nil, fmt.Errorf("-only %s: there are idle,size,events,host,replay,formats,verbs", only)
 	}
 	return chosen, nil
 }

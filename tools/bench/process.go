@@ -74,13 +74,13 @@ func (b *bench) record(tape string, flags ...string) (*process, error) {
 }
 
 // conntrack starts conntrack -E in the gateway, with its output in a file.
-func (b *bench) conntrack(file string) (*process, error) {
+func (b *bench) conntrack(file, format string) (*process, error) {
 	out, err := os.Create(file)
 	if err != nil {
 		return nil, err
 	}
 	defer out.Close()
-	cmd := b.lab.Command(b.lab.Gateway, "conntrack", "-E", "-o", "id,timestamp")
+	cmd := b.lab.Command(b.lab.Gateway, "conntrack", "-E", "-o", format)
 	cmd.Stdout = out
 	return start(cmd)
 }

@@ -23,7 +23,7 @@ func (b *bench) replay() error {
 		return err
 	}
 	b.note("replay: a tape of %d records is built", b.plan.tapeRecords)
-	records, err := multiply(recorded, tape, b.plan.tapeRecords)
+	records, err := multiply(recorded, tape, b.plan.tapeRecords, 0)
 	if err != nil {
 		return err
 	}

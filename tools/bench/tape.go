@@ -50,10 +50,11 @@ func (b *bench) recordBurst(path string) (err error) {
 	return err
 }
 
-// multiply writes a tape of at least n records from the events of a recorded
-// one, which come again and again, later, from other addresses and with other
-// ids; with ticks and witnesses as the recorder makes them.
-func multiply(from, to string, n int) (records int, err error) {
+// multiply writes a tape of at least that many records, or of that many bytes,
+// from the events of a recorded one, which come again and again, later, from
+// other addresses and with other ids; with ticks and witnesses as the recorder
+// makes them.
+func multiply(from, to string, records int, size int64) (made int, err error) {
 	h, events, err := readEvents(from)
 	if err != nil {
 		return 0, err
@@ -68,13 +69,13 @@ func multiply(from, to string, n int) (records int, err error) {
 		return 0, err
 	}
 	length := events[len(events)-1].At + int64(time.Millisecond)
-	for copies := 0; int(w.seq) < n; copies++ {
-		if copies > 200 {
+	for copies := 0; int(w.seq) < records || w.tape.Size() < size; copies++ {
+		if copies > maxCopies {
 			return 0, fmt.Errorf("%d events are too few", len(events))
 		}
 		for _, r := range events {
 			r.At += int64(copies) * length
-			r.Payload = shift(slices.Clone(r.Payload), byte(copies))
+			r.Payload = shift(slices.Clone(r.Payload), uint16(copies))
 			w.put(r)
 		}
 	}
@@ -189,9 +190,12 @@ const (
 	ctaTupleIP    = 1
 )
 
+// maxCopies is how many networks shift has.
+const maxCopies = 40 * 200
+
 // shift makes another connection of a message: every address in the client's
-// network, 198.18.0.0/24, moves n+10 networks on, and the id changes.
-func shift(msg []byte, n byte) []byte {
+// network, 198.18.0.0/24, moves on by a network for each n, and the id changes.
+func shift(msg []byte, n uint16) []byte {
 	const headers = unix.NLMSG_HDRLEN + 4 // nfgenmsg
 	if len(msg) < headers {
 		return msg
@@ -199,7 +203,7 @@ func shift(msg []byte, n byte) []byte {
 	attributes(msg[headers:], func(kind uint16, value []byte) {
 		switch kind {
 		case ctaID:
-			value[0] ^= n
+			value[0], value[1] = value[0]^byte(n), value[1]^byte(n>>8)
 		case ctaTupleOrig, ctaTupleReply:
 			attributes(value, func(kind uint16, ip []byte) {
 				if kind != ctaTupleIP {
@@ -207,7 +211,7 @@ func shift(msg []byte, n byte) []byte {
 				}
 				attributes(ip, func(_ uint16, addr []byte) {
 					if len(addr) == 4 && addr[2] == 0 {
-						addr[2] = n + 10
+						addr[1], addr[2] = addr[1]+byte(n/200), byte(n%200)+10
 					}
 				})
 			})
