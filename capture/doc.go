@@ -315,12 +315,13 @@ recorded a tape's name ends in .partial; a file that kept that name is a tape li
 any other, most often cut.
 
 A tape ends too where a head follows that is not its own: that of another file id,
-any head behind the foot, or a frame of another major version. That is how
+or behind the foot any head, or a frame of another major version. That is how
 tapes that were joined with cat are told apart; each has its own ending.
 
 A reader takes for damage, and for nothing else: bytes that begin no frame; a frame
 whose header or payload fails its checksum, or whose payload cannot be decoded; a
-frame of another file id, out of its number, or behind the foot; a foot that says
+frame of another file id or major version, out of its number, or behind the foot; a
+foot that says
 other than what was read; a record that is none, or whose number or time goes back
 (the rest of its chunk is lost with it). It then looks for the next frame from the
 byte behind the one where the damage began: sync string, right header checksum,

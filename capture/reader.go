@@ -174,8 +174,12 @@ func (r *Reader) order(rec *Record) error {
 func (r *Reader) nextChunk() error {
 	for {
 		h, stored, err := r.in.frame()
-		if err == io.EOF || err == nil && h.kind == frameHead && (r.foot || h.fileID != r.fileID) || otherMajor(err) {
+		major := otherMajor(err)
+		if err == io.EOF || err == nil && h.kind == frameHead && (r.foot || h.fileID != r.fileID) || major != 0 && r.foot {
 			return r.finish()
+		}
+		if major != 0 {
+			err = fmt.Errorf("a frame of format %d in a tape of format %d", major, Format)
 		}
 		if err == nil {
 			err = r.check(&h)
@@ -197,11 +201,15 @@ func (r *Reader) nextChunk() error {
 	}
 }
 
-// otherMajor reports whether err says that another tape begins, one of another
-// major version: a tape has only one.
-func otherMajor(err error) bool {
+// otherMajor is the major version of which err says that it is not ours, or 0.
+// A tape has only one: behind the foot another tape begins with it, before
+// that it is damage.
+func otherMajor(err error) int {
 	var v *VersionError
-	return errors.As(err, &v) && v.Major != 0
+	if errors.As(err, &v) {
+		return v.Major
+	}
+	return 0
 }
 
 // check looks at a sound frame's place: is it ours, and the one expected?

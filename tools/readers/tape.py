@@ -30,10 +30,11 @@ def tape(f, begin):
     at, expected, chunks, records, last, now, end, foot = begin, 0, 0, 0, 0, 0, False, False
     while at < len(f):
         kind, coding, number, owner, plain, payload = frame(f, at)
-        if at > begin and (kind == 0 or kind == 1 and (foot or owner != own)): break  # another tape begins
+        if at > begin and (kind < 2 and foot or kind == 1 and owner != own): break  # another tape begins
         if at == begin: own = owner
+        elif kind < 2 or owner != own or number != expected or foot: raise Stop("torn", at, "a frame out of place")
         if kind == 0 or kind in range(5, 64) or kind < 64 and coding > 1: raise Stop("too new", at, "needs a newer reader")
-        if (kind == 1) != (at == begin) or owner != own or number != expected or foot: raise Stop("torn", at, "a frame out of place")
+        if at == begin and kind != 1: raise Stop("torn", at, "no head")
         here, at, expected = at, at + 53 + len(payload), number + 1
         if kind < 64 and coding == 1: payload = zstandard.decompress(payload, max_output_size=plain)
         if kind == 2:
