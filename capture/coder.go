@@ -260,12 +260,14 @@ func elements[T any](c *coder, p *[]T, read func(*T)) {
 	outer := c.left
 	c.left = n
 	*p = nil
-	size := int(reflect.TypeFor[T]().Size())
-	for i := 0; i < n && c.err == nil; i++ {
-		if c.room -= size; c.room < 0 {
+	if size := int(reflect.TypeFor[T]().Size()); n > 0 {
+		if c.room -= n * size; c.room < 0 {
 			c.err = fmt.Errorf("lists of more than %d MiB", maxLists>>20)
-			break
+			return
 		}
+		*p = make([]T, 0, n)
+	}
+	for i := 0; i < n && c.err == nil; i++ {
 		var e T
 		c.left = 1
 		read(&e)
