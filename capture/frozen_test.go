@@ -76,3 +76,45 @@ func TestFrozenTapesReadForEver(t *testing.T) {
 		}
 	}
 }
+
+// A tape of a newer minor version is read; one that needs it, or a newer major
+// version, says which; damage says nothing of versions.
+func TestNewerTapes(t *testing.T) {
+	for name, want := range map[string]string{
+		"newer":              "",
+		"frame-64":           "",
+		"unknown-kind":       "",
+		"frame-63":           "frame kind 63 needs format 1.9; this version reads 1.1: use a newer topotape",
+		"coding-2":           "coding 2 needs format 1.9; this version reads 1.1: use a newer topotape",
+		"major-2":            "offset 0: written in format 2; this version reads format 1: use a newer topotape",
+		"concatenated-newer": "written in format 2; this version reads format 1: use a newer topotape",
+		"damaged-head":       "damaged",
+		"torn-in-head":       "torn",
+		"damaged-header":     "damaged",
+	} {
+		file, err := os.ReadFile("testdata/conformance/" + name + ".tape")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := capture.NewReader(bytes.NewReader(file))
+		for more := err == nil; more; {
+			for err == nil {
+				_, err = r.Next()
+			}
+			if more = err == io.EOF; more {
+				more, err = r.NextTape()
+			}
+		}
+		var tooNew *capture.VersionError
+		var damaged *capture.DamageError
+		isNew, isDamaged := errors.As(err, &tooNew), errors.As(err, &damaged)
+		switch {
+		case want == "":
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		case err == nil || !strings.Contains(err.Error(), want) || isNew == isDamaged || isNew != strings.Contains(want, "newer"):
+			t.Errorf("%s: %v, want %s", name, err, want)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package capture
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -12,7 +13,6 @@ import (
 type indexed struct {
 	pages []indexPage // what each page says; previous counts pages, from 1
 	foot  foot        // index likewise; offset is added to the honest one
-	plain bool
 }
 
 const indexedChunks = 6
@@ -239,5 +239,48 @@ func TestLongerFoot(t *testing.T) {
 	}
 	if _, damage, ending, err := readAll(b); err != nil || damage != nil || ending != Closed {
 		t.Error(damage, ending, err)
+	}
+}
+
+// The index of every conformance tape that is closed has its chunks where they
+// are.
+func TestIndexOfConformanceTapes(t *testing.T) {
+	checked := 0
+	for i, b := range conformanceTapes(t) {
+		_, damage, ending, err := readAll(b)
+		if err != nil || damage != nil || ending != Closed || bytes.Contains(b, []byte("topotape2")) {
+			continue
+		}
+		ix, err := ReadIndex(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			t.Errorf("tape %d: %v", i, err)
+			continue
+		}
+		base := 0 // where the file's last tape begins
+		var chunks []uint64
+		for at := 0; at < len(b); {
+			var h frameHeader
+			if err := h.parse(b[at:]); err != nil {
+				t.Fatal(err)
+			}
+			switch h.kind {
+			case frameHead:
+				base, chunks = at, nil
+			case frameChunk:
+				chunks = append(chunks, uint64(at-base))
+			}
+			at += frameHeaderLen + int(h.stored)
+		}
+		var listed []uint64
+		for _, e := range ix.Entries {
+			listed = append(listed, e.Offset)
+		}
+		if !slices.Equal(listed, chunks) {
+			t.Errorf("tape %d: the index lists chunks at %d, they are at %d", i, listed, chunks)
+		}
+		checked++
+	}
+	if checked < 30 {
+		t.Errorf("only %d tapes are closed", checked)
 	}
 }

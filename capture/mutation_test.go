@@ -202,6 +202,7 @@ func TestMutatedTapes(t *testing.T) {
 			from := byID[r.Header().TapeID]
 			if from == nil {
 				fail("a tape that never was: %x", r.Header().TapeID)
+				return
 			}
 			left, errs, got := from.records, 0, 0
 			var rec Record

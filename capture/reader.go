@@ -234,7 +234,12 @@ func (r *Reader) check(h *frameHeader) error {
 // missingError says that frames are missing before one that is itself sound.
 type missingError struct{ frames uint64 }
 
-func (e *missingError) Error() string { return fmt.Sprintf("%d frames are missing", e.frames) }
+func (e *missingError) Error() string {
+	if e.frames == 1 {
+		return "a frame is missing"
+	}
+	return fmt.Sprintf("%d frames are missing", e.frames)
+}
 
 func (r *Reader) accept(h *frameHeader, plain []byte) error {
 	switch h.kind {
