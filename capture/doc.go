@@ -103,8 +103,8 @@ is never set (CLOCK_BOOTTIME), and never decreases; the wall clock is Start, plu
 that, plus the steps of the clock records so far. The source is the number that
 a record of kind source gave it; 0 is the recorder.
 
-The payload of the raw kinds is a bin, that of every other kind one value of any
-length: for the kinds that are known an object of the type given here.
+The payload of the raw kinds is a bin, that of every other kind one value: for the
+kinds that are known an object of the type given here. A writer keeps it to 4 MiB.
 
 	 1  source                 Source
 	 2  tick                   Tick
@@ -276,7 +276,7 @@ version and rules can read it; every other reader passes over it and knows less.
 # Index and foot
 
 They only speed things up: every record can be found without them. An index page
-lists chunks, from the last page to itself, 4,096 at most. Offsets count from the
+lists the chunks between the page before it and itself, 4,096 at most. Offsets count from the
 first byte of the tape's own head, so tapes can be joined with cat.
 
 	indexPage
@@ -331,8 +331,8 @@ So every record that is read is one that was written, and in order.
 # Versions
 
 A new minor version adds elements to objects, record kinds, and frame kinds from
-64 on. Older readers skip them all, the frames whatever their coding, and count the
-records. A frame kind below 64, a coding or a major version that a reader does not
+64 on. Older readers skip them all, the frames whatever their coding (1.0 reads
+past codings 0 and 1 only), and count the records. A frame kind below 64, a coding or a major version that a reader does not
 know needs a newer one: that is an error of its own, *VersionError here, and never
 used for damage. A sync string of another major version, with a header checksum
 that is not right for ours, is one. Kind numbers are never reused, and no

@@ -74,16 +74,59 @@ func TestHostileLengthsAllocateNothing(t *testing.T) {
 		}),
 	}
 	for name, b := range cases {
-		var damage []*DamageError
-		var err error
-		var records []Record
-		grew := allocated(func() { records, damage, _, err = readAll(b) })
-		if err != nil || len(damage) == 0 || len(records) > 0 {
-			t.Errorf("%s: %d records, damage %v, error %v", name, len(records), damage, err)
-		}
-		if limit := uint64(16<<20 + 4*len(b)); grew > limit { // what is there may be held, growing
-			t.Errorf("%s: %d bytes allocated for %d", name, grew, len(b))
-		}
+		t.Run(name, func(t *testing.T) {
+			var damage []*DamageError
+			var err error
+			var records []Record
+			grew := allocated(func() { records, damage, _, err = readAll(b) })
+			if err != nil || len(damage) == 0 || len(records) > 0 {
+				t.Errorf("%d records, damage %v, error %v", len(records), damage, err)
+			}
+			if limit := uint64(16<<20 + 4*len(b)); grew > limit { // what is there may be held, growing
+				t.Errorf("%d bytes allocated for %d", grew, len(b))
+			}
+		})
+	}
+}
+
+// However deep values are nested where a reader passes over them, it does.
+func TestDeepNesting(t *testing.T) {
+	for name, nest := range map[string][]byte{
+		"arrays": append(bytes.Repeat([]byte{0x91}, 2<<20), 0xc0),
+		"maps":   append(bytes.Repeat([]byte{0x81, 0xa0}, 1<<20), 0xc0),
+	} {
+		t.Run(name, func(t *testing.T) {
+			more := func(array []byte) []byte { // an array with one element more
+				array = append(bytes.Clone(array), nest...)
+				array[0]++
+				return array
+			}
+			known := Record{Seq: 2, Kind: KindGap, Payload: more(AppendPayload(nil, &Gap{Lost: 7}))}
+			var chunk []byte
+			chunk = appendRecord(chunk, &Record{Seq: 1, Kind: 99, Payload: nest})
+			chunk = append(chunk, more(appendRecord(nil, &known))...)
+			page := more([]byte{0x92, 0, 0x90})
+			b := behindHead(t, func(id uint64) []byte {
+				return append(frameOf(frameChunk, codingPlain, 1, id, uint32(len(chunk)), chunk), frameOf(frameIndex, codingPlain, 2, id, uint32(len(page)), page)...)
+			})
+			meter := newHeapMeter()
+			records, damage, ending, err := readAll(b)
+			meter.look()
+			if err != nil || len(damage) > 0 || len(records) != 1 || ending != Cut {
+				t.Fatalf("%d records, %v, %v, %v", len(records), damage, ending, err)
+			}
+			var g Gap
+			if err := records[0].Decode(&g); err != nil || g.Lost != 7 {
+				t.Errorf("%v, %v", g, err)
+			}
+			if meter.above() > heapLimit {
+				t.Errorf("the heap grew by %d bytes", meter.above())
+			}
+			inner := Record{Kind: KindGap, Payload: append([]byte{0x93}, append(bytes.Clone(nest), 0, 0xa0)...)}
+			if err := inner.Decode(&g); err == nil {
+				t.Error("a nest was read as a number")
+			}
+		})
 	}
 }
 
