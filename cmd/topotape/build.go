@@ -139,7 +139,8 @@ func openEvidence(name string) (in evidence.Input, err error) {
 	if err != nil {
 		return in, fmt.Errorf("%s: %w", in.Name, err)
 	}
-	if plain == nil && st.Mode().IsRegular() && name != "-" {
+	// A file of /proc is longer than it says.
+	if plain == nil && st.Mode().IsRegular() && st.Size() > 0 && name != "-" {
 		in.Data, in.Size = file, st.Size()
 		return in, nil
 	}
