@@ -107,6 +107,14 @@ func TestCollectedLabIsTheTruth(t *testing.T) {
 	built := whole(t, bin, tape)
 	res := netlab.Compare(truth, built.Report, netlab.Window{})
 	t.Log(res.Summary(20))
+	if lost := lossOf(t, tape); lost != "" {
+		// A busy machine: the tape says so, and nothing that it tells is wrong.
+		t.Logf("conntrack lost events (%s); only what is false counts", lost)
+		if len(res.False)+len(res.Reversed)+len(res.Misplaced) > 0 || len(res.Found) < 500 {
+			t.Error(res)
+		}
+		return
+	}
 	if err := res.Err(); err != nil || len(res.Found) == 0 {
 		t.Error(err)
 	}
@@ -134,6 +142,19 @@ func TestCollectedLabIsTheTruth(t *testing.T) {
 			t.Errorf("%s: built has %s, recorded %s", e, processes, have)
 		}
 	}
+}
+
+// lossOf is what the tape says that its sources lost.
+func lossOf(t *testing.T, tape string) (lost string) {
+	if err := scan(tape, func(r *capture.Record) {
+		var g capture.Gap
+		if r.Kind == capture.KindGap && r.Decode(&g) == nil {
+			lost = g.Why
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return lost
 }
 
 // gently spreads a plan's traffic so that conntrack's own socket buffer, which

@@ -2,10 +2,12 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
@@ -57,15 +59,20 @@ inputs give the same bytes.`,
 
 func build(cmd *cobra.Command, names []string, out string, force bool) error {
 	var inputs []evidence.Input
+	var lost []string
 	stdin := false
 	for _, name := range names {
 		if name == "-" && stdin {
 			return usage("standard input is named twice")
 		}
 		stdin = stdin || name == "-"
-		in, err := openEvidence(name)
+		in, cut, err := openEvidence(name)
 		if err != nil {
 			return err
+		}
+		if cut != nil {
+			warn(cmd, "%s: %v; what could be unpacked counts", in.Name, cut)
+			lost = append(lost, in.Name)
 		}
 		inputs = append(inputs, in)
 	}
@@ -78,29 +85,29 @@ func build(cmd *cobra.Command, names []string, out string, force bool) error {
 		return err
 	}
 	if script != nil {
-		return o.finish(fixtures.Build(o, script, fixtures.Options{Name: inputs[0].Name, Tool: toolVersion(), Core: reporter.CoreVersion}))
+		err := fixtures.Build(o, script, fixtures.Options{Name: inputs[0].Name, Tool: toolVersion(), Core: reporter.CoreVersion})
+		return cmp.Or(o.finish(err), lossOf(lost))
 	}
 	list, err := evidence.Build(o, inputs, evidence.Options{Tool: toolVersion(), Core: reporter.CoreVersion,
 		Say: func(line string) { warn(cmd, "%s", line) }})
 	if err := o.finish(err); err != nil {
 		return err
 	}
-	return sayBuilt(cmd, list)
-}
-
-// sayBuilt tells what became of each input.
-func sayBuilt(cmd *cobra.Command, list []evidence.Summary) error {
-	var lost []string
 	for i := range list {
 		warn(cmd, "%s", list[i].String())
-		if !list[i].Complete() {
+		if !list[i].Complete() && !slices.Contains(lost, list[i].Name) {
 			lost = append(lost, list[i].Name)
 		}
 	}
-	if len(lost) > 0 {
-		return &exitError{exitLoss, fmt.Errorf("the tape is written, but lacks what was lost of %s", strings.Join(lost, ", "))}
+	return lossOf(lost)
+}
+
+// lossOf is the error of a tape that lacks something of these inputs.
+func lossOf(inputs []string) error {
+	if len(inputs) == 0 {
+		return nil
 	}
-	return nil
+	return &exitError{exitLoss, fmt.Errorf("the tape is written, but lacks what was lost of %s", strings.Join(inputs, ", "))}
 }
 
 // onlyScript is the script, if that is all there is: its tape is as its lines
@@ -117,41 +124,59 @@ func onlyScript(inputs []evidence.Input) (io.Reader, error) {
 }
 
 // openEvidence opens an input. What can't be read twice, as a pipe or what is
-// packed, is kept in a file meanwhile.
-func openEvidence(name string) (in evidence.Input, err error) {
+// packed, is kept in a file meanwhile. Cut says why not all could be unpacked.
+func openEvidence(name string) (in evidence.Input, cut, err error) {
 	in.Name = name
 	file := os.Stdin
 	if name == "-" {
 		in.Name = "standard input"
 	} else if file, err = os.Open(name); err != nil {
-		return in, err
+		return in, nil, err
 	}
 	st, err := file.Stat()
 	switch {
 	case err != nil:
-		return in, err
+		return in, nil, err
 	case st.IsDir():
 		in.Dir = os.DirFS(name)
-		return in, file.Close()
+		return in, nil, file.Close()
 	}
 	stream := bufio.NewReaderSize(file, 64<<10)
 	plain, err := unpacked(stream)
-	if err != nil {
-		return in, fmt.Errorf("%s: %w", in.Name, err)
-	}
-	// A file of /proc is longer than it says.
-	if plain == nil && st.Mode().IsRegular() && st.Size() > 0 && name != "-" {
+	switch {
+	case err != nil:
+		return in, nil, fmt.Errorf("%s: %w", in.Name, err)
+	case plain != nil:
+		packed := &untilError{from: plain}
+		in.Data, in.Size, err = spoolFile(packed)
+		cut = packed.err
+	case st.Mode().IsRegular() && st.Size() > 0 && name != "-": // a file of /proc is longer than it says
 		in.Data, in.Size = file, st.Size()
-		return in, nil
+	default:
+		in.Data, in.Size, err = spoolFile(stream)
 	}
-	if plain == nil {
-		plain = stream
+	if err == nil && cut != nil && in.Size == 0 {
+		err = cut
 	}
-	in.Data, in.Size, err = spoolFile(plain)
 	if err != nil {
-		return in, fmt.Errorf("%s: %w", in.Name, err)
+		return in, nil, fmt.Errorf("%s: %w", in.Name, err)
 	}
-	return in, nil
+	return in, cut, nil
+}
+
+// untilError ends where its reader fails, and keeps the error.
+type untilError struct {
+	from io.Reader
+	err  error
+}
+
+func (u *untilError) Read(b []byte) (int, error) {
+	n, err := u.from.Read(b)
+	if err != nil && err != io.EOF {
+		u.err = err
+		err = io.EOF
+	}
+	return n, err
 }
 
 // unpacked reads what was packed; nil where it was not.
