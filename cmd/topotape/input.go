@@ -50,14 +50,7 @@ func openTape(name string) (io.ReadCloser, error) {
 // spool copies a stream into a file that has no name and goes with the
 // program.
 func spool(r io.Reader) (func() (io.ReadCloser, error), error) {
-	f, err := os.CreateTemp("", "topotape-*.tape")
-	if err != nil {
-		return nil, fmt.Errorf("keep standard input: %w", err)
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	size, err := io.Copy(f, r)
+	f, size, err := spoolFile(r)
 	if err != nil {
 		return nil, fmt.Errorf("keep standard input: %w", err)
 	}
