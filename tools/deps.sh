@@ -11,6 +11,9 @@ need nft nftables
 need dnsmasq dnsmasq-base
 need conntrack conntrack
 need dot graphviz
+need tcpdump tcpdump
+need dash dash
+need busybox busybox
 /usr/bin/python3 -c 'import msgpack, zstandard' 2>/dev/null || missing="$missing python3 python3-msgpack python3-zstandard"
 [ -n "$missing" ] || exit 0
 command -v apt-get >/dev/null 2>&1 || { echo "the tests need:$missing" >&2; exit 0; }
