@@ -9,10 +9,26 @@ import (
 )
 
 // An Input is a file of one tape, or of several that stand one behind the
-// other.
+// other. What Open returns is read faster if it is an io.ReaderAt too, with
+// Size set.
 type Input struct {
 	Name string
 	Open func() (io.ReadCloser, error)
+	Size int64 // bytes; 0 if that is not known
+}
+
+// Head reads the head of the input's first tape.
+func (in Input) Head() (*capture.Header, error) {
+	f, err := in.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	r, err := capture.NewReader(f)
+	if err != nil {
+		return nil, headError(in.Name, err)
+	}
+	return r.Header(), nil
 }
 
 // A TapeEnd says how a tape ended.
@@ -129,13 +145,17 @@ func (t *Tapes) advance() error {
 	t.file = file
 	if t.reader, err = capture.NewReader(file); err != nil {
 		t.reader = nil
-		if errors.Is(err, capture.ErrNotTape) {
-			return fmt.Errorf("%s: %w; topotape build makes a tape of a script", in.Name, err)
-		}
-		return fmt.Errorf("%s: %w", in.Name, err)
+		return headError(in.Name, err)
 	}
 	t.begin(before)
 	return nil
+}
+
+func headError(name string, err error) error {
+	if errors.Is(err, capture.ErrNotTape) {
+		return fmt.Errorf("%s: %w; topotape build makes a tape of a script", name, err)
+	}
+	return fmt.Errorf("%s: %w", name, err)
 }
 
 func (t *Tapes) begin(before *capture.Header) {

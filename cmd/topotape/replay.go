@@ -30,7 +30,8 @@ func replayCommand() *cobra.Command {
 		Short: "Make the reports of a tape",
 		Long: `Run tapes through the reporter core and print the reports that production made:
 the last one, or those that are asked for. Several tapes are replayed in the order
-in which they are named.
+in which they are named, the segments of one recording in their own; a directory
+means its tapes, also the one that is being written.
 
 --from and --to alone print every report of that window.
 
@@ -167,7 +168,7 @@ func (f *replayFlags) outcome(cmd *cobra.Command, s *replay.Summary) error {
 	}
 	var loss []string
 	if s.Damage != nil {
-		loss = append(loss, fmt.Sprintf("stopped at the damage: %v", s.Damage))
+		loss = append(loss, stoppedAt(s.Damage))
 	}
 	if cut := s.Unclean(); cut != "" {
 		loss = append(loss, cut)
@@ -198,6 +199,15 @@ func (f *replayFlags) outcome(cmd *cobra.Command, s *replay.Summary) error {
 		warn(cmd, "warning: %s", gapText(s))
 	}
 	return nil
+}
+
+// stoppedAt says where a replay ended, and what saves the rest.
+func stoppedAt(err error) string {
+	var damage *capture.DamageError
+	if errors.As(err, &damage) && !damage.Torn {
+		return fmt.Sprintf("stopped at the damage: %v; topotape recover saves what is behind it", err)
+	}
+	return fmt.Sprintf("stopped at the damage: %v; topotape recover makes a closed tape of what is before it", err)
 }
 
 func gapText(s *replay.Summary) string {
