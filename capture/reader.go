@@ -43,8 +43,10 @@ type Reader struct {
 	damaged  bool
 	ending   Ending
 	unknown  uint64
-	pending  error // to be returned before anything else
-	tapeBase int64 // offset of this tape's head
+	pending  error      // to be returned before anything else
+	tapeBase int64      // offset of this tape's head
+	ahead    *lookahead // nil: every chunk is decoded when its turn comes
+	split    split      // the records at the chunk's head, if they were read ahead
 }
 
 // NewReader reads the head of the tape. The error wraps ErrNotTape when the
@@ -132,17 +134,12 @@ func (r *Reader) Next() (Record, error) {
 			}
 			continue
 		}
-		n, err := readRecord(r.chunk, &rec)
-		if err == nil {
-			err = r.order(&rec)
-		}
-		if err != nil {
+		if err := r.record(&rec); err != nil {
 			r.damaged = true
 			r.pending = &DamageError{Offset: r.chunkAt, Ignored: int64(len(r.chunk)), Frame: r.chunkNo, Record: r.lastSeq, Err: err}
 			r.chunk = nil
 			continue
 		}
-		r.chunk = r.chunk[n:]
 		if !rec.Kind.Known() {
 			r.unknown++
 			continue
@@ -150,6 +147,30 @@ func (r *Reader) Next() (Record, error) {
 		r.end = rec.Kind == KindEnd
 		return rec, nil
 	}
+}
+
+// record takes the next record off the chunk. After an error the chunk begins
+// with that record.
+func (r *Reader) record(rec *Record) error {
+	if len(r.split.records) > 0 {
+		*rec = r.split.records[0]
+		if err := r.order(rec); err != nil {
+			r.chunk, r.split = r.split.rest(r.chunk), split{}
+			return err
+		}
+		if r.split.records = r.split.records[1:]; len(r.split.records) == 0 {
+			r.chunk = r.chunk[r.split.size:]
+		}
+		return nil
+	}
+	n, err := readRecord(r.chunk, rec)
+	if err == nil {
+		err = r.order(rec)
+	}
+	if err == nil {
+		r.chunk = r.chunk[n:]
+	}
+	return err
 }
 
 func (r *Reader) order(rec *Record) error {
@@ -170,6 +191,9 @@ func (r *Reader) order(rec *Record) error {
 // tape's end, with ending set.
 func (r *Reader) nextChunk() error {
 	for {
+		if r.ahead != nil {
+			r.ahead.look(&r.in)
+		}
 		h, stored, err := r.in.frame()
 		if err == io.EOF || err == nil && h.kind == frameHead && (r.foot || h.fileID != r.fileID) {
 			return r.finish()
@@ -179,7 +203,7 @@ func (r *Reader) nextChunk() error {
 		}
 		var plain []byte
 		if err == nil {
-			plain, err = r.unpack.unpack(&h, stored)
+			plain, err = r.payload(&h, stored)
 		}
 		if err == nil {
 			err = r.accept(&h, plain)
@@ -193,6 +217,17 @@ func (r *Reader) nextChunk() error {
 			return nil
 		}
 	}
+}
+
+// payload is that of the frame at the window's head.
+func (r *Reader) payload(h *frameHeader, stored []byte) (plain []byte, err error) {
+	r.split = split{}
+	if r.ahead != nil {
+		if plain, r.split = r.ahead.take(r.in.base); plain != nil {
+			return plain, nil
+		}
+	}
+	return r.unpack.unpack(h, stored)
 }
 
 // check looks at a sound frame's place: is it ours, and the one expected?
@@ -291,6 +326,6 @@ func (r *Reader) NextTape() (bool, error) {
 	if r.ending == Unfinished || !r.in.fill(1) {
 		return false, nil
 	}
-	*r = Reader{in: r.in, unpack: r.unpack}
+	*r = Reader{in: r.in, unpack: r.unpack, ahead: r.ahead}
 	return true, r.head()
 }

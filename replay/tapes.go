@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 
 	"github.com/topotape/topotape/capture"
 )
@@ -44,6 +45,7 @@ type Tapes struct {
 	inputs []Input
 	name   string
 	file   io.Closer
+	ahead  *decoders // of the open input, nil if there are none
 	reader *capture.Reader
 	header *capture.Header
 	fresh  bool
@@ -107,8 +109,13 @@ func (t *Tapes) position(r *capture.Record) position {
 	return position{steady: ns, wall: ns + t.steps, seq: r.Seq, count: t.count}
 }
 
-// Close closes the open input.
+// Close closes the open input and waits for what is decoded ahead of it. It must
+// be called.
 func (t *Tapes) Close() error {
+	if t.ahead != nil {
+		t.ahead.close()
+		t.ahead = nil
+	}
 	if t.file == nil {
 		return nil
 	}
@@ -148,7 +155,17 @@ func (t *Tapes) advance() error {
 		return headError(in.Name, err)
 	}
 	t.begin(before)
-	return nil
+	return t.readAhead(&in, file)
+}
+
+// readAhead has chunks decoded ahead where that gains something: with a core to
+// spare, and from a file, which does not make a reader wait.
+func (t *Tapes) readAhead(in *Input, file io.Reader) error {
+	if _, ok := file.(io.ReaderAt); !ok || in.Size == 0 || runtime.GOMAXPROCS(0) == 1 {
+		return nil
+	}
+	t.ahead = newDecoders()
+	return t.reader.Ahead(t.ahead)
 }
 
 func headError(name string, err error) error {
