@@ -115,6 +115,7 @@ func (f *foot) parse(b []byte) error {
 
 // An Index is what the end of a closed tape says of its chunks.
 type Index struct {
+	Base    int64 // where its tape begins in the file; not 0 behind another tape
 	Entries []Entry
 	Records uint64
 	LastAt  int64
@@ -143,7 +144,7 @@ func ReadIndex(f io.ReaderAt, size int64) (*Index, error) {
 	if base < 0 || ft.records > 1<<62 || ft.lastAt > 1<<62 {
 		return nil, fmt.Errorf("foot: its own offset is %d, it stands at %d", ft.offset, size-footLen)
 	}
-	ix := &Index{Records: ft.records, LastAt: int64(ft.lastAt)}
+	ix := &Index{Base: base, Records: ft.records, LastAt: int64(ft.lastAt)}
 	var pages []indexPage
 	for at, limit := ft.index, ft.offset; at != 0; {
 		if at >= limit { // each page stands before the one that names it

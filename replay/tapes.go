@@ -48,6 +48,7 @@ type Tapes struct {
 	ahead  *decoders // of the open input, nil if there are none
 	reader *capture.Reader
 	header *capture.Header
+	clip   *clip // what stands ahead of it need not be read; nil for nothing
 	fresh  bool
 	count  uint64 // records read
 	steps  int64  // of the recording's wall clock, together
@@ -106,7 +107,7 @@ func (t *Tapes) step(r *capture.Record) {
 // position is where the last record stands.
 func (t *Tapes) position(r *capture.Record) position {
 	ns := t.header.Start + r.At
-	return position{steady: ns, wall: ns + t.steps, seq: r.Seq, count: t.count}
+	return position{steady: ns, wall: ns + t.steps, seq: r.Seq, count: t.count, tape: t.number()}
 }
 
 // Close closes the open input and waits for what is decoded ahead of it. It must
@@ -152,9 +153,13 @@ func (t *Tapes) advance() error {
 	t.file = file
 	if t.reader, err = capture.NewReader(file); err != nil {
 		t.reader = nil
+		t.Close()
 		return headError(in.Name, err)
 	}
 	t.begin(before)
+	if t.clip != nil {
+		t.skip(&in, file)
+	}
 	return t.readAhead(&in, file)
 }
 

@@ -22,6 +22,7 @@ func Records(inputs []Input, w Window) (*Tapes, iter.Seq2[capture.Record, error]
 			return
 		}
 		c := clip{from: bounds[0], to: bounds[1]}
+		t.clip = &c
 		for {
 			r, err := t.Next()
 			var damage *capture.DamageError
