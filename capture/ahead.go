@@ -73,7 +73,7 @@ const (
 	MaxAhead = 8
 
 	maxAheadBytes = 8 << 20 // of these chunks, stored and plain together
-	keptBuffer    = 1 << 20 // bytes of a buffer that is used again
+	maxAheadChunk = 2 << 20 // of one; larger ones are rare and wait for their turn
 	maxSplit      = 8192    // records of a chunk
 )
 
@@ -118,10 +118,11 @@ func (a *lookahead) look(in *input) {
 			return
 		}
 		size, cost := frameHeaderLen+int(h.stored), int(h.stored)+int(h.plain)
-		if at > 0 && (at+size > maxAheadBytes || a.bytes+cost > maxAheadBytes) || !in.fill(at+size) {
+		small := h.kind == frameChunk && h.coding == codingZstd && cost <= maxAheadChunk
+		if at > 0 && at+size > maxAheadBytes || small && a.bytes+cost > maxAheadBytes || !in.fill(at+size) {
 			return
 		}
-		if h.kind == frameChunk && h.coding == codingZstd {
+		if small {
 			a.start(a.next, &h, in.rest()[at+frameHeaderLen:at+size])
 		}
 		a.next += int64(size)
@@ -148,8 +149,7 @@ func (a *lookahead) start(offset int64, h *frameHeader, stored []byte) {
 // it was not decoded, and its records. They are valid until the next call.
 func (a *lookahead) take(offset int64) ([]byte, split) {
 	if a.current != nil {
-		a.recycle(a.current)
-		a.current = nil
+		a.free, a.current = append(a.free, a.current), nil
 	}
 	for len(a.queue) > 0 && a.queue[0].offset <= offset {
 		c := a.queue[0]
@@ -160,13 +160,7 @@ func (a *lookahead) take(offset int64) ([]byte, split) {
 			a.current = c
 			return c.plain, c.split
 		}
-		a.recycle(c)
-	}
-	return nil, split{}
-}
-
-func (a *lookahead) recycle(c *Chunk) {
-	if cap(c.plain) <= keptBuffer && cap(c.stored) <= keptBuffer {
 		a.free = append(a.free, c)
 	}
+	return nil, split{}
 }

@@ -189,26 +189,36 @@ func TestAheadInsideAChunk(t *testing.T) {
 
 // Chunks that are large, or say so, are not held in numbers.
 func TestAheadIsBounded(t *testing.T) {
-	bomb := make([]byte, 8<<20)
-	b := behindHead(t, func(id uint64) []byte {
-		var out []byte
-		for i := range 40 {
-			out = append(out, packed(t, uint64(i+1), id, bomb, uint32(len(bomb)-i%2))...) // every other one lies
+	for _, size := range []int{8 << 20, maxAheadChunk - 1<<10} {
+		b := behindHead(t, func(id uint64) (out []byte) {
+			zeros := make([]byte, size)
+			for i := range 20 {
+				out = append(out, packed(t, uint64(i+1), id, zeros, uint32(size-i%2))...) // every other one lies
+			}
+			return out
+		})
+		r, err := NewReader(bytes.NewReader(b))
+		d := &testDecoders{}
+		if err == nil {
+			err = r.Ahead(d)
 		}
-		return out
-	})
-	d := &testDecoders{}
-	r, err := NewReader(bytes.NewReader(b))
-	if err == nil {
-		err = r.Ahead(d)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for err != io.EOF {
-		if _, err = r.Next(); r.ahead.bytes > 2*maxAheadBytes || len(r.ahead.queue) > 1 {
-			t.Fatalf("%d chunks of %d MiB are ahead", len(r.ahead.queue), r.ahead.bytes>>20)
+		if err != nil {
+			t.Fatal(err)
 		}
+		for err != io.EOF {
+			_, err = r.Next()
+			held := 0
+			for _, c := range append(r.ahead.queue, r.ahead.free...) {
+				held += cap(c.plain) + cap(c.stored)
+			}
+			if r.ahead.bytes > maxAheadBytes || held > 2*maxAheadBytes {
+				t.Fatalf("%d chunks of %d bytes are ahead, %d bytes are held", len(r.ahead.queue), size, held)
+			}
+		}
+		if (d.started > 0) != (size <= maxAheadChunk) {
+			t.Errorf("%d chunks of %d bytes were decoded ahead", d.started, size)
+		}
+		sameStory(t, "large chunks", b)
 	}
 }
 

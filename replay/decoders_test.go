@@ -123,3 +123,17 @@ func TestDecodersAndReadErrors(t *testing.T) {
 type failure struct{}
 
 func (failure) Read([]byte) (int, error) { return 0, errors.New("disk on fire") }
+
+// What is no tape says what to do.
+func TestNotATape(t *testing.T) {
+	for content, want := range map[string]string{
+		"\x1f\x8b\x08\x00 and so on": "x: not a tape: offset 0: no frame begins here; it is compressed: unpack it, or gzip -dc x | topotape VERB -",
+		"\x28\xb5\x2f\xfd and so on": "zstd -dc x |",
+		"{\"tape\":{}}":              "topotape build makes a tape of a script",
+		"":                           "x: not a tape: it is empty",
+	} {
+		if got := told(seekable("x", []byte(content))); !strings.Contains(got[0], want) {
+			t.Errorf("%q: %q", content, got)
+		}
+	}
+}

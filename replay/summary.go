@@ -60,7 +60,7 @@ func (s *Summary) Unclean() string {
 		if e.Ending == capture.Cut {
 			text := fmt.Sprintf("%s is cut: it was not closed, its last records may be missing", e.Name)
 			if strings.HasSuffix(e.Name, ".partial") {
-				return text + "; it is still being written, or topotape recover makes a closed tape of it"
+				return text + "; it is being written (topotape cut makes a tape of what there is), or its recorder died (topotape recover closes it)"
 			}
 			return text + "; topotape recover makes a closed tape of it"
 		}

@@ -27,7 +27,7 @@ func (in Input) Head() (*capture.Header, error) {
 	defer f.Close()
 	r, err := capture.NewReader(f)
 	if err != nil {
-		return nil, headError(in.Name, err)
+		return nil, in.headError(err)
 	}
 	return r.Header(), nil
 }
@@ -154,7 +154,7 @@ func (t *Tapes) advance() error {
 	if t.reader, err = capture.NewReader(file); err != nil {
 		t.reader = nil
 		t.Close()
-		return headError(in.Name, err)
+		return in.headError(err)
 	}
 	t.begin(before)
 	if t.clip != nil {
@@ -173,11 +173,28 @@ func (t *Tapes) readAhead(in *Input, file io.Reader) error {
 	return t.reader.Ahead(t.ahead)
 }
 
-func headError(name string, err error) error {
-	if errors.Is(err, capture.ErrNotTape) {
-		return fmt.Errorf("%s: %w; topotape build makes a tape of a script", name, err)
+// headError says what to do with what is no tape.
+func (in *Input) headError(err error) error {
+	if !errors.Is(err, capture.ErrNotTape) {
+		return fmt.Errorf("%s: %w", in.Name, err)
 	}
-	return fmt.Errorf("%s: %w", name, err)
+	for magic, tool := range map[string]string{"\x28\xb5\x2f\xfd": "zstd", "\x1f\x8b": "gzip", "\xfd7zXZ": "xz"} {
+		if in.Size > 0 && in.beginsWith(magic) {
+			return fmt.Errorf("%s: %w; it is compressed: unpack it, or %s -dc %[1]s | topotape VERB -", in.Name, err, tool)
+		}
+	}
+	return fmt.Errorf("%s: %w; topotape build makes a tape of a script", in.Name, err)
+}
+
+func (in *Input) beginsWith(magic string) bool {
+	f, err := in.Open()
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, len(magic))
+	_, err = io.ReadFull(f, head)
+	return err == nil && string(head) == magic
 }
 
 func (t *Tapes) begin(before *capture.Header) {

@@ -229,7 +229,7 @@ func stoppedAt(err error) string {
 	if errors.As(err, &damage) && !damage.Torn {
 		return fmt.Sprintf("stopped at the damage: %v; topotape recover saves what is behind it", err)
 	}
-	return fmt.Sprintf("stopped at the damage: %v; topotape recover makes a closed tape of what is before it", err)
+	return fmt.Sprintf("stopped at the damage: %v; topotape recover or cut makes a closed tape of what is before it", err)
 }
 
 func gapText(s *replay.Summary) string {
