@@ -30,6 +30,7 @@ func directoryTapes(dir string) ([]tapeFile, error) {
 	}
 	var list []tapeFile
 	var skipped []string
+	known := map[string]bool{}
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		if !strings.HasSuffix(strings.TrimSuffix(path, partialName), ".tape") {
@@ -42,7 +43,8 @@ func directoryTapes(dir string) ([]tapeFile, error) {
 		if err != nil {
 			return nil, err
 		}
-		if t != nil {
+		if t != nil && !known[t.Name] {
+			known[t.Name] = true
 			list = append(list, *t)
 		}
 	}
@@ -68,29 +70,37 @@ func some(names []string, most int) string {
 	return strings.Join(names, ", ")
 }
 
-// directoryTape is a tape of a directory that may be a recorder's: nil if it is
-// not there any more, has no byte yet, or has its final name too.
+// directoryTape is a tape of a directory that a recorder may be writing into: nil
+// if it is not there any more or has no byte yet. One that was closed since the
+// directory was read has its final name.
 func directoryTape(path string) (*tapeFile, error) {
+	final, partial := strings.CutSuffix(path, partialName)
 	st, err := os.Stat(path)
-	if err != nil {
-		if _, gone := os.Lstat(path); gone != nil {
-			return nil, nil
-		}
+	closed, other := os.Stat(final)
+	switch {
+	case partial && other == nil && (errors.Is(err, os.ErrNotExist) || err == nil && os.SameFile(st, closed)):
+		path, st = final, closed
+	case errors.Is(err, os.ErrNotExist) && !isLink(path):
+		return nil, nil
+	case err != nil:
 		return nil, err
+	case partial && st.Size() == 0:
+		return nil, nil
 	}
 	if !st.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is no file", path)
-	}
-	if final, partial := strings.CutSuffix(path, partialName); partial {
-		if closed, err := os.Stat(final); st.Size() == 0 || err == nil && os.SameFile(st, closed) {
-			return nil, nil
-		}
 	}
 	t := tapeFile{Input: fileInput(path, st.Size()), regular: true}
 	if t.head, err = t.Head(); errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
 	return &t, err
+}
+
+// isLink tells a link that leads nowhere from a file that was removed.
+func isLink(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // joinSegments puts the segments of one recording behind one another, in the
