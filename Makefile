@@ -4,7 +4,7 @@
 GO ?= go
 BIN := bin
 
-.PHONY: build demo test lint race fuzz bench index fixtures deps clean
+.PHONY: build demo test lint race fuzz bench index fixtures man deps clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/ ./cmd/topotape ./tools/netlab/cmd/netlab
@@ -43,9 +43,14 @@ fixtures: deps build
 	$(GO) run ./tools/generate
 	@$(MAKE) --no-print-directory index
 
+# The man pages, dated by SOURCE_DATE_EPOCH or the last commit.
+man:
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} \
+		$(GO) test ./cmd/topotape -run ManPages -count 1 -man $(CURDIR)/man
+
 # The lab's commands, from Debian's packages, when there is a root to install them.
 deps:
 	@tools/deps.sh
 
 clean:
-	rm -rf $(BIN)
+	rm -rf $(BIN) man

@@ -9,6 +9,11 @@
 // next tick, before it decides. What it read is stepped afterwards, in order;
 // what is read ahead is bounded, beyond that the report is made on suspicion.
 //
+// A file is read with its chunks decoded ahead on other cores (decoders), a window of
+// it through its index (seek.go). Neither changes what is read: what was decoded
+// ahead is used where the reader comes to it, and an index is believed where the
+// chunk that it leads to is the one that it describes. A pipe is read in the plain way.
+//
 // What it writes of a report besides its JSON: a table (WriteTable), pictures
 // (WriteDot, WriteMermaid: both draw one graph, which also lays two reports over
 // each other), and what Weave Scope's app takes (AppendScopeJSON, AppendScopeMsgpack).
@@ -26,6 +31,8 @@
 //     move the times of reports. Times from the start or the end ignore them.
 //   - Damage ends a replay: what stands behind it lacks what stood before.
 //     A cut tape is replayed to its end, and said to be cut.
+//   - What stands outside of a window is not looked at where the index tells it
+//     apart, so damage there goes unsaid.
 //   - A panic of the core ends the reports, not the reading: the tape may say
 //     that production met the same, at the same record.
 package replay

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter"
@@ -25,6 +26,10 @@ type Options struct {
 	// Each is called with every record before it is stepped. The payload is
 	// valid for the time of the call.
 	Each func(h *capture.Header, r *capture.Record)
+	// Due is called before a report of All is yielded, with its tick's time
+	// since the window's first record, the time between two recordings not
+	// counted: for who wants to wait for it. An error ends the run.
+	Due func(at time.Duration) error
 }
 
 // Reports says which reports are wanted.
@@ -99,8 +104,27 @@ type driver struct {
 	yielded bool // last was
 	fold    *fold
 	verify  verifier
+	pace    pace
 	summary Summary
 }
+
+// pace is how far the window has come.
+type pace struct {
+	tape   int // of the last record, from 1
+	origin int64
+	last   int64 // steady time of the last record
+	before int64 // of earlier recordings
+}
+
+func (p *pace) step(it *item) {
+	if p.tape == 0 || it.number+1 != p.tape && it.fresh {
+		p.before += p.last - p.origin
+		p.origin = it.place.steady
+	}
+	p.tape, p.last = it.number+1, it.place.steady
+}
+
+func (p *pace) since() time.Duration { return time.Duration(p.before + p.last - p.origin) }
 
 func (d *driver) run() error {
 	d.tape = -1
@@ -152,6 +176,9 @@ func (d *driver) begin(it *item) (err error) {
 func (d *driver) record(it *item, within bool) (bool, error) {
 	r := &it.rec
 	d.summary.Records++
+	if within && d.options.Due != nil {
+		d.pace.step(it)
+	}
 	if r.Kind != capture.KindConntrack {
 		d.summary.note(it)
 	}
@@ -212,6 +239,11 @@ func (d *driver) tick(it *item, within bool) (bool, error) {
 			return more, d.yield(made)
 		}
 	case All:
+		if d.options.Due != nil {
+			if err := d.options.Due(d.pace.since()); err != nil {
+				return false, err
+			}
+		}
 		d.summary.Reports++
 		return true, d.yield(made)
 	case Whole:

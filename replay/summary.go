@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"runtime/debug"
+	"strings"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter"
@@ -57,7 +58,11 @@ func (s *Summary) Foreseen() bool {
 func (s *Summary) Unclean() string {
 	for _, e := range s.Ends {
 		if e.Ending == capture.Cut {
-			return fmt.Sprintf("%s is cut: it was not closed, its last records may be missing", e.Name)
+			text := fmt.Sprintf("%s is cut: it was not closed, its last records may be missing", e.Name)
+			if strings.HasSuffix(e.Name, ".partial") {
+				return text + "; it is being written (topotape cut makes a tape of what there is), or its recorder died (topotape recover closes it)"
+			}
+			return text + "; topotape recover makes a closed tape of it"
 		}
 	}
 	return ""

@@ -19,14 +19,14 @@ func catCommand() *cobra.Command {
 	var from, to timeFlag
 	var match selectorFlag
 	cmd := &cobra.Command{
-		Use:   "cat TAPE",
+		Use:   "cat TAPE...",
 		Short: "Print the records of a tape, one a line",
 		Long: `Print the records of a tape, one a line: to read, or as a tape script that
 "topotape build" makes the same records of.`,
 		Example: `  topotape cat x.tape
   topotape cat --from -30s --match 10.0.0.2:80 x.tape
   topotape cat --format jsonl x.tape >x.jsonl`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains(catFormats, format) {
 				return usage("--format %q; this version has %s", format, strings.Join(catFormats, ", "))

@@ -53,6 +53,14 @@ func createOutput(path string, replace func(path string) error) (*output, error)
 	return &output{Writer: bufio.NewWriterSize(f, 64<<10), file: f, partial: partial, path: path}, nil
 }
 
+// target is where the output goes in the end.
+func (o *output) target() *os.File {
+	if o.file == nil {
+		return os.Stdout
+	}
+	return o.file
+}
+
 // finish completes the output if err is nil, else it takes back what can be.
 func (o *output) finish(err error) error {
 	if err == nil {
