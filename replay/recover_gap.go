@@ -1,0 +1,122 @@
+package replay
+
+import (
+	"fmt"
+
+	"github.com/topotape/topotape/capture"
+)
+
+// rank orders sources by what a loss of theirs does to the reports.
+func rank(kind string) int {
+	for i, k := range [...]string{capture.SourceConntrack, capture.SourceProc, capture.SourceDNS, capture.SourceRDNS} {
+		if k == kind {
+			return i
+		}
+	}
+	return 4
+}
+
+// hole says what is missing before a record, on the tape too if any number is.
+// The gap records take the first numbers that are missing; before the first
+// record of all it is the last ones, as what begins there is not known.
+func (w *rescue) hole(next *capture.Record) error {
+	d := w.damage
+	w.damage = nil
+	missing := next.Seq - w.seq - 1
+	if missing == 0 {
+		w.options.Say(fmt.Sprintf("frame %d: %v; no record is lost by it", d.Frame, d.Err))
+		return nil
+	}
+	w.lose()
+	why := counted(missing, "record") + " lost with the damaged part of the tape"
+	what := numbersText(w.seq+1, next.Seq-1)
+	where := fmt.Sprintf("between %s and %s", w.when(w.at), w.when(next.At))
+	switch {
+	case w.seq == 0 && !w.fromOne:
+		why = "what stood before was lost with the damaged part of the tape"
+		what, where = fmt.Sprintf("what stood before record %d is", next.Seq), "before "+w.when(next.At)
+	case w.seq == 0:
+		where = "before " + w.when(next.At)
+		fallthrough
+	default:
+		w.lost += missing
+	}
+	w.options.Say(fmt.Sprintf("frame %d: %v: %s lost, %s", d.Frame, d.Err, what, where))
+	gaps := w.gaps(why, true)
+	if uint64(len(gaps)) > missing { // no more numbers are free
+		gaps = gaps[:missing]
+	}
+	seq, at := w.seq+1, w.at
+	if w.seq == 0 {
+		seq, at = next.Seq-uint64(len(gaps)), max(w.at, next.At)
+	}
+	return w.put(gaps, seq, at)
+}
+
+// close ends a tape whose end is lost.
+func (w *rescue) close(r *remnant) error {
+	why := "the tape was not closed"
+	torn := w.damage != nil || r.tail || r.foot
+	if torn {
+		why = "the end of the tape is damaged"
+	}
+	w.options.Say(fmt.Sprintf("%s: what followed record %d, at %s, is lost, if there was anything", why, w.seq, w.when(w.at)))
+	var last []made
+	if torn {
+		w.lose()
+		last = w.gaps("what followed is lost with the damaged end of the tape", false)
+	}
+	last = append(last, made{capture.KindEnd, 0, &capture.End{Why: "recovered: " + why}})
+	return w.put(last, w.seq+1, w.at)
+}
+
+// lose says that from here on witnesses cannot be what they were.
+func (w *rescue) lose() { w.holed, w.d.lossy = true, true }
+
+// made is a record that recover makes.
+type made struct {
+	kind    capture.Kind
+	source  uint32
+	payload capture.Payload
+}
+
+// gaps makes a gap of every source that may have lost something. A source that
+// the tape shows only later, without its opening, may have been open; that is
+// said if its number alone would be taken for another kind's.
+func (w *rescue) gaps(why string, orphans bool) (list []made) {
+	for _, s := range w.open {
+		list = append(list, made{capture.KindGap, s.number, &capture.Gap{Why: why}})
+	}
+	for _, o := range w.orphans {
+		if !orphans || w.isOpen(o.number) || o.first <= w.seq {
+			continue
+		}
+		if rank(o.kind)+1 != int(o.number) {
+			list = append(list, made{capture.KindSource, o.number, &capture.Source{Open: true, Kind: o.kind}})
+		}
+		list = append(list, made{capture.KindGap, o.number, &capture.Gap{Why: why}})
+	}
+	return list
+}
+
+func (w *rescue) put(list []made, seq uint64, at int64) error {
+	for i := range list {
+		m := &list[i]
+		if s, ok := m.payload.(*capture.Source); ok {
+			w.source(m.source, s)
+		}
+		if err := w.d.add(capture.Record{Seq: seq, At: at, Kind: m.kind, Source: m.source}, m.payload); err != nil {
+			return err
+		}
+		w.seq, w.at = seq, at
+		seq++
+	}
+	return nil
+}
+
+func numbersText(from, to uint64) string {
+	if from == to {
+		return fmt.Sprintf("record %d is", from)
+	}
+	return fmt.Sprintf("records %d to %d (%d) are", from, to, to-from+1)
+}
