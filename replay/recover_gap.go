@@ -60,7 +60,11 @@ func (w *rescue) close(r *remnant) error {
 	if torn {
 		why = "the end of the tape is damaged"
 	}
-	w.options.Say(fmt.Sprintf("%s: what followed record %d, at %s, is lost, if there was anything", why, w.seq, w.when(w.at)))
+	if w.saved == 0 {
+		w.options.Say(why + ": what followed its head is lost")
+	} else {
+		w.options.Say(fmt.Sprintf("%s: what followed record %d, at %s, is lost, if there was anything", why, w.seq, w.when(w.at)))
+	}
 	var last []made
 	if torn {
 		w.lose()
