@@ -1,11 +1,9 @@
 package replay
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/topotape/topotape/capture"
@@ -97,7 +95,7 @@ type rescue struct {
 	header  *capture.Header
 	orphans []orphan
 	fromOne bool // the tape's first record is known to be number 1
-	open    []openSource
+	open    openSources
 	steps   int64 // of the wall clock
 	seq     uint64
 	at      int64
@@ -107,12 +105,6 @@ type rescue struct {
 	lost    uint64               // record numbers of this tape
 	holed   bool                 // something of this tape is lost
 	damage  *capture.DamageError // met, and no numbered record since
-}
-
-// An openSource could have delivered what is lost.
-type openSource struct {
-	number uint32
-	kind   string
 }
 
 // tape saves what there is of one tape.
@@ -198,20 +190,11 @@ func (w *rescue) copy(r *remnant) error {
 }
 
 func (w *rescue) record(r *capture.Record, carried bool) error {
-	switch r.Kind {
-	case capture.KindSource:
-		var s capture.Source
-		if r.Decode(&s) == nil {
-			w.source(r.Source, &s)
-		}
-	case capture.KindClock:
+	w.open.record(r)
+	if r.Kind == capture.KindClock {
 		var c capture.Clock
 		if r.Decode(&c) == nil {
 			w.steps += c.Step
-		}
-	default:
-		if kind := sourceKind(r.Kind); kind != "" && !w.isOpen(r.Source) {
-			w.source(r.Source, &capture.Source{Open: true, Kind: kind})
 		}
 	}
 	if !(carried && r.Kind == capture.KindCarry) {
@@ -223,20 +206,6 @@ func (w *rescue) record(r *capture.Record, carried bool) error {
 	w.saved++
 	w.seq, w.at, w.ended = max(w.seq, r.Seq), r.At, r.Kind == capture.KindEnd
 	return w.d.write(r)
-}
-
-func (w *rescue) isOpen(number uint32) bool {
-	return slices.ContainsFunc(w.open, func(s openSource) bool { return s.number == number })
-}
-
-func (w *rescue) source(number uint32, s *capture.Source) {
-	w.open = slices.DeleteFunc(w.open, func(o openSource) bool { return o.number == number })
-	if s.Open {
-		w.open = append(w.open, openSource{number, s.Kind})
-		slices.SortFunc(w.open, func(a, b openSource) int {
-			return cmp.Or(cmp.Compare(rank(a.kind), rank(b.kind)), cmp.Compare(a.number, b.number))
-		})
-	}
 }
 
 // finish ends the tape.
@@ -286,7 +255,7 @@ func (w *rescue) summary(unsure bool) string {
 // when is a time for people, since the tape's start where that is lost.
 func (w *rescue) when(at int64) string {
 	if w.header.Start == 0 {
-		return "+" + time.Duration(at).String()
+		return since(at)
 	}
 	return wallText(w.header.Start + at + w.steps)
 }

@@ -6,16 +6,6 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// rank orders sources by what a loss of theirs does to the reports.
-func rank(kind string) int {
-	for i, k := range [...]string{capture.SourceConntrack, capture.SourceProc, capture.SourceDNS, capture.SourceRDNS} {
-		if k == kind {
-			return i
-		}
-	}
-	return 4
-}
-
 // hole says what is missing before a record, on the tape too if any number is.
 // The gap records take the first numbers that are missing; before the first
 // record of all it is the last ones, as what begins there is not known.
@@ -77,22 +67,13 @@ func (w *rescue) close(r *remnant) error {
 // lose says that from here on witnesses cannot be what they were.
 func (w *rescue) lose() { w.holed, w.d.lossy = true, true }
 
-// made is a record that recover makes.
-type made struct {
-	kind    capture.Kind
-	source  uint32
-	payload capture.Payload
-}
-
 // gaps makes a gap of every source that may have lost something. A source that
 // the tape shows only later, without its opening, may have been open; that is
 // said if its number alone would be taken for another kind's.
 func (w *rescue) gaps(why string, orphans bool) (list []made) {
-	for _, s := range w.open {
-		list = append(list, made{capture.KindGap, s.number, &capture.Gap{Why: why}})
-	}
+	list = w.open.gaps(why)
 	for _, o := range w.orphans {
-		if !orphans || w.isOpen(o.number) || o.first <= w.seq {
+		if !orphans || w.open.has(o.number) || o.first <= w.seq {
 			continue
 		}
 		if rank(o.kind)+1 != int(o.number) {
@@ -106,9 +87,7 @@ func (w *rescue) gaps(why string, orphans bool) (list []made) {
 func (w *rescue) put(list []made, seq uint64, at int64) error {
 	for i := range list {
 		m := &list[i]
-		if s, ok := m.payload.(*capture.Source); ok {
-			w.source(m.source, s)
-		}
+		w.open.change(m.source, m.payload)
 		if err := w.d.add(capture.Record{Seq: seq, At: at, Kind: m.kind, Source: m.source}, m.payload); err != nil {
 			return err
 		}

@@ -62,10 +62,10 @@ func (l *layout) survey(r *remnant) (s *survey, guessed []string, err error) {
 		if !r.head {
 			g.record(&rec)
 		}
-		if kind := sourceKind(rec.Kind); kind != "" && !seen[rec.Source] {
+		if kind := sourceKind(rec.Kind); kind != "" && !seen[rec.Source] && len(seen) < maxSources {
 			s.orphans = append(s.orphans, orphan{rec.Source, kind, rec.Seq})
 			seen[rec.Source] = true
-		} else if rec.Kind == capture.KindSource {
+		} else if rec.Kind == capture.KindSource && len(seen) < maxSources {
 			seen[rec.Source] = true
 		}
 	}
@@ -82,21 +82,6 @@ func (l *layout) openOwn(r *remnant) (*capture.Reader, error) {
 		return nil, nil
 	}
 	return reader, err
-}
-
-// sourceKind is the kind of source that delivers such records, "" when all may.
-func sourceKind(k capture.Kind) string {
-	switch k {
-	case capture.KindConntrack, capture.KindDumpBegin, capture.KindDumpEntry, capture.KindDumpEnd:
-		return capture.SourceConntrack
-	case capture.KindProcNet, capture.KindWalkBegin, capture.KindWalkEnd, capture.KindProcSockets, capture.KindProcUnchanged:
-		return capture.SourceProc
-	case capture.KindDNS:
-		return capture.SourceDNS
-	case capture.KindReverseName:
-		return capture.SourceRDNS
-	}
-	return ""
 }
 
 // A guess makes a lost header anew of the first records that tell of it.
