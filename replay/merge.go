@@ -131,6 +131,7 @@ type merger struct {
 	result  Merged
 	d       *deriver
 	open    openSources
+	holed   bool // records are missing
 	seq     uint64
 	at      int64
 }
@@ -164,13 +165,15 @@ func (m *merger) union(r *recording) error {
 	u := recordUnion{waiting: r.waiting(), hole: m.hole}
 	defer u.close()
 	for {
-		rec, _, err := u.next()
+		rec, t, err := u.next()
 		if err == io.EOF {
 			return m.finish(u.end)
 		}
 		if err != nil {
 			return err
 		}
+		// Witnesses that recover made are of reports with gaps.
+		m.d.lossy = m.holed || t.header.Derived.Verb == "recover"
 		if err := m.write(rec); err != nil {
 			return err
 		}
@@ -204,7 +207,7 @@ func (m *merger) hole(from, to uint64, before *mergeTape, carried bool) error {
 		return nil
 	}
 	m.options.Say(line)
-	m.d.lossy = true
+	m.holed = true
 	gaps := m.open.gaps(counted(to-from+1, "record") + " on none of the merged tapes")
 	for i := range gaps[:min(uint64(len(gaps)), to-from+1)] {
 		if err := m.make(from+uint64(i), &gaps[i]); err != nil {

@@ -78,17 +78,22 @@ func (t *track) before(o *track) bool {
 	return a < b || a == b && t.order < o.order
 }
 
-// advance reads a track's next record. At its end its sources are closed.
+// advance reads a track's next record; that of its end is the last.
 func (l *timeLine) advance(t *track) (err error) {
 	if t.rec, t.tape, err = t.union.next(); err != io.EOF {
 		return err
 	}
-	if end := t.union.end; end != nil {
-		var e capture.End
-		if end.Decode(&e) == nil {
-			l.end.Why = e.Why
-			l.total(t, e.Totals)
-		}
+	if t.rec = t.union.end; t.rec == nil {
+		return l.over(t)
+	}
+	t.union.end = nil
+	return nil
+}
+
+// over ends a recording. If the line goes on, its sources are closed.
+func (l *timeLine) over(t *track) error {
+	if !slices.ContainsFunc(l.tracks, func(o *track) bool { return o != t && o.rec != nil }) {
+		return nil
 	}
 	for _, s := range t.open {
 		p := &capture.Source{Kind: s.kind, Why: "its recording ended"}
@@ -140,6 +145,15 @@ func (l *timeLine) record(t *track) error {
 	r := *t.rec
 	r.At = max(l.at, add(t.offset, r.At))
 	r.Source = t.numbers[r.Source]
+	if r.Kind == capture.KindEnd {
+		l.at = r.At
+		var e capture.End
+		if r.Decode(&e) == nil {
+			l.end.Why = e.Why
+			l.total(t, e.Totals)
+		}
+		return nil
+	}
 	if !l.adapt(t, &r) {
 		return nil
 	}

@@ -148,7 +148,7 @@ func (t *mergeTape) see(r *capture.Record) {
 // made reports whether a record may be one that recover made in the place of
 // what was lost.
 func (t *mergeTape) made(k capture.Kind) bool {
-	return t.header.Derived.Verb == "recover" && (k == capture.KindGap || k == capture.KindSource)
+	return t.header.Derived.Verb == "recover" && (k == capture.KindGap || k == capture.KindSource || k == capture.KindWitness)
 }
 
 // origin names the recording that a tape's records are of, where their numbers

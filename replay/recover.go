@@ -22,6 +22,7 @@ type Recovery struct {
 	Saved  uint64 // records
 	Lost   uint64 // record numbers that are missing where the file is damaged
 	Whole  bool   // nothing is lost, nor can be
+	Sound  bool   // the file is not damaged at all, and closed
 	Differ uint64 // witnesses before the first loss that this core does not agree with
 
 	last    string // said of the last tape
@@ -56,7 +57,7 @@ func Recover(file io.ReaderAt, size int64, out io.Writer, o RecoverOptions) (*Re
 		return nil, err
 	}
 	w := &rescue{layout: l, out: out, options: o}
-	w.result.Whole = !l.strange
+	w.result.Whole, w.result.Sound = !l.strange, !l.damage
 	for _, r := range l.remnants {
 		if err := w.tape(r); err != nil {
 			return nil, err
@@ -220,6 +221,7 @@ func (w *rescue) finish(r *remnant) error {
 		return err
 	}
 	w.result.Tapes++
+	w.result.Sound = w.result.Sound && r.foot && len(r.pieces) == 1 && !w.holed
 	w.result.Saved += w.saved
 	w.result.Lost += w.lost
 	w.result.Differ += w.d.differ

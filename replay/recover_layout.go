@@ -44,6 +44,7 @@ type layout struct {
 	pieces   int
 	full     bool // there are more pieces than are kept
 	strange  bool // something stands in the file that belongs to no tape that is saved
+	damage   bool // some bytes are no frame
 	newer    *capture.VersionError
 	say      func(string)
 	stray    *capture.DamageError // bytes that are no frame; what follows them is not known yet
@@ -87,7 +88,7 @@ func scan(file io.ReaderAt, size int64, say func(string)) (*layout, error) {
 }
 
 func (l *layout) damaged(d *capture.DamageError) {
-	l.stray = d
+	l.stray, l.damage = d, true
 	errors.As(d.Err, &l.newer)
 	reason := d.Err.Error()
 	if d.Torn {

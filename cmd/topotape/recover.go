@@ -75,7 +75,11 @@ func recoverTape(cmd *cobra.Command, name, out string, force bool) error {
 	case !r.Whole:
 		return &exitError{exitLoss, fmt.Errorf("%s: %v", name, r)}
 	}
-	warn(cmd, "%s: nothing to recover: %v", name, r)
+	if r.Sound {
+		warn(cmd, "%s is whole: %v", name, r)
+	} else {
+		warn(cmd, "%s: %v", name, r)
+	}
 	return nil
 }
 
