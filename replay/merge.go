@@ -165,7 +165,7 @@ func (m *merger) union(r *recording) error {
 	u := recordUnion{waiting: r.waiting(), hole: m.hole}
 	defer u.close()
 	for {
-		rec, t, err := u.next()
+		rec, t, err := u.read()
 		if err == io.EOF {
 			return m.finish(u.end)
 		}

@@ -26,6 +26,7 @@ type track struct {
 type timeLine struct {
 	*merger
 	tracks []*track // by their start
+	mixed  bool     // not only of the first; till then numbers stay: a carried state names them
 	ticks  uint64
 	end    capture.End
 }
@@ -80,7 +81,7 @@ func (t *track) before(o *track) bool {
 
 // advance reads a track's next record; that of its end is the last.
 func (l *timeLine) advance(t *track) (err error) {
-	if t.rec, t.tape, err = t.union.next(); err != io.EOF {
+	if t.rec, t.tape, err = t.union.read(); err != io.EOF {
 		return err
 	}
 	if t.rec = t.union.end; t.rec == nil {
@@ -158,7 +159,7 @@ func (l *timeLine) record(t *track) error {
 		return nil
 	}
 	if r.Seq != 0 {
-		if l.seq > 0 { // the first keeps its own: what is carried before it may name earlier ones
+		if l.mixed = l.mixed || t != l.tracks[0]; l.mixed {
 			r.Seq = l.seq + 1
 		}
 		t.seqs[t.count%len(t.seqs)] = [2]uint64{t.rec.Seq, r.Seq}
@@ -240,10 +241,10 @@ func (l *timeLine) told(t *track, at int64, tells func(*recording) bool) bool {
 // carry reports whether what a tape carries can be taken: only at the head of
 // the line, as it takes the place of all that was known before.
 func (l *timeLine) carry(t *track) bool {
-	if l.seq == 0 && t == l.tracks[0] {
+	if !l.mixed && t == l.tracks[0] {
 		return true
 	}
-	if t.tape != nil && !t.tape.told {
+	if !t.tape.told {
 		t.tape.told = true
 		l.options.Say(fmt.Sprintf("%s: the state that it carries has no place on a line with other recordings; what was there before it began may be missing", t.tape.input.Name))
 	}

@@ -212,15 +212,15 @@ func recordings(tapes []*mergeTape) (list []*recording, err error) {
 	return list, nil
 }
 
-// stream reads one tape, record by record.
+// stream reads one tape, from one numbered record to the next.
 type stream struct {
-	tape   *mergeTape
-	file   io.Closer
-	reader *capture.Reader
-	rec    capture.Record // the next one
-	before uint64         // number of the one before it
-	carry  bool           // what its head carries is wanted
-	done   bool
+	tape    *mergeTape
+	file    io.Closer
+	reader  *capture.Reader
+	rec     capture.Record   // the next one
+	carried []capture.Record // what stands before it
+	before  uint64           // number of the one before it
+	done    bool
 }
 
 func (t *mergeTape) open() (*stream, error) {
@@ -250,11 +250,26 @@ func (t *mergeTape) open() (*stream, error) {
 	return s, nil
 }
 
+// maxCarried bounds the bytes of a state that is kept until the record behind
+// it tells whether it is needed; a larger one is left out.
+const maxCarried = 1 << 30
+
 func (s *stream) advance() (err error) {
-	s.before = max(s.before, s.rec.Seq)
-	if s.rec, err = s.reader.Next(); err == io.EOF {
-		s.done = true
-		return s.file.Close()
+	s.before, s.carried = s.rec.Seq, nil
+	for size := 0; ; {
+		if s.rec, err = s.reader.Next(); err == io.EOF {
+			s.done = true
+			return s.file.Close()
+		}
+		if err != nil || s.rec.Seq != 0 {
+			return err
+		}
+		if size += len(s.rec.Payload); size > maxCarried {
+			s.carried = nil
+			continue
+		}
+		part := s.rec
+		part.Payload = bytes.Clone(part.Payload)
+		s.carried = append(s.carried, part)
 	}
-	return err
 }

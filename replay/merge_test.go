@@ -133,7 +133,7 @@ func unwitnessed(t testing.TB, tape []byte) []byte {
 
 // Merging one tape, or the same one several times, changes nothing.
 func TestMergeOfOne(t *testing.T) {
-	for name, tape := range map[string][]byte{"lab": labTape(t), "small": smallTape(t, 1, 3), "busy": busyTape(t, 2000, 300)} {
+	for name, tape := range shippedTapes(t) {
 		h, want := parsed(t, tape)
 		for n := range 3 {
 			got, records, m, said := merged(t, slices.Repeat([][]byte{tape}, n+1)...)
@@ -271,5 +271,32 @@ func TestMergeWithHole(t *testing.T) {
 	}
 	if _, got, _, said = merged(t, carried, list[1], list[0]); len(said) > 0 || slices.ContainsFunc(got, func(r capture.Record) bool { return r.Kind == capture.KindCarry }) {
 		t.Errorf("carried where nothing is missing: %q", said)
+	}
+}
+
+// A cut begins with older records that its state depends on, then carries the
+// state; both go where the records between are there.
+func TestMergeOfCuts(t *testing.T) {
+	h, records := parsed(t, unwitnessed(t, smallTape(t, 1, 3)))
+	h.Recording = [16]byte{1}
+	carry := capture.Record{Kind: capture.KindCarry, At: records[38].At, Payload: capture.AppendPayload(nil, &capture.Carry{Core: 99, Rules: "none"})}
+	late := slices.Concat(records[1:3], []capture.Record{carry}, records[39:])
+	h.TapeID[0]++
+	cut := written(t, h, late)
+	if _, got, _, said := merged(t, cut); !reflect.DeepEqual(got, late) || len(said) > 0 {
+		t.Errorf("alone: %d records of %d, %q", len(got), len(late), said)
+	}
+	early := func(n int) []byte {
+		h.TapeID[0]++
+		return written(t, h, append(slices.Clone(records[:n]), capture.Record{Seq: uint64(n + 1), At: records[n-1].At, Kind: capture.KindEnd, Payload: records[len(records)-1].Payload}))
+	}
+	for _, n := range []int{39, 41, 60} {
+		if _, got, _, said := merged(t, cut, early(n)); !reflect.DeepEqual(got, records) || len(said) > 0 {
+			t.Errorf("behind %d: %d records of %d, %q", n, len(got), len(records), said)
+		}
+	}
+	want := slices.Concat(records[:30], []capture.Record{carry}, records[39:])
+	if _, got, _, said := merged(t, early(30), cut); !reflect.DeepEqual(got, want) || len(said) != 1 || !strings.Contains(said[0], "records 32 to 39 (8) are on none") {
+		t.Errorf("behind a hole: %d records of %d, %q", len(got), len(want), said)
 	}
 }

@@ -10,46 +10,43 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// A recordUnion reads the tapes of one recording as one: by number, each record once.
-// Tapes are opened when their first record is due.
+// A recordUnion reads the tapes of one recording as one: by number, each record
+// once. Tapes are opened when their first record is due.
 type recordUnion struct {
 	waiting []*mergeTape
 	open    []*stream
-	used    []*stream // whose record was handed out last
+	used    []*stream        // whose record was handed out last
+	carried []capture.Record // to be handed out before that
+	tape    *mergeTape       // that they are from
+	next    *capture.Record  // the record behind them
 	begun   bool
+	known   bool   // nothing is missing that the state at reach depends on
 	reach   uint64 // the number up to which nothing more can come
 	at      int64  // of the last record
 	end     *capture.Record
 	hole    func(from, to uint64, before *mergeTape, carried bool) error
 }
 
-// next returns the next record, with the tape that it is from. The records that
+// read returns the next record, with the tape that it is from. The records that
 // end segments are left out; the last is in u.end. The payload is valid until
-// the next call. hole is called before the record that stands behind one.
-func (u *recordUnion) next() (*capture.Record, *mergeTape, error) {
+// the next call. What a tape carries is returned where the records before it do
+// not tell as much. hole is called before the record that stands behind one.
+func (u *recordUnion) read() (*capture.Record, *mergeTape, error) {
 	for {
-		if err := u.advance(); err != nil {
-			return nil, nil, err
-		}
-		if err := u.begin(); err != nil {
-			return nil, nil, err
-		}
-		if len(u.open) == 0 {
-			return nil, nil, io.EOF
-		}
-		s, err := u.pick()
-		if err != nil {
-			return nil, nil, err
-		}
-		r := &s.rec
-		if r.Seq == 0 {
-			if s.before == 0 && !s.carry || s.before > 0 && u.reach > s.before {
-				continue // what it carries was on the tapes before it
-			}
+		if len(u.carried) > 0 {
+			r := &u.carried[0]
+			u.carried = u.carried[1:]
 			r.At = max(r.At, u.at)
-		} else {
-			s.carry = false
-			u.reach = max(u.reach, r.Seq)
+			u.at = r.At
+			return r, u.tape, nil
+		}
+		r := u.next
+		u.next = nil
+		if r == nil {
+			if err := u.advance(); err != nil {
+				return nil, nil, err
+			}
+			continue
 		}
 		if r.Kind == capture.KindEnd {
 			end := *r
@@ -58,10 +55,11 @@ func (u *recordUnion) next() (*capture.Record, *mergeTape, error) {
 			continue
 		}
 		u.end, u.at = nil, r.At
-		return r, s.tape, nil
+		return r, u.tape, nil
 	}
 }
 
+// advance finds the next record, and what is to be handed out before it.
 func (u *recordUnion) advance() error {
 	for _, s := range u.used {
 		if err := s.advance(); err != nil {
@@ -72,7 +70,18 @@ func (u *recordUnion) advance() error {
 		u.open = slices.DeleteFunc(u.open, func(s *stream) bool { return s.done })
 		u.used = u.used[:0]
 	}
-	return nil
+	if err := u.begin(); err != nil {
+		return err
+	}
+	if len(u.open) == 0 {
+		return io.EOF
+	}
+	s, err := u.pick()
+	if err != nil {
+		return err
+	}
+	u.next, u.tape = &s.rec, s.tape
+	return u.follow(s.rec.Seq)
 }
 
 // begin opens the tapes that are due: no other has a record before theirs.
@@ -80,7 +89,7 @@ func (u *recordUnion) begin() error {
 	for len(u.waiting) > 0 {
 		t := u.waiting[0]
 		for _, s := range u.open {
-			if s.due() < t.first {
+			if s.rec.Seq < t.first {
 				return nil
 			}
 		}
@@ -89,52 +98,21 @@ func (u *recordUnion) begin() error {
 		if err != nil {
 			return err
 		}
-		if s.done {
-			continue
+		if !s.done {
+			u.open = append(u.open, s)
 		}
-		switch {
-		case !u.begun:
-			u.begun, s.carry = true, true
-			u.reach = t.first - 1
-		case t.first > u.reach+1 && !slices.ContainsFunc(u.open, func(o *stream) bool { return o.before > 0 }):
-			s.carry = s.rec.Seq == 0
-			if err := u.hole(u.reach+1, t.first-1, t, s.carry); err != nil {
-				return err
-			}
-			u.reach = t.first - 1
-		}
-		u.open = append(u.open, s)
 	}
 	return nil
-}
-
-// due is the number at which the stream's next record stands; what is carried
-// stands before the record that follows it.
-func (s *stream) due() uint64 {
-	if s.rec.Seq == 0 {
-		return s.before + 1
-	}
-	return s.rec.Seq
 }
 
 // pick returns the stream with the next record. All that have it are used up;
 // they must agree.
 func (u *recordUnion) pick() (*stream, error) {
-	for _, s := range u.open {
-		if s.rec.Seq == 0 && s.before == 0 { // a head
-			u.used = append(u.used, s)
-			return s, nil
-		}
-	}
 	best := u.open[0]
 	for _, s := range u.open[1:] {
-		if a, b := s.due(), best.due(); a < b || a == b && s.rec.Seq != 0 && best.rec.Seq == 0 {
+		if s.rec.Seq < best.rec.Seq {
 			best = s
 		}
-	}
-	if best.rec.Seq == 0 {
-		u.used = append(u.used, best)
-		return best, nil
 	}
 	seq := best.rec.Seq
 	for _, s := range u.open {
@@ -153,6 +131,31 @@ func (u *recordUnion) pick() (*stream, error) {
 		}
 	}
 	return best, nil
+}
+
+// follow sees what is missing before the record of that number, which the used
+// streams have, and whether one of them carries what it depends on.
+func (u *recordUnion) follow(seq uint64) error {
+	missing := seq > u.reach+1
+	own := !u.begun // or one tape has it so
+	for _, s := range u.used {
+		own = own || s.before == u.reach
+	}
+	if missing || !u.known {
+		for _, s := range u.used {
+			if len(s.carried) > 0 {
+				u.carried = s.carried
+				break
+			}
+		}
+		u.known = len(u.carried) > 0 || !missing && (u.known || seq == 1)
+	}
+	from := u.reach + 1
+	u.begun, u.reach = true, seq
+	if missing && !own {
+		return u.hole(from, seq-1, u.tape, len(u.carried) > 0)
+	}
+	return nil
 }
 
 // stands says which of two records of one number stands: what was recorded
