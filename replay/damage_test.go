@@ -199,3 +199,26 @@ func shippedTapes(t testing.TB) map[string][]byte {
 	}
 	return tapes
 }
+
+// reframed is a tape with a frame for every few records.
+func reframed(t testing.TB, tape []byte, every int) []byte {
+	t.Helper()
+	h, records := parsed(t, tape)
+	var out bytes.Buffer
+	w, err := capture.NewWriter(&out, &h)
+	for i := range records {
+		if err == nil {
+			err = w.Write(&records[i])
+		}
+		if err == nil && i%every == 0 {
+			err = w.Flush()
+		}
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -95,7 +96,10 @@ type rescue struct {
 
 	header  *capture.Header
 	orphans []orphan
-	fromOne bool // the tape's first record is known to be number 1
+	fromOne bool             // the tape's first record is known to be number 1
+	sparse  bool             // numbers may be missing on it by right
+	held    []capture.Record // the carry of a tape that continues the one before
+	ahead   uint64           // the last number on that
 	open    openSources
 	steps   int64 // of the wall clock
 	seq     uint64
@@ -118,8 +122,10 @@ func (w *rescue) tape(r *remnant) error {
 		w.result.Whole = false
 		return nil
 	}
-	*w = rescue{layout: w.layout, out: w.out, options: w.options, result: w.result, d: w.d, before: w.before, orphans: s.orphans}
-	w.fromOne = r.head && s.header.Segment == 0 && s.header.Derived.Verb == ""
+	*w = rescue{layout: w.layout, out: w.out, options: w.options, result: w.result, d: w.d, before: w.before, ahead: w.seq, steps: w.steps, orphans: s.orphans}
+	verb := s.header.Derived.Verb
+	w.fromOne = r.head && s.header.Segment == 0 && verb == ""
+	w.sparse = verb != "" && verb != "build"
 	if err := w.begin(r, s, guessed); err != nil {
 		return err
 	}
@@ -141,6 +147,8 @@ func (w *rescue) begin(r *remnant, s *survey, guessed []string) error {
 	}
 	if b := w.before; b != nil && continues(b, w.header) {
 		d.core, d.lossy = w.d.core, w.d.lossy
+	} else {
+		w.steps = 0
 	}
 	w.d = d
 	if !r.head {
@@ -164,7 +172,6 @@ func (w *rescue) copy(r *remnant) error {
 	if err != nil {
 		return err
 	}
-	carried := w.before != nil && continues(w.before, w.header)
 	for {
 		rec, err := reader.Next()
 		var damage *capture.DamageError
@@ -184,13 +191,13 @@ func (w *rescue) copy(r *remnant) error {
 				return err
 			}
 		}
-		if err := w.record(&rec, carried); err != nil {
+		if err := w.record(&rec); err != nil {
 			return err
 		}
 	}
 }
 
-func (w *rescue) record(r *capture.Record, carried bool) error {
+func (w *rescue) record(r *capture.Record) error {
 	w.open.record(r)
 	if r.Kind == capture.KindClock {
 		var c capture.Clock
@@ -198,15 +205,40 @@ func (w *rescue) record(r *capture.Record, carried bool) error {
 			w.steps += c.Step
 		}
 	}
-	if !(carried && r.Kind == capture.KindCarry) {
-		w.d.step(r)
-	}
+	w.step(r)
 	if w.saved == 0 {
 		w.first = w.when(r.At)
 	}
 	w.saved++
 	w.seq, w.at, w.ended = max(w.seq, r.Seq), r.At, r.Kind == capture.KindEnd
 	return w.d.write(r)
+}
+
+// step shows the core a record as a replay does: what a tape carries that
+// continues the one before it is taken only if records are missing between.
+func (w *rescue) step(r *capture.Record) {
+	follows := w.before != nil && continues(w.before, w.header)
+	switch {
+	case r.Seq == 0 && w.seq == 0 && follows:
+		part := *r
+		part.Payload = bytes.Clone(r.Payload)
+		w.held = append(w.held, part)
+		return
+	case r.Seq > 1 && w.saved == 0 && !follows && !w.sparse: // what came before is on no tape here
+		w.d.lossy = true
+	}
+	w.settle(r.Seq)
+	w.d.step(r)
+}
+
+// settle is called before the number of a record is used.
+func (w *rescue) settle(seq uint64) {
+	if seq != w.ahead+1 {
+		for i := range w.held {
+			w.d.step(&w.held[i])
+		}
+	}
+	w.held = nil
 }
 
 // finish ends the tape.
@@ -239,11 +271,15 @@ func (w *rescue) summary(unsure bool) string {
 	if w.saved > 0 {
 		line += fmt.Sprintf(", from %s to %s", w.first, w.when(w.at))
 	}
+	lost := fmt.Sprintf("; %d lost", w.lost)
+	if w.sparse {
+		lost = fmt.Sprintf("; at most %d lost", w.lost)
+	}
 	switch {
 	case w.lost > 0 && unsure:
-		line += fmt.Sprintf("; %d lost, and what followed", w.lost)
+		line += lost + ", and what followed"
 	case w.lost > 0:
-		line += fmt.Sprintf("; %d lost", w.lost)
+		line += lost
 	case unsure:
 		line += "; what followed is lost, if there was anything"
 	case w.holed:

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/topotape/topotape/capture"
 )
@@ -13,6 +14,11 @@ func (w *rescue) hole(next *capture.Record) error {
 	d := w.damage
 	w.damage = nil
 	missing := next.Seq - w.seq - 1
+	if missing == 0 && w.sparse {
+		w.options.Say(fmt.Sprintf("frame %d: %v: no record is lost by it, but what the tape carries there may be", d.Frame, d.Err))
+		w.lose()
+		return nil
+	}
 	if missing == 0 {
 		w.options.Say(fmt.Sprintf("frame %d: %v; no record is lost by it", d.Frame, d.Err))
 		return nil
@@ -20,6 +26,9 @@ func (w *rescue) hole(next *capture.Record) error {
 	w.lose()
 	why := counted(missing, "record") + " lost with the damaged part of the tape"
 	what := numbersText(w.seq+1, next.Seq-1)
+	if w.sparse {
+		what = strings.Replace(what, "(", "(at most ", 1)
+	}
 	where := fmt.Sprintf("between %s and %s", w.when(w.at), w.when(next.At))
 	switch {
 	case w.seq == 0 && !w.fromOne:
@@ -88,6 +97,7 @@ func (w *rescue) put(list []made, seq uint64, at int64) error {
 	for i := range list {
 		m := &list[i]
 		w.open.change(m.source, m.payload)
+		w.settle(seq)
 		if err := w.d.add(capture.Record{Seq: seq, At: at, Kind: m.kind, Source: m.source}, m.payload); err != nil {
 			return err
 		}

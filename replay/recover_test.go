@@ -130,12 +130,16 @@ func checkAll(t testing.TB, file []byte, victims ...*victim) (whole bool) {
 // and replays.
 func TestRecoverSavesEveryWholeFrame(t *testing.T) {
 	lab, small, coarse := newVictim(t, labTape(t)), newVictim(t, smallTape(t, 1, 3)), newVictim(t, smallTape(t, 2, 17))
+	tapes := shippedTapes(t)
+	made := newVictim(t, reframed(t, tapes["../fixtures/generated/generated-05/capture.tape"], 10))
 	for seed := range uint64(1000) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		v, other := small, coarse
 		switch {
 		case seed%5 == 0:
 			v, other = lab, small
+		case seed%7 == 0:
+			v, other = made, coarse
 		case seed%3 == 0:
 			v, other = coarse, small
 		}
@@ -240,5 +244,22 @@ func TestRecoverWritesGaps(t *testing.T) {
 	}
 	if !degraded {
 		t.Error("conntrack is nowhere degraded")
+	}
+}
+
+// Segments in one file are one recording, and replay so, whatever is lost.
+func TestRecoverOfSegments(t *testing.T) {
+	list, _ := segmentsAt(t, smallTape(t, 1, 3), map[int]bool{20: true, 50: true})
+	var whole []byte
+	var victims []*victim
+	for _, tape := range list {
+		tape = reframed(t, tape, 4)
+		whole = append(whole, tape...)
+		victims = append(victims, newVictim(t, tape))
+	}
+	for seed := range uint64(100) {
+		rng := rand.New(rand.NewPCG(seed, 4))
+		file, how := damage(rng, whole, nil)
+		t.Run(how, func(t *testing.T) { checkAll(t, file, victims...) })
 	}
 }
