@@ -50,9 +50,16 @@ func openTape(name string) (io.ReadCloser, error) {
 // spool copies a stream into a file that has no name and goes with the
 // program.
 func spool(r io.Reader) (func() (io.ReadCloser, error), error) {
-	f, size, err := keep(r)
+	f, err := os.CreateTemp("", "topotape-*.tape")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("keep standard input: %w", err)
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	size, err := io.Copy(f, r)
+	if err != nil {
+		return nil, fmt.Errorf("keep standard input: %w", err)
 	}
 	return func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(f, 0, size)), nil }, nil
 }
