@@ -300,3 +300,28 @@ func TestMergeOfCuts(t *testing.T) {
 		t.Errorf("behind a hole: %d records of %d, %q", len(got), len(want), said)
 	}
 }
+
+// A countedFile counts what is open.
+type countedFile struct {
+	io.Reader
+	open *int
+}
+
+func (f countedFile) Close() error { *f.open--; return nil }
+
+// However many segments there are, they are read one after the other.
+func TestMergeOpensFewTapes(t *testing.T) {
+	list, _ := segments(t, rand.New(rand.NewPCG(5, 5)), busyTape(t, 2000, 300), 20)
+	open, most := 0, 0
+	var inputs []Input
+	for i, tape := range list {
+		inputs = append(inputs, Input{Name: fmt.Sprint(i), Open: func() (io.ReadCloser, error) {
+			open++
+			most = max(most, open)
+			return countedFile{bytes.NewReader(tape), &open}, nil
+		}})
+	}
+	if _, err := Merge(inputs, io.Discard, MergeOptions{}); err != nil || most > 2 || open != 0 {
+		t.Errorf("%d tapes were open together, %d still are: %v", most, open, err)
+	}
+}

@@ -89,13 +89,14 @@ func scan(file io.ReaderAt, size int64, say func(string)) (*layout, error) {
 
 func (l *layout) damaged(d *capture.DamageError) {
 	l.stray, l.damage = d, true
-	errors.As(d.Err, &l.newer)
 	reason := d.Err.Error()
-	if d.Torn {
+	var newer *capture.VersionError
+	switch {
+	case d.Torn:
 		reason = "a frame that is torn off"
-	}
-	if l.newer != nil {
-		reason = "no frame of this format"
+	case errors.As(d.Err, &newer):
+		reason = "no frame of this version's format"
+		l.newer = newer
 	}
 	l.say(fmt.Sprintf("offset %d: %s up to %d cannot be read: %s", d.Offset, counted(d.Ignored, "byte"), d.Offset+d.Ignored, reason))
 }
@@ -150,12 +151,14 @@ func (l *layout) sort() {
 	}
 	all := l.remnants
 	l.remnants = nil
+	reach := int64(0) // of those that begin before
 	for _, r := range all {
-		inside := func(t *remnant) bool { return t != r && t.from < r.from && r.to < t.to }
+		inside := r.to < reach
+		reach = max(reach, r.to)
 		switch {
 		case len(r.pieces) == 0: // a foot
 			l.strange = l.strange || !r.head
-		case !r.head && slices.ContainsFunc(all, inside):
+		case !r.head && inside:
 			var frames int64
 			for _, p := range r.pieces {
 				frames += int64(p.next - p.first)

@@ -263,3 +263,17 @@ func TestRecoverOfSegments(t *testing.T) {
 		t.Run(how, func(t *testing.T) { checkAll(t, file, victims...) })
 	}
 }
+
+// What a newer version wrote is not called damaged.
+func TestRecoverOfNewerFormat(t *testing.T) {
+	tape := bytes.Clone(smallTape(t, 1, 100))
+	tape[10]++ // the major version, and the kind, as another layout has it
+	tape[12] ^= 0x55
+	var newer *capture.VersionError
+	if _, err := Recover(bytes.NewReader(tape[:100]), 100, io.Discard, RecoverOptions{}); !errors.As(err, &newer) || newer.Major != capture.Format+1 {
+		t.Error(err)
+	}
+	if _, err := Recover(bytes.NewReader(tape[11:60]), 49, io.Discard, RecoverOptions{}); !errors.Is(err, ErrNothing) {
+		t.Error(err)
+	}
+}
