@@ -57,3 +57,20 @@ func (s *FrameScanner) Next() (Frame, error) {
 	damage.Ignored = s.in.base - damage.Offset
 	return Frame{}, damage
 }
+
+// Index reports whether the frame is a page of the index.
+func (f *Frame) Index() bool { return f.Kind == frameIndex }
+
+// Entries reads what a page of the index says of chunks. Offsets count from the
+// tape's head, wherever that stood.
+func (f *Frame) Entries(file io.ReaderAt) ([]Entry, error) {
+	payload, h, err := readFrameAt(file, f.Offset, f.Offset+f.Size)
+	if err == nil && h.kind != frameIndex {
+		err = errNoSync
+	}
+	var p indexPage
+	if err == nil {
+		err = decode(payload, &p)
+	}
+	return p.entries, err
+}

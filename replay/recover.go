@@ -95,6 +95,7 @@ type rescue struct {
 	before  *capture.Header // of the tape before this one
 
 	header  *capture.Header
+	index   lostChunks
 	orphans []orphan
 	fromOne bool             // the tape's first record is known to be number 1
 	sparse  bool             // numbers may be missing on it by right
@@ -108,6 +109,7 @@ type rescue struct {
 	saved   uint64               // records of this tape
 	first   string               // when the first was
 	lost    uint64               // record numbers of this tape
+	counted bool                 // the index told of all that is lost behind the last record
 	holed   bool                 // something of this tape is lost
 	damage  *capture.DamageError // met, and no numbered record since
 }
@@ -123,6 +125,7 @@ func (w *rescue) tape(r *remnant) error {
 		return nil
 	}
 	*w = rescue{layout: w.layout, out: w.out, options: w.options, result: w.result, d: w.d, before: w.before, ahead: w.seq, steps: w.steps, orphans: s.orphans}
+	w.index = lostChunks{file: w.layout.file, pages: r.index}
 	verb := s.header.Derived.Verb
 	w.fromOne = r.head && s.header.Segment == 0 && verb == ""
 	w.sparse = verb != "" && verb != "build"
@@ -276,7 +279,7 @@ func (w *rescue) summary(unsure bool) string {
 		lost = fmt.Sprintf("; at most %d lost", w.lost)
 	}
 	switch {
-	case w.lost > 0 && unsure:
+	case w.lost > 0 && unsure && !w.counted:
 		line += lost + ", and what followed"
 	case w.lost > 0:
 		line += lost

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/topotape/topotape/capture"
@@ -24,24 +25,25 @@ func (w *rescue) hole(next *capture.Record) error {
 		return nil
 	}
 	w.lose()
-	why := counted(missing, "record") + " lost with the damaged part of the tape"
-	what := numbersText(w.seq+1, next.Seq-1)
-	if w.sparse {
-		what = strings.Replace(what, "(", "(at most ", 1)
-	}
+	from, loss := w.seq+1, w.index.between(w.seq+1, next.Seq-1)
 	where := fmt.Sprintf("between %s and %s", w.when(w.at), w.when(next.At))
-	switch {
-	case w.seq == 0 && !w.fromOne:
-		why = "what stood before was lost with the damaged part of the tape"
-		what, where = fmt.Sprintf("what stood before record %d is", next.Seq), "before "+w.when(next.At)
-	case w.seq == 0:
+	if w.seq == 0 {
 		where = "before " + w.when(next.At)
-		fallthrough
-	default:
-		w.lost += missing
+	}
+	lost := missing
+	if w.seq == 0 && !w.fromOne {
+		lost, from = loss.records, max(from, loss.first)
+	}
+	w.lost += lost
+	what, why := w.numbersText(from, next.Seq-1), counted(lost, "record")+" lost with the damaged part of the tape"
+	if lost == 0 {
+		what, why = fmt.Sprintf("what stood before record %d is", next.Seq), "what stood before was lost with the damaged part of the tape"
 	}
 	w.options.Say(fmt.Sprintf("frame %d: %v: %s lost, %s", d.Frame, d.Err, what, where))
 	gaps := w.gaps(why, true)
+	if loss.records == lost && lost > 0 {
+		gaps = w.counts(&loss, why)
+	}
 	if uint64(len(gaps)) > missing { // no more numbers are free
 		gaps = gaps[:missing]
 	}
@@ -55,19 +57,28 @@ func (w *rescue) hole(next *capture.Record) error {
 // close ends a tape whose end is lost.
 func (w *rescue) close(r *remnant) error {
 	why := "the tape was not closed"
-	torn := w.damage != nil || r.tail || r.foot
+	loss := w.index.between(w.seq+1, math.MaxUint64)
+	torn := w.damage != nil || r.tail || r.foot || loss.records > 0
 	if torn {
 		why = "the end of the tape is damaged"
 	}
-	if w.saved == 0 {
+	switch {
+	case loss.records > 0:
+		w.lost += loss.records
+		w.counted = r.foot
+		w.options.Say(fmt.Sprintf("%s: %s lost, between %s and %s", why, w.numbersText(loss.first, loss.last), w.when(w.at), w.when(loss.at)))
+	case w.saved == 0:
 		w.options.Say(why + ": what followed its head is lost")
-	} else {
+	default:
 		w.options.Say(fmt.Sprintf("%s: what followed record %d, at %s, is lost, if there was anything", why, w.seq, w.when(w.at)))
 	}
 	var last []made
 	if torn {
 		w.lose()
 		last = w.gaps("what followed is lost with the damaged end of the tape", false)
+	}
+	if loss.records > 0 && r.foot {
+		last = w.counts(&loss, counted(loss.records, "record")+" lost with the damaged end of the tape")
 	}
 	last = append(last, made{capture.KindEnd, 0, &capture.End{Why: "recovered: " + why}})
 	return w.put(last, w.seq+1, w.at)
@@ -105,6 +116,26 @@ func (w *rescue) put(list []made, seq uint64, at int64) error {
 		seq++
 	}
 	return nil
+}
+
+// counts makes a gap of every source that has lost something, by what the index
+// says.
+func (w *rescue) counts(loss *chunkLoss, why string) (list []made) {
+	for _, s := range loss.sources {
+		if !w.open.has(s.number) && s.kind != "" && rank(s.kind)+1 != int(s.number) {
+			list = append(list, made{capture.KindSource, s.number, &capture.Source{Open: true, Kind: s.kind}})
+		}
+		list = append(list, made{capture.KindGap, s.number, &capture.Gap{Lost: s.lost, Why: why}})
+	}
+	return list
+}
+
+func (w *rescue) numbersText(from, to uint64) string {
+	text := numbersText(from, to)
+	if w.sparse {
+		text = strings.Replace(text, "(", "(at most ", 1)
+	}
+	return text
 }
 
 func numbersText(from, to uint64) string {

@@ -24,7 +24,8 @@ type piece struct {
 type remnant struct {
 	fileID   uint64
 	pieces   []piece
-	from, to int64 // the part of the file that its frames stand in
+	index    []capture.Frame // its pages
+	from, to int64           // the part of the file that its frames stand in
 	head     bool
 	foot     bool
 	next     uint64 // one more than the highest number of a frame, the foot's too
@@ -34,6 +35,9 @@ type remnant struct {
 // maxPieces bounds the memory that a layout takes. A damage makes a piece or
 // two.
 const maxPieces = 1 << 20
+
+// maxPages is how many pages of an index are looked at.
+const maxPages = 1 << 12
 
 // A layout says where the frames of a file stand. The pieces are those of the
 // tapes that are to be saved, in the order in which they stand in the file.
@@ -126,6 +130,9 @@ func (l *layout) add(r *remnant, f *capture.Frame) {
 		r.foot = true
 		return
 	}
+	if f.Index() && len(r.index) < maxPages {
+		r.index = append(r.index, *f)
+	}
 	if n := len(r.pieces); n > 0 {
 		if p := &r.pieces[n-1]; p.next == f.Number && p.offset+p.size == f.Offset {
 			p.size += f.Size
@@ -148,6 +155,7 @@ func (l *layout) add(r *remnant, f *capture.Frame) {
 func (l *layout) sort() {
 	for _, r := range l.remnants {
 		slices.SortStableFunc(r.pieces, func(a, b piece) int { return cmp.Compare(a.first, b.first) })
+		slices.SortStableFunc(r.index, func(a, b capture.Frame) int { return cmp.Compare(a.Number, b.Number) })
 	}
 	all := l.remnants
 	l.remnants = nil

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -214,15 +216,11 @@ func TestRecoverOfTwoTapes(t *testing.T) {
 func TestRecoverWritesGaps(t *testing.T) {
 	v := newVictim(t, smallTape(t, 1, 4))
 	lost := 6
-	file := append(bytes.Clone(v.tape[:v.frames[lost].Offset]), v.tape[v.frames[lost+1].Offset:]...)
+	index := v.frames[len(v.frames)-2]
+	file := slices.Concat(v.tape[:v.frames[lost].Offset], v.tape[v.frames[lost+1].Offset:index.Offset])
 	tapes, r, said, out := recoverAll(t, file)
 	first, n := v.held[lost][0].Seq, uint64(len(v.held[lost]))
-	var gaps []capture.Record
-	for _, rec := range tapes[0].records {
-		if rec.Kind == capture.KindGap {
-			gaps = append(gaps, rec)
-		}
-	}
+	gaps := gapsOf(&tapes[0])
 	if len(gaps) != 2 || gaps[0].Seq != first || gaps[0].Source != 5 || gaps[1].Seq != first+1 || gaps[1].Source != 1 {
 		t.Fatalf("gaps %v, from record %d on", gaps, first)
 	}
@@ -244,6 +242,47 @@ func TestRecoverWritesGaps(t *testing.T) {
 	}
 	if !degraded {
 		t.Error("conntrack is nowhere degraded")
+	}
+}
+
+func gapsOf(tape *recovered) (gaps []capture.Record) {
+	for _, rec := range tape.records {
+		if rec.Kind == capture.KindGap {
+			gaps = append(gaps, rec)
+		}
+	}
+	return gaps
+}
+
+// Where the index is left, gaps say how much each source has lost: the sources
+// that lost nothing have none.
+func TestRecoverCountsByTheIndex(t *testing.T) {
+	v := newVictim(t, smallTape(t, 1, 4))
+	for lost, records := range v.held {
+		if len(records) == 0 {
+			continue
+		}
+		want := map[uint32]uint64{}
+		for _, rec := range records {
+			if sourceKind(rec.Kind) != "" {
+				want[rec.Source]++
+			} else if rec.Kind == capture.KindSource {
+				want[rec.Source] += 0
+			}
+		}
+		file := slices.Concat(v.tape[:v.frames[lost].Offset], v.tape[v.frames[lost+1].Offset:])
+		tapes, r, said, _ := recoverAll(t, file)
+		got := map[uint32]uint64{}
+		for _, rec := range gapsOf(&tapes[0]) {
+			var g capture.Gap
+			if err := rec.Decode(&g); err != nil || g.Exact {
+				t.Fatalf("%+v, %v", g, err)
+			}
+			got[rec.Source] = g.Lost
+		}
+		if !maps.Equal(got, want) || r.Lost != uint64(len(records)) || r.Whole {
+			t.Errorf("chunk %d: gaps %v, want %v; %+v\n%s", lost, got, want, r, strings.Join(said, "\n"))
+		}
 	}
 }
 
