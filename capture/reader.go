@@ -46,6 +46,7 @@ type Reader struct {
 	records  uint64 // of the tape, with the unknown ones
 	chunks   uint64
 	skipped  bool       // some of them were
+	copying  bool       // records of unknown kinds are returned too
 	pending  error      // to be returned before anything else
 	tapeBase int64      // offset of this tape's head
 	ahead    *lookahead // nil: every chunk is decoded when its turn comes
@@ -107,7 +108,11 @@ func (r *Reader) Header() *Header { return &r.header }
 // Ending is how the tape ended, Unfinished before Next has returned io.EOF.
 func (r *Reader) Ending() Ending { return r.ending }
 
-// Unknown is how many records of unknown kinds were skipped.
+// Copying makes Next return records of unknown kinds too: who only copies them
+// need not know them.
+func (r *Reader) Copying() { r.copying = true }
+
+// Unknown is how many records of unknown kinds were met.
 func (r *Reader) Unknown() uint64 { return r.unknown }
 
 // Offset is where the frame of the last record begins, from the input's first
@@ -147,7 +152,9 @@ func (r *Reader) Next() (Record, error) {
 		r.end = rec.Kind == KindEnd
 		if !rec.Kind.Known() {
 			r.unknown++
-			continue
+			if !r.copying {
+				continue
+			}
 		}
 		return rec, nil
 	}
@@ -359,6 +366,6 @@ func (r *Reader) NextTape() (bool, error) {
 	if r.ending == Unfinished || !r.in.fill(1) {
 		return false, nil
 	}
-	*r = Reader{in: r.in, unpack: r.unpack, ahead: r.ahead}
+	*r = Reader{in: r.in, unpack: r.unpack, ahead: r.ahead, copying: r.copying}
 	return true, r.head()
 }

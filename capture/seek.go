@@ -18,7 +18,7 @@ func (r *Reader) Skip(src io.Reader, e *Entry) error {
 	if r.tapeBase != 0 || e.Offset > 1<<62 || e.FirstSeq == 0 || r.ahead != nil {
 		return errEntry
 	}
-	to := Reader{in: input{src: src, base: int64(e.Offset)}, unpack: r.unpack, header: r.header, fileID: r.fileID, skipped: true}
+	to := Reader{in: input{src: src, base: int64(e.Offset)}, unpack: r.unpack, header: r.header, fileID: r.fileID, skipped: true, copying: r.copying}
 	h, stored, err := to.in.frame()
 	if err != nil {
 		return fmt.Errorf("%w: offset %d: %w", errEntry, e.Offset, err)

@@ -23,6 +23,12 @@
 // comes, so that memory does not grow with the tapes. Which connection is which is
 // told by pairConnections.
 //
+// Recover and Merge make tapes of tapes: Recover of what is left of a damaged file,
+// Merge of several tapes of one host. Both write through a deriver, which steps a
+// core over what it writes and makes the witnesses anew, and both read back what
+// they wrote. They read their inputs several times and keep no more of them in
+// memory than a chunk of each open tape, and where the pieces stand.
+//
 // What surprises:
 //
 //   - Tapes of one recording, segment after segment, go through one reporter.
@@ -33,6 +39,14 @@
 //     A cut tape is replayed to its end, and said to be cut.
 //   - What stands outside of a window is not looked at where the index tells it
 //     apart, so damage there goes unsaid.
+//   - Recover goes by the frames, wherever they stand: it puts those that were
+//     swapped back into order and takes one that is there twice once. A frame that
+//     fails its checksum is lost as a whole, though its first records may decode.
+//     Its gap records take the first numbers that are missing, so that what was
+//     saved keeps its own; behind a loss the parent's witnesses prove nothing.
+//   - Merge keeps numbers within one recording; a gap that Recover wrote gives way
+//     to the record that another tape has. Different recordings are numbered anew,
+//     and a source that closes with one and opens with the next is one source.
 //   - A panic of the core ends the reports, not the reading: the tape may say
 //     that production met the same, at the same record.
 package replay

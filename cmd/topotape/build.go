@@ -193,26 +193,3 @@ func unpacked(r *bufio.Reader) (io.Reader, error) {
 	}
 	return nil, nil
 }
-
-// maxUnpacked bounds what is kept of a stream.
-const maxUnpacked = 64 << 30
-
-// spoolFile copies a stream into a file that has no name and goes with the
-// program.
-func spoolFile(r io.Reader) (*os.File, int64, error) {
-	f, err := os.CreateTemp("", "topotape-*")
-	if err != nil {
-		return nil, 0, err
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		return nil, 0, errors.Join(err, f.Close())
-	}
-	size, err := io.Copy(f, io.LimitReader(r, maxUnpacked+1))
-	if err == nil && size > maxUnpacked {
-		err = fmt.Errorf("more than %d GiB unpacked; unpack and cut it first", maxUnpacked>>30)
-	}
-	if err != nil {
-		return nil, 0, errors.Join(err, f.Close())
-	}
-	return f, size, nil
-}

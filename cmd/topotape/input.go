@@ -126,6 +126,29 @@ func spool(name string, r io.Reader) (replay.Input, error) {
 	}}, nil
 }
 
+// maxSpool bounds what is kept of a stream.
+const maxSpool = 64 << 30
+
+// spoolFile copies a stream into a file that has no name and goes with the
+// program.
+func spoolFile(r io.Reader) (*os.File, int64, error) {
+	f, err := os.CreateTemp("", "topotape-*")
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	size, err := io.Copy(f, io.LimitReader(r, maxSpool+1))
+	if err == nil && size > maxSpool {
+		err = fmt.Errorf("more than %d GiB; cut it first", maxSpool>>30)
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, size, nil
+}
+
 // oneInput is all the inputs one behind the other, as one file.
 func oneInput(inputs []replay.Input) replay.Input {
 	if len(inputs) == 1 {
