@@ -54,8 +54,8 @@ func recordingOf(t testing.TB, id byte, start int64, source uint32, list ...any)
 	return written(t, h, records)
 }
 
-// told is the records as lines: number, seconds, source, what.
-func told(t testing.TB, records []capture.Record) (lines []string) {
+// spelled is the records as lines: number, seconds, source, what.
+func spelled(t testing.TB, records []capture.Record) (lines []string) {
 	t.Helper()
 	for _, r := range records {
 		what := r.Kind.String()
@@ -138,7 +138,7 @@ func TestMergeOfRecordings(t *testing.T) {
 #20 11s 0 tick 4
 #21 11s 0 witness 4
 #22 12s 0 end c; 1 8; 5 4`), "\n")
-	if got := told(t, records); !slices.Equal(got, want) {
+	if got := spelled(t, records); !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	if h.Start != lineStart || h.Recording != h.TapeID || len(h.Derived.Others) != 2 || m.Recordings != 3 || len(said) > 0 {
@@ -147,7 +147,7 @@ func TestMergeOfRecordings(t *testing.T) {
 	// The ticks are those of whichever is named first, as far as it reaches.
 	_, records, _, _ = merged(t, b, a)
 	var ticks []string
-	for _, line := range told(t, records) {
+	for _, line := range spelled(t, records) {
 		if strings.Contains(line, "tick") || strings.Contains(line, "clock") || strings.Contains(line, "mark") {
 			ticks = append(ticks, line[strings.Index(line, " ")+1:])
 		}

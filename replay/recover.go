@@ -53,7 +53,7 @@ func Recover(file io.ReaderAt, size int64, out io.Writer, o RecoverOptions) (*Re
 	if o.Say == nil {
 		o.Say = func(string) {}
 	}
-	l, err := scan(file, size, o.Say)
+	l, err := layOut(file, size, o.Say)
 	if err != nil {
 		return nil, err
 	}

@@ -55,8 +55,8 @@ type layout struct {
 	last     *remnant             // of the last frame
 }
 
-// scan finds all frames of a file.
-func scan(file io.ReaderAt, size int64, say func(string)) (*layout, error) {
+// layOut finds all frames of a file.
+func layOut(file io.ReaderAt, size int64, say func(string)) (*layout, error) {
 	l := &layout{file: file, say: say}
 	sum := sha256.New()
 	frames := capture.NewFrameScanner(io.TeeReader(io.NewSectionReader(file, 0, size), sum))
