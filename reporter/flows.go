@@ -112,13 +112,13 @@ func (t *flows) unname(f *flow) {
 		if f.next == nil {
 			delete(t.named, h)
 		} else {
-			t.named[h] = f.next
+			t.named[h], f.next = f.next, nil
 		}
 		return
 	}
 	for ; at != nil; at = at.next {
 		if at.next == f {
-			at.next = f.next
+			at.next, f.next = f.next, nil
 			return
 		}
 	}
@@ -149,6 +149,7 @@ func (t *flows) end(f *flow) {
 	t.live[f.place], last.place = last, f.place
 	t.live[len(t.live)-1] = nil
 	t.live = t.live[:len(t.live)-1]
+	f.place = 0
 	t.ended = append(t.ended, f)
 }
 
