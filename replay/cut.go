@@ -117,8 +117,10 @@ type cutter struct {
 }
 
 func (c *cutter) read() error {
+	r := new(capture.Record)
 	for {
-		r, err := c.tapes.Next()
+		var err error
+		*r, err = c.tapes.Next()
 		var damage *capture.DamageError
 		switch {
 		case err == io.EOF:
@@ -132,16 +134,16 @@ func (c *cutter) read() error {
 		if err := c.begin(); err != nil {
 			return err
 		}
-		p := c.tapes.position(&r)
+		p := c.tapes.position(r)
 		if c.first == 0 {
 			c.first = p.wall
 		}
 		c.now = p.wall
-		standing := c.clip.place(c.tapes.Header(), &r, p)
+		standing := c.clip.place(c.tapes.Header(), r, p)
 		if standing == behind {
-			return c.bridge(&r, true)
+			return c.bridge(r, true)
 		}
-		if err := c.record(&r, standing == within); err != nil {
+		if err := c.record(r, standing == within); err != nil {
 			return err
 		}
 	}

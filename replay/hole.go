@@ -28,14 +28,21 @@ func (h *hole) close() {
 
 // note learns from a record which sources there are.
 func (h *hole) note(r *capture.Record) {
-	var s capture.Source
+	if r.Source == 0 {
+		return
+	}
 	at, known := slices.BinarySearch(h.sources, r.Source)
-	switch closed := r.Kind == capture.KindSource && r.Decode(&s) == nil && !s.Open; {
+	switch closed := r.Kind == capture.KindSource && closes(r); {
 	case closed && known:
 		h.sources = slices.Delete(h.sources, at, at+1)
-	case !closed && !known && r.Source != 0:
+	case !closed && !known:
 		h.sources = slices.Insert(h.sources, at, r.Source)
 	}
+}
+
+func closes(r *capture.Record) bool {
+	var s capture.Source
+	return r.Decode(&s) == nil && !s.Open
 }
 
 // gaps returns records that say, for every source, that something is missing

@@ -24,7 +24,7 @@ func (r *Reporter) Carry() []capture.Carry {
 	carry.Uint(c, &layout)
 	r.rules.carry(c)
 	state := c.Bytes()
-	if len(state) > maxCarry {
+	if len(state) > maxCarry || !c.OK() {
 		return nil
 	}
 	var parts []capture.Carry

@@ -65,10 +65,11 @@ func (k *cache) carry(c *carry.Coder) {
 			c.String(&n.name)
 			carry.Int(c, &n.expires)
 		})
-		c.Check(len(a.names) <= maxNamesPerAddr && k.byAddr[a.addr] == nil)
+		c.Check(len(a.names) <= maxNamesPerAddr)
 		if !c.Reading() {
 			continue
 		}
+		c.Check(k.byAddr[a.addr] == nil)
 		k.byAddr[a.addr] = k.order.PushBack(a)
 		for j := range a.names {
 			k.bytes += a.names[j].cost()

@@ -7,8 +7,8 @@ import (
 	"github.com/topotape/topotape/reporter/carry"
 )
 
-// maxCarriedFlows bounds the slots for flows that are taken over: to 2 GiB.
-const maxCarriedFlows = 8 << 20
+// maxCarriedFlows bounds the slots for flows that are taken over: to 1 GiB.
+const maxCarriedFlows = 4 << 20
 
 // carry is every slot, in order, with its flow's place in the lists that it is
 // in: flows are visited, freed and made in the same order then.

@@ -88,6 +88,8 @@ func (k *scopeProc) carry(c *carry.Coder) {
 // carryTexts is parts of tables, in order. Some may be those of a table in
 // force: that were found unchanged, or that nobody read again.
 func carryTexts(c *carry.Coder, tables *[]scopeTable, same []scopeTable) {
+	size := 0
+	defer func() { c.Check(size <= 2*maxWalk) }()
 	carry.List(c, tables, 5, func(c *carry.Coder, t *scopeTable) {
 		shared := uint32(0) // one more than its place among the others
 		for i := range same {
@@ -101,12 +103,14 @@ func carryTexts(c *carry.Coder, tables *[]scopeTable, same []scopeTable) {
 			t.key.carry(c)
 			c.Bools(&t.absent)
 			c.Blob(&t.text)
+			size += len(t.text)
 			return
 		}
 		inRange := uint64(shared) <= uint64(len(same))
 		if c.Check(inRange); c.Reading() && inRange {
 			*t = same[shared-1]
 		}
+		size += len(t.text)
 	})
 }
 

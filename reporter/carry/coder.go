@@ -28,14 +28,14 @@ func (c *Coder) Reading() bool { return c.reading }
 // Bytes is what was written.
 func (c *Coder) Bytes() []byte { return c.buf }
 
-// Check says what must be true of what was read.
+// Check says what must be true of what was read, and of what is written.
 func (c *Coder) Check(ok bool) {
-	if !ok && c.reading && !c.bad {
+	if !ok && !c.bad {
 		c.bad, c.size, c.buf = true, c.size-len(c.buf), nil
 	}
 }
 
-// OK reports whether all that was read could be.
+// OK reports whether all Checks held, and all that was to be read was there.
 func (c *Coder) OK() bool { return !c.bad }
 
 var errLeft = errors.New("more stands behind the state")
