@@ -14,7 +14,7 @@ import (
 
 // Evidence keeps those of a tape's records that what comes still depends on, as they
 // are: sources and the host, all steps of the clock, the last walk of /proc, of
-// each flow the first message and the last, and the answers that hold. A core
+// each flow the first message and the last ones, and the answers that hold. A core
 // that cannot read a state comes close to it with them, whatever its version
 // and rules.
 type Evidence struct {
@@ -22,7 +22,7 @@ type Evidence struct {
 	source  map[uint32]capture.Record // the last of each
 	gap     map[uint32]capture.Record // the last of each, since its last whole dump or walk
 	dump    map[uint32]capture.Record // begin of the dump that goes on
-	host    *capture.Record
+	hosts   []capture.Record          // the last ones: which addresses are gone takes two
 	clock   []capture.Record
 	flows   map[flowKey]*flowEvidence
 	gone    []*flowEvidence // that the kernel has no more, in order
@@ -70,8 +70,10 @@ func (e *Evidence) Add(r *capture.Record) {
 	case capture.KindGap:
 		e.gap[r.Source] = keep(r)
 	case capture.KindHost:
-		host := keep(r)
-		e.host = &host
+		if len(e.hosts) == maxHosts {
+			e.hosts = slices.Delete(e.hosts, 0, 1)
+		}
+		e.hosts = append(e.hosts, keep(r))
 	case capture.KindClock:
 		e.clock = append(e.clock, keep(r))
 	case capture.KindTick:
@@ -89,18 +91,17 @@ func keep(r *capture.Record) capture.Record {
 // Records returns what is kept and still holds at a time, in the order of the
 // tape. It is good until the next Add.
 func (e *Evidence) Records(at int64) []capture.Record {
-	out := slices.Clone(e.clock)
-	if e.host != nil {
-		out = append(out, *e.host)
-	}
+	out := slices.Concat(e.clock, e.hosts)
 	for _, by := range [...]map[uint32]capture.Record{e.source, e.gap, e.dump} {
 		out = slices.AppendSeq(out, maps.Values(by)) // sorted below
 	}
 	for _, f := range e.flows { // sorted below
-		out = append(out, f.first, f.last)
+		if f.over == 0 || e.needs(f.over) {
+			out = f.appendTo(out)
+		}
 	}
 	for _, f := range e.gone {
-		out = append(out, f.first, f.last)
+		out = f.appendTo(out)
 	}
 	out = e.walk.appendTo(out)
 	out = e.reverse.appendTo(e.forward.appendTo(out, at), at)
@@ -108,24 +109,49 @@ func (e *Evidence) Records(at int64) []capture.Record {
 	return slices.CompactFunc(out, func(a, b capture.Record) bool { return a.Seq == b.Seq })
 }
 
-// flowEvidence is a flow's first message and its last, which may be one.
+const maxHosts = 16
+
+// flowEvidence is a flow's first message and its last, which may be one. If that
+// shows no state, it is also the last one that did.
 type flowEvidence struct {
-	key         flowKey
-	first, last capture.Record
+	key                flowKey
+	first, state, last capture.Record
+	stated             bool   // last shows a state
+	over               uint64 // record that showed the flow's end
 }
 
-func (f *flowEvidence) begin(key *flowKey, r *capture.Record) {
-	f.key = *key
-	room := f.first.Payload
-	f.first = *r
-	f.first.Payload = append(room[:0], r.Payload...)
-	f.goOn(r)
+func (f *flowEvidence) begin(key *flowKey, r *capture.Record, m *ctmsg.Message) {
+	f.key, f.over, f.stated, f.state.Seq = *key, 0, false, 0
+	keepIn(&f.first, r)
+	f.goOn(r, m)
 }
 
-func (f *flowEvidence) goOn(r *capture.Record) {
-	room := f.last.Payload
-	f.last = *r
-	f.last.Payload = append(room[:0], r.Payload...)
+func (f *flowEvidence) goOn(r *capture.Record, m *ctmsg.Message) {
+	switch {
+	case m.HasState:
+		f.state.Seq, f.over = 0, 0
+		if m.State == ctmsg.TimeWait || m.State == ctmsg.Close {
+			f.over = r.Seq
+		}
+	case f.stated:
+		f.state, f.last = f.last, f.state
+	}
+	f.stated = m.HasState
+	keepIn(&f.last, r)
+}
+
+// keepIn keeps a record in the memory of another one.
+func keepIn(to, r *capture.Record) {
+	room := to.Payload
+	*to = *r
+	to.Payload = append(room[:0], r.Payload...)
+}
+
+func (f *flowEvidence) appendTo(out []capture.Record) []capture.Record {
+	if f.state.Seq != 0 {
+		out = append(out, f.state)
+	}
+	return append(out, f.first, f.last)
 }
 
 func (e *Evidence) conntrack(r *capture.Record) {
@@ -142,11 +168,11 @@ func (e *Evidence) conntrack(r *capture.Record) {
 			f, e.spare = e.spare[n-1], e.spare[:n-1]
 		}
 		e.flows[key] = f
-		f.begin(&key, r)
+		f.begin(&key, r, m)
 	case m.Type == ctmsg.New && r.Kind == capture.KindConntrack:
-		f.begin(&key, r)
+		f.begin(&key, r, m)
 	default:
-		f.goOn(r)
+		f.goOn(r, m)
 	}
 	if m.Type == ctmsg.Destroy && r.Kind == capture.KindConntrack {
 		delete(e.flows, key)
@@ -170,6 +196,12 @@ func (e *Evidence) dumpEnd(r *capture.Record) {
 	}
 }
 
+// needs reports whether the end of a flow is still to be told of, or can be
+// contradicted by a row.
+func (e *Evidence) needs(end uint64) bool {
+	return end > e.ticked || e.walk.finished > 0 && end > e.walk.finished
+}
+
 // maxGone bounds the flows that are kept for a walk which does not come to its
 // end.
 const maxGone = 1 << 16
@@ -179,8 +211,7 @@ const maxGone = 1 << 16
 func (e *Evidence) forget() {
 	i := 0
 	for ; i < len(e.gone); i++ {
-		end := e.gone[i].last.Seq
-		if len(e.gone)-i <= maxGone && (end > e.ticked || e.walk.finished > 0 && end > e.walk.finished) {
+		if len(e.gone)-i <= maxGone && e.needs(e.gone[i].last.Seq) {
 			break
 		}
 	}

@@ -43,10 +43,10 @@ func TestEvidenceOfFlows(t *testing.T) {
 	h.ct(ctmsg.Update, 7, "SYN_RECV", plain)    // 2
 	h.ct(ctmsg.Update, 7, "ESTABLISHED", plain) // 3
 	h.wantEvidence(e, "1 3")
-	h.ct(ctmsg.Destroy, 7, "", plain) // 4
-	h.wantEvidence(e, "1 4")
+	h.ct(ctmsg.Destroy, 7, "", plain)     // 4
+	h.wantEvidence(e, "1 3 4")            // the last one shows no state
 	h.ct(ctmsg.New, 7, "SYN_SENT", plain) // 5: another life
-	h.wantEvidence(e, "1 4 5")
+	h.wantEvidence(e, "1 3 4 5")
 	h.report() // 6
 	h.wantEvidence(e, "5")
 	h.walkBegin() // 7
@@ -66,6 +66,11 @@ func TestEvidenceOfFlows(t *testing.T) {
 	h.wantEvidence(e, "11 12 14 15 17 18")
 	h.dumpEnd() // 19
 	h.wantEvidence(e, "11 12 14 18")
+	h.ct(ctmsg.Update, 1, "TIME_WAIT", "10.0.0.5:1>10.0.0.2:80") // 20
+	h.report()                                                   // 21
+	h.wantEvidence(e, "11 12 14 20")
+	h.walk() // 22, 23
+	h.wantEvidence(e, "22 23")
 }
 
 // A table that was found unchanged is kept as it was read, however long ago.
@@ -129,9 +134,9 @@ func TestEvidenceOfTheRest(t *testing.T) {
 	h.put(capture.KindFault, 0, &capture.Fault{})           // 10
 	h.put(capture.KindCarry, 0, &capture.Carry{State: nil}) // 11
 	h.raw(capture.KindConntrack, 1, []byte("no message"))   // 12
-	h.wantEvidence(e, "3 5 6 7 8")
+	h.wantEvidence(e, "2 3 5 6 7 8")
 	h.dump(nil) // 13, 14
-	h.wantEvidence(e, "3 5 6 7")
+	h.wantEvidence(e, "2 3 5 6 7")
 	kept := e.Records(h.at)
 	if !slices.ContainsFunc(kept, func(r capture.Record) bool { return bytes.Contains(r.Payload, []byte("b")) }) {
 		t.Error("the payload was not kept")

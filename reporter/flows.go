@@ -146,10 +146,9 @@ func (t *flows) add(key *flowKey, reply *tuple, at int64) *flow {
 // end moves a flow from those that live to those that have ended.
 func (t *flows) end(f *flow) {
 	last := t.live[len(t.live)-1]
-	t.live[f.place], last.place = last, f.place
+	t.live[f.place], last.place, f.place = last, f.place, 0
 	t.live[len(t.live)-1] = nil
 	t.live = t.live[:len(t.live)-1]
-	f.place = 0
 	t.ended = append(t.ended, f)
 }
 
