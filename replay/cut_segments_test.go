@@ -97,7 +97,7 @@ func TestCutOfSegments(t *testing.T) {
 			parts = append(parts, segment(t, h, number, known, kept))
 			at = end
 		}
-		from, to := randomWindow(rng, list)
+		from, to := randomWindow(rng, h, list)
 		w := window(t, from, to)
 		part, _ := cut(t, w, parts...)
 		if part == nil {

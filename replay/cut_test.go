@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/fixtures"
@@ -149,9 +150,9 @@ func TestCutReplaysAsTheWhole(t *testing.T) {
 	for i, name := range names {
 		rng := rand.New(rand.NewPCG(uint64(i), 3))
 		tape := tapes[name]
-		_, list, _ := records(t, tape)
+		h, list, _ := records(t, tape)
 		for range 3 {
-			from, to := randomWindow(rng, list)
+			from, to := randomWindow(rng, h, list)
 			w := window(t, from, to)
 			part, s := cut(t, w, tape)
 			if part == nil {
@@ -163,7 +164,7 @@ func TestCutReplaysAsTheWhole(t *testing.T) {
 				t.Errorf("the cut is %s", ending)
 			}
 			checkRecords(t, list, inner, s)
-			from2, to2 := randomWindow(rng, list)
+			from2, to2 := randomWindow(rng, h, list)
 			again, _ := cut(t, window(t, from2, to2), part)
 			for _, rules := range allRules {
 				got, want := reports(t, rules, replay.Window{}, part), reports(t, rules, w, tape)
@@ -188,28 +189,41 @@ func TestCutReplaysAsTheWhole(t *testing.T) {
 	}
 }
 
-// randomWindow is by number or by time.
-func randomWindow(rng *rand.Rand, list []capture.Record) (from, to string) {
-	at := func() string {
-		r := &list[rng.IntN(len(list))]
-		if rng.IntN(2) == 0 {
-			return fmt.Sprintf("#%d", r.Seq)
+// randomWindow is by numbers or by times of either clock, sometimes of both.
+func randomWindow(rng *rand.Rand, h *capture.Header, list []capture.Record) (from, to string) {
+	wall := make([]int64, len(list))
+	for i, steps := 0, int64(0); i < len(list); i++ {
+		var c capture.Clock
+		if list[i].Kind == capture.KindClock && list[i].Decode(&c) == nil {
+			steps += c.Step
 		}
-		return fmt.Sprintf("+%dns", r.At+rng.Int64N(3)-1+1)
+		wall[i] = h.Start + list[i].At + steps
 	}
-	from, to = at(), at()
+	kind := rng.IntN(4)
+	at := func(i int) string {
+		k := kind
+		if k == 3 {
+			k = rng.IntN(3)
+		}
+		switch k {
+		case 0:
+			return fmt.Sprintf("#%d", list[i].Seq)
+		case 1:
+			return fmt.Sprintf("+%dns", list[i].At+rng.Int64N(2))
+		}
+		return time.Unix(0, wall[i]).UTC().Format(time.RFC3339Nano)
+	}
+	i, j := rng.IntN(len(list)), rng.IntN(len(list))
+	from, to = at(min(i, j)), at(max(i, j))
 	if rng.IntN(3) == 0 {
 		from = "start"
 	}
 	if rng.IntN(3) == 0 {
 		to = "end"
 	}
-	if from[0] == to[0] && from[0] != 's' { // in their order
-		var a, b int64
-		fmt.Sscanf(from[1:], "%d", &a)
-		fmt.Sscanf(to[1:], "%d", &b)
-		if a > b {
-			from, to = to, from
+	if t, err := replay.ParseTime(from); err == nil {
+		if u, err := replay.ParseTime(to); err == nil && (replay.Window{From: t, To: u}).Check() != nil {
+			return to, from // the clock was stepped back
 		}
 	}
 	return from, to
