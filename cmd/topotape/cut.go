@@ -27,7 +27,7 @@ recording are cut as one.
 A tape that is still being written is cut as far as it has been written, which
 is up to a quarter of a second ago.`,
 		Example: `  topotape cut --from -10m x.tape.partial -o incident.tape
-  topotape cut --from mark:bug --to +5m x.tape -o bug.tape
+  topotape cut --from mark:bug --to mark:fixed x.tape -o bug.tape
   topotape cut --from 2026-01-02T03:00:00Z --to 2026-01-02T03:10:00Z x.tape -o - | ssh me@there topotape replay -`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
