@@ -43,7 +43,7 @@ type deriver struct {
 	// lossy says that records are missing before: witnesses of the parents can
 	// not be compared any more.
 	lossy   bool
-	content content
+	content *content // nil if nobody reads back what is written
 	// Witnesses of the parents that this core's version made, and those of them
 	// that differ from what it makes now.
 	witnesses, differ uint64
@@ -55,7 +55,8 @@ func newDeriver(out io.Writer, h *capture.Header) (*deriver, error) {
 		return nil, err
 	}
 	core, err := reporter.New(h, reporter.RulesCurrent)
-	return &deriver{out: w, core: core, content: newContent()}, err
+	written := newContent()
+	return &deriver{out: w, core: core, content: &written}, err
 }
 
 // step shows the core a record.
@@ -115,7 +116,9 @@ func (d *deriver) write(r *capture.Record) error {
 
 // put writes a record as it is.
 func (d *deriver) put(r *capture.Record) error {
-	d.content.add(r)
+	if d.content != nil {
+		d.content.add(r)
+	}
 	return d.out.Write(r)
 }
 

@@ -29,10 +29,21 @@
 // they wrote. They read their inputs several times and keep no more of them in
 // memory than a chunk of each open tape, and where the pieces stand.
 //
+// Cut writes the records of a window as a tape of its own. In front of them stand the
+// records of before that matter most (reporter.Evidence), with their own numbers, and then,
+// as carry records, all that the cores of both rule sets knew (Reporter.Carry). So
+//
+//	Run(tape, window) = Run(Cut(tape, window))
+//
+// byte for byte, whatever the window, and for any row of tapes: where a core begins
+// anew within the window, or takes a carry, the cut has a carry of what it knows then.
+//
 // What surprises:
 //
 //   - Tapes of one recording, segment after segment, go through one reporter.
 //     Any other tape begins with a fresh one.
+//   - The carry at a segment's head is taken only if records are missing before it,
+//     which the number of the record behind it tells.
 //   - Steps of the host's wall clock move what an RFC 3339 time means, as they
 //     move the times of reports. Times from the start or the end ignore them.
 //   - Damage ends a replay: what stands behind it lacks what stood before.

@@ -80,7 +80,7 @@ func Merge(inputs []Input, out io.Writer, o MergeOptions) (*Merged, error) {
 		return nil, err
 	}
 	m.result.Records = m.d.content.records
-	m.result.written = []content{m.d.content}
+	m.result.written = []content{*m.d.content}
 	return &m.result, nil
 }
 

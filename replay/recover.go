@@ -261,7 +261,7 @@ func (w *rescue) finish(r *remnant) error {
 	w.result.Lost += w.lost
 	w.result.Differ += w.d.differ
 	w.result.Whole = w.result.Whole && !w.holed && !unsure
-	w.result.written = append(w.result.written, w.d.content)
+	w.result.written = append(w.result.written, *w.d.content)
 	w.result.last = w.summary(unsure)
 	if len(w.layout.remnants) > 1 {
 		w.options.Say(fmt.Sprintf("tape %d, file id %016x: %s", w.result.Tapes, r.fileID, w.result.last))

@@ -100,6 +100,8 @@ type driver struct {
 	newCore func(*capture.Header, string) (core, error)
 	core    core // nil once it panicked, or reading goes on without
 	tape    int  // number of the tape that core is at; -1 before the first
+	held    heldCarry
+	carry   bool // one was shown to the core
 	last    *reporter.Report
 	yielded bool // last was
 	fold    *fold
@@ -167,6 +169,7 @@ func (d *driver) begin(it *item) (err error) {
 	if !first && !it.fresh || d.summary.Damage != nil {
 		return nil
 	}
+	d.carry, d.held = false, heldCarry{}
 	d.core, err = d.newCore(it.header, d.options.Rules)
 	return err
 }
@@ -185,7 +188,19 @@ func (d *driver) record(it *item, within bool) (bool, error) {
 	if d.options.Each != nil {
 		d.options.Each(it.header, r)
 	}
-	if d.core == nil || r.Kind == capture.KindCarry && d.tape > 0 && !it.fresh {
+	switch {
+	case r.Kind != capture.KindCarry:
+		for _, part := range d.held.before(r) {
+			d.stepCarry(it, &part)
+		}
+	case d.tape > 0 && !it.fresh:
+		d.held.hold(r)
+		return true, nil
+	default:
+		d.stepCarry(it, r)
+		return true, nil
+	}
+	if d.core == nil {
 		return true, nil
 	}
 	tick, panicked := step(d.core, r)
@@ -197,7 +212,20 @@ func (d *driver) record(it *item, within bool) (bool, error) {
 		return true, nil
 	}
 	d.summary.Ticks++
+	if c, ok := d.core.(carrier); ok && d.carry && !c.Carried() {
+		d.summary.Uncarried = true
+	}
 	return d.tick(it, within)
+}
+
+func (d *driver) stepCarry(it *item, part *capture.Record) {
+	d.carry = true
+	if d.core == nil {
+		return
+	}
+	if _, panicked := step(d.core, part); panicked != nil {
+		d.panicked(it, panicked)
+	}
 }
 
 func (d *driver) tick(it *item, within bool) (bool, error) {

@@ -21,6 +21,7 @@ type Summary struct {
 	LeftOut      uint64 // connections beyond MaxConnections, counted up to as many again
 	Ends         []TapeEnd
 	Damage       error // where the tape is damaged: wraps a *capture.DamageError
+	Uncarried    bool  // a tape begins with what another core knew, and ours cannot read that
 	Faults       []Fault
 	Panic        *Panic
 	Verification *Verification

@@ -49,6 +49,7 @@ type Tapes struct {
 	reader *capture.Reader
 	header *capture.Header
 	clip   *clip // what stands ahead of it need not be read; nil for nothing
+	copies bool  // records of unknown kinds are returned too
 	fresh  bool
 	count  uint64 // records read
 	steps  int64  // of the recording's wall clock, together
@@ -155,6 +156,9 @@ func (t *Tapes) advance() error {
 		t.reader = nil
 		t.Close()
 		return in.headError(err)
+	}
+	if t.copies {
+		t.reader.Copying()
 	}
 	t.begin(before)
 	if t.clip != nil {

@@ -19,7 +19,7 @@ import (
 const module = "github.com/topotape/topotape"
 
 // pure packages turn bytes into values: what they say depends on nothing else.
-var pure = []string{"capture", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg"}
+var pure = []string{"capture", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg", "reporter/carry"}
 
 var bannedImports = map[string]bool{
 	"os": true, "os/exec": true, "net": true, "syscall": true, "log": true, "log/slog": true, "math/rand": true, "math/rand/v2": true,
@@ -225,8 +225,9 @@ func TestImportsPointOneWay(t *testing.T) {
 		"capture":           {},
 		"reporter/ctmsg":    {},
 		"reporter/procnet":  {},
-		"reporter/dnsmsg":   {},
-		"reporter":          {"capture", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg"},
+		"reporter/carry":    {},
+		"reporter/dnsmsg":   {"reporter/carry"},
+		"reporter":          {"capture", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg", "reporter/carry"},
 		"capture/collect":   {"capture"},
 		"capture/live":      {"capture", "capture/collect", "reporter"},
 		"replay":            {"capture", "reporter"},

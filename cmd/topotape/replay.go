@@ -250,6 +250,9 @@ func warnings(cmd *cobra.Command, s *replay.Summary) {
 			warn(cmd, "warning: %s is segment %d of a recording and stands behind segment %d: the core began anew", s.Ends[i].Name, b.Segment, a.Segment)
 		}
 	}
+	if s.Uncarried {
+		warn(cmd, "warning: what the core knew at the tape's begin cannot be read by this version (core %d): reports are made of the records that stand before it, and may lack some", reporter.CoreVersion)
+	}
 	if s.Foreseen() {
 		warn(cmd, "warning: the core panics on record %d, as it did in production: %v; reports end there", s.Panic.Record, s.Panic.Value)
 	}
