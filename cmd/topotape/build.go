@@ -71,7 +71,7 @@ func checkScript(name string, r *bufio.Reader) error {
 	if err != nil && err != io.EOF && !errors.Is(err, bufio.ErrBufferFull) {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
-	text := bytes.TrimLeft(head, " \t\r\n")
+	text := bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\ufeff")), " \t\r\n")
 	what := ""
 	switch {
 	case len(text) == 0, text[0] == '{':

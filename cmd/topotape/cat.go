@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -18,15 +19,34 @@ func catCommand() *cobra.Command {
 	var format, out string
 	var from, to timeFlag
 	var match selectorFlag
+	var kinds kindFlag
 	cmd := &cobra.Command{
-		Use:   "cat TAPE",
+		Use:   "cat TAPE...",
 		Short: "Print the records of a tape, one a line",
 		Long: `Print the records of a tape, one a line: to read, or as a tape script that
-"topotape build" makes the same records of.`,
+"topotape build" makes the same records of. A line of text is the record's number,
+its time since the recording's start, its kind, and what it says: a conntrack message
+as "conntrack -E -o id,extended" prints it, a DNS message with its question and its
+answers, a table by how many rows are in which state. Times are those of the tape,
+in UTC: the same tape gives the same text.
+
+A tape that is still being written to a pipe is printed as it comes.
+
+Git shows what changed in tapes when it is told how to read them:
+
+  echo '*.tape diff=topotape' >>.gitattributes
+  git config diff.topotape.textconv 'topotape cat'
+
+Torn tapes make cat end with code 3, which git takes for a failure. To see what they
+still hold, let that pass:
+
+  git config diff.topotape.textconv 'f() { topotape cat "$1" || test $? = 3; }; f'`,
 		Example: `  topotape cat x.tape
   topotape cat --from -30s --match 10.0.0.2:80 x.tape
-  topotape cat --format jsonl x.tape >x.jsonl`,
-		Args: cobra.ExactArgs(1),
+  topotape cat --kind conntrack,gap x.tape
+  topotape cat --format jsonl x.tape >x.jsonl
+  topotape record -o - | topotape cat -`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains(catFormats, format) {
 				return usage("--format %q; this version has %s", format, strings.Join(catFormats, ", "))
@@ -39,11 +59,12 @@ func catCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c := &catter{out: o, match: match, cmd: cmd}
+			lines := newLiveOutput(o)
+			c := &catter{out: lines, match: match, kinds: kinds, cmd: cmd}
 			if format == "jsonl" {
-				c.script = fixtures.NewPrinter(o)
+				c.script = fixtures.NewPrinter(lines)
 			}
-			if err := o.finish(c.run(inputs, replay.Window{From: from.Time, To: to.Time})); err != nil {
+			if err := lines.finish(c.run(inputs, replay.Window{From: from.Time, To: to.Time})); err != nil {
 				return err
 			}
 			return c.outcome()
@@ -53,6 +74,7 @@ func catCommand() *cobra.Command {
 	s.StringVar(&format, "format", "text", "text or jsonl")
 	s.StringVarP(&out, "output", "o", "-", "where the records go: a file, or - for standard output")
 	s.Var(&match, "match", "only records of these connections; may be repeated")
+	s.Var(&kinds, "kind", "only records of these kinds: names as cat prints them, with commas between; may be repeated")
 	s.Var(&from, "from", "only records from this time on")
 	s.Var(&to, "to", "only records before this time")
 	return cmd
@@ -61,10 +83,11 @@ func catCommand() *cobra.Command {
 // catter prints records.
 type catter struct {
 	cmd     *cobra.Command
-	out     *output
+	out     io.Writer
 	script  *fixtures.Printer // nil for text
 	text    recordText
 	match   selectorFlag
+	kinds   kindFlag // nil is all
 	matcher recordMatcher
 	header  *capture.Header // of the tape whose header was printed
 	damage  []error
@@ -109,20 +132,14 @@ func (c *catter) begin(h *capture.Header) error {
 }
 
 func (c *catter) record(r *capture.Record) error {
-	if len(c.match) > 0 && !c.matcher.match(r, c.header.BigEndian, c.match) {
+	if c.kinds != nil && !c.kinds[r.Kind] || len(c.match) > 0 && !c.matcher.match(r, c.header.BigEndian, c.match) {
 		return nil
 	}
 	if c.script != nil {
-		if err := c.script.Record(r); err != nil {
-			return err
-		}
-	} else if _, err := c.out.Write(c.text.append(r)); err != nil {
-		return err
+		return c.script.Record(r)
 	}
-	if r.Kind == capture.KindTick { // whoever watches a pipe sees whole intervals
-		return c.out.Flush()
-	}
-	return nil
+	_, err := c.out.Write(c.text.append(r))
+	return err
 }
 
 // outcome is 3 where something of the tape is missing.
