@@ -126,7 +126,7 @@ func (c *catter) begin(h *capture.Header) error {
 	if c.script != nil {
 		return c.script.Header(h)
 	}
-	c.text.bigEndian = h.BigEndian
+	c.text.bigEndian, c.text.start = h.BigEndian, h.Start
 	_, err := fmt.Fprintf(c.out, "# %s\n", headerText(h))
 	return err
 }

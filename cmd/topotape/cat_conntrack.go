@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -37,8 +38,9 @@ type tupleDetail struct {
 	zone              uint16
 }
 
-// append writes the line of the message. An error is that of ctmsg.
-func (t *conntrackText) append(b, payload []byte, bigEndian bool) ([]byte, error) {
+// append writes the line of the message, which came at wall, Unix ns: that tells
+// the age of an entry of a dump. An error is that of ctmsg.
+func (t *conntrackText) append(b, payload []byte, bigEndian bool, wall int64) ([]byte, error) {
 	m, d := &t.message, &t.detail
 	if err := m.Decode(payload, bigEndian); err != nil {
 		return b, err
@@ -74,7 +76,7 @@ func (t *conntrackText) append(b, payload []byte, bigEndian bool) ([]byte, error
 		b = fmt.Appendf(b, " zone-reply=%d", d.reply.zone)
 	}
 	b = appendCounters(b, m.CountersReply)
-	return d.appendRest(b, m), nil
+	return d.appendRest(b, m, wall), nil
 }
 
 // protoText names the protocols that the tool names.
@@ -133,7 +135,7 @@ func appendCounters(b []byte, c ctmsg.Counters) []byte {
 	return fmt.Appendf(b, " packets=%d bytes=%d", c.Packets, c.Bytes)
 }
 
-func (d *conntrackDetail) appendRest(b []byte, m *ctmsg.Message) []byte {
+func (d *conntrackDetail) appendRest(b []byte, m *ctmsg.Message, wall int64) []byte {
 	switch {
 	case m.Status&ctmsg.HWOffload != 0:
 		b = append(b, " [HW_OFFLOAD]"...)
@@ -154,8 +156,8 @@ func (d *conntrackDetail) appendRest(b []byte, m *ctmsg.Message) []byte {
 	if d.zone != 0 {
 		b = fmt.Appendf(b, " zone=%d", d.zone)
 	}
-	if m.HasTimestamp && m.Stop != 0 {
-		b = fmt.Appendf(b, " delta-time=%d", m.Stop/1e9-m.Start/1e9)
+	if end := cmp.Or(m.Stop, uint64(wall)); m.HasTimestamp && end >= m.Start {
+		b = fmt.Appendf(b, " delta-time=%d", end/1e9-m.Start/1e9)
 	}
 	if d.helper != "" {
 		b = fmt.Appendf(b, " helper=%s", plainText(d.helper))
@@ -164,7 +166,7 @@ func (d *conntrackDetail) appendRest(b []byte, m *ctmsg.Message) []byte {
 		b = fmt.Appendf(b, " use=%d", d.use)
 	}
 	b = fmt.Appendf(b, " id=%d", m.ID)
-	if d.portID != 0 {
+	if d.portID != 0 && m.Type != ctmsg.Dump { // of a dump it is who asked for it
 		b = fmt.Appendf(b, " [USERSPACE] portid=%d", d.portID)
 	}
 	return b

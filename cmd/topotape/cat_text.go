@@ -13,6 +13,7 @@ import (
 // recordText makes a line of a record, for people to read.
 type recordText struct {
 	bigEndian bool
+	start     int64 // of the tape, Unix ns
 	conntrack conntrackText
 	packet    dnsmsg.Packet
 	dns       dnsmsg.Message
@@ -26,7 +27,7 @@ func (t *recordText) append(r *capture.Record) []byte {
 	switch r.Kind {
 	case capture.KindConntrack, capture.KindDumpEntry:
 		var err error
-		if b, err = t.conntrack.append(b, r.Payload, t.bigEndian); err != nil {
+		if b, err = t.conntrack.append(b, r.Payload, t.bigEndian, t.start+r.At); err != nil {
 			b = fmt.Appendf(b, "%d bytes: %v", len(r.Payload), err)
 		}
 	default:
