@@ -118,6 +118,7 @@ type Index struct {
 	Entries []Entry
 	Records uint64
 	LastAt  int64
+	Base    int64 // where in the file the tape begins
 }
 
 // ReadIndex reads a closed tape's index from its end. It returns an error when
@@ -143,7 +144,7 @@ func ReadIndex(f io.ReaderAt, size int64) (*Index, error) {
 	if base < 0 || ft.records > 1<<62 || ft.lastAt > 1<<62 {
 		return nil, fmt.Errorf("foot: its own offset is %d, it stands at %d", ft.offset, size-footLen)
 	}
-	ix := &Index{Records: ft.records, LastAt: int64(ft.lastAt)}
+	ix := &Index{Records: ft.records, LastAt: int64(ft.lastAt), Base: base}
 	var pages []indexPage
 	for at, limit := ft.index, ft.offset; at != 0; {
 		if at >= limit { // each page stands before the one that names it
@@ -155,7 +156,7 @@ func ReadIndex(f io.ReaderAt, size int64) (*Index, error) {
 			err = errNoSync
 		}
 		if err == nil {
-			err = decode(payload, &p)
+			err = p.decode(payload)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("index at offset %d: %w", at, err)
