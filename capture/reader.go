@@ -43,6 +43,8 @@ type Reader struct {
 	damaged  bool
 	ending   Ending
 	unknown  uint64
+	records  uint64 // of the tape, with the unknown ones
+	chunks   uint64
 	pending  error // to be returned before anything else
 	tapeBase int64 // offset of this tape's head
 }
@@ -143,11 +145,12 @@ func (r *Reader) Next() (Record, error) {
 			continue
 		}
 		r.chunk = r.chunk[n:]
+		r.records++
+		r.end = rec.Kind == KindEnd
 		if !rec.Kind.Known() {
 			r.unknown++
 			continue
 		}
-		r.end = rec.Kind == KindEnd
 		return rec, nil
 	}
 }
@@ -171,18 +174,21 @@ func (r *Reader) order(rec *Record) error {
 func (r *Reader) nextChunk() error {
 	for {
 		h, stored, err := r.in.frame()
-		if err == io.EOF || err == nil && h.kind == frameHead && (r.foot || h.fileID != r.fileID) {
+		major := otherMajor(err)
+		if err == io.EOF || err == nil && h.kind == frameHead && (r.foot || h.fileID != r.fileID) || major != 0 && r.foot {
 			return r.finish()
+		}
+		if major != 0 {
+			err = fmt.Errorf("a frame of format %d in a tape of format %d", major, Format)
 		}
 		if err == nil {
 			err = r.check(&h)
 		}
-		var plain []byte
-		if err == nil {
-			plain, err = r.unpack.unpack(&h, stored)
-		}
-		if err == nil {
-			err = r.accept(&h, plain)
+		if err == nil && h.kind < frameOptional {
+			var plain []byte
+			if plain, err = r.unpack.unpack(&h, stored); err == nil {
+				err = r.accept(&h, plain)
+			}
 		}
 		if err != nil {
 			return r.fail(err)
@@ -193,6 +199,17 @@ func (r *Reader) nextChunk() error {
 			return nil
 		}
 	}
+}
+
+// otherMajor is the major version of which err says that it is not ours, or 0.
+// A tape has only one: behind the foot another tape begins with it, before
+// that it is damage.
+func otherMajor(err error) int {
+	var v *VersionError
+	if errors.As(err, &v) {
+		return v.Major
+	}
+	return 0
 }
 
 // check looks at a sound frame's place: is it ours, and the one expected?
@@ -225,18 +242,25 @@ func (r *Reader) accept(h *frameHeader, plain []byte) error {
 		return errors.New("a second head")
 	case frameChunk:
 		r.chunk, r.chunkAt, r.chunkNo = plain, r.in.base, h.number
+		r.chunks++
 	case frameIndex:
 		var p indexPage
-		return decode(plain, &p)
+		return p.parse(plain)
 	case frameFoot:
 		var f foot
 		if err := f.parse(plain); err != nil {
 			return err
 		}
+		r.foot = true
+		if r.damaged { // then what the foot says is that something is missing
+			return nil
+		}
 		if int64(f.offset) != r.in.base-r.tapeBase {
 			return fmt.Errorf("foot says it stands at %d, it stands at %d", f.offset, r.in.base-r.tapeBase)
 		}
-		r.foot = true
+		if f.records != r.records || f.chunks != r.chunks {
+			return fmt.Errorf("foot counts %d records in %d chunks; there are %d in %d", f.records, f.chunks, r.records, r.chunks)
+		}
 	}
 	return nil
 }
@@ -251,6 +275,9 @@ func (r *Reader) fail(err error) error {
 	var version *VersionError
 	if errors.As(err, &version) {
 		version.Offset = r.in.base
+		if r.header.Minor > Minor {
+			version.Minor = r.header.Minor
+		}
 		return version
 	}
 	r.damaged = true
