@@ -52,7 +52,31 @@ func tapesOfTheRepository(t testing.TB) map[string][]byte {
 		script.Close()
 		tapes[name] = tape.Bytes()
 	}
+	for name, tape := range tapes {
+		if !readable(tape) {
+			delete(tapes, name) // a newer version's, or nothing stands behind the head
+		}
+	}
 	return tapes
+}
+
+// readable reports whether a tape can be read to its end, past what damage
+// there is.
+func readable(tape []byte) bool {
+	r, err := capture.NewReader(bytes.NewReader(tape))
+	for more := true; err == nil && more; {
+		for err == nil {
+			_, err = r.Next()
+			var damage *capture.DamageError
+			if errors.As(err, &damage) {
+				err = nil
+			}
+		}
+		if err == io.EOF {
+			more, err = r.NextTape()
+		}
+	}
+	return err == nil
 }
 
 func inputOf(name string, b []byte) replay.Input {
@@ -126,9 +150,6 @@ func intact(t testing.TB, b []byte) (list [][]copied) {
 // times, sources and payloads.
 func TestScriptOfEveryTapeBuildsItsRecords(t *testing.T) {
 	for name, tape := range tapesOfTheRepository(t) {
-		if _, err := capture.NewReader(bytes.NewReader(tape)); err != nil {
-			continue // nothing can be read of it, and nothing is printed
-		}
 		script := catTo(t, name, tape, "jsonl")
 		var again bytes.Buffer
 		if err := fixtures.Build(&again, bytes.NewReader(script), fixtures.Options{Name: name}); err != nil {
@@ -152,9 +173,6 @@ func TestScriptOfEveryTapeBuildsItsRecords(t *testing.T) {
 // each time.
 func TestTextOfEveryTape(t *testing.T) {
 	for name, tape := range tapesOfTheRepository(t) {
-		if _, err := capture.NewReader(bytes.NewReader(tape)); err != nil {
-			continue
-		}
 		text := catTo(t, name, tape, "text")
 		if again := catTo(t, name, tape, "text"); !bytes.Equal(text, again) {
 			t.Errorf("%s: other text the second time", name)
