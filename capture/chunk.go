@@ -73,17 +73,22 @@ func (q *quickPage) page() (p indexPage, ok bool) {
 	p.previous = q.uint()
 	n := q.array()
 	p.entries = make([]Entry, 0, min(n, maxEntries))
-	counts := make([]Count, 0, len(q.b)/8)
+	var counts []Count // shared out, a block after the other
 	for ; n > 0 && !q.bad; n-- {
 		q.fields(8)
 		e := Entry{Offset: q.uint(), Stored: q.uint(), Plain: q.uint(), FirstSeq: q.uint(), LastSeq: q.uint(),
 			FirstAt: q.time(), LastAt: q.time()}
-		from := len(counts)
-		for m := q.array(); m > 0 && !q.bad; m-- {
-			q.fields(4)
-			counts = append(counts, Count{Kind: uint8(q.upTo(1<<8 - 1)), Source: uint32(q.upTo(1<<32 - 1)), Records: q.uint(), Bytes: q.uint()})
+		m := q.array()
+		if m > len(counts) {
+			counts = make([]Count, max(m, 512))
 		}
-		e.Counts = counts[from:len(counts):len(counts)]
+		e.Counts, counts = counts[:m:m], counts[m:]
+		for i := range e.Counts {
+			if q.fields(4); q.bad {
+				break
+			}
+			e.Counts[i] = Count{Kind: uint8(q.upTo(1<<8 - 1)), Source: uint32(q.upTo(1<<32 - 1)), Records: q.uint(), Bytes: q.uint()}
+		}
 		p.entries = append(p.entries, e)
 	}
 	return p, !q.bad && q.at == len(q.b)
