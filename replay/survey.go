@@ -62,13 +62,11 @@ type SourceState struct {
 // MaxSurveyed bounds each of a survey's lists.
 const MaxSurveyed = 100
 
-// Look surveys tapes: a closed one by its index, where its input can be read at
-// any place, others from end to end. Damage is no error. Both ways say the same
-// of a tape that is whole; what the index does not tell is whether it is.
-func Look(inputs []Input) (*Survey, error) { return look(inputs, true) }
-
-// look is Look; tests turn the index off.
-func look(inputs []Input, index bool) (*Survey, error) {
+// Look surveys tapes: with index set a closed one by its index, where its input
+// can be read at any place, and all others from end to end. Damage is no error.
+// Both ways say the same of a tape that is whole; what the index does not tell is
+// whether it is.
+func Look(inputs []Input, index bool) (*Survey, error) {
 	s := &surveyor{counts: map[countKey]capture.Count{}}
 	for _, in := range inputs {
 		known := false

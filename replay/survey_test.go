@@ -89,11 +89,11 @@ func surveyedTape(t testing.TB, rng *rand.Rand, segment uint32, id byte) []byte 
 // sameEitherWay surveys by the index and by reading, and compares.
 func sameEitherWay(t *testing.T, name string, inputs []Input) {
 	t.Helper()
-	fast, err := look(inputs, true)
+	fast, err := Look(inputs, true)
 	if err != nil {
 		t.Fatal(name, err)
 	}
-	slow, err := look(inputs, false)
+	slow, err := Look(inputs, false)
 	if err != nil {
 		t.Fatal(name, err)
 	}
@@ -137,23 +137,23 @@ func TestIndexTellsWhatReadingTells(t *testing.T) {
 // does not read.
 func TestDamagedIndexIsReadPast(t *testing.T) {
 	tape := surveyedTape(t, rand.New(rand.NewPCG(3, 3)), 0, 4)
-	whole, err := look([]Input{inputOf("x", tape)}, true)
+	whole, err := Look([]Input{inputOf("x", tape)}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := 0; i < len(tape); i += 1 + len(tape)/700 {
 		broken := bytes.Clone(tape)
 		broken[i] ^= 0x20
-		fast, err := look([]Input{inputOf("x", broken)}, true)
-		slow, serr := look([]Input{inputOf("x", broken)}, false)
+		fast, err := Look([]Input{inputOf("x", broken)}, true)
+		slow, serr := Look([]Input{inputOf("x", broken)}, false)
 		if (err == nil) != (serr == nil) {
 			t.Fatalf("byte %d: %v, reading says %v", i, err, serr)
 		}
 		if err == nil && !reflect.DeepEqual(fast, whole) && len(fast.Tapes) == len(slow.Tapes) && fmt.Sprint(fast.Damage) != fmt.Sprint(slow.Damage) {
 			t.Errorf("byte %d: %v", i, fast.Damage)
 		}
-		cut, err := look([]Input{inputOf("x", tape[:i])}, true)
-		slow, serr = look([]Input{inputOf("x", tape[:i])}, false)
+		cut, err := Look([]Input{inputOf("x", tape[:i])}, true)
+		slow, serr = Look([]Input{inputOf("x", tape[:i])}, false)
 		if fmt.Sprint(err) != fmt.Sprint(serr) || err == nil && !reflect.DeepEqual(cut, slow) {
 			t.Errorf("cut at %d: %v, reading says %v", i, err, serr)
 		}

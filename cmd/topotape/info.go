@@ -15,6 +15,7 @@ import (
 
 func infoCommand() *cobra.Command {
 	var format string
+	var top, most int
 	cmd := &cobra.Command{
 		Use:   "info TAPE...",
 		Short: "Say what is on a tape",
@@ -25,31 +26,50 @@ A closed tape is not read for that: its index tells, and the few records that sp
 sources, gaps and marks. Then damage in between is not seen; "topotape replay --verify"
 reads all of it. A tape without an index, and one from a pipe, is read to its end.
 
+With --top the tape is replayed, and what its connections add up to is said too: who
+talks most, which processes, servers and names there are, how many connections came and
+went a second, what NAT did, how sure their directions are, and how many lack a process
+or a name, and why.
+
 A source's coverage is drawn over the time of the recording: █ it saw all, ▒ a gap may
 hide something, ░ it was open for a part, · it was closed.`,
-		Example: "  topotape info x.tape\n  topotape info --format json x.tape",
+		Example: "  topotape info x.tape\n  topotape info --top 10 x.tape\n  topotape info --format json x.tape",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if format != "text" && format != "json" {
 				return usage("--format %q; this version has text and json", format)
 			}
-			return info(cmd, args, format)
+			if cmd.Flags().Changed("top") && top < 1 || most < 1 {
+				return usage("--top and --max-connections are numbers from 1 on")
+			}
+			return info(cmd, args, format, top, most)
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	cmd.Flags().IntVar(&top, "top", 0, "replay too, and list the so many first of talkers, servers, processes and names")
+	cmd.Flags().IntVar(&most, "max-connections", 1_000_000, "with --top: how many connections to keep in memory")
 	return cmd
 }
 
-func info(cmd *cobra.Command, args []string, format string) error {
-	inputs, err := tapeInputs(args, false)
+func info(cmd *cobra.Command, args []string, format string, top, most int) error {
+	inputs, err := tapeInputs(args, top > 0)
 	if err != nil {
 		return err
 	}
-	survey, err := replay.Look(inputs)
+	survey, err := replay.Look(inputs, top == 0)
 	if err != nil {
 		return err
 	}
 	facts := factsOf(survey)
+	if top > 0 {
+		s, summary, err := replay.Measure(inputs, top, most)
+		if err != nil {
+			return err
+		}
+		facts.Top = topFacts(s, survey.Duration)
+		facts.Top.stopped(summary)
+		facts.coverage(s)
+	}
 	out, err := createOutput("-", nil)
 	if err != nil {
 		return err

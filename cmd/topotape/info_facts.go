@@ -30,6 +30,7 @@ type infoFacts struct {
 	Host        *infoHost      `json:"host,omitempty"`
 	Damage      string         `json:"damage,omitempty"`
 	DamageMore  int            `json:"damage_more,omitempty"`
+	Top         *infoTop       `json:"top,omitempty"`
 
 	survey *replay.Survey
 }

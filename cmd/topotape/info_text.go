@@ -29,6 +29,9 @@ func (f *infoFacts) text(columns int) string {
 	f.coverageText(&b, columns)
 	f.gapsText(&b)
 	f.eventsText(&b)
+	if f.Top != nil {
+		f.Top.text(&b)
+	}
 	return b.String()
 }
 
@@ -169,7 +172,7 @@ func (f *infoFacts) coverageText(b *strings.Builder, columns int) {
 	}
 	b.WriteString("\ncoverage at the end\n")
 	for _, c := range f.Coverage {
-		fmt.Fprintf(b, "  %s %s, %d records, %d lost", c.Source, c.State, c.Records, c.Lost)
+		fmt.Fprintf(b, "  %s %s, %s, %d lost", c.Source, c.State, plural(c.Records, "record"), c.Lost)
 		if c.Undecodable != nil {
 			fmt.Fprintf(b, ", %d undecodable", *c.Undecodable)
 		}
