@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the network lab needs, and Graphviz, if it is not there: only as
+# Installs what the network lab needs, Graphviz and tshark, if they are not there: only as
 # root, only on Linux with Debian's package manager. Without it the tests that
 # need the lab or draw pictures skip, and say so.
 set -eu
@@ -11,6 +11,7 @@ need nft nftables
 need dnsmasq dnsmasq-base
 need conntrack conntrack
 need dot graphviz
+need tshark tshark
 [ -n "$missing" ] || exit 0
 command -v apt-get >/dev/null 2>&1 || { echo "the tests need:$missing" >&2; exit 0; }
 echo "installing$missing"

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -13,7 +14,7 @@ import (
 	"github.com/topotape/topotape/replay"
 )
 
-var catFormats = []string{"text", "jsonl"}
+var catFormats = []string{"text", "jsonl", "pcapng"}
 
 func catCommand() *cobra.Command {
 	var format, out string
@@ -30,6 +31,10 @@ as "conntrack -E -o id,extended" prints it, a DNS message with its question and 
 answers, a table by how many rows are in which state. Times are those of the tape,
 in UTC: the same tape gives the same text.
 
+With --format pcapng it writes what Wireshark reads: DNS packets as they were captured,
+conntrack messages as netlink packets, gaps as dropped packets of an interface, marks as
+comments of the packet behind them. What is no packet is left out, and counted.
+
 A tape that is still being written to a pipe is printed as it comes.
 
 Git shows what changed in tapes when it is told how to read them:
@@ -45,11 +50,15 @@ still hold, let that pass:
   topotape cat --from -30s --match 10.0.0.2:80 x.tape
   topotape cat --kind conntrack,gap x.tape
   topotape cat --format jsonl x.tape >x.jsonl
+  topotape cat --format pcapng -o x.pcapng x.tape
   topotape record -o - | topotape cat -`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains(catFormats, format) {
 				return usage("--format %q; this version has %s", format, strings.Join(catFormats, ", "))
+			}
+			if format == "pcapng" && (out == "-" || out == "/dev/stdout") && isTerminal(os.Stdout) {
+				return usage("packets are not for a terminal: redirect standard output, or name a file with -o")
 			}
 			inputs, err := tapeInputs(args, needScan(from.Time, to.Time))
 			if err != nil {
@@ -61,8 +70,11 @@ still hold, let that pass:
 			}
 			lines := newLiveOutput(o)
 			c := &catter{out: lines, match: match, kinds: kinds, cmd: cmd}
-			if format == "jsonl" {
+			switch format {
+			case "jsonl":
 				c.script = fixtures.NewPrinter(lines)
+			case "pcapng":
+				c.packets = &packetPrinter{out: lines}
 			}
 			if err := lines.finish(c.run(inputs, replay.Window{From: from.Time, To: to.Time})); err != nil {
 				return err
@@ -71,7 +83,7 @@ still hold, let that pass:
 		},
 	}
 	s := cmd.Flags()
-	s.StringVar(&format, "format", "text", "text or jsonl")
+	s.StringVar(&format, "format", "text", "text, jsonl or pcapng")
 	s.StringVarP(&out, "output", "o", "-", "where the records go: a file, or - for standard output")
 	s.Var(&match, "match", "only records of these connections; may be repeated")
 	s.Var(&kinds, "kind", "only records of these kinds: names as cat prints them, with commas between; may be repeated")
@@ -84,7 +96,8 @@ still hold, let that pass:
 type catter struct {
 	cmd     *cobra.Command
 	out     io.Writer
-	script  *fixtures.Printer // nil for text
+	script  *fixtures.Printer // of jsonl
+	packets *packetPrinter    // of pcapng
 	text    recordText
 	match   selectorFlag
 	kinds   kindFlag // nil is all
@@ -116,15 +129,23 @@ func (c *catter) run(inputs []replay.Input, w replay.Window) error {
 		}
 	}
 	if h := tapes.Header(); c.header == nil && h != nil {
-		return c.begin(h)
+		if err := c.begin(h); err != nil {
+			return err
+		}
+	}
+	if c.packets != nil {
+		return c.packets.end()
 	}
 	return nil
 }
 
 func (c *catter) begin(h *capture.Header) error {
 	c.header = h
-	if c.script != nil {
+	switch {
+	case c.script != nil:
 		return c.script.Header(h)
+	case c.packets != nil:
+		return c.packets.begin(h)
 	}
 	c.text.bigEndian, c.text.start = h.BigEndian, h.Start
 	_, err := fmt.Fprintf(c.out, "# %s\n", headerText(h))
@@ -132,11 +153,17 @@ func (c *catter) begin(h *capture.Header) error {
 }
 
 func (c *catter) record(r *capture.Record) error {
+	if c.packets != nil {
+		c.packets.see(r)
+	}
 	if c.kinds != nil && !c.kinds[r.Kind] || len(c.match) > 0 && !c.matcher.match(r, c.header.BigEndian, c.match) {
 		return nil
 	}
-	if c.script != nil {
+	switch {
+	case c.script != nil:
 		return c.script.Record(r)
+	case c.packets != nil:
+		return c.packets.record(r)
 	}
 	_, err := c.out.Write(c.text.append(r))
 	return err
@@ -154,6 +181,11 @@ func (c *catter) outcome() error {
 	}
 	if n := s.Unknown(); n > 0 {
 		warn(c.cmd, "warning: %d records of unknown kinds were skipped; a newer version wrote them", n)
+	}
+	if c.packets != nil {
+		if left := c.packets.left(); left != "" {
+			warn(c.cmd, "left out, for they are no packets: %s", left)
+		}
 	}
 	if len(loss) > 0 {
 		return &exitError{exitLoss, errors.New(strings.Join(loss, "; "))}
