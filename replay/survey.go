@@ -12,21 +12,23 @@ import (
 // A Survey is what tapes say of themselves, without a reporter: what is on them,
 // from when to when, what was lost and how well each source saw.
 type Survey struct {
-	Tapes     []SurveyedTape
-	Records   uint64 // of kinds that this version knows
-	Bytes     uint64 // of their payloads
-	Duration  int64  // ns from the first record to the last of every tape, together
-	Counts    []capture.Count
-	Sources   []SourceState // as the source records opened them
-	Coverage  []SourceCoverage
-	Gaps      []SurveyedRecord[capture.Gap]
-	GapsMore  uint64 // beyond MaxSurveyed
-	Marks     []SurveyedRecord[capture.Mark]
-	MarksMore uint64
-	Faults    []capture.Fault
-	Clocks    []SurveyedRecord[capture.Clock]
-	Host      *capture.Host // the last one, nil if there is none
-	Damage    []error       // each wraps a *capture.DamageError
+	Tapes       []SurveyedTape
+	Records     uint64          // of kinds that this version knows
+	Bytes       uint64          // of their payloads
+	Duration    int64           // ns from the first record to the last of every tape, together
+	Counts      []capture.Count // by source and kind
+	CountsMore  uint64          // records of sources and kinds beyond maxCounts
+	Sources     []SourceState   // as the source records opened them
+	SourcesMore uint64          // openings beyond maxSources
+	Coverage    []SourceCoverage
+	Gaps        []SurveyedRecord[capture.Gap]
+	GapsMore    uint64 // beyond MaxSurveyed
+	Marks       []SurveyedRecord[capture.Mark]
+	MarksMore   uint64
+	Faults      []capture.Fault
+	Clocks      []SurveyedRecord[capture.Clock]
+	Host        *capture.Host // the last one, nil if there is none
+	Damage      []error       // each wraps a *capture.DamageError
 }
 
 // SurveyedTape is one of the tapes.
@@ -166,8 +168,12 @@ func (s *surveyor) endTape() {
 
 func (s *surveyor) count(n capture.Count) {
 	key := countKey{n.Kind, n.Source}
-	c := s.counts[key]
-	s.counts[key] = capture.Count{Kind: n.Kind, Source: n.Source, Records: c.Records + n.Records, Bytes: c.Bytes + n.Bytes}
+	c, known := s.counts[key]
+	if !known && len(s.counts) >= maxCounts {
+		s.survey.CountsMore += n.Records
+	} else {
+		s.counts[key] = capture.Count{Kind: n.Kind, Source: n.Source, Records: c.Records + n.Records, Bytes: c.Bytes + n.Bytes}
+	}
 	s.tape().Records += n.Records
 	s.tape().Bytes += n.Bytes
 	s.coverage.seen(n)
@@ -184,6 +190,12 @@ func (s *surveyor) numbers(first, last, records uint64) {
 		s.tape().Missing = span - s.numbered
 	}
 }
+
+// Bounds for tapes with more sources than any host has.
+const (
+	maxCounts  = 10_000
+	maxSources = 1000
+)
 
 // rare are the kinds of records that are told of one by one; of the others it is
 // enough to know how many there are.
@@ -240,6 +252,10 @@ func keep[P any](list *[]SurveyedRecord[P], more *uint64, r *capture.Record, kin
 
 func (s *surveyor) source(r *capture.Record, p *capture.Source) {
 	list := &s.survey.Sources
+	if p.Open && len(*list) >= maxSources {
+		s.survey.SourcesMore++
+		return
+	}
 	if p.Open {
 		*list = append(*list, SourceState{Number: r.Source, Opened: r.At, Closed: -1, Source: *p})
 		return
@@ -249,6 +265,9 @@ func (s *surveyor) source(r *capture.Record, p *capture.Source) {
 			o.Closed, o.Why = r.At, p.Why
 			return
 		}
+	}
+	if len(*list) >= maxSources {
+		return
 	}
 	*list = append(*list, SourceState{Number: r.Source, Opened: -1, Closed: r.At, Source: *p})
 }
@@ -287,8 +306,10 @@ func (s *surveyor) finish() *Survey {
 	v := &s.survey
 	for _, c := range s.counts {
 		v.Counts = append(v.Counts, c)
-		v.Records += c.Records
-		v.Bytes += c.Bytes
+	}
+	for i := range v.Tapes {
+		v.Records += v.Tapes[i].Records
+		v.Bytes += v.Tapes[i].Bytes
 	}
 	slices.SortFunc(v.Counts, func(a, b capture.Count) int {
 		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Kind, b.Kind))

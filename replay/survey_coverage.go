@@ -105,6 +105,11 @@ func (g *coverageGroup) of(number uint32, kind string) *sourceFollower {
 	if kind == "" && int(number) < len(usualSources) {
 		kind = usualSources[number]
 	}
+	if len(g.sources) >= maxSources {
+		s := &sourceFollower{SourceCoverage: SourceCoverage{Kind: kind}} // nobody looks at it again
+		s.change(g, g.from)
+		return s
+	}
 	s := &sourceFollower{open: true, SourceCoverage: SourceCoverage{Tape: g.tape, Number: number, Kind: kind}}
 	s.change(g, g.from)
 	g.sources = append(g.sources, s)

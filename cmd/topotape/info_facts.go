@@ -17,7 +17,9 @@ type infoFacts struct {
 	Duration    string         `json:"duration"`
 	RecordsRate float64        `json:"records_per_second"`
 	Kinds       []infoKind     `json:"kinds"`
+	KindsMore   uint64         `json:"kinds_more_records,omitempty"`
 	Sources     []infoSource   `json:"sources"`
+	SourcesMore uint64         `json:"sources_more,omitempty"`
 	Gaps        []infoGap      `json:"gaps"`
 	GapsMore    uint64         `json:"gaps_more,omitempty"`
 	Marks       []infoMark     `json:"marks"`
@@ -152,7 +154,7 @@ type infoSpan struct {
 
 func factsOf(v *replay.Survey) *infoFacts {
 	f := &infoFacts{survey: v, Records: v.Records, Bytes: v.Bytes, Duration: spell(v.Duration), RecordsRate: perSecond(v.Records, v.Duration),
-		GapsMore: v.GapsMore, MarksMore: v.MarksMore, Ticks: v.CountOf(capture.KindTick), Witnesses: v.CountOf(capture.KindWitness)}
+		GapsMore: v.GapsMore, KindsMore: v.CountsMore, SourcesMore: v.SourcesMore, MarksMore: v.MarksMore, Ticks: v.CountOf(capture.KindTick), Witnesses: v.CountOf(capture.KindWitness)}
 	for i := range v.Tapes {
 		f.Tapes = append(f.Tapes, tapeFacts(&v.Tapes[i]))
 	}

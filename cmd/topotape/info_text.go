@@ -45,6 +45,9 @@ func (f *infoFacts) kindsText(b *strings.Builder) {
 		source := fmt.Sprintf("%d %s", k.Source, f.survey.SourceKind(k.Source))
 		fmt.Fprintf(b, row, source, k.Kind, fmt.Sprint(k.Records), rateText(k.Rate), sizeText(k.Bytes))
 	}
+	if f.KindsMore > 0 {
+		fmt.Fprintf(b, "  and %s of other sources\n", plural(f.KindsMore, "record"))
+	}
 }
 
 func pluralWitness(n uint64) string {
@@ -144,6 +147,9 @@ func (f *infoFacts) sourcesText(b *strings.Builder) {
 			fmt.Fprintf(b, ", snaplen %d", s.Snaplen)
 		}
 		fmt.Fprintf(b, "%s\n", reasonText(s.Why))
+	}
+	if f.SourcesMore > 0 {
+		fmt.Fprintf(b, "  and %d more\n", f.SourcesMore)
 	}
 }
 
