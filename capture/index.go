@@ -123,10 +123,10 @@ func (f *foot) parse(b []byte) error {
 
 // An Index is what the end of a closed tape says of its chunks.
 type Index struct {
+	Base    int64 // where its tape begins in the file; not 0 behind another tape
 	Entries []Entry
 	Records uint64
 	LastAt  int64
-	Base    int64 // where in the file the tape begins
 }
 
 // ReadIndex reads a closed tape's index from its end. It returns an error when
@@ -139,7 +139,7 @@ func ReadIndex(f io.ReaderAt, size int64) (*Index, error) {
 	if err != nil {
 		return nil, fmt.Errorf("foot: %w", err)
 	}
-	ix := &Index{Records: ft.records, LastAt: int64(ft.lastAt), Base: base}
+	ix := &Index{Base: base, Records: ft.records, LastAt: int64(ft.lastAt)}
 	var pages []indexPage
 	var d unpacker
 	for at, limit := ft.index, ft.offset; at != 0; {
