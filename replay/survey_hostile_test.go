@@ -26,7 +26,7 @@ func TestSurveyOfTooManySources(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, index := range []bool{true, false} {
-		v, err := Look([]Input{inputOf("x", out.Bytes())}, index)
+		v, err := Look([]Input{inputAt("x", out.Bytes())}, index)
 		if err != nil {
 			t.Fatal(err)
 		}

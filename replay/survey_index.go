@@ -9,8 +9,8 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// indexed is a tape with its index.
-type indexed struct {
+// surveyable is a tape with its index.
+type surveyable struct {
 	header *capture.Header
 	index  *capture.Index
 }
@@ -58,8 +58,8 @@ func (s *surveyor) clone() surveyor {
 
 // indexes finds the tapes that stand one behind the other in the file, from its
 // end on.
-func indexes(f io.ReaderAt, size int64) ([]indexed, bool) {
-	var tapes []indexed
+func indexes(f io.ReaderAt, size int64) ([]surveyable, bool) {
+	var tapes []surveyable
 	for end := size; end > 0; {
 		ix, err := capture.ReadIndex(f, end)
 		if err != nil || ix.Base >= end {
@@ -69,7 +69,7 @@ func indexes(f io.ReaderAt, size int64) ([]indexed, bool) {
 		if err != nil {
 			return nil, false
 		}
-		tapes = append([]indexed{{header: r.Header(), index: ix}}, tapes...)
+		tapes = append([]surveyable{{header: r.Header(), index: ix}}, tapes...)
 		end = ix.Base
 	}
 	return tapes, len(tapes) > 0
@@ -79,7 +79,7 @@ var errNotTheIndex = errors.New("the index contradicts itself")
 
 // indexedTape takes in what the index says and, of the chunks that hold records
 // which are told of one by one, what these say.
-func (s *surveyor) indexedTape(f io.ReaderAt, name string, t *indexed) error {
+func (s *surveyor) indexedTape(f io.ReaderAt, name string, t *surveyable) error {
 	var total, unknown uint64
 	known := slices.DeleteFunc(t.index.Entries, func(e capture.Entry) bool {
 		for _, n := range e.Counts {

@@ -14,12 +14,12 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-type seekable struct{ *bytes.Reader }
+type anywhere struct{ *bytes.Reader }
 
-func (seekable) Close() error { return nil }
+func (anywhere) Close() error { return nil }
 
-func inputOf(name string, b []byte) Input {
-	return Input{Name: name, Open: func() (io.ReadCloser, error) { return seekable{bytes.NewReader(b)}, nil }}
+func inputAt(name string, b []byte) Input {
+	return Input{Name: name, Open: func() (io.ReadCloser, error) { return anywhere{bytes.NewReader(b)}, nil }}
 }
 
 // surveyedTape is a random tape in which sources come and go and lose things.
@@ -121,14 +121,14 @@ func TestIndexTellsWhatReadingTells(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sameEitherWay(t, name, []Input{inputOf(name, b)})
+		sameEitherWay(t, name, []Input{inputAt(name, b)})
 	}
 	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		a, b, c := surveyedTape(t, rng, 0, 4), surveyedTape(t, rng, 1, 5), surveyedTape(t, rng, 0, 8)
-		sameEitherWay(t, fmt.Sprint(seed), []Input{inputOf("a", a)})
-		sameEitherWay(t, fmt.Sprint(seed, "three"), []Input{inputOf("a", a), inputOf("b", b), inputOf("c", c)})
-		sameEitherWay(t, fmt.Sprint(seed, "joined"), []Input{inputOf("abc", bytes.Join([][]byte{a, b, c}, nil))})
+		sameEitherWay(t, fmt.Sprint(seed), []Input{inputAt("a", a)})
+		sameEitherWay(t, fmt.Sprint(seed, "three"), []Input{inputAt("a", a), inputAt("b", b), inputAt("c", c)})
+		sameEitherWay(t, fmt.Sprint(seed, "joined"), []Input{inputAt("abc", bytes.Join([][]byte{a, b, c}, nil))})
 	}
 }
 
@@ -137,23 +137,23 @@ func TestIndexTellsWhatReadingTells(t *testing.T) {
 // does not read.
 func TestDamagedIndexIsReadPast(t *testing.T) {
 	tape := surveyedTape(t, rand.New(rand.NewPCG(3, 3)), 0, 4)
-	whole, err := Look([]Input{inputOf("x", tape)}, true)
+	whole, err := Look([]Input{inputAt("x", tape)}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := 0; i < len(tape); i += 1 + len(tape)/700 {
 		broken := bytes.Clone(tape)
 		broken[i] ^= 0x20
-		fast, err := Look([]Input{inputOf("x", broken)}, true)
-		slow, serr := Look([]Input{inputOf("x", broken)}, false)
+		fast, err := Look([]Input{inputAt("x", broken)}, true)
+		slow, serr := Look([]Input{inputAt("x", broken)}, false)
 		if (err == nil) != (serr == nil) {
 			t.Fatalf("byte %d: %v, reading says %v", i, err, serr)
 		}
 		if err == nil && !reflect.DeepEqual(fast, whole) && len(fast.Tapes) == len(slow.Tapes) && fmt.Sprint(fast.Damage) != fmt.Sprint(slow.Damage) {
 			t.Errorf("byte %d: %v", i, fast.Damage)
 		}
-		cut, err := Look([]Input{inputOf("x", tape[:i])}, true)
-		slow, serr = Look([]Input{inputOf("x", tape[:i])}, false)
+		cut, err := Look([]Input{inputAt("x", tape[:i])}, true)
+		slow, serr = Look([]Input{inputAt("x", tape[:i])}, false)
 		if fmt.Sprint(err) != fmt.Sprint(serr) || err == nil && !reflect.DeepEqual(cut, slow) {
 			t.Errorf("cut at %d: %v, reading says %v", i, err, serr)
 		}
