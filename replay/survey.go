@@ -71,20 +71,24 @@ const MaxSurveyed = 100
 func Look(inputs []Input, index bool) (*Survey, error) {
 	s := &surveyor{counts: map[countKey]capture.Count{}}
 	for _, in := range inputs {
-		known := false
-		if index {
-			var err error
-			if known, err = s.byIndex(in); err != nil {
-				return nil, err
-			}
-		}
-		if !known {
-			if err := s.byReading(in); err != nil {
-				return nil, err
-			}
+		if err := s.input(in, index); err != nil {
+			return nil, err
 		}
 	}
 	return s.finish(), nil
+}
+
+// input opens the input once: a pipe cannot be opened again.
+func (s *surveyor) input(in Input, index bool) error {
+	file, err := in.Open()
+	if err != nil {
+		return err
+	}
+	if f, ok := file.(random); ok && index && s.byIndex(in.Name, f) {
+		return file.Close()
+	}
+	in.Open = func() (io.ReadCloser, error) { return file, nil }
+	return s.byReading(in)
 }
 
 type countKey struct {

@@ -15,35 +15,32 @@ type surveyable struct {
 	index  *capture.Index
 }
 
-// byIndex surveys an input whose tapes are all closed and have a sound index. It
+// byIndex surveys a file whose tapes are all closed and have a sound index. It
 // returns false, and changes nothing, where that is not so.
-func (s *surveyor) byIndex(in Input) (bool, error) {
-	file, err := in.Open()
-	if err != nil {
-		return false, err
-	}
-	defer file.Close()
-	f, ok := file.(random)
-	if !ok {
-		return false, nil
-	}
+func (s *surveyor) byIndex(name string, f random) bool {
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
-		return false, nil // a pipe
+		return false // a pipe
 	}
-	defer f.Seek(0, io.SeekStart)
 	tapes, ok := indexes(f, size)
 	if !ok {
-		return false, nil
+		return rewound(f)
 	}
 	before := s.clone()
 	for i := range tapes {
-		if err := s.indexedTape(f, in.Name, &tapes[i]); err != nil {
+		if err := s.indexedTape(f, name, &tapes[i]); err != nil {
 			*s = before // reading tells what is wrong
-			return false, nil
+			return rewound(f)
 		}
 	}
-	return true, nil
+	return true
+}
+
+// rewound is false, with the file to be read from its start. What fails then
+// fails in reading too.
+func rewound(f random) bool {
+	f.Seek(0, io.SeekStart)
+	return false
 }
 
 // clone copies all that a tape changes.
