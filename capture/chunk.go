@@ -50,6 +50,29 @@ func (ix *Index) ReadChunk(f io.ReaderAt, e *Entry) ([]Record, error) {
 	return list, nil
 }
 
+// CheckFrames reads the tape's frames, which end at an offset of the file, and
+// compares them with their checksums, without decoding them.
+func (ix *Index) CheckFrames(f io.ReaderAt, end int64) error {
+	in := input{src: io.NewSectionReader(f, ix.Base, end-ix.Base)}
+	var fileID uint64
+	for number := uint64(0); ; number++ {
+		h, stored, err := in.frame()
+		if err == io.EOF {
+			return nil
+		}
+		if number == 0 {
+			fileID = h.fileID
+		}
+		if err == nil && (h.number != number || h.fileID != fileID || h.coding > codingZstd) {
+			err = fmt.Errorf("frame %d of %x stands where frame %d belongs", h.number, h.fileID, number)
+		}
+		if err != nil {
+			return fmt.Errorf("offset %d: %w", ix.Base+in.base, err)
+		}
+		in.use(frameHeaderLen + len(stored))
+	}
+}
+
 // decode reads a page. An index of many chunks is most of what it takes to look
 // at a large tape, so pages as this version writes them are read field by field.
 func (p *indexPage) decode(payload []byte) error {

@@ -122,6 +122,16 @@ func TestChunksAreReadThroughTheIndex(t *testing.T) {
 			t.Errorf("%s: another chunk was taken for it", name)
 		}
 	}
+	if err := ix.CheckFrames(bytes.NewReader(b), int64(len(b))); err != nil {
+		t.Error(err)
+	}
+	for i := base; i < int64(len(b)); i++ {
+		broken := bytes.Clone(b)
+		broken[i] ^= 0x10
+		if ix.CheckFrames(bytes.NewReader(broken), int64(len(b))) == nil {
+			t.Errorf("byte %d is flipped and the frames are right", i)
+		}
+	}
 	for i := range ix.Entries[1].Stored {
 		broken := bytes.Clone(b)
 		broken[base+int64(ix.Entries[1].Offset+i)] ^= 0x10

@@ -36,13 +36,24 @@ type SurveyedTape struct {
 	Name        string
 	Header      *capture.Header
 	Ending      capture.Ending
-	FromIndex   bool   // the records between were not read
+	Reading     Reading
 	Unknown     uint64 // records of kinds that this version does not know
 	Records     uint64
 	Bytes       uint64
 	First, Last int64  // At of the first and the last record
 	Missing     uint64 // numbers between the first record's and the last's that no record has
 }
+
+// Reading says how much of a tape was looked at.
+type Reading uint8
+
+const (
+	ReadAll    Reading = iota // every record
+	ReadFrames                // the index, and the checksums of all that is there
+	ReadIndex                 // the index only
+)
+
+func (r Reading) String() string { return [...]string{"all", "checksums", "index"}[r] }
 
 // SurveyedRecord is a record that is told of by itself.
 type SurveyedRecord[P any] struct {
@@ -66,8 +77,8 @@ const MaxSurveyed = 100
 
 // Look surveys tapes: with index set a closed one by its index, where its input
 // can be read at any place, and all others from end to end. Damage is no error.
-// Both ways say the same of a tape that is whole; what the index does not tell is
-// whether it is.
+// Both ways say the same of a tape that is whole; whether it is, its checksums tell
+// if it is small enough for them.
 func Look(inputs []Input, index bool) (*Survey, error) {
 	s := &surveyor{counts: map[countKey]capture.Count{}}
 	for _, in := range inputs {

@@ -11,8 +11,10 @@ import (
 
 // surveyable is a tape with its index.
 type surveyable struct {
-	header *capture.Header
-	index  *capture.Index
+	header  *capture.Header
+	index   *capture.Index
+	end     int64 // in the file
+	reading Reading
 }
 
 // byIndex surveys a file whose tapes are all closed and have a sound index. It
@@ -27,7 +29,12 @@ func (s *surveyor) byIndex(name string, f random) bool {
 		return rewound(f)
 	}
 	before := s.clone()
+	reading := ReadIndex
+	if size <= maxChecked {
+		reading = ReadFrames
+	}
 	for i := range tapes {
+		tapes[i].reading = reading
 		if err := s.indexedTape(f, name, &tapes[i]); err != nil {
 			*s = before // reading tells what is wrong
 			return rewound(f)
@@ -35,6 +42,10 @@ func (s *surveyor) byIndex(name string, f random) bool {
 	}
 	return true
 }
+
+// maxChecked is up to which size, in bytes, a file's checksums are compared: it
+// takes a few hundredths of a second.
+const maxChecked = 32 << 20
 
 // rewound is false, with the file to be read from its start. What fails then
 // fails in reading too.
@@ -66,7 +77,7 @@ func indexes(f io.ReaderAt, size int64) ([]surveyable, bool) {
 		if err != nil {
 			return nil, false
 		}
-		tapes = append([]surveyable{{header: r.Header(), index: ix}}, tapes...)
+		tapes = append([]surveyable{{header: r.Header(), index: ix, end: end}}, tapes...)
 		end = ix.Base
 	}
 	return tapes, len(tapes) > 0
@@ -77,6 +88,11 @@ var errNotTheIndex = errors.New("the index contradicts itself")
 // indexedTape takes in what the index says and, of the chunks that hold records
 // which are told of one by one, what these say.
 func (s *surveyor) indexedTape(f io.ReaderAt, name string, t *surveyable) error {
+	if t.reading == ReadFrames {
+		if err := t.index.CheckFrames(f, t.end); err != nil {
+			return err
+		}
+	}
 	var total, unknown uint64
 	known := slices.DeleteFunc(t.index.Entries, func(e capture.Entry) bool {
 		for _, n := range e.Counts {
@@ -117,7 +133,7 @@ func (s *surveyor) indexedTape(f io.ReaderAt, name string, t *surveyable) error 
 		}
 	}
 	v := s.tape()
-	v.Name, v.FromIndex, v.Ending, v.Unknown = name, true, ending, unknown
+	v.Name, v.Reading, v.Ending, v.Unknown = name, t.reading, ending, unknown
 	v.Missing -= min(v.Missing, unknown)
 	return nil
 }

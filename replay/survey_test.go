@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"reflect"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -98,10 +97,10 @@ func sameEitherWay(t *testing.T, name string, inputs []Input) {
 		t.Fatal(name, err)
 	}
 	for i := range fast.Tapes {
-		if !fast.Tapes[i].FromIndex || slow.Tapes[i].FromIndex {
-			t.Errorf("%s: tape %d from the index: %v and %v", name, i, fast.Tapes[i].FromIndex, slow.Tapes[i].FromIndex)
+		if fast.Tapes[i].Reading != ReadFrames || slow.Tapes[i].Reading != ReadAll {
+			t.Errorf("%s: tape %d was read: %v and %v", name, i, fast.Tapes[i].Reading, slow.Tapes[i].Reading)
 		}
-		fast.Tapes[i].FromIndex = false
+		fast.Tapes[i].Reading = ReadAll
 	}
 	if d := cmp.Diff(slow, fast); d != "" {
 		t.Errorf("%s: read (-), index (+): %s", name, d)
@@ -132,30 +131,69 @@ func TestIndexTellsWhatReadingTells(t *testing.T) {
 	}
 }
 
-// Whatever byte of a tape is changed or missing: what the index path says then is
-// what reading says, or differs in nothing but what stands in chunks that it
-// does not read.
-func TestDamagedIndexIsReadPast(t *testing.T) {
+// Whatever byte of a tape is changed or missing, the survey says what reading
+// says.
+func TestDamageIsSeenPastTheIndex(t *testing.T) {
 	tape := surveyedTape(t, rand.New(rand.NewPCG(3, 3)), 0, 4)
-	whole, err := Look([]Input{inputAt("x", tape)}, true)
-	if err != nil {
-		t.Fatal(err)
+	same := func(what string, b []byte) {
+		t.Helper()
+		fast, err := Look([]Input{inputAt("x", b)}, true)
+		slow, serr := Look([]Input{inputAt("x", b)}, false)
+		if fmt.Sprint(err) != fmt.Sprint(serr) {
+			t.Errorf("%s: %v, reading says %v", what, err, serr)
+			return
+		}
+		if err == nil && fmt.Sprint(fast.Damage) != fmt.Sprint(slow.Damage) || err == nil && len(slow.Damage) == 0 && fast.Tapes[0].Ending != slow.Tapes[0].Ending {
+			t.Errorf("%s: %v %v, reading says %v %v", what, fast.Tapes, fast.Damage, slow.Tapes, slow.Damage)
+		}
 	}
 	for i := 0; i < len(tape); i += 1 + len(tape)/700 {
 		broken := bytes.Clone(tape)
 		broken[i] ^= 0x20
-		fast, err := Look([]Input{inputAt("x", broken)}, true)
-		slow, serr := Look([]Input{inputAt("x", broken)}, false)
-		if (err == nil) != (serr == nil) {
-			t.Fatalf("byte %d: %v, reading says %v", i, err, serr)
+		same(fmt.Sprint("byte ", i), broken)
+		same(fmt.Sprint("cut at ", i), tape[:i])
+		same(fmt.Sprint("without byte ", i), append(bytes.Clone(tape[:i]), tape[i+1:]...))
+	}
+}
+
+// A large tape's middle is not read, and the survey says so.
+func TestLargeTapeIsSurveyedByItsIndexAlone(t *testing.T) {
+	var out bytes.Buffer
+	w, err := capture.NewWriter(&out, &capture.Header{TapeID: [16]byte{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	noise := rand.NewChaCha8([32]byte{})
+	packet := make([]byte, 200_000)
+	seq := uint64(0)
+	for out.Len() <= maxChecked {
+		noise.Read(packet)
+		seq++
+		if err := w.Write(&capture.Record{Seq: seq, At: int64(seq) * 1e9, Kind: capture.KindConntrack, Source: 1, Payload: packet}); err != nil {
+			t.Fatal(err)
 		}
-		if err == nil && !reflect.DeepEqual(fast, whole) && len(fast.Tapes) == len(slow.Tapes) && fmt.Sprint(fast.Damage) != fmt.Sprint(slow.Damage) {
-			t.Errorf("byte %d: %v", i, fast.Damage)
-		}
-		cut, err := Look([]Input{inputAt("x", tape[:i])}, true)
-		slow, serr = Look([]Input{inputAt("x", tape[:i])}, false)
-		if fmt.Sprint(err) != fmt.Sprint(serr) || err == nil && !reflect.DeepEqual(cut, slow) {
-			t.Errorf("cut at %d: %v, reading says %v", i, err, serr)
-		}
+	}
+	seq++
+	if err := w.Write(&capture.Record{Seq: seq, At: int64(seq) * 1e9, Kind: capture.KindEnd, Payload: capture.AppendPayload(nil, &capture.End{})}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b := out.Bytes()
+	b[len(b)/2] ^= 1
+	input := Input{Name: "x", Open: func() (io.ReadCloser, error) { return anywhere{bytes.NewReader(b)}, nil }}
+	fast, err := Look([]Input{input}, true)
+	if err != nil || len(fast.Damage) > 0 || fast.Tapes[0].Reading != ReadIndex || fast.Records != seq {
+		t.Fatalf("%+v, %v", fast, err)
+	}
+	b[len(b)/2] ^= 1
+	slow, err := Look([]Input{input}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fast.Tapes[0].Reading = ReadAll
+	if d := cmp.Diff(slow, fast); d != "" {
+		t.Error(d)
 	}
 }

@@ -22,9 +22,10 @@ func infoCommand() *cobra.Command {
 		Long: `Say what is on a tape: sources, counts, rates, gaps, coverage, versions, from what it
 was derived, and whether it is whole.
 
-A closed tape is not read for that: its index tells, and the few records that speak of
-sources, gaps and marks. Then damage in between is not seen; "topotape replay --verify"
-reads all of it. A tape without an index, and one from a pipe, is read to its end.
+A closed tape is not decoded for that: its index tells, and the few records that speak
+of sources, gaps and marks. Up to 32 MiB its checksums are compared too; of a larger one
+it is said that the records between were not looked at, and --top reads them. A tape
+without an index, and one from a pipe, is read to its end.
 
 With --top the tape is replayed, and what its connections add up to is said too: who
 talks most, which processes, servers and names there are, how many connections came and

@@ -40,7 +40,7 @@ type infoFacts struct {
 type infoTape struct {
 	Name      string       `json:"name"`
 	Ending    string       `json:"ending"`
-	Read      string       `json:"read"` // index or all
+	Read      string       `json:"read"` // index, checksums or all
 	HostID    string       `json:"host_id"`
 	HostName  string       `json:"host_name"`
 	Start     string       `json:"start"`
@@ -225,13 +225,10 @@ func perSecond(n uint64, ns int64) float64 {
 
 func tapeFacts(v *replay.SurveyedTape) infoTape {
 	h := v.Header
-	t := infoTape{Name: v.Name, Ending: v.Ending.String(), Read: "all", HostID: h.HostID, HostName: h.HostName, Start: wallText(h.Start),
+	t := infoTape{Name: v.Name, Ending: v.Ending.String(), Read: v.Reading.String(), HostID: h.HostID, HostName: h.HostName, Start: wallText(h.Start),
 		First: spell(v.First), Last: spell(v.Last), Duration: spell(v.Last - v.First), Records: v.Records, Bytes: v.Bytes, Missing: v.Missing,
 		TapeID: fmt.Sprintf("%x", h.TapeID), Segment: h.Segment, Tool: h.Tool, Format: fmt.Sprintf("%d.%d", capture.Format, h.Minor),
 		Core: h.Core, Recorder: h.Recorder, Command: h.Command, Note: h.Note, Unknown: v.Unknown}
-	if v.FromIndex {
-		t.Read = "index"
-	}
 	if h.Recording != [16]byte{} {
 		t.Recording = fmt.Sprintf("%x", h.Recording)
 	}

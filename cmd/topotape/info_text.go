@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay"
 )
 
 // headerText is a tape's header in one line.
@@ -72,6 +73,13 @@ func rateText(r float64) string {
 	return fmt.Sprintf("%.0f", r)
 }
 
+// readTexts say how much of the tape was looked at.
+var readTexts = map[string]string{
+	replay.ReadAll.String():    "every record",
+	replay.ReadFrames.String(): "its index; all checksums are right",
+	replay.ReadIndex.String():  "its index; the records between were not looked at",
+}
+
 // text is what is to be said of one tape, of several with its own counts.
 func (t *infoTape) text(b *strings.Builder, several bool) {
 	fmt.Fprintf(b, "tape      %s, %s\n", t.Name, t.Ending)
@@ -110,11 +118,7 @@ func (t *infoTape) text(b *strings.Builder, several bool) {
 	if several {
 		fmt.Fprintf(b, "holds     %s, %s plain\n", plural(t.Records, "record"), sizeText(t.Bytes))
 	}
-	if t.Read == "index" {
-		b.WriteString("read      its index; the records between were not looked at\n")
-	} else {
-		b.WriteString("read      every record\n")
-	}
+	fmt.Fprintf(b, "read      %s\n", readTexts[t.Read])
 	if several {
 		b.WriteByte('\n')
 	}
@@ -178,7 +182,7 @@ func (f *infoFacts) coverageText(b *strings.Builder, columns int) {
 	}
 	b.WriteString("\ncoverage at the end\n")
 	for _, c := range f.Coverage {
-		fmt.Fprintf(b, "  %s %s, %s, %d lost", c.Source, c.State, plural(c.Records, "record"), c.Lost)
+		fmt.Fprintf(b, "  %s%s %s, %s, %d lost", c.Source, f.which(&c), c.State, plural(c.Records, "record"), c.Lost)
 		if c.Undecodable != nil {
 			fmt.Fprintf(b, ", %d undecodable", *c.Undecodable)
 		}
@@ -190,6 +194,23 @@ func (f *infoFacts) coverageText(b *strings.Builder, columns int) {
 	if len(f.Coverage) == 0 {
 		b.WriteString("  none: there are no records\n")
 	}
+}
+
+// which tells a source from others of its kind: by its number, by its tape.
+func (f *infoFacts) which(c *infoCoverage) (text string) {
+	tape, number := false, false
+	for i := range f.Coverage {
+		o := &f.Coverage[i]
+		tape = tape || o.Tape != c.Tape
+		number = number || o.Tape == c.Tape && o.Source == c.Source && o.Number != c.Number
+	}
+	if number {
+		text = fmt.Sprintf(" %d", c.Number)
+	}
+	if tape {
+		text += " of " + f.Tapes[c.Tape].Name
+	}
+	return text
 }
 
 // shortText is a duration to read, not to hand on.
