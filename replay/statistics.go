@@ -18,12 +18,11 @@ type Statistics struct {
 	Servers     []Ranked // addresses and ports
 	Processes   []Ranked // by name
 	Names       []Ranked // of servers
-	New, Closed Pace
 	NAT         []Ranked // none, snat, dnat, both, redirect
 	Directions  []Ranked // the evidence for which end is the client
 	NoProcess   Lacking  // at either end
 	NoName      Lacking  // for either end
-	Disorder    Disorder
+	Tables      TableOrder
 	Coverage    []reporter.Coverage // of the last report
 }
 
@@ -33,33 +32,11 @@ type Ranked struct {
 	Connections uint64
 }
 
-// Talker is an address. Bytes are those of flows that ended, both directions, as
-// far as the kernel counted them.
+// Talker is an address.
 type Talker struct {
 	Addr        netip.Addr
 	Connections uint64
-	Flows       uint64 // with counters
-	Bytes       uint64
 	Names       []string
-}
-
-// Pace is how many messages of a kind came, and in which second the most.
-type Pace struct {
-	Count  uint64
-	Most   uint64 // in one second
-	MostAt int64  // when that second began, ns since the recording's start
-	second int64
-	now    uint64
-}
-
-func (p *Pace) add(at int64) {
-	if second := at / 1e9; second != p.second || p.now == 0 {
-		p.second, p.now = second, 0
-	}
-	p.Count++
-	if p.now++; p.now > p.Most {
-		p.Most, p.MostAt = p.now, p.second*1e9
-	}
 }
 
 // Lacking is how many connections lack something, and why.
@@ -69,11 +46,15 @@ type Lacking struct {
 }
 
 // Measure replays tapes and adds up their connections. Of each list it keeps the
-// first top, of the connections maxConnections (0 is 1,000,000).
-func Measure(inputs []Input, top, maxConnections int) (*Statistics, *Summary, error) {
+// first top, of the connections maxConnections (0 is 1,000,000). Each is called
+// with every record.
+func Measure(inputs []Input, top, maxConnections int, each func(*capture.Header, *capture.Record)) (*Statistics, *Summary, error) {
 	m := &measurer{local: map[netip.Addr]bool{}, talkers: map[netip.Addr]*Talker{}, most: 2 * cmp.Or(maxConnections, defaultMaxConnections)}
 	var whole *reporter.Report
-	o := Options{Reports: Whole, ReadOn: true, MaxConnections: maxConnections, Each: m.record}
+	o := Options{Reports: Whole, ReadOn: true, MaxConnections: maxConnections, Each: func(h *capture.Header, r *capture.Record) {
+		m.record(r)
+		each(h, r)
+	}}
 	summary, err := Run(inputs, o, func(r *reporter.Report) error {
 		whole = r
 		return nil
@@ -247,7 +228,7 @@ func (m *measurer) finish(top int) *Statistics {
 		list = append(list, *t)
 	}
 	slices.SortFunc(list, func(a, b Talker) int {
-		return cmp.Or(cmp.Compare(b.Connections, a.Connections), cmp.Compare(b.Bytes, a.Bytes), a.Addr.Compare(b.Addr))
+		return cmp.Or(cmp.Compare(b.Connections, a.Connections), a.Addr.Compare(b.Addr))
 	})
 	s.Talkers = list[:min(top, len(list))]
 	for i := range s.Talkers {
@@ -256,7 +237,7 @@ func (m *measurer) finish(top int) *Statistics {
 	s.Servers, s.Processes, s.Names = m.ranked(byServer, top), m.ranked(byProcess, top), m.ranked(byName, top)
 	s.NAT, s.Directions = m.ranked(byNAT, 0), m.ranked(byDirection, 0)
 	s.NoProcess, s.NoName = lacking(m.ranked(byNoProcess, 0)), lacking(m.ranked(byNoName, 0))
-	s.Disorder, s.New, s.Closed = m.records.disorder, m.records.opened, m.records.closed
+	s.Tables = m.records.tables
 	return s
 }
 

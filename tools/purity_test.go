@@ -231,7 +231,8 @@ func TestImportsPointOneWay(t *testing.T) {
 		"capture/live":     {"capture", "capture/collect", "reporter"},
 		"replay":           {"capture", "reporter"},
 		"fixtures":         {"capture", "replay", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg"},
-		"cmd/topotape":     {"capture", "capture/live", "fixtures", "replay", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg"},
+		"replay/pcapng":    {},
+		"cmd/topotape":     {"capture", "capture/live", "fixtures", "replay", "replay/pcapng", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg"},
 	}
 	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}}\t{{join .Imports \" \"}}", "./...")
 	cmd.Dir = ".."

@@ -63,11 +63,12 @@ func info(cmd *cobra.Command, args []string, format string, top, most int) error
 	}
 	facts := factsOf(survey)
 	if top > 0 {
-		s, summary, err := replay.Measure(inputs, top, most)
+		messages := newMessageCounter()
+		s, summary, err := replay.Measure(inputs, top, most, messages.record)
 		if err != nil {
 			return err
 		}
-		facts.Top = topFacts(s, survey.Duration)
+		facts.Top = topFacts(s, messages, survey.Duration)
 		facts.Top.stopped(summary)
 		facts.coverage(s)
 	}

@@ -61,23 +61,23 @@ type infoDisorder struct {
 }
 
 // topFacts turns statistics into facts. The rates are over the survey's time.
-func topFacts(s *replay.Statistics, duration int64) *infoTop {
-	pace := func(p replay.Pace) infoPace {
-		return infoPace{p.Count, perSecond(p.Count, duration), p.Most, spell(p.MostAt)}
+func topFacts(s *replay.Statistics, m *messageCounter, duration int64) *infoTop {
+	paceFacts := func(p pace) infoPace {
+		return infoPace{p.count, perSecond(p.count, duration), p.most, spell(p.mostAt)}
 	}
-	t := &infoTop{Connections: s.Connections, LeftOut: s.LeftOut, New: pace(s.New), Closed: pace(s.Closed),
+	t := &infoTop{Connections: s.Connections, LeftOut: s.LeftOut, New: paceFacts(m.opened), Closed: paceFacts(m.closed),
 		Directions: counts(s.Directions), NAT: counts(s.NAT), Servers: counts(s.Servers), Processes: counts(s.Processes), Names: counts(s.Names),
 		WithoutProcess: lackingFacts(s.NoProcess, s.Connections), WithoutName: lackingFacts(s.NoName, s.Connections), Talkers: []infoTalker{}}
 	for _, a := range s.Talkers {
 		f := infoTalker{Addr: a.Addr.String(), Connections: a.Connections, Names: a.Names}
-		if a.Flows > 0 {
-			f.Bytes = &a.Bytes
+		if n, counted := m.traffic[a.Addr]; counted {
+			f.Bytes = &n
 		}
 		notNull(&f.Names)
 		t.Talkers = append(t.Talkers, f)
 	}
-	d := &s.Disorder
-	t.Disorder = infoDisorder{d.Tables, d.TablesEarly, spell(d.TablesMost), d.Events, d.EventsBack, spell(d.EventsLate / int64(max(d.Events, 1))), spell(d.EventsMost)}
+	t.Disorder = infoDisorder{s.Tables.Count, s.Tables.Early, spell(s.Tables.Most),
+		m.events, m.back, spell(m.late / int64(max(m.events, 1))), spell(m.lateMost)}
 	return t
 }
 
