@@ -150,8 +150,13 @@ func ReadIndex(f io.ReaderAt, size int64) (*Index, error) {
 		pages = append(pages, p)
 		limit, at = at, p.previous
 	}
+	chunks := 0
+	for i := range pages {
+		chunks += len(pages[i].entries)
+	}
+	ix.Entries = make([]Entry, 0, chunks)
 	for i := len(pages) - 1; i >= 0; i-- {
-		ix.Entries = append(ix.Entries, pages[i].entries...)
+		ix.Entries, pages[i].entries = append(ix.Entries, pages[i].entries...), nil
 	}
 	if uint64(len(ix.Entries)) != ft.chunks {
 		return nil, fmt.Errorf("index lists %d chunks, the foot %d", len(ix.Entries), ft.chunks)
@@ -219,7 +224,7 @@ func readPage(f io.ReaderAt, d *unpacker, fileID uint64, base int64, at, limit u
 }
 
 func (p *indexPage) parse(payload []byte) error {
-	if err := decode(payload, p); err != nil {
+	if err := p.decode(payload); err != nil {
 		return err
 	}
 	if len(p.entries) > maxEntries {

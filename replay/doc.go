@@ -18,6 +18,10 @@
 // (WriteDot, WriteMermaid: both draw one graph, which also lays two reports over
 // each other), and what Weave Scope's app takes (AppendScopeJSON, AppendScopeMsgpack).
 //
+// Look surveys tapes without a reporter: what is on them, from when to when, what
+// was lost. Of a closed tape its index tells that. Measure adds up the connections of
+// a whole run.
+//
 // Diff compares two such runs, or files of their reports, and Comparison any two
 // runs of reports: tick by tick, and what differs is grouped by its cause as it
 // comes, so that memory does not grow with the tapes. Which connection is which is

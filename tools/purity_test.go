@@ -231,9 +231,10 @@ func TestImportsPointOneWay(t *testing.T) {
 		"capture/collect":   {"capture"},
 		"capture/live":      {"capture", "capture/collect", "reporter"},
 		"replay":            {"capture", "reporter"},
+		"replay/pcapng":     {},
 		"fixtures":          {"capture", "replay", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg"},
 		"fixtures/evidence": {"capture", "fixtures", "reporter/ctmsg", "reporter/dnsmsg"},
-		"cmd/topotape":      {"capture", "capture/live", "fixtures", "fixtures/evidence", "replay", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg"},
+		"cmd/topotape":      {"capture", "capture/live", "fixtures", "fixtures/evidence", "replay", "replay/pcapng", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg"},
 	}
 	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}}\t{{join .Imports \" \"}}", "./...")
 	cmd.Dir = ".."

@@ -25,7 +25,7 @@ func TestScripts(t *testing.T) {
 		Dir:           "testdata",
 		UpdateScripts: *update,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "head": head, "joined": joined, "witnessed": witnessed, "segments": segments,
+			"exits": exits, "head": head, "joined": joined, "witnessed": witnessed, "segments": segments, "flipped": flipped,
 		},
 	})
 }
@@ -68,6 +68,18 @@ func head(ts *testscript.TestScript, neg bool, args []string) {
 		n += len(b)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[2]), b[:n], 0o600))
+}
+
+// flipped FROM TO OFFSET copies a file with the bits of one byte turned over.
+func flipped(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: flipped FROM TO OFFSET")
+	}
+	at, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	b := []byte(ts.ReadFile(args[0]))
+	b[at] ^= 0xff
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b, 0o600))
 }
 
 // joined A B TO writes one file behind the other.
