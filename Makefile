@@ -4,7 +4,7 @@
 GO ?= go
 BIN := bin
 
-.PHONY: build demo test lint race fuzz bench index fixtures deps clean
+.PHONY: build demo test lint race fuzz bench index fixtures man deps test-deps clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/ ./cmd/topotape ./tools/netlab/cmd/netlab
@@ -13,10 +13,10 @@ demo: deps build
 	@tools/demo.sh $(BIN)
 
 # One package after the other: labs must not meet.
-test: deps
+test: test-deps
 	$(GO) test -p 1 $(TESTFLAGS) ./...
 
-race: deps
+race: test-deps
 	CGO_ENABLED=1 $(GO) test -race -p 1 ./...
 
 lint:
@@ -43,9 +43,17 @@ fixtures: deps build
 	$(GO) run ./tools/generate
 	@$(MAKE) --no-print-directory index
 
-# The lab's commands, from Debian's packages, when there is a root to install them.
+# The man pages, dated by SOURCE_DATE_EPOCH or the last commit.
+man:
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} \
+		$(GO) test ./cmd/topotape -run ManPages -count 1 -man $(CURDIR)/man
+
+# The lab's commands, and what the tests compare with, from Debian's packages, when
+# there is a root to install them.
 deps:
 	@tools/deps.sh
+test-deps:
+	@tools/deps.sh test
 
 clean:
-	rm -rf $(BIN)
+	rm -rf $(BIN) man

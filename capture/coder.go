@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 
 	"github.com/vmihailenco/msgpack/v5"
 )
@@ -18,6 +19,7 @@ type coder struct {
 	src  *bytes.Reader // what dec reads, unbuffered: its position is ours
 	data []byte        // the whole of src
 	left int           // decoding: elements left in the current array
+	room int           // decoding: bytes that lists may still take in memory
 	n    int           // counting: fields shown so far
 	err  error
 }
@@ -31,12 +33,16 @@ func (e *encoder) encode(p interface{ fields(*coder) }) {
 	c.object(p.fields)
 }
 
+// maxLists bounds what the lists of one payload take in memory: an element can
+// be one byte on tape and a hundred here.
+const maxLists = 16 << 20
+
 // errShort says that a payload ends inside a value.
 var errShort = errors.New("ends inside a value")
 
 func decode(data []byte, p interface{ fields(*coder) }) error {
 	src := bytes.NewReader(data)
-	c := &coder{dec: msgpack.NewDecoder(src), src: src, data: data}
+	c := &coder{dec: msgpack.NewDecoder(src), src: src, data: data, room: maxLists}
 	c.left = 1
 	c.object(p.fields)
 	if c.err == nil && src.Len() != 0 {
@@ -254,6 +260,13 @@ func elements[T any](c *coder, p *[]T, read func(*T)) {
 	outer := c.left
 	c.left = n
 	*p = nil
+	if size := int(reflect.TypeFor[T]().Size()); n > 0 {
+		if c.room -= n * size; c.room < 0 {
+			c.err = fmt.Errorf("lists of more than %d MiB", maxLists>>20)
+			return
+		}
+		*p = make([]T, 0, n)
+	}
 	for i := 0; i < n && c.err == nil; i++ {
 		var e T
 		c.left = 1

@@ -13,14 +13,23 @@ var ErrNotTape = errors.New("not a tape")
 type VersionError struct {
 	Offset int64
 	Major  int       // the format's major version that wrote it, 0 when that is ours
-	Frame  FrameKind // the frame kind that is not known
+	Minor  uint32    // the minor version that the tape's header names, if that is newer than ours
+	Frame  FrameKind // the frame kind that is not known, or whose coding is not
+	Coding uint8     // the coding that is not known, 0 when the kind is what is not
 }
 
 func (e *VersionError) Error() string {
 	if e.Major != 0 {
 		return fmt.Sprintf("offset %d: written in format %d; this version reads format %d: use a newer topotape", e.Offset, e.Major, Format)
 	}
-	return fmt.Sprintf("offset %d: frame kind %d needs a newer version of format %d: use a newer topotape", e.Offset, e.Frame, Format)
+	what, needs := fmt.Sprintf("frame kind %d", e.Frame), fmt.Sprintf("a newer version of format %d", Format)
+	if e.Coding != 0 {
+		what = fmt.Sprintf("coding %d", e.Coding)
+	}
+	if e.Minor != 0 {
+		needs = fmt.Sprintf("format %d.%d; this version reads %d.%d", Format, e.Minor, Format, Minor)
+	}
+	return fmt.Sprintf("offset %d: %s needs %s: use a newer topotape", e.Offset, what, needs)
 }
 
 // A DamageError says where a tape is damaged and how many bytes were passed

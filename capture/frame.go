@@ -94,9 +94,10 @@ func headerCRC(f []byte) uint32 {
 }
 
 var (
-	errNoSync    = errors.New("no frame begins here")
-	errHeaderCRC = errors.New("frame header fails its checksum")
-	errTooLarge  = errors.New("frame announces more than 8 MiB")
+	errNoSync     = errors.New("no frame begins here")
+	errHeaderCRC  = errors.New("frame header fails its checksum")
+	errPayloadCRC = errors.New("frame fails its checksum")
+	errTooLarge   = errors.New("frame announces more than 8 MiB")
 )
 
 // parse reads a header from the first frameHeaderLen bytes of f. The error is

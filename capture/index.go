@@ -1,8 +1,11 @@
 package capture
 
 import (
+	"bytes"
 	"fmt"
+	"hash/crc32"
 	"io"
+	"math"
 )
 
 // An Entry of the index describes one chunk.
@@ -72,7 +75,12 @@ type indexPage struct {
 	entries  []Entry
 }
 
-const maxEntries = 4096
+// A page is full with maxEntries chunks, or with maxListed chunks and counts of
+// them: then it stays far below maxPayload, however many sources there are.
+const (
+	maxEntries = 4096
+	maxListed  = 64 << 10
+)
 
 func (p *indexPage) fields(c *coder) {
 	c.uint64(&p.previous)
@@ -115,65 +123,149 @@ func (f *foot) parse(b []byte) error {
 
 // An Index is what the end of a closed tape says of its chunks.
 type Index struct {
+	Base    int64 // where its tape begins in the file; not 0 behind another tape
 	Entries []Entry
 	Records uint64
 	LastAt  int64
 }
 
 // ReadIndex reads a closed tape's index from its end. It returns an error when
-// the tape has none (it was cut) or the index is damaged; the tape can then
-// still be read from its start. Size is that of the file, in bytes.
+// the tape has none (it was cut) or the index is damaged or contradicts itself;
+// the tape can then still be read from its start. Size is that of the file, in
+// bytes. What the index says of places is in order and within the file; whether
+// chunks stand there is for their reader to see.
 func ReadIndex(f io.ReaderAt, size int64) (*Index, error) {
-	const footLen = frameHeaderLen + footPayloadLen
-	if size < footLen {
-		return nil, fmt.Errorf("%d bytes are too few for a foot: %w", size, io.ErrUnexpectedEOF)
-	}
-	var ft foot
-	payload, h, err := readFrameAt(f, size-footLen, size)
-	if err == nil && h.kind != frameFoot {
-		err = errNoSync
-	}
-	if err == nil {
-		err = ft.parse(payload)
-	}
+	ft, fileID, base, err := readFoot(f, size)
 	if err != nil {
 		return nil, fmt.Errorf("foot: %w", err)
 	}
-	base := size - footLen - int64(ft.offset) // where this tape begins in the file
-	if base < 0 || ft.records > 1<<62 || ft.lastAt > 1<<62 {
-		return nil, fmt.Errorf("foot: its own offset is %d, it stands at %d", ft.offset, size-footLen)
-	}
-	ix := &Index{Records: ft.records, LastAt: int64(ft.lastAt)}
+	ix := &Index{Base: base, Records: ft.records, LastAt: int64(ft.lastAt)}
 	var pages []indexPage
+	var d unpacker
 	for at, limit := ft.index, ft.offset; at != 0; {
-		if at >= limit { // each page stands before the one that names it
-			return nil, fmt.Errorf("index at offset %d: named by a frame at %d", at, limit)
-		}
-		var p indexPage
-		payload, ph, err := readFrameAt(f, base+int64(at), size)
-		if err == nil && (ph.kind != frameIndex || ph.fileID != h.fileID) {
-			err = errNoSync
-		}
-		if err == nil {
-			err = decode(payload, &p)
-		}
+		p, err := readPage(f, &d, fileID, base, at, limit)
 		if err != nil {
 			return nil, fmt.Errorf("index at offset %d: %w", at, err)
 		}
 		pages = append(pages, p)
 		limit, at = at, p.previous
 	}
+	chunks := 0
+	for i := range pages {
+		chunks += len(pages[i].entries)
+	}
+	ix.Entries = make([]Entry, 0, chunks)
 	for i := len(pages) - 1; i >= 0; i-- {
-		ix.Entries = append(ix.Entries, pages[i].entries...)
+		ix.Entries, pages[i].entries = append(ix.Entries, pages[i].entries...), nil
 	}
 	if uint64(len(ix.Entries)) != ft.chunks {
 		return nil, fmt.Errorf("index lists %d chunks, the foot %d", len(ix.Entries), ft.chunks)
 	}
-	return ix, nil
+	return ix, ix.check()
 }
 
-func readFrameAt(f io.ReaderAt, at, size int64) ([]byte, *frameHeader, error) {
+// readFoot reads the foot, and where in the file its tape begins. A newer
+// version's may be longer than ours.
+func readFoot(f io.ReaderAt, size int64) (ft foot, fileID uint64, base int64, err error) {
+	tail := make([]byte, min(size, 4<<10))
+	if _, err := f.ReadAt(tail, size-int64(len(tail))); err != nil && err != io.EOF {
+		return ft, 0, 0, err
+	}
+	at := bytes.LastIndex(tail, frameTemplate[:offMajor+1])
+	if at < 0 || len(tail)-at < frameHeaderLen {
+		return ft, 0, 0, errNoSync
+	}
+	here := size - int64(len(tail)-at)
+	var d unpacker
+	payload, h, err := readFrameAt(f, &d, here, size)
+	switch {
+	case err != nil:
+	case h.kind != frameFoot || here+frameHeaderLen+int64(h.stored) != size:
+		err = errNoSync
+	default:
+		err = ft.parse(payload)
+	}
+	if err != nil {
+		return ft, 0, 0, err
+	}
+	if ft.offset > uint64(here) || ft.index >= ft.offset && ft.index != 0 || ft.lastAt > math.MaxInt64 {
+		return ft, 0, 0, fmt.Errorf("it says that it stands at %d behind an index at %d; it stands at %d", ft.offset, ft.index, here)
+	}
+	return ft, h.fileID, here - int64(ft.offset), nil
+}
+
+// readPage reads the index page at an offset of the tape that begins at base.
+// Each page ends before the frame that names it, at limit, and the chunks that
+// it lists stand between the page before it and itself: so no page is read
+// twice, and what all of them list is bounded by the file's size.
+func readPage(f io.ReaderAt, d *unpacker, fileID uint64, base int64, at, limit uint64) (p indexPage, err error) {
+	if at >= limit {
+		return p, fmt.Errorf("named by a frame at %d", limit)
+	}
+	payload, h, err := readFrameAt(f, d, base+int64(at), base+int64(limit))
+	if err == nil && (h.kind != frameIndex || h.fileID != fileID) {
+		err = errNoSync
+	}
+	if err == nil {
+		err = p.parse(payload)
+	}
+	if err != nil {
+		return p, err
+	}
+	free := max(p.previous+1, frameHeaderLen) // the first offset at which a chunk can stand
+	for i := range p.entries {
+		e := &p.entries[i]
+		if e.Offset < free || e.Offset > at || e.Stored < frameHeaderLen || e.Stored > at-e.Offset || uint64(len(e.Counts)) > e.Stored {
+			return p, fmt.Errorf("chunk %d of %d cannot be %d bytes with %d counts at offset %d", i+1, len(p.entries), e.Stored, len(e.Counts), e.Offset)
+		}
+		free = e.Offset + e.Stored
+	}
+	return p, nil
+}
+
+func (p *indexPage) parse(payload []byte) error {
+	if err := p.decode(payload); err != nil {
+		return err
+	}
+	if len(p.entries) > maxEntries {
+		return fmt.Errorf("index page of %d chunks", len(p.entries))
+	}
+	return nil
+}
+
+// check compares what the entries say of records with each other and with the
+// foot.
+func (ix *Index) check() error {
+	var records, seq uint64
+	var at int64
+	for i := range ix.Entries {
+		e := &ix.Entries[i]
+		if len(e.Counts) == 0 {
+			continue
+		}
+		for _, n := range e.Counts {
+			if records += n.Records; n.Records > ix.Records || records > ix.Records {
+				return fmt.Errorf("index counts over %d records, the foot %d", records, ix.Records)
+			}
+		}
+		numbered := e.FirstSeq != 0 || e.LastSeq != 0 // not carry alone
+		if e.FirstAt < at || e.LastAt < e.FirstAt || numbered && (e.FirstSeq <= seq || e.LastSeq < e.FirstSeq) {
+			return fmt.Errorf("index goes back at chunk %d, records %d to %d", i, e.FirstSeq, e.LastSeq)
+		}
+		seq, at = max(seq, e.LastSeq), e.LastAt
+	}
+	if records != ix.Records {
+		return fmt.Errorf("index counts %d records, the foot %d", records, ix.Records)
+	}
+	return nil
+}
+
+// readFrameAt reads the frame at an offset of the file. It ends before limit.
+func readFrameAt(f io.ReaderAt, d *unpacker, at, limit int64) ([]byte, *frameHeader, error) {
 	var head [frameHeaderLen]byte
+	if at < 0 || at+frameHeaderLen > limit {
+		return nil, nil, io.ErrUnexpectedEOF
+	}
 	if _, err := f.ReadAt(head[:], at); err != nil {
 		return nil, nil, err
 	}
@@ -181,14 +273,16 @@ func readFrameAt(f io.ReaderAt, at, size int64) ([]byte, *frameHeader, error) {
 	if err := h.parse(head[:]); err != nil {
 		return nil, nil, err
 	}
-	if at+frameHeaderLen+int64(h.stored) > size {
+	if at+frameHeaderLen+int64(h.stored) > limit {
 		return nil, nil, io.ErrUnexpectedEOF
 	}
 	stored := make([]byte, h.stored)
-	if _, err := f.ReadAt(stored, at+frameHeaderLen); err != nil {
+	if _, err := f.ReadAt(stored, at+frameHeaderLen); err != nil && err != io.EOF {
 		return nil, nil, err
 	}
-	var d unpacker
+	if crc32.Checksum(stored, castagnoli) != h.crc {
+		return nil, nil, errPayloadCRC
+	}
 	plain, err := d.unpack(&h, stored)
 	return plain, &h, err
 }

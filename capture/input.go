@@ -19,6 +19,8 @@ type input struct {
 	lo, hi int   // buf[lo:hi] is read and not yet used
 	base   int64 // offset of buf[lo] from the file's first byte
 	err    error // of src; io.EOF at its end
+	size   int   // of the frame that was parsed last, 0 if it was none
+	vain   int64 // bytes of frames that were read for nothing
 }
 
 const readSize = 64 << 10
@@ -55,6 +57,7 @@ func (in *input) rest() []byte { return in.buf[in.lo:in.hi] }
 // io.EOF when no byte is left and io.ErrUnexpectedEOF when the input ends
 // inside the frame.
 func (in *input) frame() (h frameHeader, stored []byte, err error) {
+	in.size = 0
 	if !in.fill(frameHeaderLen) {
 		switch {
 		case in.err != io.EOF && in.err != io.ErrUnexpectedEOF:
@@ -78,9 +81,10 @@ func (in *input) frame() (h frameHeader, stored []byte, err error) {
 		}
 		return h, nil, io.ErrUnexpectedEOF
 	}
+	in.size = size
 	stored = in.rest()[frameHeaderLen:size]
 	if crc32.Checksum(stored, castagnoli) != h.crc {
-		return h, stored, errors.New("frame fails its checksum")
+		return h, stored, errPayloadCRC
 	}
 	return h, stored, nil
 }
@@ -97,10 +101,22 @@ type readError struct{ err error }
 func (e *readError) Error() string { return e.err.Error() }
 func (e *readError) Unwrap() error { return e.err }
 
+// maxVain is how many bytes of bad frames are searched for others without
+// asking what that costs.
+const maxVain = 64 << 20
+
 // search passes over bytes until a frame's header that ok accepts stands at
-// the window's head, or the input ends. It passes over one byte at least.
+// the window's head, or the input ends. It passes over one byte at least: what
+// was taken for a frame may have others in it. Where hostile ones have so many
+// in them that reading costs more than the tape's length explains, it passes
+// over the frame.
 func (in *input) search(ok func(*frameHeader) bool) {
-	in.use(min(1, in.hi-in.lo))
+	in.vain += int64(in.size)
+	skip := 1
+	if in.vain > maxVain+16*in.base {
+		skip = max(skip, in.size)
+	}
+	in.use(min(skip, in.hi-in.lo))
 	mark := frameTemplate[:offMajor+1]
 	for in.fill(frameHeaderLen) {
 		at := bytes.Index(in.rest(), mark)
@@ -155,5 +171,5 @@ func (u *unpacker) unpack(h *frameHeader, stored []byte) ([]byte, error) {
 		}
 		return plain, nil
 	}
-	return nil, &VersionError{Frame: h.kind}
+	return nil, &VersionError{Frame: h.kind, Coding: h.coding}
 }

@@ -43,8 +43,14 @@ type Reader struct {
 	damaged  bool
 	ending   Ending
 	unknown  uint64
-	pending  error // to be returned before anything else
-	tapeBase int64 // offset of this tape's head
+	records  uint64 // of the tape, with the unknown ones
+	chunks   uint64
+	skipped  bool       // some of them were
+	copying  bool       // records of unknown kinds are returned too
+	pending  error      // to be returned before anything else
+	tapeBase int64      // offset of this tape's head
+	ahead    *lookahead // nil: every chunk is decoded when its turn comes
+	split    split      // the records at the chunk's head, if they were read ahead
 }
 
 // NewReader reads the head of the tape. The error wraps ErrNotTape when the
@@ -102,7 +108,11 @@ func (r *Reader) Header() *Header { return &r.header }
 // Ending is how the tape ended, Unfinished before Next has returned io.EOF.
 func (r *Reader) Ending() Ending { return r.ending }
 
-// Unknown is how many records of unknown kinds were skipped.
+// Copying makes Next return records of unknown kinds too: who only copies them
+// need not know them.
+func (r *Reader) Copying() { r.copying = true }
+
+// Unknown is how many records of unknown kinds were met.
 func (r *Reader) Unknown() uint64 { return r.unknown }
 
 // Offset is where the frame of the last record begins, from the input's first
@@ -132,24 +142,46 @@ func (r *Reader) Next() (Record, error) {
 			}
 			continue
 		}
-		n, err := readRecord(r.chunk, &rec)
-		if err == nil {
-			err = r.order(&rec)
-		}
-		if err != nil {
+		if err := r.record(&rec); err != nil {
 			r.damaged = true
 			r.pending = &DamageError{Offset: r.chunkAt, Ignored: int64(len(r.chunk)), Frame: r.chunkNo, Record: r.lastSeq, Err: err}
 			r.chunk = nil
 			continue
 		}
-		r.chunk = r.chunk[n:]
+		r.records++
+		r.end = rec.Kind == KindEnd
 		if !rec.Kind.Known() {
 			r.unknown++
-			continue
+			if !r.copying {
+				continue
+			}
 		}
-		r.end = rec.Kind == KindEnd
 		return rec, nil
 	}
+}
+
+// record takes the next record off the chunk. After an error the chunk begins
+// with that record.
+func (r *Reader) record(rec *Record) error {
+	if len(r.split.records) > 0 {
+		*rec = r.split.records[0]
+		if err := r.order(rec); err != nil {
+			r.chunk, r.split = r.split.rest(r.chunk), split{}
+			return err
+		}
+		if r.split.records = r.split.records[1:]; len(r.split.records) == 0 {
+			r.chunk = r.chunk[r.split.size:]
+		}
+		return nil
+	}
+	n, err := readRecord(r.chunk, rec)
+	if err == nil {
+		err = r.order(rec)
+	}
+	if err == nil {
+		r.chunk = r.chunk[n:]
+	}
+	return err
 }
 
 func (r *Reader) order(rec *Record) error {
@@ -170,19 +202,25 @@ func (r *Reader) order(rec *Record) error {
 // tape's end, with ending set.
 func (r *Reader) nextChunk() error {
 	for {
+		if r.ahead != nil {
+			r.ahead.look(&r.in)
+		}
 		h, stored, err := r.in.frame()
-		if err == io.EOF || err == nil && h.kind == frameHead && (r.foot || h.fileID != r.fileID) {
+		major := otherMajor(err)
+		if err == io.EOF || err == nil && h.kind == frameHead && (r.foot || h.fileID != r.fileID) || major != 0 && r.foot {
 			return r.finish()
+		}
+		if major != 0 {
+			err = fmt.Errorf("a frame of format %d in a tape of format %d", major, Format)
 		}
 		if err == nil {
 			err = r.check(&h)
 		}
-		var plain []byte
-		if err == nil {
-			plain, err = r.unpack.unpack(&h, stored)
-		}
-		if err == nil {
-			err = r.accept(&h, plain)
+		if err == nil && h.kind < frameOptional {
+			var plain []byte
+			if plain, err = r.payload(&h, stored); err == nil {
+				err = r.accept(&h, plain)
+			}
 		}
 		if err != nil {
 			return r.fail(err)
@@ -193,6 +231,28 @@ func (r *Reader) nextChunk() error {
 			return nil
 		}
 	}
+}
+
+// otherMajor is the major version of which err says that it is not ours, or 0.
+// A tape has only one: behind the foot another tape begins with it, before
+// that it is damage.
+func otherMajor(err error) int {
+	var v *VersionError
+	if errors.As(err, &v) {
+		return v.Major
+	}
+	return 0
+}
+
+// payload is that of the frame at the window's head.
+func (r *Reader) payload(h *frameHeader, stored []byte) (plain []byte, err error) {
+	r.split = split{}
+	if r.ahead != nil {
+		if plain, r.split = r.ahead.take(r.in.base); plain != nil {
+			return plain, nil
+		}
+	}
+	return r.unpack.unpack(h, stored)
 }
 
 // check looks at a sound frame's place: is it ours, and the one expected?
@@ -217,7 +277,12 @@ func (r *Reader) check(h *frameHeader) error {
 // missingError says that frames are missing before one that is itself sound.
 type missingError struct{ frames uint64 }
 
-func (e *missingError) Error() string { return fmt.Sprintf("%d frames are missing", e.frames) }
+func (e *missingError) Error() string {
+	if e.frames == 1 {
+		return "a frame is missing"
+	}
+	return fmt.Sprintf("%d frames are missing", e.frames)
+}
 
 func (r *Reader) accept(h *frameHeader, plain []byte) error {
 	switch h.kind {
@@ -225,18 +290,25 @@ func (r *Reader) accept(h *frameHeader, plain []byte) error {
 		return errors.New("a second head")
 	case frameChunk:
 		r.chunk, r.chunkAt, r.chunkNo = plain, r.in.base, h.number
+		r.chunks++
 	case frameIndex:
 		var p indexPage
-		return decode(plain, &p)
+		return p.parse(plain)
 	case frameFoot:
 		var f foot
 		if err := f.parse(plain); err != nil {
 			return err
 		}
+		r.foot = true
+		if r.damaged { // then what the foot says is that something is missing
+			return nil
+		}
 		if int64(f.offset) != r.in.base-r.tapeBase {
 			return fmt.Errorf("foot says it stands at %d, it stands at %d", f.offset, r.in.base-r.tapeBase)
 		}
-		r.foot = true
+		if !r.skipped && (f.records != r.records || f.chunks != r.chunks) {
+			return fmt.Errorf("foot counts %d records in %d chunks; there are %d in %d", f.records, f.chunks, r.records, r.chunks)
+		}
 	}
 	return nil
 }
@@ -251,6 +323,9 @@ func (r *Reader) fail(err error) error {
 	var version *VersionError
 	if errors.As(err, &version) {
 		version.Offset = r.in.base
+		if r.header.Minor > Minor {
+			version.Minor = r.header.Minor
+		}
 		return version
 	}
 	r.damaged = true
@@ -291,6 +366,6 @@ func (r *Reader) NextTape() (bool, error) {
 	if r.ending == Unfinished || !r.in.fill(1) {
 		return false, nil
 	}
-	*r = Reader{in: r.in, unpack: r.unpack}
+	*r = Reader{in: r.in, unpack: r.unpack, ahead: r.ahead, copying: r.copying}
 	return true, r.head()
 }

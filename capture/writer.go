@@ -34,6 +34,7 @@ type Writer struct {
 	plain   []byte // records of the open chunk
 	entry   Entry
 	page    []Entry
+	listed  int // entries and counts in page
 	frame   []byte
 	packed  []byte
 	err     error
@@ -94,10 +95,11 @@ func (w *Writer) Flush() error {
 	}
 	w.entry.Stored = w.offset - w.entry.Offset
 	w.page = append(w.page, w.entry)
+	w.listed += 1 + len(w.entry.Counts)
 	w.entry = Entry{}
 	w.plain = w.plain[:0]
 	w.chunks++
-	if len(w.page) == maxEntries {
+	if len(w.page) == maxEntries || w.listed >= maxListed {
 		return w.flushIndex()
 	}
 	return nil
@@ -114,7 +116,7 @@ func (w *Writer) flushIndex() error {
 	if err := w.writeFrame(frameIndex, codingZstd, e.buf.Bytes()); err != nil {
 		return err
 	}
-	w.index, w.page = at, w.page[:0]
+	w.index, w.page, w.listed = at, w.page[:0], 0
 	return nil
 }
 

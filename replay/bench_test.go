@@ -72,6 +72,16 @@ func memory(name string, b []byte) Input {
 	return Input{Name: name, Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }}
 }
 
+// seekable is memory that is read like a file.
+func seekable(name string, b []byte) Input {
+	return Input{Name: name, Size: int64(len(b)), Open: func() (io.ReadCloser, error) {
+		return struct {
+			*bytes.Reader
+			io.Closer
+		}{bytes.NewReader(b), io.NopCloser(nil)}, nil
+	}}
+}
+
 func BenchmarkReplay(b *testing.B) {
 	const records = 1_000_000
 	tape := busyTape(b, records, 50_000)
@@ -79,19 +89,21 @@ func BenchmarkReplay(b *testing.B) {
 		name string
 		Options
 	}{{"none", Options{Reports: None}}, {"last", Options{}}, {"verify", Options{Reports: None, Verify: true}}, {"all", Options{Reports: All}}} {
-		b.Run(o.name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				s, err := Run([]Input{memory("bench", tape)}, o.Options, func(*reporter.Report) error { return nil })
-				if err != nil {
-					b.Fatal(err)
+		for _, in := range []Input{memory("stream", tape), seekable("file", tape)} {
+			b.Run(o.name+"/"+in.Name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					s, err := Run([]Input{in}, o.Options, func(*reporter.Report) error { return nil })
+					if err != nil {
+						b.Fatal(err)
+					}
+					if v := s.Verification; v != nil && (v.Identical != v.Witnesses || v.Witnesses != records/50_000) {
+						b.Fatal(fmt.Sprint(v))
+					}
 				}
-				if v := s.Verification; v != nil && (v.Identical != v.Witnesses || v.Witnesses != records/50_000) {
-					b.Fatal(fmt.Sprint(v))
-				}
-			}
-			b.ReportMetric(float64(b.N)*records/b.Elapsed().Seconds(), "records/s")
-			b.ReportMetric(float64(len(tape))/records, "B/record")
-		})
+				b.ReportMetric(float64(b.N)*records/b.Elapsed().Seconds(), "records/s")
+				b.ReportMetric(float64(len(tape))/records, "B/record")
+			})
+		}
 	}
 }

@@ -40,6 +40,10 @@ type deriver struct {
 	core   core // nil once it panicked
 	number uint64
 	digest *capture.Digests // of the report at the tick of that number
+	// lossy says that records are missing before: witnesses of the parents can
+	// not be compared any more.
+	lossy   bool
+	content *content // nil if nobody reads back what is written
 	// Witnesses of the parents that this core's version made, and those of them
 	// that differ from what it makes now.
 	witnesses, differ uint64
@@ -51,7 +55,8 @@ func newDeriver(out io.Writer, h *capture.Header) (*deriver, error) {
 		return nil, err
 	}
 	core, err := reporter.New(h, reporter.RulesCurrent)
-	return &deriver{out: w, core: core}, err
+	written := newContent()
+	return &deriver{out: w, core: core, content: &written}, err
 }
 
 // step shows the core a record.
@@ -80,24 +85,46 @@ func (d *deriver) step(r *capture.Record) {
 
 // write writes a record that the core was shown. A witness is replaced, under
 // its number. One of other rules stays, one that this core cannot make, and one
-// that differs from what the same version makes now: that is evidence.
+// that differs from what the same version makes now: that is evidence. Where
+// records are missing before it is none, and what this core cannot replace goes.
 func (d *deriver) write(r *capture.Record) error {
 	if r.Kind != capture.KindWitness || d.digest == nil {
-		return d.out.Write(r)
+		return d.put(r)
 	}
 	var w capture.Witness
-	if r.Decode(&w) != nil || w.Rules != reporter.RulesCurrent || w.Tick != d.number {
-		return d.out.Write(r)
+	if r.Decode(&w) != nil || w.Tick != d.number {
+		return d.put(r)
 	}
-	if w.Core == reporter.CoreVersion {
+	if w.Rules != reporter.RulesCurrent {
+		if d.lossy {
+			return nil
+		}
+		return d.put(r)
+	}
+	if w.Core == reporter.CoreVersion && !d.lossy {
 		d.witnesses++
 		if w.Digests != *d.digest {
 			d.differ++
-			return d.out.Write(r)
+			return d.put(r)
 		}
 	}
 	w.Core, w.Digests = reporter.CoreVersion, *d.digest
 	fresh := *r
 	fresh.Payload = capture.AppendPayload(nil, &w)
-	return d.out.Write(&fresh)
+	return d.put(&fresh)
+}
+
+// put writes a record as it is.
+func (d *deriver) put(r *capture.Record) error {
+	if d.content != nil {
+		d.content.add(r)
+	}
+	return d.out.Write(r)
+}
+
+// add makes a record of the verb's own.
+func (d *deriver) add(r capture.Record, p capture.Payload) error {
+	r.Payload = capture.AppendPayload(nil, p)
+	d.step(&r)
+	return d.put(&r)
 }

@@ -101,7 +101,7 @@ func singular(s Section) string {
 	return strings.TrimSuffix(string(s), "s")
 }
 
-func counted(n int, what string) string {
+func counted[T int | int64 | uint64](n T, what string) string {
 	if n != 1 {
 		what += "s"
 	}

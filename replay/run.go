@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter"
@@ -25,6 +26,10 @@ type Options struct {
 	// Each is called with every record before it is stepped. The payload is
 	// valid for the time of the call.
 	Each func(h *capture.Header, r *capture.Record)
+	// Due is called before a report of All is yielded, with its tick's time
+	// since the window's first record, the time between two recordings not
+	// counted: for who wants to wait for it. An error ends the run.
+	Due func(at time.Duration) error
 }
 
 // Reports says which reports are wanted.
@@ -95,12 +100,33 @@ type driver struct {
 	newCore func(*capture.Header, string) (core, error)
 	core    core // nil once it panicked, or reading goes on without
 	tape    int  // number of the tape that core is at; -1 before the first
+	held    heldCarry
+	carry   bool // one was shown to the core
 	last    *reporter.Report
 	yielded bool // last was
 	fold    *fold
 	verify  verifier
+	pace    pace
 	summary Summary
 }
+
+// pace is how far the window has come.
+type pace struct {
+	tape   int // of the last record, from 1
+	origin int64
+	last   int64 // steady time of the last record
+	before int64 // of earlier recordings
+}
+
+func (p *pace) step(it *item) {
+	if p.tape == 0 || it.number+1 != p.tape && it.fresh {
+		p.before += p.last - p.origin
+		p.origin = it.place.steady
+	}
+	p.tape, p.last = it.number+1, it.place.steady
+}
+
+func (p *pace) since() time.Duration { return time.Duration(p.before + p.last - p.origin) }
 
 func (d *driver) run() error {
 	d.tape = -1
@@ -143,6 +169,7 @@ func (d *driver) begin(it *item) (err error) {
 	if !first && !it.fresh || d.summary.Damage != nil {
 		return nil
 	}
+	d.carry, d.held = false, heldCarry{}
 	d.core, err = d.newCore(it.header, d.options.Rules)
 	return err
 }
@@ -152,13 +179,28 @@ func (d *driver) begin(it *item) (err error) {
 func (d *driver) record(it *item, within bool) (bool, error) {
 	r := &it.rec
 	d.summary.Records++
+	if within && d.options.Due != nil {
+		d.pace.step(it)
+	}
 	if r.Kind != capture.KindConntrack {
 		d.summary.note(it)
 	}
 	if d.options.Each != nil {
 		d.options.Each(it.header, r)
 	}
-	if d.core == nil || r.Kind == capture.KindCarry && d.tape > 0 && !it.fresh {
+	switch {
+	case r.Kind != capture.KindCarry:
+		for _, part := range d.held.before(r) {
+			d.stepCarry(it, &part)
+		}
+	case d.tape > 0 && !it.fresh:
+		d.held.hold(r)
+		return true, nil
+	default:
+		d.stepCarry(it, r)
+		return true, nil
+	}
+	if d.core == nil {
 		return true, nil
 	}
 	tick, panicked := step(d.core, r)
@@ -170,7 +212,20 @@ func (d *driver) record(it *item, within bool) (bool, error) {
 		return true, nil
 	}
 	d.summary.Ticks++
+	if c, ok := d.core.(carrier); ok && d.carry && !c.Carried() {
+		d.summary.Uncarried = true
+	}
 	return d.tick(it, within)
+}
+
+func (d *driver) stepCarry(it *item, part *capture.Record) {
+	d.carry = true
+	if d.core == nil {
+		return
+	}
+	if _, panicked := step(d.core, part); panicked != nil {
+		d.panicked(it, panicked)
+	}
 }
 
 func (d *driver) tick(it *item, within bool) (bool, error) {
@@ -212,6 +267,11 @@ func (d *driver) tick(it *item, within bool) (bool, error) {
 			return more, d.yield(made)
 		}
 	case All:
+		if d.options.Due != nil {
+			if err := d.options.Due(d.pace.since()); err != nil {
+				return false, err
+			}
+		}
 		d.summary.Reports++
 		return true, d.yield(made)
 	case Whole:

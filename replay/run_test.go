@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/topotape/topotape/capture"
@@ -338,5 +339,38 @@ func TestSummary(t *testing.T) {
 	lines, s := ndjson(t, Options{ReadOn: true}, tape[:len(tape)/2])
 	if s.Damage == nil {
 		t.Errorf("%+v %d", s, len(lines))
+	}
+}
+
+// Reports are due when their time on the tape has gone by since the window
+// began; the time between two recordings does not count.
+func TestDue(t *testing.T) {
+	tape := busyTape(t, 1000, 250)
+	later := rewrite(t, tape, capture.Header{TapeID: [16]byte{9}, Start: 1767400000e9}, func(*capture.Record) bool { return true })
+	all := naive(t, tape)
+	from, _ := ParseTime(fmt.Sprintf("#%d", all[1].seq-10))
+	first := all[1].at - 9*20e3 // 20 us a record, none for the tick
+	var got []time.Duration
+	o := Options{Reports: All, Window: Window{From: from}, Due: func(at time.Duration) error {
+		got = append(got, at)
+		return nil
+	}}
+	ndjson(t, o, tape, later)
+	span := all[3].at - first
+	var want []time.Duration
+	for _, a := range all[1:] {
+		want = append(want, time.Duration(a.at-first))
+	}
+	for _, a := range all {
+		want = append(want, time.Duration(span+a.at-20e3))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("due at %v, want %v", got, want)
+	}
+	stop := errors.New("stop")
+	o.Due = func(time.Duration) error { return stop }
+	yielded := 0
+	if _, err := Run([]Input{memory("x", tape)}, o, func(*reporter.Report) error { yielded++; return nil }); err != stop || yielded > 0 {
+		t.Error(err, yielded)
 	}
 }

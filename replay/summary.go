@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"runtime/debug"
+	"strings"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter"
@@ -20,6 +21,7 @@ type Summary struct {
 	LeftOut      uint64 // connections beyond MaxConnections, counted up to as many again
 	Ends         []TapeEnd
 	Damage       error // where the tape is damaged: wraps a *capture.DamageError
+	Uncarried    bool  // a tape begins with what another core knew, and ours cannot read that
 	Faults       []Fault
 	Panic        *Panic
 	Verification *Verification
@@ -57,7 +59,11 @@ func (s *Summary) Foreseen() bool {
 func (s *Summary) Unclean() string {
 	for _, e := range s.Ends {
 		if e.Ending == capture.Cut {
-			return fmt.Sprintf("%s is cut: it was not closed, its last records may be missing", e.Name)
+			text := fmt.Sprintf("%s is cut: it was not closed, its last records may be missing", e.Name)
+			if strings.HasSuffix(e.Name, ".partial") {
+				return text + "; it is being written (topotape cut makes a tape of what there is), or its recorder died (topotape recover closes it)"
+			}
+			return text + "; topotape recover makes a closed tape of it"
 		}
 	}
 	return ""

@@ -4,15 +4,32 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 
 	"github.com/topotape/topotape/capture"
 )
 
 // An Input is a file of one tape, or of several that stand one behind the
-// other.
+// other. What Open returns is read faster if it is an io.ReaderAt too, with
+// Size set.
 type Input struct {
 	Name string
 	Open func() (io.ReadCloser, error)
+	Size int64 // bytes; 0 if that is not known
+}
+
+// Head reads the head of the input's first tape.
+func (in Input) Head() (*capture.Header, error) {
+	f, err := in.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	r, err := capture.NewReader(f)
+	if err != nil {
+		return nil, in.headError(err)
+	}
+	return r.Header(), nil
 }
 
 // A TapeEnd says how a tape ended.
@@ -28,8 +45,11 @@ type Tapes struct {
 	inputs []Input
 	name   string
 	file   io.Closer
+	ahead  *decoders // of the open input, nil if there are none
 	reader *capture.Reader
 	header *capture.Header
+	clip   *clip // what stands ahead of it need not be read; nil for nothing
+	copies bool  // records of unknown kinds are returned too
 	fresh  bool
 	count  uint64 // records read
 	steps  int64  // of the recording's wall clock, together
@@ -88,11 +108,16 @@ func (t *Tapes) step(r *capture.Record) {
 // position is where the last record stands.
 func (t *Tapes) position(r *capture.Record) position {
 	ns := t.header.Start + r.At
-	return position{steady: ns, wall: ns + t.steps, seq: r.Seq, count: t.count}
+	return position{steady: ns, wall: ns + t.steps, seq: r.Seq, count: t.count, tape: t.number()}
 }
 
-// Close closes the open input.
+// Close closes the open input and waits for what is decoded ahead of it. It must
+// be called.
 func (t *Tapes) Close() error {
+	if t.ahead != nil {
+		t.ahead.close()
+		t.ahead = nil
+	}
 	if t.file == nil {
 		return nil
 	}
@@ -129,13 +154,51 @@ func (t *Tapes) advance() error {
 	t.file = file
 	if t.reader, err = capture.NewReader(file); err != nil {
 		t.reader = nil
-		if errors.Is(err, capture.ErrNotTape) {
-			return fmt.Errorf("%s: %w; topotape build makes a tape of a script", in.Name, err)
-		}
-		return fmt.Errorf("%s: %w", in.Name, err)
+		t.Close()
+		return in.headError(err)
+	}
+	if t.copies {
+		t.reader.Copying()
 	}
 	t.begin(before)
-	return nil
+	if t.clip != nil {
+		t.skip(&in, file)
+	}
+	return t.readAhead(&in, file)
+}
+
+// readAhead has chunks decoded ahead where that gains something: with a core to
+// spare, and from a file, which does not make a reader wait.
+func (t *Tapes) readAhead(in *Input, file io.Reader) error {
+	if _, ok := file.(io.ReaderAt); !ok || in.Size == 0 || runtime.GOMAXPROCS(0) == 1 {
+		return nil
+	}
+	t.ahead = newDecoders()
+	return t.reader.Ahead(t.ahead)
+}
+
+// headError says what to do with what is no tape.
+func (in *Input) headError(err error) error {
+	if !errors.Is(err, capture.ErrNotTape) {
+		return fmt.Errorf("%s: %w", in.Name, err)
+	}
+	for magic, tool := range map[string]string{"\x28\xb5\x2f\xfd": "zstd", "\x1f\x8b": "gzip", "\xfd7zXZ": "xz"} {
+		if in.Size > 0 && in.beginsWith(magic) {
+			return fmt.Errorf("%s: %w; it is compressed: unpack it, or %s -dc %[1]s | topotape VERB -", in.Name, err, tool)
+		}
+	}
+	return fmt.Errorf("%s: %w; topotape build makes a tape of a script", in.Name, err)
+}
+
+func (in *Input) beginsWith(magic string) bool {
+	f, err := in.Open()
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, len(magic))
+	_, err = io.ReadFull(f, head)
+	return err == nil && string(head) == magic
 }
 
 func (t *Tapes) begin(before *capture.Header) {

@@ -1,15 +1,11 @@
 package replay
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/topotape/topotape/capture"
 )
 
 // A Time is a place on tapes, as people write it. The zero Time is none.
@@ -97,6 +93,7 @@ type bound struct {
 	ns    int64  // Unix ns, or, until the recording's start is known, from it
 	seq   uint64 // of a record
 	count uint64 // how many were read with it
+	tape  int    // which seq is of, counted from the first
 }
 
 type boundKind uint8
@@ -108,6 +105,7 @@ const (
 	boundWall
 	boundSeq
 	boundCount
+	boundPlace // seq of a tape
 )
 
 // position is where a record stands.
@@ -116,6 +114,7 @@ type position struct {
 	wall   int64 // Unix ns, as reports say it
 	seq    uint64
 	count  uint64
+	tape   int
 }
 
 // settle turns a bound that counts from the start into a time.
@@ -147,96 +146,8 @@ func (b *bound) before(p position) (before, at bool) {
 		return p.seq < b.seq, p.seq == b.seq
 	case boundCount:
 		return p.count < b.count, p.count == b.count
+	case boundPlace:
+		return p.tape < b.tape || p.tape == b.tape && p.seq < b.seq, p.tape == b.tape && p.seq == b.seq
 	}
 	return false, false
-}
-
-// resolve finds the places of times on the tapes. It reads the tapes only if a
-// time needs it.
-func resolve(inputs []Input, times ...Time) ([]bound, error) {
-	var e extent
-	for _, t := range times {
-		if t.NeedsScan() {
-			if err := e.scan(inputs); err != nil {
-				return nil, err
-			}
-			break
-		}
-	}
-	bounds := make([]bound, len(times))
-	for i, t := range times {
-		b := &bounds[i]
-		switch t.kind {
-		case timeWall:
-			*b = bound{kind: boundWall, ns: t.ns}
-		case timeFromStart:
-			*b = bound{kind: boundStart, ns: t.ns}
-		case timeFromEnd:
-			*b = bound{kind: boundSteady, ns: add(e.end, t.ns)}
-		case timeRecord:
-			*b = bound{kind: boundSeq, seq: t.seq}
-		case timeMark:
-			count, err := e.mark(t.mark)
-			if err != nil {
-				return nil, err
-			}
-			*b = bound{kind: boundCount, count: count}
-		}
-	}
-	return bounds, nil
-}
-
-// extent is what a reading of the tapes tells of their end and marks.
-type extent struct {
-	end   int64 // of the last record, steady
-	marks []mark
-}
-
-type mark struct {
-	count uint64
-	text  string
-}
-
-func (e *extent) scan(inputs []Input) error {
-	t := NewTapes(inputs)
-	defer t.Close()
-	for {
-		r, err := t.Next()
-		var damage *capture.DamageError
-		switch {
-		case err == io.EOF, errors.As(err, &damage): // as far as a replay goes
-			return nil
-		case err != nil:
-			return err
-		}
-		e.end = t.position(&r).steady
-		if r.Kind == capture.KindMark {
-			var m capture.Mark
-			if r.Decode(&m) == nil {
-				e.marks = append(e.marks, mark{count: t.count, text: m.Text})
-			}
-		}
-	}
-}
-
-// mark finds the first mark of that text, else the first that contains it.
-func (e *extent) mark(text string) (uint64, error) {
-	for _, m := range e.marks {
-		if m.text == text {
-			return m.count, nil
-		}
-	}
-	for _, m := range e.marks {
-		if strings.Contains(m.text, text) {
-			return m.count, nil
-		}
-	}
-	if len(e.marks) == 0 {
-		return 0, fmt.Errorf("no mark %q: there are no marks on the tape", text)
-	}
-	var texts []string
-	for _, m := range e.marks[:min(len(e.marks), 10)] {
-		texts = append(texts, strconv.Quote(m.text))
-	}
-	return 0, fmt.Errorf("no mark %q; the tape has %s", text, strings.Join(texts, ", "))
 }

@@ -11,7 +11,8 @@ import (
 
 // Records returns the records of the tapes that stand within the window, with
 // the error that stops the reading, if any. Damage is handed on as an error
-// and read past. Headers are found with t.Header.
+// and read past. Headers are found with t.Header. What stands outside of the
+// window is not read where an index tells it apart, so damage there goes unsaid.
 func Records(inputs []Input, w Window) (*Tapes, iter.Seq2[capture.Record, error]) {
 	t := NewTapes(inputs)
 	return t, func(yield func(capture.Record, error) bool) {
@@ -22,6 +23,7 @@ func Records(inputs []Input, w Window) (*Tapes, iter.Seq2[capture.Record, error]
 			return
 		}
 		c := clip{from: bounds[0], to: bounds[1]}
+		t.clip = &c
 		for {
 			r, err := t.Next()
 			var damage *capture.DamageError

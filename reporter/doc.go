@@ -46,6 +46,22 @@ address could not be read ("<nil>") stands in the graph alone. The state of a co
 that several flows or rows show is that of the first living one, flows before rows, and
 its times span all of them.
 
+# What is carried
+
+A tape that does not begin with its recording has carry records: all that a core knew
+there (carry*.go). A reporter of the same rules, core version and layout that is shown
+them says from then on what that core said, in place of what it was shown before. Every
+field of the state is carried but for what is made anew before it is used, in its
+order where one can reach a report; a test compares the states by reflection, so that
+a new field is not forgotten. How a state is written is nobody else's business: it is
+the fields in the order of the functions called carry, without names, and carryLayout
+counts its versions.
+
+A state is hostile until it is read: it is built in a machine of its own, whose
+lists, indices and sums are checked, and which replaces the old one only when all of it was
+good. Else it is as if it were not there. Then what counts are the records in front
+of it, those that Evidence chose: they tell the most important things to any core.
+
 # What surprises
 
 A report may be asked for after every tick, and need not be: what a report says does

@@ -112,13 +112,13 @@ func (t *flows) unname(f *flow) {
 		if f.next == nil {
 			delete(t.named, h)
 		} else {
-			t.named[h] = f.next
+			t.named[h], f.next = f.next, nil
 		}
 		return
 	}
 	for ; at != nil; at = at.next {
 		if at.next == f {
-			at.next = f.next
+			at.next, f.next = f.next, nil
 			return
 		}
 	}
@@ -146,7 +146,7 @@ func (t *flows) add(key *flowKey, reply *tuple, at int64) *flow {
 // end moves a flow from those that live to those that have ended.
 func (t *flows) end(f *flow) {
 	last := t.live[len(t.live)-1]
-	t.live[f.place], last.place = last, f.place
+	t.live[f.place], last.place, f.place = last, f.place, 0
 	t.live[len(t.live)-1] = nil
 	t.live = t.live[:len(t.live)-1]
 	t.ended = append(t.ended, f)

@@ -68,6 +68,25 @@ func play(t *testing.T, rules string, program []byte, every int) [][]byte {
 		t.Fatal(err)
 	}
 	var out [][]byte
+	for _, rec := range programRecords(program) {
+		if r.Step(&rec) {
+			out = append(out, nil)
+			if len(out)%every == 0 {
+				rep := r.Report()
+				checkReport(t, rep)
+				d := rep.Digests()
+				out[len(out)-1] = binary.BigEndian.AppendUint64(rep.AppendJSON(nil), d.Endpoints)
+				if every == 1 {
+					rep.Release()
+				}
+			}
+		}
+	}
+	return out
+}
+
+// programRecords is what the program says.
+func programRecords(program []byte) (out []capture.Record) {
 	rec := capture.Record{}
 	for at := 0; at+3 <= len(program); {
 		op, source, n := program[at], program[at+1], int(program[at+2])
@@ -82,18 +101,7 @@ func play(t *testing.T, rules string, program []byte, every int) [][]byte {
 		} else {
 			rec.Kind, rec.Payload = wellFormed(op, source, byte(n))
 		}
-		if r.Step(&rec) {
-			out = append(out, nil)
-			if len(out)%every == 0 {
-				rep := r.Report()
-				checkReport(t, rep)
-				d := rep.Digests()
-				out[len(out)-1] = binary.BigEndian.AppendUint64(rep.AppendJSON(nil), d.Endpoints)
-				if every == 1 {
-					rep.Release()
-				}
-			}
-		}
+		out = append(out, rec)
 	}
 	return out
 }

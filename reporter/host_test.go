@@ -22,6 +22,7 @@ type host struct {
 	seq  uint64
 	tick uint64
 	rec  capture.Record
+	also func(*capture.Record) // is shown every record, too
 }
 
 func newHost(t testing.TB) *host { return newHostOf(t, RulesCurrent) }
@@ -37,6 +38,9 @@ func newHostOf(t testing.TB, rules string) *host {
 func (h *host) raw(kind capture.Kind, source uint32, payload []byte) bool {
 	h.seq++
 	h.rec = capture.Record{Seq: h.seq, At: h.at, Kind: kind, Source: source, Payload: payload}
+	if h.also != nil {
+		h.also(&h.rec)
+	}
 	return h.r.Step(&h.rec)
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/carry"
 )
 
 // CoreVersion changes only when some output of the corpus changes.
@@ -17,30 +18,53 @@ const (
 
 // A Reporter turns records into reports. It is not safe for concurrent use.
 type Reporter struct {
-	rules machine
+	header  *capture.Header
+	name    string // of the rules
+	rules   machine
+	state   []byte // of a carry record of which parts are still to come
+	parts   uint32 // that came
+	carried bool
 }
 
 // machine is one rule set.
 type machine interface {
 	step(*capture.Record) bool
 	report() *Report
+	carry(*carry.Coder) // reads into a new machine
 }
 
 // New returns a reporter for the records of a tape with that header. The
 // error names the rule sets there are.
 func New(h *capture.Header, rules string) (*Reporter, error) {
-	switch rules {
-	case "", RulesCurrent:
-		return &Reporter{rules: newCurrent(h)}, nil
-	case RulesScope2016:
-		return &Reporter{rules: newScope2016(h)}, nil
+	if rules == "" {
+		rules = RulesCurrent
 	}
-	return nil, fmt.Errorf("rules %q: there are %q and %q", rules, RulesCurrent, RulesScope2016)
+	m := newMachine(h, rules)
+	if m == nil {
+		return nil, fmt.Errorf("rules %q: there are %q and %q", rules, RulesCurrent, RulesScope2016)
+	}
+	return &Reporter{header: h, name: rules, rules: m}, nil
+}
+
+func newMachine(h *capture.Header, rules string) machine {
+	switch rules {
+	case RulesCurrent:
+		return newCurrent(h)
+	case RulesScope2016:
+		return newScope2016(h)
+	}
+	return nil
 }
 
 // Step takes the next record. It returns true when the record is a tick: a
 // report may be made now. It keeps nothing of the record's payload.
-func (r *Reporter) Step(rec *capture.Record) (tick bool) { return r.rules.step(rec) }
+func (r *Reporter) Step(rec *capture.Record) (tick bool) {
+	if rec.Kind == capture.KindCarry {
+		r.takeCarry(rec)
+		return false
+	}
+	return r.rules.step(rec)
+}
 
 // Report makes the report of the last tick. It must be called before the next
 // Step, or not at all.

@@ -136,6 +136,17 @@ func (k *scopeProc) commit() {
 	}
 	k.tables, k.lists, k.read = k.pending, k.pendingLists, k.pendingRead
 	k.void()
+	k.list()
+	for i := range k.rows {
+		w := &k.rows[i]
+		if at, ok := first[name{w.tuple, w.inode}]; ok {
+			w.first = at
+		}
+	}
+}
+
+// list makes the rows of the tables in force.
+func (k *scopeProc) list() {
 	owners := k.owners()
 	var text []byte
 	for _, t := range k.tables {
@@ -154,9 +165,6 @@ func (k *scopeProc) commit() {
 			continue
 		}
 		row.first = k.read
-		if at, ok := first[name{row.tuple, row.inode}]; ok {
-			row.first = at
-		}
 		k.rows = append(k.rows, row)
 	}
 }

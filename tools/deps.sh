@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what the network lab needs, and Graphviz, if it is not there: only as
-# root, only on Linux with Debian's package manager. Without it the tests that
-# need the lab or draw pictures skip, and say so.
+# Installs what the network lab needs and, when called with the word test, what
+# the tests compare with, if it is not there: only as root, only on Linux with
+# Debian's package manager. Without it the tests that need it skip, and say so.
 set -eu
 [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ] || exit 0
 missing=
@@ -10,7 +10,15 @@ need ip iproute2
 need nft nftables
 need dnsmasq dnsmasq-base
 need conntrack conntrack
-need dot graphviz
+if [ "${1:-}" = test ]; then
+	need dot graphviz
+	need git git
+	need tcpdump tcpdump
+	need tshark tshark
+	need dash dash
+	need busybox busybox
+	/usr/bin/python3 -c 'import msgpack, zstandard' 2>/dev/null || missing="$missing python3 python3-msgpack python3-zstandard"
+fi
 [ -n "$missing" ] || exit 0
 command -v apt-get >/dev/null 2>&1 || { echo "the tests need:$missing" >&2; exit 0; }
 echo "installing$missing"

@@ -19,7 +19,7 @@ import (
 const module = "github.com/topotape/topotape"
 
 // pure packages turn bytes into values: what they say depends on nothing else.
-var pure = []string{"capture", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg"}
+var pure = []string{"capture", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg", "reporter/carry"}
 
 var bannedImports = map[string]bool{
 	"os": true, "os/exec": true, "net": true, "syscall": true, "log": true, "log/slog": true, "math/rand": true, "math/rand/v2": true,
@@ -222,16 +222,19 @@ func TestPurityCheckFinds(t *testing.T) {
 // The imports point one way only.
 func TestImportsPointOneWay(t *testing.T) {
 	allowed := map[string][]string{
-		"capture":          {},
-		"reporter/ctmsg":   {},
-		"reporter/procnet": {},
-		"reporter/dnsmsg":  {},
-		"reporter":         {"capture", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg"},
-		"capture/collect":  {"capture"},
-		"capture/live":     {"capture", "capture/collect", "reporter"},
-		"replay":           {"capture", "reporter"},
-		"fixtures":         {"capture", "replay", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg"},
-		"cmd/topotape":     {"capture", "capture/live", "fixtures", "replay", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg"},
+		"capture":           {},
+		"reporter/ctmsg":    {},
+		"reporter/procnet":  {},
+		"reporter/carry":    {},
+		"reporter/dnsmsg":   {"reporter/carry"},
+		"reporter":          {"capture", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg", "reporter/carry"},
+		"capture/collect":   {"capture"},
+		"capture/live":      {"capture", "capture/collect", "reporter"},
+		"replay":            {"capture", "reporter"},
+		"replay/pcapng":     {},
+		"fixtures":          {"capture", "replay", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg"},
+		"fixtures/evidence": {"capture", "fixtures", "reporter/ctmsg", "reporter/dnsmsg"},
+		"cmd/topotape":      {"capture", "capture/live", "fixtures", "fixtures/evidence", "replay", "replay/pcapng", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg"},
 	}
 	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}}\t{{join .Imports \" \"}}", "./...")
 	cmd.Dir = ".."

@@ -2,14 +2,18 @@ package main
 
 import (
 	"bufio"
-	"bytes"
-	"errors"
+	"cmp"
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 	"github.com/spf13/cobra"
 	"github.com/topotape/topotape/fixtures"
+	"github.com/topotape/topotape/fixtures/evidence"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -17,21 +21,31 @@ func buildCommand() *cobra.Command {
 	var out string
 	var force bool
 	cmd := &cobra.Command{
-		Use:   "build SCRIPT -o TAPE",
-		Short: "Make a tape of a script",
-		Long: `Make a tape of a tape script: JSON Lines, as "topotape cat --format jsonl" prints
-them (see "topotape help script"). The same script gives the same bytes.`,
+		Use:   "build INPUT... -o TAPE",
+		Short: "Make a tape of a script or of what other tools saw",
+		Long: `Make a tape of a tape script ("topotape help script"), or of what other tools
+wrote down, alone or together on one time line. What an input is, its content
+tells, not its name; it may be packed with gzip or zstd:
+
+  conntrack -E or -L, as text or XML, with whatever -o; /proc/net/nf_conntrack
+  pcap and pcapng, of DNS packets or of netlink messages (an nlmon device)
+  /proc/net/tcp and tcp6; a directory or tar of them, with their owners if
+  what "topotape help collect" prints made it
+
+Times are the evidence's own. What has none stands behind the inputs that are
+named before it. A tick, where a report is made, stands every 3 seconds and at
+the end. What is lost is told line by line; then the exit code is 3. The same
+inputs give the same bytes.`,
 		Example: `  topotape build scenario.jsonl -o scenario.tape
+  topotape build events.txt table.txt dns.pcap -o incident.tape
+  topotape build evidence.tar -o incident.tape
   topotape cat --format jsonl x.tape | topotape build - -o y.tape`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return usage("this version builds a tape of one script; %d inputs are given", len(args))
-			}
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if (out == "-" || out == "/dev/stdout") && isTerminal(os.Stdout) {
 				return usage("a tape is not for a terminal: redirect standard output, or name a file with -o")
 			}
-			return build(args[0], out, force)
+			return build(cmd, args, out, force)
 		},
 	}
 	cmd.Flags().StringVarP(&out, "output", "o", "", "the tape: a file, or - for standard output (required)")
@@ -42,49 +56,139 @@ them (see "topotape help script"). The same script gives the same bytes.`,
 	return cmd
 }
 
-func build(name, out string, force bool) error {
-	in := io.Reader(os.Stdin)
-	if name == "-" {
-		name = "standard input"
-	} else {
-		f, err := os.Open(name)
+func build(cmd *cobra.Command, names []string, out string, force bool) error {
+	var inputs []evidence.Input
+	var lost []string
+	stdin := false
+	for _, name := range names {
+		if name == "-" && stdin {
+			return usage("standard input is named twice")
+		}
+		stdin = stdin || name == "-"
+		in, cut, err := openEvidence(name)
 		if err != nil {
 			return err
 		}
-		defer f.Close()
-		in = f
+		if cut != nil {
+			warn(cmd, "%s: %v; what could be unpacked counts", in.Name, cut)
+			lost = append(lost, in.Name)
+		}
+		inputs = append(inputs, in)
 	}
-	script := bufio.NewReaderSize(in, 64<<10)
-	if err := checkScript(name, script); err != nil {
+	script, err := onlyScript(inputs)
+	if err != nil {
 		return err
 	}
 	o, err := createOutput(out, onlyForced(force))
 	if err != nil {
 		return err
 	}
-	return o.finish(fixtures.Build(o, script, fixtures.Options{Name: name, Tool: toolVersion(), Core: reporter.CoreVersion}))
+	if script != nil {
+		err := fixtures.Build(o, script, fixtures.Options{Name: inputs[0].Name, Tool: toolVersion(), Core: reporter.CoreVersion})
+		return cmp.Or(o.finish(err), lossOf(lost))
+	}
+	list, err := evidence.Build(o, inputs, evidence.Options{Tool: toolVersion(), Core: reporter.CoreVersion,
+		Say: func(line string) { warn(cmd, "%s", line) }})
+	if err := o.finish(err); err != nil {
+		return err
+	}
+	for i := range list {
+		warn(cmd, "%s", list[i].String())
+		if !list[i].Complete() && !slices.Contains(lost, list[i].Name) {
+			lost = append(lost, list[i].Name)
+		}
+	}
+	return lossOf(lost)
 }
 
-// checkScript refuses what is not a script by what it begins with.
-func checkScript(name string, r *bufio.Reader) error {
-	head, err := r.Peek(512)
-	if err != nil && err != io.EOF && !errors.Is(err, bufio.ErrBufferFull) {
-		return fmt.Errorf("read %s: %w", name, err)
-	}
-	text := bytes.TrimLeft(head, " \t\r\n")
-	what := ""
-	switch {
-	case len(text) == 0, text[0] == '{':
+// lossOf is the error of a tape that lacks something of these inputs.
+func lossOf(inputs []string) error {
+	if len(inputs) == 0 {
 		return nil
-	case bytes.Contains(head[:min(len(head), 16)], []byte("topotape")):
-		what = "is a tape already"
-	case bytes.HasPrefix(head, []byte{0xd4, 0xc3, 0xb2, 0xa1}), bytes.HasPrefix(head, []byte{0xa1, 0xb2, 0xc3, 0xd4}),
-		bytes.HasPrefix(head, []byte{0x4d, 0x3c, 0xb2, 0xa1}), bytes.HasPrefix(head, []byte{0x0a, 0x0d, 0x0d, 0x0a}):
-		what = "is a packet capture"
-	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}), bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		what = "is compressed"
-	default:
-		what = "is not a tape script"
 	}
-	return fmt.Errorf(`%s %s; this version builds tapes of scripts only, which begin with a line like {"tape":{"host_id":"host1"}}`, name, what)
+	return &exitError{exitLoss, fmt.Errorf("the tape is written, but lacks what was lost of %s", strings.Join(inputs, ", "))}
+}
+
+// onlyScript is the script, if that is all there is: its tape is as its lines
+// say.
+func onlyScript(inputs []evidence.Input) (io.Reader, error) {
+	if len(inputs) != 1 || inputs[0].Dir != nil {
+		return nil, nil
+	}
+	is, err := evidence.IsScript(&inputs[0])
+	if !is || err != nil {
+		return nil, err
+	}
+	return io.NewSectionReader(inputs[0].Data, 0, inputs[0].Size), nil
+}
+
+// openEvidence opens an input. What can't be read twice, as a pipe or what is
+// packed, is kept in a file meanwhile. Cut says why not all could be unpacked.
+func openEvidence(name string) (in evidence.Input, cut, err error) {
+	in.Name = name
+	file := os.Stdin
+	if name == "-" {
+		in.Name = "standard input"
+	} else if file, err = os.Open(name); err != nil {
+		return in, nil, err
+	}
+	st, err := file.Stat()
+	switch {
+	case err != nil:
+		return in, nil, err
+	case st.IsDir():
+		in.Dir = os.DirFS(name)
+		return in, nil, file.Close()
+	}
+	stream := bufio.NewReaderSize(file, 64<<10)
+	plain, err := unpacked(stream)
+	switch {
+	case err != nil:
+		return in, nil, fmt.Errorf("%s: %w", in.Name, err)
+	case plain != nil:
+		packed := &untilError{from: plain}
+		in.Data, in.Size, err = spoolFile(packed)
+		cut = packed.err
+	case st.Mode().IsRegular() && st.Size() > 0 && name != "-": // a file of /proc is longer than it says
+		in.Data, in.Size = file, st.Size()
+	default:
+		in.Data, in.Size, err = spoolFile(stream)
+	}
+	if err == nil && cut != nil && in.Size == 0 {
+		err = cut
+	}
+	if err != nil {
+		return in, nil, fmt.Errorf("%s: %w", in.Name, err)
+	}
+	return in, cut, nil
+}
+
+// untilError ends where its reader fails, and keeps the error.
+type untilError struct {
+	from io.Reader
+	err  error
+}
+
+func (u *untilError) Read(b []byte) (int, error) {
+	n, err := u.from.Read(b)
+	if err != nil && err != io.EOF {
+		u.err = err
+		err = io.EOF
+	}
+	return n, err
+}
+
+// unpacked reads what was packed; nil where it was not.
+func unpacked(r *bufio.Reader) (io.Reader, error) {
+	head, err := r.Peek(4)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	switch {
+	case strings.HasPrefix(string(head), "\x1f\x8b"):
+		return gzip.NewReader(r)
+	case strings.HasPrefix(string(head), "\x28\xb5\x2f\xfd"):
+		return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
+	}
+	return nil, nil
 }

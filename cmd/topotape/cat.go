@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -12,24 +14,51 @@ import (
 	"github.com/topotape/topotape/replay"
 )
 
-var catFormats = []string{"text", "jsonl"}
+var catFormats = []string{"text", "jsonl", "pcapng"}
 
 func catCommand() *cobra.Command {
 	var format, out string
 	var from, to timeFlag
 	var match selectorFlag
+	var kinds kindFlag
 	cmd := &cobra.Command{
-		Use:   "cat TAPE",
+		Use:   "cat TAPE...",
 		Short: "Print the records of a tape, one a line",
 		Long: `Print the records of a tape, one a line: to read, or as a tape script that
-"topotape build" makes the same records of.`,
+"topotape build" makes the same records of. A line of text is the record's number,
+its time since the recording's start, its kind, and what it says: a conntrack message
+as "conntrack -E -o id,extended" prints it, a DNS message with its question and its
+answers, a table by how many rows are in which state. Times are those of the tape,
+in UTC: the same tape gives the same text.
+
+With --format pcapng it writes what Wireshark reads: DNS packets as they were captured,
+conntrack messages as netlink packets, gaps as dropped packets of an interface, marks as
+comments of the packet behind them. What is no packet is left out, and counted.
+
+A tape that is still being written to a pipe is printed as it comes.
+
+Git shows what changed in tapes when it is told how to read them:
+
+  echo '*.tape diff=topotape' >>.gitattributes
+  git config diff.topotape.textconv 'topotape cat'
+
+Torn tapes make cat end with code 3, which git takes for a failure. To see what they
+still hold, let that pass:
+
+  git config diff.topotape.textconv 'f() { topotape cat "$1" || test $? = 3; }; f'`,
 		Example: `  topotape cat x.tape
   topotape cat --from -30s --match 10.0.0.2:80 x.tape
-  topotape cat --format jsonl x.tape >x.jsonl`,
-		Args: cobra.ExactArgs(1),
+  topotape cat --kind conntrack,gap x.tape
+  topotape cat --format jsonl x.tape >x.jsonl
+  topotape cat --format pcapng -o x.pcapng x.tape
+  topotape record -o - | topotape cat -`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains(catFormats, format) {
 				return usage("--format %q; this version has %s", format, strings.Join(catFormats, ", "))
+			}
+			if format == "pcapng" && (out == "-" || out == "/dev/stdout") && isTerminal(os.Stdout) {
+				return usage("packets are not for a terminal: redirect standard output, or name a file with -o")
 			}
 			inputs, err := tapeInputs(args, needScan(from.Time, to.Time))
 			if err != nil {
@@ -39,20 +68,25 @@ func catCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c := &catter{out: o, match: match, cmd: cmd}
-			if format == "jsonl" {
-				c.script = fixtures.NewPrinter(o)
+			lines := newLiveOutput(o)
+			c := &catter{out: lines, match: match, kinds: kinds, cmd: cmd}
+			switch format {
+			case "jsonl":
+				c.script = fixtures.NewPrinter(lines)
+			case "pcapng":
+				c.packets = &packetPrinter{out: lines}
 			}
-			if err := o.finish(c.run(inputs, replay.Window{From: from.Time, To: to.Time})); err != nil {
+			if err := lines.finish(c.run(inputs, replay.Window{From: from.Time, To: to.Time})); err != nil {
 				return err
 			}
 			return c.outcome()
 		},
 	}
 	s := cmd.Flags()
-	s.StringVar(&format, "format", "text", "text or jsonl")
+	s.StringVar(&format, "format", "text", "text, jsonl or pcapng")
 	s.StringVarP(&out, "output", "o", "-", "where the records go: a file, or - for standard output")
 	s.Var(&match, "match", "only records of these connections; may be repeated")
+	s.Var(&kinds, "kind", "only records of these kinds: names as cat prints them, with commas between; may be repeated")
 	s.Var(&from, "from", "only records from this time on")
 	s.Var(&to, "to", "only records before this time")
 	return cmd
@@ -61,10 +95,12 @@ func catCommand() *cobra.Command {
 // catter prints records.
 type catter struct {
 	cmd     *cobra.Command
-	out     *output
-	script  *fixtures.Printer // nil for text
+	out     io.Writer
+	script  *fixtures.Printer // of jsonl
+	packets *packetPrinter    // of pcapng
 	text    recordText
 	match   selectorFlag
+	kinds   kindFlag // nil is all
 	matcher recordMatcher
 	header  *capture.Header // of the tape whose header was printed
 	damage  []error
@@ -93,36 +129,44 @@ func (c *catter) run(inputs []replay.Input, w replay.Window) error {
 		}
 	}
 	if h := tapes.Header(); c.header == nil && h != nil {
-		return c.begin(h)
+		if err := c.begin(h); err != nil {
+			return err
+		}
+	}
+	if c.packets != nil {
+		return c.packets.end()
 	}
 	return nil
 }
 
 func (c *catter) begin(h *capture.Header) error {
 	c.header = h
-	if c.script != nil {
+	switch {
+	case c.script != nil:
 		return c.script.Header(h)
+	case c.packets != nil:
+		return c.packets.begin(h)
 	}
-	c.text.bigEndian = h.BigEndian
+	c.text.bigEndian, c.text.start = h.BigEndian, h.Start
 	_, err := fmt.Fprintf(c.out, "# %s\n", headerText(h))
 	return err
 }
 
 func (c *catter) record(r *capture.Record) error {
-	if len(c.match) > 0 && !c.matcher.match(r, c.header.BigEndian, c.match) {
+	if c.packets != nil {
+		c.packets.see(r)
+	}
+	if c.kinds != nil && !c.kinds[r.Kind] || len(c.match) > 0 && !c.matcher.match(r, c.header.BigEndian, c.match) {
 		return nil
 	}
-	if c.script != nil {
-		if err := c.script.Record(r); err != nil {
-			return err
-		}
-	} else if _, err := c.out.Write(c.text.append(r)); err != nil {
-		return err
+	switch {
+	case c.script != nil:
+		return c.script.Record(r)
+	case c.packets != nil:
+		return c.packets.record(r)
 	}
-	if r.Kind == capture.KindTick { // whoever watches a pipe sees whole intervals
-		return c.out.Flush()
-	}
-	return nil
+	_, err := c.out.Write(c.text.append(r))
+	return err
 }
 
 // outcome is 3 where something of the tape is missing.
@@ -137,6 +181,11 @@ func (c *catter) outcome() error {
 	}
 	if n := s.Unknown(); n > 0 {
 		warn(c.cmd, "warning: %d records of unknown kinds were skipped; a newer version wrote them", n)
+	}
+	if c.packets != nil {
+		if left := c.packets.left(); left != "" {
+			warn(c.cmd, "left out, for they are no packets: %s", left)
+		}
 	}
 	if len(loss) > 0 {
 		return &exitError{exitLoss, errors.New(strings.Join(loss, "; "))}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/dnsmsg"
 	"github.com/topotape/topotape/reporter/procnet"
 )
@@ -14,18 +13,23 @@ import (
 // recordText makes a line of a record, for people to read.
 type recordText struct {
 	bigEndian bool
-	conntrack ctmsg.Message
+	start     int64 // of the tape, Unix ns
+	conntrack conntrackText
 	packet    dnsmsg.Packet
 	dns       dnsmsg.Message
 	buf       []byte
 }
 
-// append makes the record's line, valid until the next call.
+// append makes the record's line, valid until the next call: its number, its
+// time since the recording's start, its kind, and what it says.
 func (t *recordText) append(r *capture.Record) []byte {
-	b := fmt.Appendf(t.buf[:0], "#%-7d +%-13s %-15s ", r.Seq, time.Duration(r.At), kindText(r.Kind))
+	b := fmt.Appendf(t.buf[:0], "#%-7d +%-12s %-20s ", r.Seq, sinceText(r.At), r.Kind)
 	switch r.Kind {
 	case capture.KindConntrack, capture.KindDumpEntry:
-		b = t.appendConntrack(b, r)
+		var err error
+		if b, err = t.conntrack.append(b, r.Payload, t.bigEndian, t.start+r.At); err != nil {
+			b = fmt.Appendf(b, "%d bytes: %v", len(r.Payload), err)
+		}
 	default:
 		b = t.appendOther(b, r)
 	}
@@ -33,67 +37,21 @@ func (t *recordText) append(r *capture.Record) []byte {
 	return t.buf
 }
 
-func kindText(k capture.Kind) string {
-	switch k {
-	case capture.KindConntrack, capture.KindDumpEntry:
-		return "conntrack"
+// sinceText is a time since the start, as --from takes it. It is cut to
+// microseconds, never rounded up: from there on the record is in the window.
+func sinceText(at int64) string {
+	d := time.Duration(at)
+	s := fmt.Sprintf("%d.%06ds", d/time.Second%60, d%time.Second/time.Microsecond)
+	if d < time.Minute {
+		return s
 	}
-	return strings.TrimPrefix(k.String(), "conntrack_")
-}
-
-// appendConntrack writes a message as conntrack -E -o id,extended does.
-func (t *recordText) appendConntrack(b []byte, r *capture.Record) []byte {
-	m := &t.conntrack
-	if err := m.Decode(r.Payload, t.bigEndian); err != nil {
-		return fmt.Appendf(b, "%d bytes: %v", len(r.Payload), err)
+	if d%time.Minute < 10*time.Second {
+		s = "0" + s
 	}
-	family := "ipv4     2"
-	if m.Orig.Src.Addr().Is6() {
-		family = "ipv6     10"
+	if d < time.Hour {
+		return fmt.Sprintf("%dm%s", d/time.Minute, s)
 	}
-	b = fmt.Appendf(b, "%9s %s %-8s %d", "["+strings.ToUpper(m.Type.String())+"]", family, ctmsg.ProtoName(m.Orig.Proto), m.Orig.Proto)
-	if m.HasTimeout {
-		b = fmt.Appendf(b, " %d", m.Timeout)
-	}
-	if m.HasState {
-		b = fmt.Appendf(b, " %s", m.State)
-	}
-	b = appendTuple(b, &m.Orig, m.CountersOrig)
-	if m.HasStatus && m.Status&ctmsg.SeenReply == 0 {
-		b = append(b, " [UNREPLIED]"...)
-	}
-	b = appendTuple(b, &m.Reply, m.CountersReply)
-	for _, name := range m.Status.Names() {
-		switch name {
-		case "SEEN_REPLY", "CONFIRMED", "SRC_NAT_DONE", "DST_NAT_DONE":
-		default:
-			b = fmt.Appendf(b, " [%s]", name)
-		}
-	}
-	if m.HasFlags {
-		b = fmt.Appendf(b, " flags=%#02x,%#02x", m.FlagsOrig, m.FlagsReply)
-	}
-	if m.HasMark && m.Mark != 0 {
-		b = fmt.Appendf(b, " mark=%d", m.Mark)
-	}
-	if m.Zone != 0 {
-		b = fmt.Appendf(b, " zone=%d", m.Zone)
-	}
-	return fmt.Appendf(b, " id=%d", m.ID)
-}
-
-func appendTuple(b []byte, t *ctmsg.Tuple, c ctmsg.Counters) []byte {
-	b = append(b, " src="...)
-	b = t.Src.Addr().AppendTo(b)
-	b = append(b, " dst="...)
-	b = t.Dst.Addr().AppendTo(b)
-	if t.Src.Port() != 0 || t.Dst.Port() != 0 {
-		b = fmt.Appendf(b, " sport=%d dport=%d", t.Src.Port(), t.Dst.Port())
-	}
-	if c.Has {
-		b = fmt.Appendf(b, " packets=%d bytes=%d", c.Packets, c.Bytes)
-	}
-	return b
+	return fmt.Sprintf("%dh%02dm%s", d/time.Hour, d/time.Minute%60, s)
 }
 
 func (t *recordText) appendOther(b []byte, r *capture.Record) []byte {
@@ -109,11 +67,11 @@ func (t *recordText) appendOther(b []byte, r *capture.Record) []byte {
 		for i := range p.Processes {
 			inodes += len(p.Processes[i].Inodes)
 		}
-		return fmt.Appendf(b, "netns %d: %d processes, %d sockets%s", p.Netns, len(p.Processes), inodes, partText(p.Part, p.More))
+		return fmt.Appendf(b, "netns %d: %s, %s%s", p.Netns, plural(len(p.Processes), "process"), plural(inodes, "socket"), partText(p.Part, p.More))
 	case *capture.DNS:
 		return t.appendDNS(b, p)
 	case *capture.Host:
-		return fmt.Appendf(b, "%q (%q), kernel %q, %d interfaces, %d routes, local networks %q", p.Name, p.ID, p.Kernel, len(p.Interfaces), len(p.Routes), p.LocalNetworks)
+		return fmt.Appendf(b, "%q (%q), kernel %q, %s, %s, local networks %q", p.Name, p.ID, p.Kernel, plural(len(p.Interfaces), "interface"), plural(len(p.Routes), "route"), p.LocalNetworks)
 	case *capture.End:
 		return fmt.Appendf(b, "%q", p.Why)
 	case *capture.Witness:
@@ -145,13 +103,13 @@ func eventText(r *capture.Record, p capture.Payload) string {
 	case *capture.Tick:
 		return fmt.Sprintf("%d, interval %s", p.Number, time.Duration(p.Interval))
 	case *capture.ConntrackDump:
-		return fmt.Sprintf("dump %d%s%s", p.Number, countText(r.Kind == capture.KindDumpEnd, "%d entries", p.Entries), reasonText(p.Failed))
+		return fmt.Sprintf("dump %d%s%s", p.Number, countText(r.Kind == capture.KindDumpEnd, plural(p.Entries, "entry")), reasonText(p.Failed))
 	case *capture.ProcWalk:
-		return fmt.Sprintf("walk %d%s%s", p.Number, countText(r.Kind == capture.KindWalkEnd, "%d processes, %d namespaces", p.Processes, p.Netns), reasonText(p.Failed))
+		return fmt.Sprintf("walk %d%s%s", p.Number, countText(r.Kind == capture.KindWalkEnd, plural(p.Processes, "process")+", "+plural(p.Netns, "namespace")), reasonText(p.Failed))
 	case *capture.ProcUnchanged:
-		return fmt.Sprintf("%s of netns %d", p.Table, p.Netns)
+		return fmt.Sprintf("%s of netns %d", plainText(p.Table), p.Netns)
 	case *capture.ReverseName:
-		return fmt.Sprintf("%s is %q, for %s%s", p.Addr, p.Names, time.Duration(p.TTL), reasonText(p.Error))
+		return fmt.Sprintf("%s is %q, for %s%s", plainText(p.Addr), p.Names, time.Duration(p.TTL), reasonText(p.Error))
 	case *capture.Gap:
 		about := "about "
 		if p.Exact {
@@ -165,7 +123,7 @@ func eventText(r *capture.Record, p capture.Payload) string {
 	case *capture.Fault:
 		return fmt.Sprintf("the core panicked on record %d: %q", p.Record, p.Message)
 	case *capture.Carry:
-		return fmt.Sprintf("%d bytes of core %d, rules %s", len(p.State), p.Core, p.Rules)
+		return fmt.Sprintf("%d bytes of core %d, rules %q%s", len(p.State), p.Core, p.Rules, partText(p.Part, p.More))
 	}
 	return ""
 }
@@ -177,11 +135,11 @@ func reasonText(why string) string {
 	return fmt.Sprintf(": %q", why)
 }
 
-func countText(there bool, format string, args ...any) string {
+func countText(there bool, counts string) string {
 	if !there {
 		return ""
 	}
-	return ": " + fmt.Sprintf(format, args...)
+	return ": " + counts
 }
 
 func partText(part uint32, more bool) string {
@@ -192,26 +150,48 @@ func partText(part uint32, more bool) string {
 }
 
 func (t *recordText) appendTable(b []byte, p *capture.ProcNet) []byte {
+	b = fmt.Appendf(b, "%s of netns %d: ", plainText(p.Table), p.Netns)
 	if p.Absent {
-		return fmt.Appendf(b, "%s of netns %d: absent", p.Table, p.Netns)
+		return append(b, "absent"...)
 	}
 	s := procnet.NewScanner(p.Text, t.bigEndian)
 	var row procnet.Row
-	rows, listening := 0, 0
+	var states [256]int
+	rows := 0
 	for s.Next(&row) {
 		rows++
-		if row.State == procnet.Listen {
-			listening++
+		states[row.State]++
+	}
+	b = append(b, plural(rows, "row")...)
+	sep := ": "
+	for state, n := range states {
+		if n > 0 {
+			b = fmt.Appendf(b, "%s%d %s", sep, n, procnet.State(state))
+			sep = ", "
 		}
 	}
-	b = fmt.Appendf(b, "%s of netns %d: %d rows, %d listening", p.Table, p.Netns, rows, listening)
 	if n := s.Malformed(); n > 0 {
-		b = fmt.Appendf(b, ", %d malformed", n)
+		b = fmt.Appendf(b, "; %d malformed", n)
 	}
 	return append(b, partText(p.Part, p.More)...)
 }
 
-// appendDNS writes the message as dig +short would, behind who sent it.
+// plural is a count with its noun.
+func plural[N int | uint32 | uint64](n N, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	if s, ok := strings.CutSuffix(noun, "y"); ok {
+		return fmt.Sprintf("%d %sies", n, s)
+	}
+	if strings.HasSuffix(noun, "ss") {
+		noun += "e"
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// appendDNS writes who sent the message to whom, what it asks, and every answer
+// as dig does: type, name, data, seconds to live.
 func (t *recordText) appendDNS(b []byte, d *capture.DNS) []byte {
 	err := t.packet.Decode(d.Packet)
 	if err == dnsmsg.ErrPacket {
@@ -219,25 +199,32 @@ func (t *recordText) appendDNS(b []byte, d *capture.DNS) []byte {
 	}
 	b = fmt.Appendf(b, "%s > %s", t.packet.Src, t.packet.Dst)
 	b = append(b, [...]string{"", " in", " out"}[min(d.Direction, 2)]...)
+	p := &t.packet
+	if err == nil && p.Proto == dnsmsg.TCP && len(p.Payload) <= 2 {
+		return append(b, " tcp without data"...)
+	}
 	if err == nil {
-		err = t.dns.Decode(dnsPayload(&t.packet))
+		err = t.dns.Decode(dnsPayload(p))
 	}
 	if err != nil {
 		return fmt.Appendf(b, " %d bytes: %v", len(d.Packet), err)
 	}
 	m := &t.dns
+	for _, q := range m.Questions {
+		b = fmt.Appendf(b, " %s? %s.", dnsmsg.TypeName(q.Type), m.QuestionName(q))
+	}
 	if m.Response {
 		b = append(append(b, ' '), dnsmsg.RcodeName(m.Rcode)...)
 	}
-	for _, q := range m.Questions {
-		b = fmt.Appendf(b, " %s? %s", dnsmsg.TypeName(q.Type), m.QuestionName(q))
-	}
+	sep := " "
 	for _, rec := range m.Records {
+		b = fmt.Appendf(b, "%s%s %s. ", sep, dnsmsg.TypeName(rec.Type), m.Owner(rec))
 		if rec.Type == dnsmsg.TypeCNAME {
-			b = fmt.Appendf(b, " %s", m.Target(rec))
+			b = fmt.Appendf(b, "%s. %d", m.Target(rec), rec.TTL)
 		} else {
-			b = fmt.Appendf(b, " %s", rec.Addr)
+			b = fmt.Appendf(b, "%s %d", rec.Addr, rec.TTL)
 		}
+		sep = ", "
 	}
 	return b
 }

@@ -37,7 +37,7 @@ func diffCommand() *cobra.Command {
 topology: one line a cause, with the first tick and record that show it. - is
 what only A has, + what only B has, ~ what both have and differs.
 
-A and B are tapes, or files of reports that "replay --all" printed (ndjson or
+A and B are tapes, or directories of one's segments, or files of reports that "replay --all" printed (ndjson or
 json): those of another build, for one. A alone is compared with itself. --rules,
 --from and --to given once are for both sides, given twice for A and for B.
 
@@ -121,18 +121,18 @@ func (f *diffFlags) sides(args []string) (sides [2]*replay.Side, err error) {
 		}
 		args = []string{args[0], args[0]}
 	}
-	inputs, err := tapeInputs(args[:1], true)
-	if err == nil && args[0] != args[1] {
-		var other []replay.Input
-		other, err = tapeInputs(args[1:], true)
-		inputs = append(inputs, other...)
-	}
-	if err != nil {
+	var inputs [2][]replay.Input
+	if inputs[0], err = tapeInputs(args[:1], true); err != nil {
 		return sides, err
 	}
+	if inputs[1] = inputs[0]; args[0] != args[1] {
+		if inputs[1], err = tapeInputs(args[1:], true); err != nil {
+			return sides, err
+		}
+	}
 	for i := range sides {
-		in := inputs[min(i, len(inputs)-1)]
-		s := &replay.Side{Inputs: []replay.Input{in}, Rules: f.rules.of(i), Window: replay.Window{From: f.from.of(i), To: f.to.of(i)}}
+		in := inputs[i][0]
+		s := &replay.Side{Inputs: inputs[i], Rules: f.rules.of(i), Window: replay.Window{From: f.from.of(i), To: f.to.of(i)}}
 		if err := s.Window.Check(); err != nil {
 			return sides, usage("%w", err)
 		}
@@ -201,6 +201,9 @@ func (f *diffFlags) run(cmd *cobra.Command, args []string) error {
 // title names a side.
 func title(s *replay.Side) string {
 	text := s.Inputs[0].Name
+	if more := len(s.Inputs) - 1; more > 0 {
+		text = fmt.Sprintf("%s and %d more", text, more)
+	}
 	if s.Reports {
 		return text + " (reports)"
 	}

@@ -20,7 +20,7 @@ func findLeads(a, b *replay.Side, d *replay.Difference) error {
 	if d.First == nil {
 		return nil
 	}
-	sameTape := a.Inputs[0].Name == b.Inputs[0].Name
+	sameTape := slices.EqualFunc(a.Inputs, b.Inputs, func(x, y replay.Input) bool { return x.Name == y.Name })
 	if !a.Reports && !b.Reports && !sameTape {
 		if err := partingRecords(a, b, d); err != nil {
 			return err

@@ -34,15 +34,15 @@ func fixtureAddCommand() *cobra.Command {
 	var dir string
 	f := fixtures.Fixture{Tool: toolVersion()}
 	cmd := &cobra.Command{
-		Use:   "add NAME TAPE --expect 'SELECTOR present|absent'...",
+		Use:   "add NAME TAPE... --expect 'SELECTOR present|absent'...",
 		Short: "Make a fixture of a tape, or of a script",
 		Long: `Make a fixture of a tape, or of a tape script: a folder NAME with the tape, what is
 right of it, and the reports that the core makes of it. Nothing is written when an
-expectation does not hold.`,
+expectation does not hold. Several tapes, or a directory of them, become one file.`,
 		Example: `  topotape fixture add dnat x.tape --expect '10.0.0.1->172.17.0.2:8080 present once'
   topotape fixture add ghost x.tape --expect ':443 absent at end' --shows 'no ghost after a reset'
   topotape fixture add later x.tape --known-bad 'curl->nginx present'`,
-		Args: cobra.ExactArgs(2),
+		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkAdd(args[0], &f); err != nil {
 				return err
@@ -54,7 +54,7 @@ expectation does not hold.`,
 			if dir == "" {
 				dir = fixtures.DefaultDir()
 			}
-			err = fixtures.Add(dir, args[0], &f, inputs[0])
+			err = fixtures.Add(dir, args[0], &f, oneInput(inputs))
 			var refused *fixtures.ExpectationError
 			if errors.As(err, &refused) {
 				return &exitError{exitDifference, fmt.Errorf("no fixture is made: %w", err)}

@@ -3,10 +3,10 @@ package main
 import (
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay"
 )
 
 // headerText is a tape's header in one line.
@@ -15,62 +15,76 @@ func headerText(h *capture.Header) string {
 		time.Unix(0, h.Start).UTC().Format(time.RFC3339Nano), h.TapeID, h.Tool, h.Core)
 }
 
-// text is what info says, for people to read.
-func (f *infoFacts) text() string {
+// text is what info says, for people to read on lines of that many columns.
+func (f *infoFacts) text(columns int) string {
 	var b strings.Builder
 	for i := range f.Tapes {
-		f.Tapes[i].text(&b)
+		f.Tapes[i].text(&b, len(f.Tapes) > 1)
 	}
-	fmt.Fprintf(&b, "records   %d, %s plain; %d ticks, %d witnesses\n", f.Records, sizeText(f.Bytes), f.Ticks, f.Witnesses)
-	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "\n  SOURCE\tKIND\tRECORDS\tBYTES")
-	for _, k := range f.Kinds {
-		fmt.Fprintf(table, "  %d %s\t%s\t%d\t%s\n", k.Source, f.kindOf(k.Source), k.Kind, k.Records, sizeText(k.Bytes))
+	if f.Host != nil && f.Host.Kernel != "" {
+		fmt.Fprintf(&b, "kernel    %q\n", f.Host.Kernel)
 	}
-	table.Flush()
+	fmt.Fprintf(&b, "records   %d, %s plain; %s, %s\n", f.Records, sizeText(f.Bytes), plural(f.Ticks, "tick"), pluralWitness(f.Witnesses))
+	f.kindsText(&b)
 	f.sourcesText(&b)
-	b.WriteString("\ncoverage at the end\n")
-	for _, c := range f.Coverage {
-		fmt.Fprintf(&b, "  %s %s, %d records, %d lost, %d undecodable, %d ignored%s\n", c.Source, c.State, c.Records, c.Lost, c.Undecodable, c.Ignored, reasonText(c.Why))
-	}
-	if len(f.Coverage) == 0 {
-		b.WriteString("  none: no report was made\n")
-	}
-	for i, g := range f.Gaps {
-		if i == 0 {
-			b.WriteString("\ngaps\n")
-		}
-		about := "about "
-		if g.Exact {
-			about = ""
-		}
-		fmt.Fprintf(&b, "  +%s (#%d) source %d %s lost %s%d%s\n", g.At, g.Record, g.Source, g.Kind, about, g.Lost, reasonText(g.Why))
-	}
-	if f.GapsMore > 0 {
-		fmt.Fprintf(&b, "  and %d more\n", f.GapsMore)
-	}
-	if len(f.Gaps) == 0 {
-		b.WriteString("\nno gaps\n")
-	}
-	for i, m := range f.Marks {
-		if i == 0 {
-			b.WriteString("\nmarks\n")
-		}
-		fmt.Fprintf(&b, "  +%s (#%d) %q\n", m.At, m.Record, m.Text)
-	}
-	for _, v := range f.Faults {
-		fmt.Fprintf(&b, "\nthe core panicked on record %d in production: %q\n", v.Record, v.Message)
-	}
-	if f.Damage != "" {
-		fmt.Fprintf(&b, "\ndamaged: %s\n", f.Damage)
+	f.coverageText(&b, columns)
+	f.gapsText(&b)
+	f.eventsText(&b)
+	if f.Top != nil {
+		f.Top.text(&b)
 	}
 	return b.String()
 }
 
-func (t *infoTape) text(b *strings.Builder) {
+func (f *infoFacts) kindsText(b *strings.Builder) {
+	if len(f.Kinds) == 0 {
+		return
+	}
+	const row = "  %-11s  %-20s  %11s  %10s  %10s\n"
+	fmt.Fprintf(b, "\n"+row, "SOURCE", "KIND", "RECORDS", "PER SECOND", "BYTES")
+	for _, k := range f.Kinds {
+		source := fmt.Sprintf("%d %s", k.Source, f.survey.SourceKind(k.Source))
+		fmt.Fprintf(b, row, source, k.Kind, fmt.Sprint(k.Records), rateText(k.Rate), sizeText(k.Bytes))
+	}
+	if f.KindsMore > 0 {
+		fmt.Fprintf(b, "  and %s of other sources\n", plural(f.KindsMore, "record"))
+	}
+}
+
+func pluralWitness(n uint64) string {
+	if n == 1 {
+		return "1 witness"
+	}
+	return fmt.Sprintf("%d witnesses", n)
+}
+
+// rateText is a rate in about three digits.
+func rateText(r float64) string {
+	switch {
+	case r == 0:
+		return "0"
+	case r < 0.01:
+		return fmt.Sprintf("%.1e", r)
+	case r < 10:
+		return fmt.Sprintf("%.2f", r)
+	case r < 100:
+		return fmt.Sprintf("%.1f", r)
+	}
+	return fmt.Sprintf("%.0f", r)
+}
+
+// readTexts say how much of the tape was looked at.
+var readTexts = map[string]string{
+	replay.ReadAll.String():    "every record",
+	replay.ReadFrames.String(): "its index; all checksums are right",
+	replay.ReadIndex.String():  "its index; the records between were not looked at",
+}
+
+// text is what is to be said of one tape, of several with its own counts.
+func (t *infoTape) text(b *strings.Builder, several bool) {
 	fmt.Fprintf(b, "tape      %s, %s\n", t.Name, t.Ending)
 	fmt.Fprintf(b, "host      %q (%q)\n", t.HostName, t.HostID)
-	fmt.Fprintf(b, "time      %s, records from +%s to +%s (%s)\n", t.Start, t.First, t.Last, time.Duration(t.last-t.first))
+	fmt.Fprintf(b, "time      %s, records from +%s to +%s (%s)\n", t.Start, t.First, t.Last, t.Duration)
 	fmt.Fprintf(b, "versions  topotape %s, format %s, core %d\n", t.Tool, t.Format, t.Core)
 	fmt.Fprintf(b, "id        %s", t.TapeID)
 	if t.Recording != "" {
@@ -80,14 +94,33 @@ func (t *infoTape) text(b *strings.Builder) {
 	if t.Recorder != "" || len(t.Command) > 0 {
 		fmt.Fprintf(b, "recorded  by %q with %q\n", t.Recorder, strings.Join(t.Command, " "))
 	}
-	if t.Derived != "" {
-		fmt.Fprintf(b, "derived   %s\n", t.Derived)
+	if d := t.From; d != nil {
+		fmt.Fprintf(b, "derived   %s", t.Derived)
+		if len(d.Args) > 0 {
+			fmt.Fprintf(b, " with %q", strings.Join(d.Args, " "))
+		}
+		b.WriteByte('\n')
+		for _, p := range d.Parents {
+			if p.SHA256 != "" || len(d.Parents) > 1 {
+				fmt.Fprintf(b, "parent    %s sha256 %s\n", p.TapeID, p.SHA256)
+			}
+		}
 	}
 	if t.Note != "" {
 		fmt.Fprintf(b, "note      %q\n", t.Note)
 	}
 	if t.Unknown > 0 {
 		fmt.Fprintf(b, "unknown   %d records of kinds that this version does not know\n", t.Unknown)
+	}
+	if t.Missing > 0 {
+		fmt.Fprintf(b, "missing   %s between the first and the last\n", plural(t.Missing, "record number"))
+	}
+	if several {
+		fmt.Fprintf(b, "holds     %s, %s plain\n", plural(t.Records, "record"), sizeText(t.Bytes))
+	}
+	fmt.Fprintf(b, "read      %s\n", readTexts[t.Read])
+	if several {
+		b.WriteByte('\n')
 	}
 }
 
@@ -118,6 +151,134 @@ func (f *infoFacts) sourcesText(b *strings.Builder) {
 			fmt.Fprintf(b, ", snaplen %d", s.Snaplen)
 		}
 		fmt.Fprintf(b, "%s\n", reasonText(s.Why))
+	}
+	if f.SourcesMore > 0 {
+		fmt.Fprintf(b, "  and %d more\n", f.SourcesMore)
+	}
+}
+
+// coverageText draws every source's coverage, and says how it is at the end.
+func (f *infoFacts) coverageText(b *strings.Builder, columns int) {
+	list := f.survey.Coverage
+	const label = 16
+	for i := range list {
+		if i > 0 && list[i].Tape == list[i-1].Tape {
+			continue
+		}
+		from, to := f.span(list[i].Tape)
+		of := ""
+		if list[i].Tape > 0 || list[len(list)-1].Tape > 0 {
+			of = ", " + f.Tapes[list[i].Tape].Name
+		}
+		fmt.Fprintf(b, "\ncoverage, +%s to +%s%s (█ all, ▒ a gap, ░ in part, · closed)\n", shortText(from), shortText(to), of)
+		for j := i; j < len(list) && list[j].Tape == list[i].Tape; j++ {
+			c := &list[j]
+			name := c.Kind
+			if c.Number != 0 {
+				name = fmt.Sprintf("%d %s", c.Number, c.Kind)
+			}
+			fmt.Fprintf(b, "  %-*s%s\n", label-2, name, coverageBar(c.Spans, from, to, columns-label))
+		}
+	}
+	b.WriteString("\ncoverage at the end\n")
+	for _, c := range f.Coverage {
+		fmt.Fprintf(b, "  %s%s %s, %s, %d lost", c.Source, f.which(&c), c.State, plural(c.Records, "record"), c.Lost)
+		if c.Undecodable != nil {
+			fmt.Fprintf(b, ", %d undecodable", *c.Undecodable)
+		}
+		if c.Ignored != nil {
+			fmt.Fprintf(b, ", %d ignored", *c.Ignored)
+		}
+		fmt.Fprintf(b, "%s\n", reasonText(c.Why))
+	}
+	if len(f.Coverage) == 0 {
+		b.WriteString("  none: there are no records\n")
+	}
+}
+
+// which tells a source from others of its kind: by its number, by its tape.
+func (f *infoFacts) which(c *infoCoverage) (text string) {
+	tape, number := false, false
+	for i := range f.Coverage {
+		o := &f.Coverage[i]
+		tape = tape || o.Tape != c.Tape
+		number = number || o.Tape == c.Tape && o.Source == c.Source && o.Number != c.Number
+	}
+	if number {
+		text = fmt.Sprintf(" %d", c.Number)
+	}
+	if tape {
+		text += " of " + f.Tapes[c.Tape].Name
+	}
+	return text
+}
+
+// shortText is a duration to read, not to hand on.
+func shortText(ns int64) string {
+	d := time.Duration(ns)
+	switch {
+	case d < time.Minute:
+		return d.Round(time.Millisecond).String()
+	case d < time.Hour:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
+
+// span is the time of the recording that begins with a tape.
+func (f *infoFacts) span(tape int) (from, to int64) {
+	for _, c := range f.survey.Coverage {
+		if c.Tape == tape && len(c.Spans) > 0 {
+			from, to = c.Spans[0].From, c.Spans[len(c.Spans)-1].To
+		}
+	}
+	return from, to
+}
+
+func (f *infoFacts) gapsText(b *strings.Builder) {
+	for i, g := range f.Gaps {
+		if i == 0 {
+			b.WriteString("\ngaps\n")
+		}
+		about := "about "
+		if g.Exact {
+			about = ""
+		}
+		fmt.Fprintf(b, "  +%s (#%d) source %d %s lost %s%d%s\n", g.At, g.Record, g.Source, g.Kind, about, g.Lost, reasonText(g.Why))
+	}
+	if f.GapsMore > 0 {
+		fmt.Fprintf(b, "  and %d more\n", f.GapsMore)
+	}
+	if len(f.Gaps) == 0 {
+		b.WriteString("\nno gaps\n")
+	}
+}
+
+// eventsText lists what happens seldom.
+func (f *infoFacts) eventsText(b *strings.Builder) {
+	for i, m := range f.Marks {
+		if i == 0 {
+			b.WriteString("\nmarks\n")
+		}
+		fmt.Fprintf(b, "  +%s (#%d) %q\n", m.At, m.Record, m.Text)
+	}
+	if f.MarksMore > 0 {
+		fmt.Fprintf(b, "  and %d more\n", f.MarksMore)
+	}
+	for i, c := range f.ClockSteps {
+		if i == 0 {
+			b.WriteString("\nthe wall clock was stepped\n")
+		}
+		fmt.Fprintf(b, "  +%s (#%d) by %s to %s\n", c.At, c.Record, c.Step, c.Wall)
+	}
+	for _, v := range f.Faults {
+		fmt.Fprintf(b, "\nthe core panicked on record %d in production: %q\n", v.Record, v.Message)
+	}
+	if f.Damage != "" {
+		fmt.Fprintf(b, "\ndamaged: %s\n", f.Damage)
+	}
+	if f.DamageMore > 0 {
+		fmt.Fprintf(b, "and at %s\n", plural(f.DamageMore, "more place"))
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"strconv"
@@ -24,7 +25,7 @@ func TestScripts(t *testing.T) {
 		Dir:           "testdata",
 		UpdateScripts: *update,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "head": head, "joined": joined, "witnessed": witnessed,
+			"exits": exits, "head": head, "joined": joined, "witnessed": witnessed, "segments": segments, "flipped": flipped,
 		},
 	})
 }
@@ -69,12 +70,64 @@ func head(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[2]), b[:n], 0o600))
 }
 
+// flipped FROM TO OFFSET copies a file with the bits of one byte turned over.
+func flipped(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: flipped FROM TO OFFSET")
+	}
+	at, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	b := []byte(ts.ReadFile(args[0]))
+	b[at] ^= 0xff
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b, 0o600))
+}
+
 // joined A B TO writes one file behind the other.
 func joined(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: joined A B TO")
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(ts.ReadFile(args[0])+ts.ReadFile(args[1])), 0o600))
+}
+
+// segments FROM N DIR writes a tape's records as N segments of one recording:
+// DIR/a.tape is the last one, and so on.
+func segments(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: segments FROM N DIR")
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	from, err := capture.NewReader(bytes.NewReader([]byte(ts.ReadFile(args[0]))))
+	ts.Check(err)
+	var records []capture.Record
+	for {
+		r, err := from.Next()
+		if err == io.EOF {
+			break
+		}
+		ts.Check(err)
+		r.Payload = bytes.Clone(r.Payload)
+		records = append(records, r)
+	}
+	ts.Check(os.MkdirAll(ts.MkAbs(args[2]), 0o700))
+	h := *from.Header()
+	h.Recording = [16]byte{7}
+	for i := range n {
+		var out bytes.Buffer
+		h.Segment, h.TapeID = uint32(i), [16]byte{7, byte(i)}
+		to, err := capture.NewWriter(&out, &h)
+		ts.Check(err)
+		var last capture.Record
+		for _, last = range records[i*len(records)/n : (i+1)*len(records)/n] {
+			last.Seq *= 10
+			ts.Check(to.Write(&last))
+		}
+		ts.Check(to.Write(&capture.Record{Seq: last.Seq + 1, At: last.At, Kind: capture.KindEnd, Payload: capture.AppendPayload(nil, &capture.End{})}))
+		ts.Check(to.Close())
+		name := fmt.Sprintf("%s/%c.tape", args[2], 'a'+n-1-i)
+		ts.Check(os.WriteFile(ts.MkAbs(name), out.Bytes(), 0o600))
+	}
 }
 
 // witnessed FROM TO CORE [TICK] adds a witness of that core version, 0 for ours,

@@ -22,6 +22,11 @@ type output struct {
 // createOutput opens the output of that name, - being standard output. An
 // existing file is an error unless replace allows it.
 func createOutput(path string, replace func(path string) error) (*output, error) {
+	return createOutputAs(path, path+".partial", replace)
+}
+
+// createOutputAs opens an output that has another name until it is whole.
+func createOutputAs(path, partial string, replace func(path string) error) (*output, error) {
 	if path == "-" || path == "" || path == "/dev/stdout" { // which may stand for a file
 		return &output{Writer: bufio.NewWriterSize(os.Stdout, 64<<10)}, nil
 	}
@@ -42,7 +47,6 @@ func createOutput(path string, replace func(path string) error) (*output, error)
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
-	partial := path + ".partial"
 	f, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("%s exists: another topotape writes it, or one was killed; remove it", partial)
@@ -51,6 +55,14 @@ func createOutput(path string, replace func(path string) error) (*output, error)
 		return nil, err
 	}
 	return &output{Writer: bufio.NewWriterSize(f, 64<<10), file: f, partial: partial, path: path}, nil
+}
+
+// target is where the output goes in the end.
+func (o *output) target() *os.File {
+	if o.file == nil {
+		return os.Stdout
+	}
+	return o.file
 }
 
 // finish completes the output if err is nil, else it takes back what can be.

@@ -21,6 +21,7 @@ type replayFlags struct {
 	match              selectorFlag
 	verify, strict     bool
 	maxConnections     int
+	rate               rateFlag
 }
 
 func replayCommand() *cobra.Command {
@@ -30,9 +31,11 @@ func replayCommand() *cobra.Command {
 		Short: "Make the reports of a tape",
 		Long: `Run tapes through the reporter core and print the reports that production made:
 the last one, or those that are asked for. Several tapes are replayed in the order
-in which they are named.
+in which they are named, the segments of one recording in their own; a directory
+means its tapes, also the one that is being written.
 
---from and --to alone print every report of that window.
+--from and --to alone print every report of that window. So does --rate, which
+prints each when it is due: 1x is the tape's own pace. Ctrl-C ends it.
 
 The scope formats are what Weave Scope's probe posts: JSON, one report a line, or
 MessagePack, one report behind the other. The app takes either at /api/report, with
@@ -43,6 +46,7 @@ of one client are one box, the line says who is known to be the client, and how.
   topotape replay --all --format ndjson x.tape
   topotape replay --at mark:bug --match 'nginx :443' x.tape
   topotape replay --whole --from +1m --to +2m x.tape
+  topotape replay --rate 10x x.tape
   topotape replay --verify x.tape
   topotape replay --whole --format dot x.tape | dot -Tsvg >x.svg
   topotape replay --format scope-msgpack x.tape | gzip >report.msgpack.gz
@@ -68,6 +72,7 @@ of one client are one box, the line says who is known to be the client, and how.
 	s.Var(&f.match, "match", "only these connections; may be repeated")
 	s.BoolVar(&f.verify, "verify", false, "compare the reports with those of production")
 	s.BoolVar(&f.strict, "strict", false, "exit 3 if the sources lost anything")
+	s.Var(&f.rate, "rate", "print every report when it is due, at this many times the tape's own pace (10x, 0.5x)")
 	s.IntVar(&f.maxConnections, "max-connections", 1_000_000, "the most that --whole keeps")
 	return cmd
 }
@@ -86,6 +91,8 @@ func (f *replayFlags) check() error {
 		return usage("--all and --whole exclude each other")
 	case !f.at.IsZero() && (f.all || f.whole):
 		return usage("--at is one report; leave out --all and --whole")
+	case f.rate > 0 && (f.whole || !f.at.IsZero() || pictures[f.format] != nil):
+		return usage("--rate is for every report; leave out --at, --whole and formats of one report")
 	case !f.at.IsZero() && window:
 		return usage("--at is one report; leave out --from and --to")
 	}
@@ -110,7 +117,7 @@ func (f *replayFlags) options() replay.Options {
 	switch {
 	case f.whole:
 		o.Reports = replay.Whole
-	case f.all || window:
+	case f.all || window || f.rate > 0:
 		o.Reports = replay.All
 	case f.verify && f.at.IsZero():
 		o.Reports = replay.None
@@ -128,18 +135,34 @@ func (f *replayFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	progress := newProgress(inputs)
 	p := &reportPrinter{out: out, format: f.format, list: o.Reports == replay.All}
 	var ended endCounter
+	each := p.note
 	if f.format == "table" && o.Reports == replay.Last {
-		o.Each = ended.count
-		p.ended = &ended
-	} else {
-		o.Each = p.note
+		each, p.ended = ended.count, &ended
+	}
+	o.Each = func(h *capture.Header, r *capture.Record) {
+		progress.record(r)
+		each(h, r)
+	}
+	if f.rate > 0 {
+		wait := newPacer(float64(f.rate), out.target())
+		defer wait.stop()
+		o.Due = wait.until
 	}
 	summary, err := replay.Run(inputs, o, func(r *reporter.Report) error {
 		ended.seen(r)
-		return p.print(replay.Filter(r, f.match))
+		if out.file == nil {
+			progress.yield()
+		}
+		err := p.print(replay.Filter(r, f.match))
+		if err == nil && f.rate > 0 {
+			err = out.Flush()
+		}
+		return err
 	})
+	progress.done()
 	if err == nil {
 		err = p.finish()
 	}
@@ -167,7 +190,7 @@ func (f *replayFlags) outcome(cmd *cobra.Command, s *replay.Summary) error {
 	}
 	var loss []string
 	if s.Damage != nil {
-		loss = append(loss, fmt.Sprintf("stopped at the damage: %v", s.Damage))
+		loss = append(loss, stoppedAt(s.Damage))
 	}
 	if cut := s.Unclean(); cut != "" {
 		loss = append(loss, cut)
@@ -200,6 +223,15 @@ func (f *replayFlags) outcome(cmd *cobra.Command, s *replay.Summary) error {
 	return nil
 }
 
+// stoppedAt says where a replay ended, and what saves the rest.
+func stoppedAt(err error) string {
+	var damage *capture.DamageError
+	if errors.As(err, &damage) && !damage.Torn {
+		return fmt.Sprintf("stopped at the damage: %v; topotape recover saves what is behind it", err)
+	}
+	return fmt.Sprintf("stopped at the damage: %v; topotape recover or cut makes a closed tape of what is before it", err)
+}
+
 func gapText(s *replay.Summary) string {
 	if s.Lost == 0 {
 		return fmt.Sprintf("%d gaps on the tape: its sources lost records", s.Gaps)
@@ -217,6 +249,9 @@ func warnings(cmd *cobra.Command, s *replay.Summary) {
 		if a.Recording == b.Recording && a.Recording != [16]byte{} && b.Segment != a.Segment+1 {
 			warn(cmd, "warning: %s is segment %d of a recording and stands behind segment %d: the core began anew", s.Ends[i].Name, b.Segment, a.Segment)
 		}
+	}
+	if s.Uncarried {
+		warn(cmd, "warning: what the core knew at the tape's begin cannot be read by this version (core %d): reports are made of the records that stand before it, and may lack some", reporter.CoreVersion)
 	}
 	if s.Foreseen() {
 		warn(cmd, "warning: the core panics on record %d, as it did in production: %v; reports end there", s.Panic.Record, s.Panic.Value)

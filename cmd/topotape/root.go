@@ -30,7 +30,7 @@ through the same reporter core to the same reports, byte for byte.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(recordCommand(), replayCommand(), infoCommand(), catCommand(), buildCommand(), diffCommand(), fixtureCommand())
+	root.AddCommand(recordCommand(), replayCommand(), infoCommand(), catCommand(), buildCommand(), recoverCommand(), cutCommand(), mergeCommand(), diffCommand(), fixtureCommand())
 	for _, verb := range root.Commands() {
 		failsWith(verb, exitFailed)
 	}

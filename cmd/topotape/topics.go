@@ -20,6 +20,7 @@ func helpTopics() []*cobra.Command {
 		{"fixtures", "Tapes kept as regression fixtures"},
 		{"exit-codes", "What the exit code says"},
 		{"differences", "How to read what diff prints, and its JSON"},
+		{"collect", "A shell script that gathers evidence where topotape may not run"},
 		{"bisect", "How to find the commit that changed a report"},
 	} {
 		page, err := helpPages.ReadFile("help/" + t.name + ".md")

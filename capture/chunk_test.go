@@ -1,0 +1,162 @@
+package capture
+
+import (
+	"bytes"
+	"reflect"
+	"testing"
+)
+
+// pages are payloads of index frames, of several sizes.
+func pages() (list []indexPage) {
+	for _, n := range []int{0, 1, 15, 16, 300} {
+		p := indexPage{previous: uint64(n) << 33}
+		for i := range n {
+			e := Entry{Offset: uint64(i) << 20, Stored: 1 << 16, Plain: 1 << 18, FirstSeq: uint64(i * 100), LastSeq: uint64(i*100 + 99),
+				FirstAt: int64(i) << 40, LastAt: int64(i)<<40 + 5}
+			for k := range i % 20 {
+				e.Counts = append(e.Counts, Count{Kind: uint8(k), Source: uint32(k << 20), Records: uint64(i), Bytes: 1 << 40})
+			}
+			p.entries = append(p.entries, e)
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
+// The quick reading of a page and the thorough one read the same, or the quick
+// one leaves it to the other: whole, cut short, and with any byte changed.
+func TestQuickPagesAreThePages(t *testing.T) {
+	for _, p := range pages() {
+		var e encoder
+		e.encode(&p)
+		whole := e.buf.Bytes()
+		var want indexPage
+		if err := decode(whole, &want); err != nil {
+			t.Fatal(err)
+		}
+		q := quickPage{b: whole}
+		got, ok := q.page()
+		for i := range got.entries {
+			if len(got.entries[i].Counts) == 0 {
+				got.entries[i].Counts = nil
+			}
+		}
+		if len(got.entries) == 0 {
+			got.entries = nil
+		}
+		if !ok || !reflect.DeepEqual(got, want) {
+			t.Errorf("%d entries: %v, read %d", len(p.entries), ok, len(got.entries))
+		}
+		for i := 0; i < len(whole); i += 1 + len(whole)/2000 {
+			q := quickPage{b: whole[:i]}
+			if _, ok := q.page(); ok {
+				t.Errorf("%d entries: %d of %d bytes are a page", len(p.entries), i, len(whole))
+			}
+			for _, flip := range []byte{0x01, 0x40, 0xff} {
+				b := bytes.Clone(whole)
+				b[i] ^= flip
+				q := quickPage{b: b}
+				if got, ok := q.page(); ok {
+					var want indexPage
+					if err := decode(b, &want); err != nil || len(got.entries) != len(want.entries) || got.previous != want.previous {
+						t.Errorf("byte %d: quick reads what the other does not: %v", i, err)
+					}
+				}
+			}
+		}
+	}
+}
+
+// Every chunk that the index lists is read from its place, also behind another
+// tape, and what is not the chunk is refused.
+func TestChunksAreReadThroughTheIndex(t *testing.T) {
+	var file bytes.Buffer
+	file.WriteString("something else")
+	base := int64(file.Len())
+	w, err := NewWriter(&file, &Header{TapeID: [16]byte{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []Record
+	for i := range 40 {
+		r := Record{Seq: uint64(i + 1), At: int64(i * 10), Kind: KindMark, Source: uint32(i % 3), Payload: AppendPayload(nil, &Mark{Text: "x"})}
+		if i%7 == 3 {
+			r.Kind = 99
+		} else {
+			want = append(want, r)
+		}
+		if err := w.Write(&r); err != nil {
+			t.Fatal(err)
+		}
+		if i%6 == 5 {
+			w.Flush()
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b := file.Bytes()
+	ix, err := ReadIndex(bytes.NewReader(b), int64(len(b)))
+	if err != nil || ix.Base != base {
+		t.Fatalf("base %d, want %d: %v", ix.Base, base, err)
+	}
+	var got []Record
+	for i := range ix.Entries {
+		list, err := ix.ReadChunk(bytes.NewReader(b), &ix.Entries[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, list...)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("read %d records, want %d", len(got), len(want))
+	}
+	for name, change := range map[string]func(*Entry){
+		"offset": func(e *Entry) { e.Offset++ }, "stored": func(e *Entry) { e.Stored-- }, "more": func(e *Entry) { e.Stored++ },
+		"plain": func(e *Entry) { e.Plain++ }, "first": func(e *Entry) { e.FirstSeq++ }, "last": func(e *Entry) { e.LastAt++ },
+		"beyond": func(e *Entry) { e.Offset = 1 << 40 }, "counts": func(e *Entry) { e.Counts = nil },
+	} {
+		e := ix.Entries[1]
+		change(&e)
+		if _, err := ix.ReadChunk(bytes.NewReader(b), &e); err == nil {
+			t.Errorf("%s: another chunk was taken for it", name)
+		}
+	}
+	if err := ix.CheckFrames(bytes.NewReader(b), int64(len(b))); err != nil {
+		t.Error(err)
+	}
+	for i := base; i < int64(len(b)); i++ {
+		broken := bytes.Clone(b)
+		broken[i] ^= 0x10
+		if ix.CheckFrames(bytes.NewReader(broken), int64(len(b))) == nil {
+			t.Errorf("byte %d is flipped and the frames are right", i)
+		}
+	}
+	for i := range ix.Entries[1].Stored {
+		broken := bytes.Clone(b)
+		broken[base+int64(ix.Entries[1].Offset+i)] ^= 0x10
+		if _, err := ix.ReadChunk(bytes.NewReader(broken), &ix.Entries[1]); err == nil {
+			t.Errorf("byte %d is flipped and the chunk was read", i)
+		}
+	}
+}
+
+func BenchmarkIndexPage(b *testing.B) {
+	p := indexPage{}
+	for i := range maxEntries {
+		e := Entry{Offset: uint64(i) << 15, Stored: 25000, Plain: 262144, FirstSeq: uint64(i) * 1200, LastSeq: uint64(i)*1200 + 1199, FirstAt: int64(i) * 250e6, LastAt: int64(i)*250e6 + 249e6}
+		for k := range 6 {
+			e.Counts = append(e.Counts, Count{Kind: uint8(k + 1), Source: uint32(k % 3), Records: 200, Bytes: 40000})
+		}
+		p.entries = append(p.entries, e)
+	}
+	var e encoder
+	e.encode(&p)
+	for b.Loop() {
+		var q indexPage
+		if q.decode(e.buf.Bytes()) != nil {
+			b.Fatal()
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/maxEntries, "ns/entry")
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/fixtures"
+	"github.com/topotape/topotape/replay"
+)
+
+// tapesOfTheRepository are the tapes that were recorded or made for the
+// format's sake, and those of the corpus' scripts, by name.
+func tapesOfTheRepository(t testing.TB) map[string][]byte {
+	t.Helper()
+	tapes := map[string][]byte{}
+	for _, pattern := range []string{"../../fixtures/*/*.tape", "../../fixtures/*/*/*.tape", "../../capture/testdata/conformance/*.tape*"} {
+		names, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			b, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tapes[name] = b
+		}
+	}
+	if len(tapes) < 2 {
+		t.Fatal("the recorded fixtures are missing")
+	}
+	scripts, err := filepath.Glob("../../fixtures/*/*/tape.jsonl")
+	if err != nil || len(scripts) < 50 {
+		t.Fatalf("%d scripts in the corpus, %v", len(scripts), err)
+	}
+	for _, name := range scripts {
+		script, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var tape bytes.Buffer
+		if err := fixtures.Build(&tape, script, fixtures.Options{Name: name, Tool: "test"}); err != nil {
+			t.Fatal(err)
+		}
+		script.Close()
+		tapes[name] = tape.Bytes()
+	}
+	for name, tape := range tapes {
+		if !readable(tape) {
+			delete(tapes, name) // a newer version's, or nothing stands behind the head
+		}
+	}
+	return tapes
+}
+
+// readable reports whether a tape can be read to its end, past what damage
+// there is.
+func readable(tape []byte) bool {
+	r, err := capture.NewReader(bytes.NewReader(tape))
+	for more := true; err == nil && more; {
+		for err == nil {
+			_, err = r.Next()
+			var damage *capture.DamageError
+			if errors.As(err, &damage) {
+				err = nil
+			}
+		}
+		if err == io.EOF {
+			more, err = r.NextTape()
+		}
+	}
+	return err == nil
+}
+
+func inputOf(name string, b []byte) replay.Input {
+	return replay.Input{Name: name, Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }}
+}
+
+// catTo is what cat prints of the tape.
+func catTo(t testing.TB, name string, tape []byte, format string) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	c := &catter{out: &out}
+	if format == "jsonl" {
+		c.script = fixtures.NewPrinter(&out)
+	}
+	if err := c.run([]replay.Input{inputOf(name, tape)}, replay.Window{}); err != nil {
+		t.Errorf("%s: %v", name, err)
+	}
+	return out.Bytes()
+}
+
+// copied is a record in a form that is quick to compare.
+type copied struct {
+	kind    capture.Kind
+	seq     uint64
+	at      int64
+	source  uint32
+	payload string
+}
+
+// intact are the records of the tapes that stand in b, each tape's apart, with
+// an end added where one has none, as build does.
+func intact(t testing.TB, b []byte) (list [][]copied) {
+	t.Helper()
+	r, err := capture.NewReader(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for more := true; more; {
+		var tape []copied
+		for {
+			rec, err := r.Next()
+			var damage *capture.DamageError
+			if errors.As(err, &damage) {
+				continue
+			}
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			tape = append(tape, copied{rec.Kind, rec.Seq, rec.At, rec.Source, string(rec.Payload)})
+		}
+		last := copied{}
+		if len(tape) > 0 {
+			last = tape[len(tape)-1]
+		}
+		if last.kind != capture.KindEnd {
+			tape = append(tape, copied{capture.KindEnd, last.seq + 1, last.at, 0,
+				string(capture.AppendPayload(nil, &capture.End{Why: "built"}))})
+		}
+		list = append(list, tape)
+		if more, err = r.NextTape(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return list
+}
+
+// What cat prints as a script, build makes the same records of: kinds, numbers,
+// times, sources and payloads.
+func TestScriptOfEveryTapeBuildsItsRecords(t *testing.T) {
+	for name, tape := range tapesOfTheRepository(t) {
+		script := catTo(t, name, tape, "jsonl")
+		var again bytes.Buffer
+		if err := fixtures.Build(&again, bytes.NewReader(script), fixtures.Options{Name: name}); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		want, got := intact(t, tape), intact(t, again.Bytes())
+		if len(want) != len(got) {
+			t.Errorf("%s: %d tapes, want %d", name, len(got), len(want))
+			continue
+		}
+		for i := range want {
+			if !slices.Equal(want[i], got[i]) {
+				t.Errorf("%s: %v, want %v", name, got[i], want[i])
+			}
+		}
+	}
+}
+
+// Text is a line a record behind a line for each header, printable, and the same
+// each time.
+func TestTextOfEveryTape(t *testing.T) {
+	for name, tape := range tapesOfTheRepository(t) {
+		text := catTo(t, name, tape, "text")
+		if again := catTo(t, name, tape, "text"); !bytes.Equal(text, again) {
+			t.Errorf("%s: other text the second time", name)
+		}
+		want := 0
+		for _, list := range intact(t, tape) {
+			want += len(list) + 1
+		}
+		got := bytes.Count(text, []byte{'\n'})
+		if got > want || got < want-1 { // an end is added where there is none
+			t.Errorf("%s: %d lines for %d records and headers", name, got, want)
+		}
+		if i := strings.IndexFunc(string(text), func(r rune) bool { return r < ' ' && r != '\n' || r == 0x7f }); i >= 0 {
+			t.Errorf("%s: a control character at %d", name, i)
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/topotape/topotape/replay"
+)
+
+func cutCommand() *cobra.Command {
+	var out string
+	var force bool
+	var from, to timeFlag
+	cmd := &cobra.Command{
+		Use:   "cut TAPE... -o TAPE",
+		Short: "Cut a window out of a tape, also of one that is being written",
+		Long: `Cut a window out of a tape. The result is a tape of its own that replays to the same
+reports, byte for byte, as the whole one does in that window: it begins with what
+was known by then. Records keep their numbers and times. Several tapes of one
+recording are cut as one.
+
+A tape that is still being written is cut as far as it has been written, which
+is up to a quarter of a second ago.`,
+		Example: `  topotape cut --from -10m x.tape.partial -o incident.tape
+  topotape cut --from mark:bug --to mark:fixed x.tape -o bug.tape
+  topotape cut --from 2026-01-02T03:00:00Z --to 2026-01-02T03:10:00Z x.tape -o - | ssh me@there topotape replay -`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			w := replay.Window{From: from.Time, To: to.Time}
+			if err := w.Check(); err != nil {
+				return usage("%w", err)
+			}
+			if (out == "-" || out == "/dev/stdout") && isTerminal(os.Stdout) {
+				return usage("a tape is not for a terminal: redirect standard output, or name a file with -o")
+			}
+			return cut(cmd, args, w, out, force)
+		},
+	}
+	s := cmd.Flags()
+	s.StringVarP(&out, "output", "o", "", "the tape: a file, or - for standard output (required)")
+	s.BoolVar(&force, "force", false, "replace an existing tape")
+	s.Var(&from, "from", "from this time on (default the tape's start)")
+	s.Var(&to, "to", "up to before this time (default the tape's end)")
+	if err := cmd.MarkFlagRequired("output"); err != nil {
+		panic(err)
+	}
+	return cmd
+}
+
+func cut(cmd *cobra.Command, args []string, w replay.Window, out string, force bool) error {
+	inputs, err := tapeInputs(args, true)
+	if err != nil {
+		return err
+	}
+	o, err := createOutput(out, onlyForced(force))
+	if err != nil {
+		return err
+	}
+	options := replay.CutOptions{Window: w, Tool: toolVersion(), Growing: func(name string) bool { return growing(inputs, name) }}
+	for _, t := range []struct {
+		flag string
+		at   replay.Time
+	}{{"--from", w.From}, {"--to", w.To}} {
+		if !t.at.IsZero() {
+			options.Args = append(options.Args, t.flag, t.at.String())
+		}
+	}
+	s, err := replay.Cut(o, inputs, options)
+	if err := o.finish(err); err != nil {
+		return err
+	}
+	return cutOutcome(cmd, s, out)
+}
+
+// cutOutcome says what was made, to a person, and what was missing.
+func cutOutcome(cmd *cobra.Command, s *replay.CutSummary, out string) error {
+	if isTerminal(os.Stderr) {
+		at := func(ns int64) string { return time.Unix(0, ns).UTC().Format("2006-01-02T15:04:05.000Z") }
+		warn(cmd, "%s: %d records and %d ticks from %s to %s, and %d records of before; %s", out, s.Records, s.Ticks, at(s.From), at(s.To), s.Evidence, sizeText(uint64(s.Size)))
+	}
+	if s.Differ > 0 {
+		for _, m := range s.Missing {
+			warn(cmd, "%s", m)
+		}
+		return &exitError{exitDifference, fmt.Errorf("%d of %d reports of the window differ from production's: their witnesses are left as they were", s.Differ, s.Witnesses)}
+	}
+	if len(s.Missing) > 0 {
+		return &exitError{exitLoss, errors.New(strings.Join(s.Missing, "; "))}
+	}
+	return nil
+}
+
+// growing reports whether a tape is still being written, or was when its size
+// was looked at.
+func growing(inputs []replay.Input, name string) bool {
+	for i := range inputs {
+		if inputs[i].Name == name && inputs[i].Size > 0 {
+			st, err := os.Stat(name)
+			return strings.HasSuffix(name, partialName) || err == nil && st.Size() > inputs[i].Size
+		}
+	}
+	return false
+}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/reporter"
+)
+
+// coverageBar is a line of cells, each the same time. A gap shows however short
+// it is, a time that a source was closed if it is a tenth of the cell.
+func coverageBar(spans []replay.CoverageSpan, from, to int64, cells int) string {
+	width := float64(to-from) / float64(cells)
+	share := make([]struct{ ok, degraded, off float64 }, cells)
+	for _, s := range spans {
+		a, z := 0.0, float64(cells)
+		if to > from {
+			a, z = float64(s.From-from)/width, float64(s.To-from)/width
+		}
+		for i := min(int(a), cells-1); i < cells && float64(i) <= z; i++ {
+			part := min(z, float64(i+1)) - max(a, float64(i))
+			switch c := &share[i]; {
+			case s.State == reporter.CoverageOK:
+				c.ok += part
+			case s.State == reporter.CoverageOff:
+				c.off += part
+			case part > 0 || z == a:
+				c.degraded += 1
+			}
+		}
+	}
+	bar := make([]rune, cells)
+	for i, c := range share {
+		switch {
+		case c.degraded > 0:
+			bar[i] = '▒'
+		case c.off < 0.1 && c.ok > 0:
+			bar[i] = '█'
+		case c.ok < 0.1:
+			bar[i] = '·'
+		default:
+			bar[i] = '░'
+		}
+	}
+	return string(bar)
+}

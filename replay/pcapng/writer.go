@@ -1,0 +1,214 @@
+package pcapng
+
+import (
+	"encoding/binary"
+	"io"
+	"strings"
+)
+
+// Link types: what a packet begins with (https://www.tcpdump.org/linktypes.html).
+const (
+	LinkRaw     = 101 // an IPv4 or IPv6 header
+	LinkNetlink = 253 // the 16 bytes of AppendNetlinkHeader, then netlink messages
+)
+
+// Blocks and options of the draft.
+const (
+	blockSection    = 0x0a0d0d0a
+	blockInterface  = 1
+	blockStatistics = 5
+	blockPacket     = 6
+
+	byteOrderMagic = 0x1a2b3c4d
+
+	optEnd         = 0
+	optComment     = 1
+	optHardware    = 2 // of a section
+	optOS          = 3
+	optApplication = 4
+	optName        = 2 // of an interface
+	optDescription = 3
+	optResolution  = 9
+	optFlags       = 2 // of a packet
+	optReceived    = 4 // of statistics
+	optDropped     = 5
+)
+
+// A Section is what its header says. Texts may be empty.
+type Section struct {
+	BigEndian   bool // byte order of the section: that of the host the packets are from
+	OS          string
+	Application string
+	Comments    []string
+}
+
+// An Interface is a place where packets were seen.
+type Interface struct {
+	Link        uint16
+	Snaplen     uint32 // bytes kept of a packet; 0 is all
+	Name        string
+	Description string
+}
+
+// Directions of a packet, as epb_flags has them.
+const (
+	Inbound  = 1
+	Outbound = 2
+)
+
+// A Packet as it was captured.
+type Packet struct {
+	Time      int64 // Unix ns
+	Data      []byte
+	Length    uint32 // on the wire; less than there is of Data means all of it
+	Direction uint32 // Inbound, Outbound, or 0 for unknown
+	Comments  []string
+}
+
+// Statistics of an interface up to a time.
+type Statistics struct {
+	Time     int64   // Unix ns
+	Received *uint64 // packets; nil if it is not to be said
+	Dropped  *uint64
+	Comments []string
+}
+
+// A Writer writes one section. Each block is one Write.
+type Writer struct {
+	out        io.Writer
+	order      binary.AppendByteOrder
+	put        binary.ByteOrder
+	buf        []byte
+	interfaces uint32
+}
+
+// NewWriter begins a section. Another one may follow it in the same file.
+func NewWriter(out io.Writer, s Section) (*Writer, error) {
+	w := &Writer{out: out, order: binary.LittleEndian, put: binary.LittleEndian}
+	if s.BigEndian {
+		w.order, w.put = binary.BigEndian, binary.BigEndian
+	}
+	w.begin(blockSection)
+	w.u32(byteOrderMagic)
+	w.u16(1) // version 1.0
+	w.u16(0)
+	w.u32(0xffffffff) // the section's length is not known
+	w.u32(0xffffffff)
+	w.comments(s.Comments)
+	w.text(optOS, s.OS)
+	w.text(optApplication, s.Application)
+	return w, w.end()
+}
+
+// Interface adds an interface and returns its number.
+func (w *Writer) Interface(i Interface) (uint32, error) {
+	w.begin(blockInterface)
+	w.u16(i.Link)
+	w.u16(0)
+	w.u32(i.Snaplen)
+	w.text(optName, i.Name)
+	w.text(optDescription, i.Description)
+	w.option(optResolution, []byte{9}) // nanoseconds
+	w.interfaces++
+	return w.interfaces - 1, w.end()
+}
+
+// Packet writes a packet that was seen at an interface.
+func (w *Writer) Packet(at uint32, p Packet) error {
+	w.begin(blockPacket)
+	w.u32(at)
+	w.time(p.Time)
+	w.u32(uint32(len(p.Data)))
+	w.u32(max(p.Length, uint32(len(p.Data))))
+	w.padded(p.Data)
+	w.comments(p.Comments)
+	if p.Direction != 0 {
+		w.option(optFlags, w.order.AppendUint32(nil, p.Direction))
+	}
+	return w.end()
+}
+
+// Statistics says how many packets an interface saw and dropped.
+func (w *Writer) Statistics(at uint32, s Statistics) error {
+	w.begin(blockStatistics)
+	w.u32(at)
+	w.time(s.Time)
+	w.comments(s.Comments)
+	if s.Received != nil {
+		w.option(optReceived, w.order.AppendUint64(nil, *s.Received))
+	}
+	if s.Dropped != nil {
+		w.option(optDropped, w.order.AppendUint64(nil, *s.Dropped))
+	}
+	return w.end()
+}
+
+// AppendNetlinkHeader appends what stands before netlink messages in a packet
+// of LinkNetlink: to whom it went (0: to us), ARPHRD_NETLINK, and the netlink
+// family, in network order.
+func AppendNetlinkHeader(b []byte, family uint16) []byte {
+	const arphrdNetlink = 824
+	b = append(b, 0, 0)
+	b = binary.BigEndian.AppendUint16(b, arphrdNetlink)
+	b = append(b, make([]byte, 10)...)
+	return binary.BigEndian.AppendUint16(b, family)
+}
+
+func (w *Writer) u16(v uint16) { w.buf = w.order.AppendUint16(w.buf, v) }
+func (w *Writer) u32(v uint32) { w.buf = w.order.AppendUint32(w.buf, v) }
+
+// time is split into its upper and its lower half.
+func (w *Writer) time(ns int64) {
+	v := uint64(max(ns, 0))
+	w.u32(uint32(v >> 32))
+	w.u32(uint32(v))
+}
+
+func (w *Writer) padded(b []byte) {
+	w.buf = append(w.buf, b...)
+	for len(w.buf)%4 != 0 {
+		w.buf = append(w.buf, 0)
+	}
+}
+
+func (w *Writer) option(code uint16, value []byte) {
+	w.u16(code)
+	w.u16(uint16(len(value)))
+	w.padded(value)
+}
+
+// maxText keeps an option's length in 16 bits.
+const maxText = 60_000
+
+func (w *Writer) text(code uint16, s string) {
+	if s == "" {
+		return
+	}
+	s = strings.ToValidUTF8(s, "\ufffd")
+	if len(s) > maxText {
+		s = strings.ToValidUTF8(s[:maxText], "") // without the character that was cut
+	}
+	w.option(code, []byte(s))
+}
+
+func (w *Writer) comments(list []string) {
+	for _, c := range list {
+		w.text(optComment, c)
+	}
+}
+
+func (w *Writer) begin(kind uint32) {
+	w.buf = w.buf[:0]
+	w.u32(kind)
+	w.u32(0) // the length, which end knows
+}
+
+// end closes the options and the block, and writes it.
+func (w *Writer) end() error {
+	w.u16(optEnd)
+	w.u16(0)
+	w.u32(uint32(len(w.buf) + 4))
+	w.put.PutUint32(w.buf[4:], uint32(len(w.buf)))
+	_, err := w.out.Write(w.buf)
+	return err
+}

@@ -1,0 +1,126 @@
+package pcapng
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/google/gopacket/layers"
+	"github.com/google/gopacket/pcapgo"
+)
+
+// blocks walks a file by the lengths alone; each stands at both ends.
+func blocks(t *testing.T, b []byte, order binary.ByteOrder) (kinds []uint32) {
+	t.Helper()
+	for len(b) > 0 {
+		if len(b) < 12 {
+			t.Fatalf("%d bytes are left", len(b))
+		}
+		n := order.Uint32(b[4:])
+		if n%4 != 0 || n < 12 || int(n) > len(b) || order.Uint32(b[n-4:]) != n {
+			t.Fatalf("block of %d bytes", n)
+		}
+		kinds = append(kinds, order.Uint32(b))
+		b = b[n:]
+	}
+	return kinds
+}
+
+// What is written, another library reads: in both byte orders, several sections,
+// packets and texts of every length.
+func TestAnotherReaderReadsIt(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	for _, big := range []bool{false, true} {
+		var file bytes.Buffer
+		var want []Packet
+		w, err := NewWriter(&file, Section{BigEndian: big, OS: "Linux 6.18", Application: "test", Comments: []string{"one"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, in := range []Interface{{Link: LinkRaw, Snaplen: 4096, Name: "eth0", Description: "d"}, {Link: LinkNetlink, Name: "conntrack"}} {
+			if n, err := w.Interface(in); err != nil || int(n) != i {
+				t.Fatal(n, err)
+			}
+		}
+		for i := range 200 {
+			p := Packet{Time: 1767323045e9 + rng.Int64N(1e15), Data: make([]byte, rng.IntN(90)), Direction: uint32(i % 3),
+				Comments: []string{strings.Repeat("é", i), "\xff"}[:i%3]}
+			p.Length = uint32(len(p.Data) + i%2*10)
+			for j := range p.Data {
+				p.Data[j] = byte(rng.Uint32())
+			}
+			if err := w.Packet(uint32(i%2), p); err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, p)
+		}
+		received, dropped := uint64(100), uint64(1<<40)
+		if err := w.Statistics(1, Statistics{Time: 1767323045e9 + 7, Received: &received, Dropped: &dropped, Comments: []string{"lost"}}); err != nil {
+			t.Fatal(err)
+		}
+		order := binary.ByteOrder(binary.LittleEndian)
+		if big {
+			order = binary.BigEndian
+		}
+		if kinds := blocks(t, file.Bytes(), order); len(kinds) != 1+2+200+1 || kinds[0] != blockSection || kinds[203] != blockStatistics {
+			t.Errorf("blocks %v", kinds)
+		}
+		r, err := pcapgo.NewNgReader(&file, pcapgo.NgReaderOptions{WantMixedLinkType: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := r.SectionInfo(); s.OS != "Linux 6.18" || s.Application != "test" || s.Comment != "one" {
+			t.Errorf("section %+v", s)
+		}
+		for i, p := range want {
+			data, info, err := r.ReadPacketData()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(data, p.Data) || info.Timestamp.UnixNano() != p.Time || info.Length != int(p.Length) || info.CaptureLength != len(p.Data) || info.InterfaceIndex != i%2 {
+				t.Errorf("packet %d: %+v, want %+v", i, info, p)
+			}
+		}
+		if _, _, err := r.ReadPacketData(); err != io.EOF {
+			t.Error(err)
+		}
+		one, _ := r.Interface(0)
+		two, _ := r.Interface(1)
+		if one.Name != "eth0" || one.Description != "d" || one.LinkType != layers.LinkType(LinkRaw) || one.SnapLength != 4096 || one.TimestampResolution != 9 {
+			t.Errorf("interface %+v", one)
+		}
+		if s := two.Statistics; uint16(two.LinkType)&0xff != LinkNetlink || s.PacketsDropped != dropped || s.PacketsReceived != received || s.Comment != "lost" || s.LastUpdate.UnixNano() != 1767323045e9+7 {
+			t.Errorf("interface %+v", two)
+		}
+	}
+}
+
+// Texts and lengths beyond what a block can say are cut, not wrapped around.
+func TestLimits(t *testing.T) {
+	var file bytes.Buffer
+	w, err := NewWriter(&file, Section{Comments: []string{strings.Repeat("é", 40_000)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Interface(Interface{Name: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Packet(0, Packet{Time: -5, Data: []byte{1, 2, 3}, Length: 2}); err != nil {
+		t.Fatal(err)
+	}
+	blocks(t, file.Bytes(), binary.LittleEndian)
+	r, err := pcapgo.NewNgReader(&file, pcapgo.DefaultNgReaderOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := r.SectionInfo().Comment; len(c) != maxText || strings.Trim(c, "é") != "" {
+		t.Errorf("comment of %d bytes", len(c))
+	}
+	_, info, err := r.ReadPacketData()
+	if err != nil || info.Length != 3 || info.Timestamp.UnixNano() != 0 {
+		t.Errorf("%+v, %v", info, err)
+	}
+}

@@ -1,0 +1,130 @@
+package replay
+
+import (
+	"io"
+	"sort"
+
+	"github.com/topotape/topotape/capture"
+)
+
+// An index makes a reading faster and must not change it. What it says of the
+// chunk that the reading goes on at is checked, and because times and numbers
+// never go back along a tape, all that stands before that chunk's first record
+// is earlier. Where it is missing, damaged or wrong, everything is read.
+
+// indexed is a file and its index.
+type indexed struct {
+	file    io.ReaderAt
+	size    int64
+	entries []capture.Entry
+}
+
+// index is what the input's index says, nil if there is none to trust.
+func (in *Input) index(file io.Reader) *indexed {
+	at, ok := file.(io.ReaderAt)
+	if !ok || in.Size == 0 {
+		return nil
+	}
+	ix, err := capture.ReadIndex(at, in.Size)
+	if err != nil || ix.Base != 0 || len(ix.Entries) == 0 || ix.Check() != nil {
+		return nil
+	}
+	return &indexed{at, in.Size, ix.Entries}
+}
+
+// skip has the reader go on at a chunk.
+func (x *indexed) skip(r *capture.Reader, chunk int) error {
+	at := int64(x.entries[chunk].Offset)
+	return r.Skip(io.NewSectionReader(x.file, at, x.size-at), &x.entries[chunk])
+}
+
+// withIndex calls use with the input's reader and index, and returns false if
+// there is no index to trust, or use does.
+func (in *Input) withIndex(use func(*capture.Reader, *indexed) bool) bool {
+	file, err := in.Open()
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	x := in.index(file)
+	if x == nil {
+		return false
+	}
+	r, err := capture.NewReader(file)
+	return err == nil && use(r, x)
+}
+
+// endByIndex finds the time of the last record.
+func (in *Input) endByIndex(last *int64) bool {
+	return in.withIndex(func(r *capture.Reader, x *indexed) bool {
+		if x.skip(r, len(x.entries)-1) != nil {
+			return false
+		}
+		for {
+			rec, err := r.Next()
+			if err != nil {
+				return err == io.EOF
+			}
+			*last = r.Header().Start + rec.At
+		}
+	})
+}
+
+// marksByIndex calls each with the records of those chunks that hold marks.
+func (in *Input) marksByIndex(each func(*capture.Record)) bool {
+	return in.withIndex(func(r *capture.Reader, x *indexed) bool {
+		for i := range x.entries {
+			e := &x.entries[i]
+			if !e.Holds(capture.KindMark) {
+				continue
+			}
+			if x.skip(r, i) != nil {
+				return false
+			}
+			for {
+				rec, err := r.Next()
+				if err != nil && err != io.EOF {
+					return false
+				}
+				if err == io.EOF || r.Offset() != int64(e.Offset) {
+					break
+				}
+				each(&rec)
+			}
+		}
+		return true
+	})
+}
+
+// skip passes over the chunks of the current tape that stand ahead of the clip.
+func (t *Tapes) skip(in *Input, file io.Reader) {
+	if t.clip.entered || t.clip.from.kind == boundNone || t.clip.from.kind == boundCount {
+		return
+	}
+	if x := in.index(file); x != nil {
+		t.skipAlong(x)
+	}
+}
+
+// skipAlong stops at a step of the wall clock: times behind it go by that. Only
+// this, that there is none, is believed of chunks that are not looked at.
+func (t *Tapes) skipAlong(x *indexed) {
+	from := t.clip.from
+	if !t.clip.settled {
+		from.settle(t.header.Start)
+	}
+	chunk := sort.Search(len(x.entries), func(i int) bool {
+		e := &x.entries[i]
+		before, _ := from.before(t.position(&capture.Record{Seq: e.FirstSeq, At: e.FirstAt}))
+		return !before
+	}) - 1
+	for i := range x.entries[:max(chunk, 0)] {
+		if x.entries[i].Holds(capture.KindClock) {
+			chunk = i
+			break
+		}
+	}
+	if chunk > 0 {
+		_ = x.skip(t.reader, chunk) // if that can't be, all is read
+	}
+}

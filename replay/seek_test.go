@@ -1,0 +1,269 @@
+package replay
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/topotape/topotape/capture"
+)
+
+// windowTape is a tape of many chunks with marks and, if stepped, with steps of
+// the wall clock from its second fifth on.
+func windowTape(t testing.TB, id byte, start int64, stepped bool) []byte {
+	n := uint64(0)
+	h := capture.Header{HostID: "h", TapeID: [16]byte{id}, Start: start}
+	return rewrite(t, busyTape(t, 12_000, 500), h, func(r *capture.Record) bool {
+		n++
+		switch {
+		case n%1700 == 0:
+			r.Kind, r.Payload = capture.KindMark, capture.AppendPayload(nil, &capture.Mark{Text: fmt.Sprintf("mark %d", n/1700)})
+		case stepped && n > 2500 && n%900 == 0:
+			step := 50e6 * (1 - 2*int64(n/900%2)) // of all that is on the tape 240 ms
+			r.Kind, r.Payload = capture.KindClock, capture.AppendPayload(nil, &capture.Clock{Step: step})
+		}
+		r.Seq *= 2
+		return true
+	})
+}
+
+// windowed is what a reading of a window tells.
+func windowed(inputs []Input, w Window) (lines []string) {
+	t, records := Records(inputs, w)
+	for r, err := range records {
+		if err != nil {
+			lines = append(lines, err.Error())
+			continue
+		}
+		p := t.position(&r)
+		lines = append(lines, fmt.Sprint(t.Header().TapeID[0], p.steady, p.wall, p.tape, r.Seq, r.Kind, len(r.Payload)))
+	}
+	for _, e := range t.Ends() {
+		lines = append(lines, fmt.Sprint(e.Name, e.Ending))
+	}
+	return lines
+}
+
+// somewhere is a random time on tapes that begin at start.
+func somewhere(random *rand.Rand, start int64) Time {
+	var text string
+	switch d := time.Duration(random.Int64N(300e6)) - 10e6; random.IntN(8) {
+	case 0:
+		text = time.Unix(0, start).UTC().Add(d).Format(time.RFC3339Nano)
+	case 1, 2:
+		text = fmt.Sprintf("+%s", max(d, 0))
+	case 3:
+		text = fmt.Sprintf("-%s", max(d, 0))
+	case 4:
+		text = fmt.Sprintf("#%d", random.IntN(26_000))
+	case 5:
+		text = fmt.Sprintf("mark:mark %d", random.IntN(9))
+	case 6:
+		text = "mark:no such mark"
+	}
+	v, err := ParseTime(text)
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// With an index a window holds what it holds without one.
+func TestWindowsByIndexAreThoseOfAScan(t *testing.T) {
+	const start = 1767323045e9
+	a, b, c := windowTape(t, 1, start, false), windowTape(t, 2, start+100e6, true), windowTape(t, 3, start+150e6, false)
+	flipped := func(at int) []byte {
+		x := bytes.Clone(a)
+		x[len(x)+at] ^= 1
+		return x
+	}
+	var skipped bool
+	for name, tapes := range map[string][][]byte{
+		"one": {a}, "with steps": {b}, "several": {a, b, c}, "one behind the other": {slices.Concat(a, b), c},
+		"torn": {a[:len(a)-60], c}, "cut": {a[:len(a)-99]}, "foot damaged": {flipped(-10)}, "index damaged": {flipped(-300), b},
+	} {
+		var scanned, sought []Input
+		for i, b := range tapes {
+			scanned = append(scanned, memory(fmt.Sprint(i), b))
+			sought = append(sought, seekable(fmt.Sprint(i), b))
+		}
+		random := rand.New(rand.NewPCG(5, 6))
+		for range 40 {
+			w := Window{From: somewhere(random, start), To: somewhere(random, start)}
+			want, got := windowed(scanned, w), windowed(sought, w)
+			if name == "torn" || name == "index damaged" { // damage ahead of the window is not met
+				want, got = slices.DeleteFunc(want, damaged), slices.DeleteFunc(got, damaged)
+			}
+			if !slices.Equal(got, want) {
+				t.Fatalf("%s from %s to %s: %d lines, want %d", name, w.From, w.To, len(got), len(want))
+			}
+			skipped = skipped || len(got) > 0
+		}
+	}
+	if !skipped {
+		t.Error("every window was empty")
+	}
+}
+
+func damaged(line string) bool { return bytes.Contains([]byte(line), []byte("offset")) }
+
+// countedReads counts what is read of a file.
+type countedReads struct {
+	*bytes.Reader
+	bytes *int
+}
+
+func (c countedReads) Read(b []byte) (int, error) {
+	n, err := c.Reader.Read(b)
+	*c.bytes += n
+	return n, err
+}
+
+func (c countedReads) ReadAt(b []byte, at int64) (int, error) {
+	n, err := c.Reader.ReadAt(b, at)
+	*c.bytes += n
+	return n, err
+}
+
+func (c countedReads) Close() error { return nil }
+
+// A short window far behind costs little of a long tape.
+func TestWindowsByIndexReadLittle(t *testing.T) {
+	var out bytes.Buffer
+	w, err := capture.NewWriter(&out, &capture.Header{TapeID: [16]byte{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(7, 8))
+	payload := make([]byte, 4096)
+	for i := range 10_000 {
+		for j := range payload {
+			payload[j] = byte(random.Uint32())
+		}
+		r := capture.Record{Seq: uint64(i + 1), At: int64(i) * 1e6, Kind: capture.KindConntrack, Source: 1, Payload: payload}
+		if i == 5000 {
+			r.Kind, r.Payload = capture.KindMark, capture.AppendPayload(nil, &capture.Mark{Text: "x"})
+		}
+		if err := w.Write(&r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range [][2]string{{"+8s", "+8.01s"}, {"-10ms", ""}, {"#9000", "#9010"}, {"mark:x", "#5010"}, {"1970-01-01T00:00:08Z", "+8.01s"}} {
+		from, _ := ParseTime(c[0])
+		to, _ := ParseTime(c[1])
+		read := 0
+		in := Input{Name: "x", Size: int64(out.Len()), Open: func() (io.ReadCloser, error) {
+			return countedReads{bytes.NewReader(out.Bytes()), &read}, nil
+		}}
+		n := 0
+		_, records := Records([]Input{in}, Window{from, to})
+		for _, err := range records {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+		if n < 9 || n > 11 || read > 12<<20 { // the chunks ahead are the most of it
+			t.Errorf("from %s to %s: %d records, %d of %d bytes read", c[0], c[1], n, read, out.Len())
+		}
+	}
+}
+
+// An index that lies about where records are makes no window another one.
+func TestWindowsByAnIndexThatLies(t *testing.T) {
+	const start = 1767323045e9
+	tape := windowTape(t, 1, start, false)
+	in := seekable("x", tape)
+	f, _ := in.Open()
+	random := rand.New(rand.NewPCG(9, 10))
+	skips := 0
+	for range 300 {
+		x := in.index(f)
+		for range 1 + random.IntN(3) {
+			e := &x.entries[random.IntN(len(x.entries))]
+			other := &x.entries[random.IntN(len(x.entries))]
+			switch random.IntN(7) {
+			case 0:
+				e.Offset = other.Offset
+			case 1:
+				e.Offset += random.Uint64N(100) - 50
+			case 2:
+				e.FirstAt, e.FirstSeq = other.FirstAt, other.FirstSeq
+			case 3:
+				e.FirstAt += random.Int64N(20e6) - 10e6
+			case 4:
+				e.FirstSeq = random.Uint64N(26_000)
+			case 5:
+				*e = *other
+			case 6:
+				e.Offset, e.FirstAt = random.Uint64(), int64(random.Uint64())
+			}
+		}
+		from := somewhere(random, start)
+		if from.NeedsScan() || from.IsZero() {
+			continue
+		}
+		bounds, err := resolve(nil, from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := func(along *indexed) (lines []string) {
+			tapes := NewTapes([]Input{memory("x", tape)})
+			defer tapes.Close()
+			c := clip{from: bounds[0]}
+			if err := tapes.advance(); err != nil {
+				t.Fatal(err)
+			}
+			if along != nil {
+				tapes.clip = &c
+				before := tapes.reader.Offset()
+				if tapes.skipAlong(along); tapes.reader.Offset() != before {
+					skips++
+				}
+			}
+			for {
+				r, err := tapes.Next()
+				if err != nil {
+					return append(lines, err.Error())
+				}
+				if c.place(tapes.Header(), &r, tapes.position(&r)) == within {
+					lines = append(lines, fmt.Sprint(r.Seq, r.At, r.Kind))
+				}
+			}
+		}
+		if got, want := read(x), read(nil); !slices.Equal(got, want) {
+			t.Fatalf("from %s: %d lines, want %d", from, len(got), len(want))
+		}
+	}
+	if skips < 50 {
+		t.Errorf("%d readings skipped something", skips)
+	}
+}
+
+// What was skipped over cannot be damaged by what is behind: the errors are
+// those of a reading from the start.
+func TestDamageBehindASkip(t *testing.T) {
+	tape := windowTape(t, 1, 1767323045e9, false)
+	from, _ := ParseTime("+100ms")
+	for at := len(tape) * 3 / 4; at < len(tape); at += 997 {
+		b := bytes.Clone(tape)
+		b[at] ^= 4
+		want, got := windowed([]Input{memory("x", b)}, Window{From: from}), windowed([]Input{seekable("x", b)}, Window{From: from})
+		if !slices.Equal(got, want) {
+			t.Fatalf("byte %d: %d lines, want %d", at, len(got), len(want))
+		}
+	}
+	missing := Input{Name: "gone", Size: 7, Open: func() (io.ReadCloser, error) { return nil, errors.New("gone") }}
+	last, _ := ParseTime("-1s")
+	if got := windowed([]Input{missing}, Window{From: last}); len(got) != 1 || got[0] != "gone" {
+		t.Error(got)
+	}
+}

@@ -1,0 +1,79 @@
+package reporter
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/topotape/topotape/reporter/carry"
+)
+
+// carry is all of the state but what is reused from report to report and from
+// record to record.
+func (c *current) carry(x *carry.Coder) {
+	x.String(&c.hostID)
+	x.String(&c.host)
+	carry.Int(x, &c.wall)
+	carryAddresses(x, &c.local)
+	c.facts.carry(x)
+	carryTick(x, &c.tick, &c.tickAt, &c.lastTick, &c.window)
+	x.Bools(&c.holding)
+	c.sources.carry(x)
+	c.flows.carry(x, &c.sources)
+	c.sockets.carry(x, &c.sources)
+	c.names.forward.carry(x)
+	c.names.reverse.carry(x)
+	c.dns.Carry(x, func(source uint32) bool { return c.sources.get(source) != nil })
+}
+
+func (f *tapeFacts) carry(c *carry.Coder) {
+	carry.Int(c, &f.wall)
+	carryNetworks(c, &f.local)
+	carry.List(c, &f.listed, 1, carryString)
+}
+
+func carryNetworks(c *carry.Coder, list *[]netip.Prefix) {
+	carry.List(c, list, 2, func(c *carry.Coder, p *netip.Prefix) { c.Prefix(p) })
+}
+
+func carryAddresses(c *carry.Coder, set *map[netip.Addr]bool) {
+	list := slices.AppendSeq(make([]netip.Addr, 0, len(*set)), maps.Keys(*set))
+	slices.SortFunc(list, netip.Addr.Compare)
+	carry.List(c, &list, 1, func(c *carry.Coder, a *netip.Addr) { c.Addr(a) })
+	if c.Reading() {
+		*set = make(map[netip.Addr]bool, len(list))
+		for _, a := range list {
+			(*set)[a] = true
+		}
+	}
+}
+
+// carry is the addresses, the one answered longest ago first, and their names.
+func (k *cache) carry(c *carry.Coder) {
+	n := k.order.Len()
+	c.Len(&n, 2)
+	c.Check(n <= maxNames)
+	e := k.order.Front()
+	for i := 0; i < n && c.OK(); i++ {
+		a := new(addrNames)
+		if !c.Reading() {
+			a = e.Value.(*addrNames)
+			e = e.Next()
+		}
+		c.Addr(&a.addr)
+		carry.List(c, &a.names, 2, func(c *carry.Coder, n *nameEntry) {
+			c.String(&n.name)
+			carry.Int(c, &n.expires)
+		})
+		c.Check(len(a.names) <= maxNamesPerAddr)
+		if !c.Reading() {
+			continue
+		}
+		c.Check(k.byAddr[a.addr] == nil)
+		k.byAddr[a.addr] = k.order.PushBack(a)
+		for j := range a.names {
+			k.bytes += a.names[j].cost()
+		}
+	}
+	c.Check(k.bytes <= maxNameBytes)
+}

@@ -1,0 +1,146 @@
+package reporter
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/topotape/topotape/reporter/carry"
+)
+
+// carry is the tables in force and those of the walk that goes on, and what is
+// known of them that building them anew does not tell.
+func (k *sockets) carry(c *carry.Coder, ss *sources) {
+	carryTables(c, &k.tables, ss, nil)
+	carryLists(c, &k.lists)
+	built := k.held.all != nil
+	c.Bools(&built, &k.walking, &k.implicit, &k.walked)
+	k.begun.carry(c)
+	k.committed.carry(c)
+	c.Check((k.walking || !k.implicit) && (built || len(k.tables)+len(k.lists) == 0))
+	if k.walking {
+		carryTables(c, &k.pending, ss, k.tables)
+		carryLists(c, &k.pendingOwners)
+	}
+	if c.Reading() && c.OK() && built {
+		k.build()
+	}
+	k.carrySuppressed(c)
+	carry.List(c, &k.closed, 16, func(c *carry.Coder, r *closedRows) { r.carry(c) })
+}
+
+// carryTables is tables, by namespace and name. Some may have the rows of a
+// table of the same name: those that were found unchanged.
+func carryTables(c *carry.Coder, tables *map[tableKey]*table, ss *sources, same map[tableKey]*table) {
+	keys := slices.SortedFunc(maps.Keys(*tables), func(a, b tableKey) int {
+		return cmp.Or(cmp.Compare(a.netns, b.netns), cmp.Compare(a.name, b.name))
+	})
+	n := len(keys)
+	c.Len(&n, 8)
+	if c.Reading() {
+		*tables = make(map[tableKey]*table, n)
+	}
+	for i := 0; i < n && c.OK(); i++ {
+		t := new(table)
+		if !c.Reading() {
+			t = (*tables)[keys[i]]
+		}
+		t.carry(c, ss, same)
+		if c.Reading() {
+			c.Check((*tables)[t.key] == nil)
+			(*tables)[t.key] = t
+		}
+	}
+}
+
+func (t *table) carry(c *carry.Coder, ss *sources, same map[tableKey]*table) {
+	t.key.carry(c)
+	number := uint32(0)
+	if !c.Reading() {
+		number = t.source.number
+	}
+	carry.Uint(c, &number)
+	t.source = ss.get(number)
+	c.Check(t.source != nil)
+	t.at.carry(c)
+	carry.Int(c, &t.readStart)
+	carry.Int(c, &t.readEnd)
+	other := same[t.key]
+	shared := other != nil && sameList(t.rows, other.rows) && sameList(t.listen, other.listen)
+	c.Bools(&shared)
+	if shared {
+		c.Check(other != nil)
+		if c.Reading() && c.OK() {
+			t.rows, t.listen = other.rows, other.listen
+		}
+		return
+	}
+	carry.List(c, &t.rows, 8, func(c *carry.Coder, w *row) { w.carry(c) })
+	carry.List(c, &t.listen, 2, func(c *carry.Coder, a *netip.AddrPort) { c.AddrPort(a) })
+}
+
+// sameList reports whether two lists are the same memory.
+func sameList[T any](a, b []T) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+func (w *row) carry(c *carry.Coder) {
+	w.tuple.carry(c)
+	carry.Uint(c, &w.inode)
+	carry.Uint(c, &w.state)
+	carry.Int(c, &w.first)
+}
+
+// carrySuppressed is the rows that count no more.
+func (k *sockets) carrySuppressed(c *carry.Coder) {
+	type end struct {
+		row   uint32
+		stamp stamp
+	}
+	var list []end
+	if !c.Reading() {
+		for i := range k.rows {
+			if s := k.rows[i].suppressed; s != (stamp{}) {
+				list = append(list, end{uint32(i), s})
+			}
+		}
+	}
+	carry.List(c, &list, 3, func(c *carry.Coder, e *end) {
+		carry.Uint(c, &e.row)
+		e.stamp.carry(c)
+	})
+	if !c.Reading() {
+		return
+	}
+	for _, e := range list {
+		inRange := uint64(e.row) < uint64(len(k.rows))
+		if c.Check(inRange); inRange {
+			k.rows[e.row].suppressed = e.stamp
+		}
+	}
+}
+
+// carry is a connection that only rows told of: what all of them have in common
+// is not carried.
+func (r *closedRows) carry(c *carry.Coder) {
+	carry.Uint(c, &r.window)
+	n := &r.conn
+	n.From.carry(c)
+	n.To.carry(c)
+	c.String(&n.State)
+	direction := string(n.Direction)
+	c.String(&direction)
+	carry.Int(c, &n.FirstSeen)
+	carry.Int(c, &n.LastSeen)
+	if c.Reading() {
+		n.Proto, n.Direction, n.Closed, n.Seen = "tcp", Direction(direction), true, seenProc
+	}
+}
+
+func (e *End) carry(c *carry.Coder) {
+	c.AddrPort(&e.Addr)
+	c.Check(e.Addr.IsValid())
+	carry.Uint(c, &e.Netns)
+	carry.List(c, &e.Processes, 2, carryProcess)
+}

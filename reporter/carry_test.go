@@ -1,0 +1,169 @@
+package reporter_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/fixtures"
+	"github.com/topotape/topotape/reporter"
+)
+
+var allRules = []string{reporter.RulesCurrent, reporter.RulesScope2016}
+
+// A tape in memory.
+type tape struct {
+	name    string
+	header  *capture.Header
+	records []capture.Record
+}
+
+// shipped are the tapes of all fixtures.
+func shipped(t testing.TB) (out []tape) {
+	t.Helper()
+	scripts, _ := filepath.Glob("../fixtures/corpus/*/tape.jsonl")
+	tapes, _ := filepath.Glob("../fixtures/*/*/capture.tape")
+	lab, _ := filepath.Glob("../fixtures/*/capture.tape")
+	for _, path := range append(append(scripts, tapes...), lab...) {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if filepath.Ext(path) == ".jsonl" {
+			var w bytes.Buffer
+			if err := fixtures.Build(&w, bytes.NewReader(b), fixtures.Options{Name: path}); err != nil {
+				t.Fatal(err)
+			}
+			b = w.Bytes()
+		}
+		r, err := capture.NewReader(bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(path, err)
+		}
+		x := tape{name: path, header: r.Header()}
+		for {
+			rec, err := r.Next()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(path, err)
+			}
+			rec.Payload = bytes.Clone(rec.Payload)
+			x.records = append(x.records, rec)
+		}
+		out = append(out, x)
+	}
+	if len(scripts) < 50 || len(tapes) < 10 || len(lab) < 1 {
+		t.Fatalf("only %d tapes were found", len(out))
+	}
+	return out
+}
+
+// streams is DNS over TCP of which the end comes before the middle, or that begins anywhere.
+func streams() tape {
+	const syn, fin, ack = 2, 1, 16
+	x := tape{"streams", &capture.Header{HostID: "h"}, nil}
+	segment := func(client byte, seq uint32, flags byte, payload string) {
+		b := []byte{0x45, 0, 0, byte(40 + len(payload)), 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 53, 10, 0, 0, client, 0, 53, 0x90, client}
+		b = append(b, byte(seq>>24), byte(seq>>16), byte(seq>>8), byte(seq), 0, 0, 0, 0, 5<<4, flags, 0, 0, 0, 0, 0, 0)
+		n := uint64(len(x.records) + 1)
+		x.records = append(x.records, capture.Record{Seq: n, At: int64(n) * 1e6, Kind: capture.KindDNS, Source: 3,
+			Payload: capture.AppendPayload(nil, &capture.DNS{Direction: capture.DirectionIn, Packet: append(b, payload...)})})
+	}
+	for i := range byte(4) {
+		segment(i, 100, syn|ack, "")
+		segment(i, 113, fin|ack, "the end")
+		segment(i, 101, ack, "\x00\x40")
+		segment(i+10, 1, ack, "GET / HTTP/1.1\r\nHost: example.com")
+	}
+	return x
+}
+
+func newReporter(t testing.TB, h *capture.Header, rules string) *reporter.Reporter {
+	t.Helper()
+	r, err := reporter.New(h, rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// said is all that a report says.
+func said(r *reporter.Report) string {
+	return fmt.Sprintf("%s\n%+v", r.AppendJSON(nil), *r.Scope())
+}
+
+// handOver gives what a reporter knows to a new one.
+func handOver(t testing.TB, r *reporter.Reporter, h *capture.Header, rules string) *reporter.Reporter {
+	t.Helper()
+	fresh := newReporter(t, h, rules)
+	for _, p := range r.Carry() {
+		fresh.Step(&capture.Record{Kind: capture.KindCarry, Payload: capture.AppendPayload(nil, &p)})
+	}
+	if !fresh.Carried() {
+		t.Fatal("the carry was not taken")
+	}
+	return fresh
+}
+
+// A reporter that was handed over anywhere has the same state, and makes the
+// same reports from there on.
+func TestCarryIsTheWholeState(t *testing.T) {
+	seen := map[string]bool{}
+	tapes := shipped(t)
+	for seed := range uint64(40) {
+		tapes = append(tapes, tape{fmt.Sprintf("seed %d", seed), &capture.Header{HostID: "h"}, reporter.RandomRecords(seed)})
+	}
+	tapes = append(tapes, streams())
+	for i, x := range tapes {
+		for _, rules := range allRules {
+			checkCarry(t, &x, rules, rand.New(rand.NewPCG(uint64(i), 1)), seen)
+			if t.Failed() {
+				t.Fatalf("%s under %s", x.name, rules)
+			}
+		}
+	}
+	for field, nonzero := range seen {
+		if !nonzero {
+			t.Errorf("no tape made %s anything but zero: whether it is carried was not seen", field)
+		}
+	}
+}
+
+func checkCarry(t *testing.T, x *tape, rules string, rng *rand.Rand, seen map[string]bool) {
+	const places = 8
+	r := newReporter(t, x.header, rules)
+	var heirs []*reporter.Reporter
+	for i := range x.records {
+		rec := &x.records[i]
+		if rng.IntN(max(1, len(x.records)/places)) == 0 {
+			heir := handOver(t, r, x.header, rules)
+			if d := reporter.Difference(r, heir); d != "" {
+				t.Fatalf("before record %d the state that is carried differs (-it is +carried):\n%s", rec.Seq, d)
+			}
+			reporter.Seen(r, seen)
+			heirs = append(heirs, heir)
+		}
+		tick := r.Step(rec)
+		want := ""
+		if tick {
+			want = said(r.Report())
+		}
+		for _, heir := range heirs {
+			if heir.Step(rec) != tick {
+				t.Fatalf("record %d is a tick for one", rec.Seq)
+			}
+			if tick {
+				if got := said(heir.Report()); got != want {
+					t.Fatalf("tick %d:\n got %s\nwant %s", rec.Seq, got, want)
+				}
+			}
+		}
+	}
+}

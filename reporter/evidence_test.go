@@ -1,0 +1,144 @@
+package reporter
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/ctmsg"
+)
+
+// witnessHost is a host whose records are evidence.
+func witnessHost(t *testing.T) (*host, *Evidence) {
+	h := newHost(t)
+	e := NewEvidence(&capture.Header{})
+	h.also = e.Add
+	return h, e
+}
+
+// numbers lists what is kept.
+func (e *Evidence) numbers(at int64) string {
+	var out []string
+	for _, r := range e.Records(at) {
+		out = append(out, fmt.Sprint(r.Seq))
+	}
+	return strings.Join(out, " ")
+}
+
+func (h *host) wantEvidence(e *Evidence, want string) {
+	h.t.Helper()
+	if got := e.numbers(h.at); got != want {
+		h.t.Errorf("kept are %s, want %s", got, want)
+	}
+}
+
+// Of a flow its first message and its last one count, until it was reported as
+// closed and no row can show it.
+func TestEvidenceOfFlows(t *testing.T) {
+	h, e := witnessHost(t)
+	h.ct(ctmsg.New, 7, "SYN_SENT", plain)       // 1
+	h.ct(ctmsg.Update, 7, "SYN_RECV", plain)    // 2
+	h.ct(ctmsg.Update, 7, "ESTABLISHED", plain) // 3
+	h.wantEvidence(e, "1 3")
+	h.ct(ctmsg.Destroy, 7, "", plain)     // 4
+	h.wantEvidence(e, "1 3 4")            // the last one shows no state
+	h.ct(ctmsg.New, 7, "SYN_SENT", plain) // 5: another life
+	h.wantEvidence(e, "1 3 4 5")
+	h.report() // 6
+	h.wantEvidence(e, "5")
+	h.walkBegin() // 7
+	h.walkEnd()   // 8
+	h.wantEvidence(e, "5 7 8")
+	h.ct(ctmsg.Destroy, 7, "", plain) // 9
+	h.report()                        // 10
+	h.wantEvidence(e, "5 7 8 9")      // a table that is in force was read before
+	h.walkBegin()                     // 11
+	h.wantEvidence(e, "5 7 8 9 11")
+	h.walkEnd() // 12
+	h.wantEvidence(e, "11 12")
+	h.dump(map[uint32]string{1: "10.0.0.5:1>10.0.0.2:80", 2: "10.0.0.6:1>10.0.0.2:80"}) // 13 to 16
+	h.wantEvidence(e, "11 12 14 15")
+	h.dumpBegin()                                                // 17
+	h.ct(ctmsg.Dump, 1, "ESTABLISHED", "10.0.0.5:1>10.0.0.2:80") // 18
+	h.wantEvidence(e, "11 12 14 15 17 18")
+	h.dumpEnd() // 19
+	h.wantEvidence(e, "11 12 14 18")
+	h.ct(ctmsg.Update, 1, "TIME_WAIT", "10.0.0.5:1>10.0.0.2:80") // 20
+	h.report()                                                   // 21
+	h.wantEvidence(e, "11 12 14 20")
+	h.walk() // 22, 23
+	h.wantEvidence(e, "22 23")
+}
+
+// A table that was found unchanged is kept as it was read, however long ago.
+func TestEvidenceOfWalks(t *testing.T) {
+	h, e := witnessHost(t)
+	unchanged := func() {
+		h.put(capture.KindProcUnchanged, 2, &capture.ProcUnchanged{Netns: 1, Table: "tcp", Checked: h.at})
+	}
+	h.walk(sock{netns: 1, row: plain, inode: 3, procs: []Process{{1, "a"}}}) // 1 to 4
+	h.wantEvidence(e, "1 2 3 4")
+	h.walkBegin() // 5
+	unchanged()   // 6
+	h.wantEvidence(e, "1 2 3 4 5 6")
+	h.walkEnd() // 7
+	h.wantEvidence(e, "2 5 6 7")
+	h.walkBegin()                                                    // 8
+	unchanged()                                                      // 9
+	h.walkEnd()                                                      // 10
+	h.walkBegin()                                                    // 11
+	h.tables(sock{netns: 1, row: plain})                             // 12
+	h.wantEvidence(e, "2 8 9 10 11 12")                              // the one in force, and what comes
+	h.put(capture.KindWalkEnd, 2, &capture.ProcWalk{Failed: "void"}) // 13
+	h.wantEvidence(e, "2 8 9 10")
+	h.walk() // 14, 15
+	h.wantEvidence(e, "14 15")
+	h.tables(sock{netns: 1, row: plain}) // 16: outside a walk
+	h.tables(sock{netns: 1, row: plain}) // 17
+	h.wantEvidence(e, "14 15 17")
+}
+
+// Names count as long as they hold, and the last answer for each.
+func TestEvidenceOfNames(t *testing.T) {
+	h, e := witnessHost(t)
+	name := func(addr string, ttl int64, names ...string) {
+		h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: addr, Names: names, TTL: ttl})
+	}
+	name("10.0.0.1", 0, "a")    // 1
+	name("10.0.0.2", 10e9, "b") // 2
+	name("10.0.0.1", 0, "a2")   // 3
+	name("10.0.0.3", 3600e9)    // 4: none
+	h.wantEvidence(e, "2 3")
+	h.pass(10)
+	h.wantEvidence(e, "3")
+	h.pass(1790)
+	h.wantEvidence(e, "")
+}
+
+// The last word on sources and the host counts, and every step of the clock.
+func TestEvidenceOfTheRest(t *testing.T) {
+	h, e := witnessHost(t)
+	open := &capture.Source{Open: true, Kind: capture.SourceConntrack}
+	h.put(capture.KindSource, 1, open)                      // 1
+	h.put(capture.KindHost, 0, &capture.Host{ID: "a"})      // 2
+	h.put(capture.KindClock, 0, &capture.Clock{Step: 1})    // 3
+	h.put(capture.KindSource, 1, &capture.Source{})         // 4
+	h.put(capture.KindSource, 1, open)                      // 5
+	h.put(capture.KindHost, 0, &capture.Host{ID: "b"})      // 6
+	h.put(capture.KindClock, 0, &capture.Clock{Step: 2})    // 7
+	h.put(capture.KindGap, 1, &capture.Gap{Lost: 1})        // 8
+	h.put(capture.KindMark, 0, &capture.Mark{Text: "x"})    // 9
+	h.put(capture.KindFault, 0, &capture.Fault{})           // 10
+	h.put(capture.KindCarry, 0, &capture.Carry{State: nil}) // 11
+	h.raw(capture.KindConntrack, 1, []byte("no message"))   // 12
+	h.wantEvidence(e, "2 3 5 6 7 8")
+	h.dump(nil) // 13, 14
+	h.wantEvidence(e, "2 3 5 6 7")
+	kept := e.Records(h.at)
+	if !slices.ContainsFunc(kept, func(r capture.Record) bool { return bytes.Contains(r.Payload, []byte("b")) }) {
+		t.Error("the payload was not kept")
+	}
+}

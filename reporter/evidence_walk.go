@@ -1,0 +1,117 @@
+package reporter
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/topotape/topotape/capture"
+)
+
+// A reading is the records of one reading of a table, or of one list of
+// processes.
+type reading struct {
+	key   tableKey
+	parts []capture.Record
+}
+
+// ownersTable is the name that lists of processes have among the tables.
+const ownersTable = "owners"
+
+// A walkStep is one record of a walk, with the reading that it asserts anew if
+// it only does that.
+type walkStep struct {
+	capture.Record
+	asserted *reading
+}
+
+// walkEvidence is what the last whole walk of /proc brought, and what the one
+// that goes on has brought so far.
+type walkEvidence struct {
+	last, now []walkStep
+	walking   bool
+	begun     uint64                // record of the begin of the walk that goes on
+	finished  uint64                // record of the begin of the last whole walk
+	readings  map[tableKey]*reading // the last of each
+	loose     []*reading            // that stood outside a walk since the last whole one
+}
+
+// add takes a record. It returns true when a whole walk has ended.
+func (w *walkEvidence) add(r *capture.Record) (whole bool) {
+	switch r.Kind {
+	case capture.KindWalkBegin:
+		w.walking, w.begun, w.now = true, r.Seq, []walkStep{{Record: keep(r)}}
+	case capture.KindWalkEnd:
+		return w.end(r)
+	case capture.KindProcNet:
+		var p capture.ProcNet
+		if r.Decode(&p) == nil {
+			w.read(r, tableKey{p.Netns, p.Table}, p.Part)
+		}
+	case capture.KindProcSockets:
+		var p capture.ProcSockets
+		if r.Decode(&p) == nil {
+			w.read(r, tableKey{p.Netns, ownersTable}, p.Part)
+		}
+	case capture.KindProcUnchanged:
+		var p capture.ProcUnchanged
+		if r.Decode(&p) == nil && w.walking {
+			w.now = append(w.now, walkStep{keep(r), w.readings[tableKey{p.Netns, p.Table}]})
+		}
+	}
+	return false
+}
+
+func (w *walkEvidence) read(r *capture.Record, key tableKey, part uint32) {
+	if w.readings == nil {
+		w.readings = make(map[tableKey]*reading)
+	}
+	k := keep(r)
+	m := w.readings[key]
+	if part == 0 || m == nil {
+		m = &reading{key: key}
+		w.readings[key] = m
+		if !w.walking {
+			w.loose = append(slices.DeleteFunc(w.loose, func(o *reading) bool { return o.key == key }), m)
+		}
+	}
+	m.parts = append(m.parts, k)
+	if w.walking {
+		w.now = append(w.now, walkStep{Record: k})
+	}
+}
+
+func (w *walkEvidence) end(r *capture.Record) (whole bool) {
+	var p capture.ProcWalk
+	if r.Decode(&p) != nil || !w.walking {
+		return false
+	}
+	w.walking = false
+	if p.Failed != "" {
+		w.now = nil
+		return false
+	}
+	w.last, w.now, w.loose, w.finished = append(w.now, walkStep{Record: keep(r)}), nil, nil, w.begun
+	asserted := make(map[*reading]bool)
+	for i := range w.last {
+		asserted[w.last[i].asserted] = true
+	}
+	maps.DeleteFunc(w.readings, func(_ tableKey, m *reading) bool { // of namespaces that are gone
+		return !asserted[m] && m.parts[len(m.parts)-1].Seq < w.begun
+	})
+	return true
+}
+
+func (w *walkEvidence) appendTo(out []capture.Record) []capture.Record {
+	for _, steps := range [...][]walkStep{w.last, w.now} {
+		for i := range steps {
+			if steps[i].asserted != nil {
+				out = append(out, steps[i].asserted.parts...)
+			}
+			out = append(out, steps[i].Record)
+		}
+	}
+	for _, m := range w.loose {
+		out = append(out, m.parts...)
+	}
+	return out
+}

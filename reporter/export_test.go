@@ -1,0 +1,160 @@
+package reporter
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/topotape/topotape/capture"
+)
+
+// notCarried are the fields of the state, as TYPE.FIELD, that need not be carried: what
+// is made anew before it is used, and what the header tells. Everything else is.
+var notCarried = []string{
+	"current.header", "current.join", "current.message", "scope2016.header", "scope2016.message", "scope2016.packet", "scope2016.dns",
+	"socketRow.used",
+	"Assembler.count", "Assembler.tries", "Assembler.packet", "Assembler.message", "Assembler.answers",
+}
+
+// neverSet are fields that are zero whenever a state can be carried.
+var neverSet = []string{"side.row", "Connection.NAT", "Connection.MayHaveClosed", "tapeFacts.wall", "snooped.dirty"}
+
+// Difference says where the states of two reporters differ, "" if nowhere.
+func Difference(a, b *Reporter) string {
+	d := differ{visited: map[[2]uintptr]bool{}}
+	d.compare("state", reflect.ValueOf(a.rules), reflect.ValueOf(b.rules))
+	return d.found
+}
+
+// A differ compares values as reflect.DeepEqual does, but for empty and nil lists, and
+// fields that are not carried. It keeps the first difference.
+type differ struct {
+	visited map[[2]uintptr]bool
+	found   string
+}
+
+func (d *differ) compare(at string, a, b reflect.Value) {
+	switch {
+	case d.found != "":
+		return
+	case a.Kind() != b.Kind() || a.IsValid() && a.Type() != b.Type():
+		d.found = fmt.Sprintf("%s: %v, carried %v", at, a, b)
+		return
+	}
+	switch a.Kind() {
+	case reflect.Invalid, reflect.Func:
+	case reflect.Pointer, reflect.Interface:
+		d.pointers(at, a, b)
+	case reflect.Slice, reflect.Array:
+		if a.Len() != b.Len() {
+			d.found = fmt.Sprintf("%s: %d elements, carried %d", at, a.Len(), b.Len())
+		}
+		for i := 0; i < a.Len() && d.found == ""; i++ {
+			d.compare(fmt.Sprintf("%s[%d]", at, i), a.Index(i), b.Index(i))
+		}
+	case reflect.Map:
+		if a.Len() != b.Len() {
+			d.found = fmt.Sprintf("%s: %d elements, carried %d", at, a.Len(), b.Len())
+		}
+		for it := a.MapRange(); it.Next() && d.found == ""; {
+			d.compare(fmt.Sprintf("%s[%v]", at, it.Key()), it.Value(), b.MapIndex(it.Key()))
+		}
+	case reflect.Struct:
+		d.structs(at, a, b)
+	default:
+		if !a.Equal(b) {
+			d.found = fmt.Sprintf("%s: %v, carried %v", at, a, b)
+		}
+	}
+}
+
+func (d *differ) pointers(at string, a, b reflect.Value) {
+	if a.IsNil() || b.IsNil() {
+		if a.IsNil() != b.IsNil() {
+			d.found = fmt.Sprintf("%s: %v, carried %v", at, a, b)
+		}
+		return
+	}
+	if a.Kind() == reflect.Pointer {
+		pair := [2]uintptr{a.Pointer(), b.Pointer()}
+		if d.visited[pair] {
+			return
+		}
+		d.visited[pair] = true
+	}
+	d.compare(at, a.Elem(), b.Elem())
+}
+
+func (d *differ) structs(at string, a, b reflect.Value) {
+	if a.Type().PkgPath() == "net/netip" {
+		if !a.Equal(b) {
+			d.found = fmt.Sprintf("%s: %v, carried %v", at, a, b)
+		}
+		return
+	}
+	if a.Type().Name() == "flow" && a.IsZero() && b.IsZero() { // most of a page
+		return
+	}
+	for i := range a.NumField() {
+		name := a.Type().Field(i).Name
+		if !slices.Contains(notCarried, fieldName(a.Type(), name)) {
+			d.compare(at+"."+name, a.Field(i), b.Field(i))
+		}
+	}
+}
+
+// fieldName is TYPE.FIELD, without the type's package and arguments.
+func fieldName(t reflect.Type, field string) string {
+	name, _, _ := strings.Cut(t.Name(), "[")
+	return name + "." + field
+}
+
+// Seen notes all fields of the state that hold anything but zero.
+func Seen(r *Reporter, seen map[string]bool) {
+	see(reflect.ValueOf(r.rules), seen, map[uintptr]bool{})
+}
+
+func see(v reflect.Value, seen map[string]bool, visited map[uintptr]bool) {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if v.IsNil() || v.Kind() == reflect.Pointer && visited[v.Pointer()] {
+			return
+		}
+		if v.Kind() == reflect.Pointer {
+			visited[v.Pointer()] = true
+		}
+		see(v.Elem(), seen, visited)
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			see(v.Index(i), seen, visited)
+		}
+	case reflect.Map:
+		for it := v.MapRange(); it.Next(); {
+			see(it.Key(), seen, visited)
+			see(it.Value(), seen, visited)
+		}
+	case reflect.Struct:
+		path := v.Type().PkgPath()
+		if path == "container/list" {
+			for i := range v.NumField() {
+				see(v.Field(i), seen, visited)
+			}
+			return
+		}
+		if !strings.Contains(path, "reporter") || v.Type().Name() == "flow" && v.IsZero() { // payloads are carried as such
+			return
+		}
+		for i := range v.NumField() {
+			name := fieldName(v.Type(), v.Type().Field(i).Name)
+			if slices.Contains(notCarried, name) || slices.Contains(neverSet, name) {
+				continue
+			}
+			seen[name] = seen[name] || !v.Field(i).IsZero()
+			see(v.Field(i), seen, visited)
+		}
+	}
+}
+
+// RandomRecords is a tape of records of few flows and few sockets.
+func RandomRecords(seed uint64) []capture.Record { return programRecords(randomProgram(seed)) }

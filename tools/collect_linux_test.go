@@ -1,0 +1,261 @@
+package tools
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/tools/netlab"
+)
+
+// A collecting is a run of the collect script in the gateway.
+type collecting struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	tar  string
+	said bytes.Buffer
+}
+
+// collect starts the script that topotape prints, as its head says, and waits
+// until it listens.
+func collect(t *testing.T, lab *netlab.Lab, bin string, shell ...string) *collecting {
+	for _, tool := range []string{"conntrack", "tcpdump", shell[0]} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("needs %s", tool)
+		}
+	}
+	dir := t.TempDir()
+	script := filepath.Join(dir, "collect.sh")
+	if err := os.WriteFile(script, topotape(t, 0, nil, bin, "help", "collect"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := &collecting{t: t, tar: filepath.Join(dir, "evidence.tar")}
+	out, err := os.Create(c.tar)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	c.cmd = lab.Command(lab.Gateway, shell[0], append(shell[1:], script, "300", "1")...)
+	c.cmd.Env = append(os.Environ(), "TMPDIR="+dir, "TZ=Asia/Tokyo", "LC_ALL=de_DE.UTF-8")
+	c.cmd.Stdout, c.cmd.Stderr = out, &c.said
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.cmd.Process.Kill() })
+	c.until(func() bool {
+		found, _ := filepath.Glob(filepath.Join(dir, "topotape.*/topotape-evidence/proc/1"))
+		return len(found) == 1
+	})
+	return c
+}
+
+func (c *collecting) until(is func() bool) {
+	c.t.Helper()
+	for deadline := time.Now().Add(60 * time.Second); !is(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			c.t.Fatalf("the collect script said: %s", c.said.Bytes())
+		}
+	}
+}
+
+// stop ends the script as Ctrl-C would.
+func (c *collecting) stop() {
+	c.t.Helper()
+	if err := c.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := c.cmd.Wait(); err != nil || c.said.Len() > 0 {
+		c.t.Errorf("the collect script: %v: %s", err, c.said.Bytes())
+	}
+	left, _ := filepath.Glob(filepath.Join(filepath.Dir(c.tar), "topotape.*"))
+	if len(left) > 0 {
+		c.t.Errorf("the collect script left %v", left)
+	}
+}
+
+// What the script gathered where topotape was not makes a tape that tells the
+// truth, and what the recorder's tape of the same time tells.
+func TestCollectedLabIsTheTruth(t *testing.T) {
+	lab, bin := newLab(t)
+	r := record(t, lab, bin)
+	c := collect(t, lab, bin, "dash")
+	held, err := lab.Hold(t.Context(), netlab.Pattern{Kind: netlab.DNATSNAT, Count: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	truth, err := lab.Run(t.Context(), gently(netlab.DefaultPlan()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.stop()
+	if code := r.stop(); code != 0 {
+		t.Fatalf("record: exit code %d", code)
+	}
+	truth = append(truth, held.Conns()...)
+
+	tape := filepath.Join(t.TempDir(), "built.tape")
+	t.Logf("%s", topotape(t, 0, nil, bin, "build", c.tar, "-o", tape))
+	built := whole(t, bin, tape)
+	res := netlab.Compare(truth, built.Report, netlab.Window{})
+	t.Log(res.Summary(20))
+	if lost := lossOf(t, tape); lost != "" {
+		// A busy machine: the tape says so, and nothing that it tells is wrong.
+		t.Logf("conntrack lost events (%s); only what is false counts", lost)
+		if len(res.False)+len(res.Reversed)+len(res.Misplaced) > 0 || len(res.Found) < 500 {
+			t.Error(res)
+		}
+		return
+	}
+	if err := res.Err(); err != nil || len(res.Found) == 0 {
+		t.Error(err)
+	}
+	if len(res.Unnamed) > 0 {
+		t.Errorf("%d connections lack the name they were looked up by", len(res.Unnamed))
+	}
+	// Each of those that were open all the time has a process at both ends.
+	if want := 2 * 40; res.Owned < want {
+		t.Errorf("%d ends have a process, want %d", res.Owned, want)
+	}
+
+	recorded := whole(t, bin, r.tape)
+	want, got := recorded.edges(), built.edges()
+	for e := range want {
+		if _, ok := got[e]; !ok {
+			t.Errorf("recorded, not built: %s", e)
+		}
+	}
+	for e, processes := range got {
+		have, ok := want[e]
+		if !ok {
+			t.Errorf("built, not recorded: %s", e)
+		}
+		if processes != "" && have != "" && processes != have {
+			t.Errorf("%s: built has %s, recorded %s", e, processes, have)
+		}
+	}
+}
+
+// lossOf is what the tape says that its sources lost.
+func lossOf(t *testing.T, tape string) (lost string) {
+	if err := scan(tape, func(r *capture.Record) {
+		var g capture.Gap
+		if r.Kind == capture.KindGap && r.Decode(&g) == nil {
+			lost = g.Why
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return lost
+}
+
+// gently spreads a plan's traffic so that conntrack's own socket buffer, which
+// holds 166 events (its -b has no effect in 1.4.7), is not overrun.
+func gently(plan netlab.Plan) netlab.Plan {
+	for i := range plan.Patterns {
+		p := &plan.Patterns[i]
+		p.After = time.Duration(i) * 200 * time.Millisecond
+		p.Over = max(p.Over, time.Duration(p.Count)*25*time.Millisecond)
+	}
+	return plan
+}
+
+// A wholeReport is what replay --whole says, with the NAT.
+type wholeReport struct {
+	netlab.Report
+	nat []string // by connection
+}
+
+func whole(t *testing.T, bin, tape string) (w wholeReport) {
+	out := topotape(t, 0, nil, bin, "replay", "--whole", "--format", "json", tape)
+	var err error
+	if w.Report, err = netlab.ReadReport(bytes.NewReader(out)); err != nil {
+		t.Fatal(err)
+	}
+	var nat struct {
+		Connections []struct{ NAT json.RawMessage }
+	}
+	if err := json.Unmarshal(out, &nat); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range nat.Connections {
+		w.nat = append(w.nat, strings.Join(strings.Fields(string(c.NAT)), ""))
+	}
+	return w
+}
+
+// edges are the connections that conntrack saw in the gateway, with direction
+// and NAT, and the processes of their ends where both are known.
+func (w *wholeReport) edges() map[string]string {
+	edges := map[string]string{}
+	for i, c := range w.Connections {
+		if !slices.Contains(c.Seen, "conntrack") {
+			continue
+		}
+		e := fmt.Sprintf("%s:%d > %s:%d by %s, NAT %s", c.From.Addr, c.From.Port, c.To.Addr, c.To.Port, c.Direction, w.nat[i])
+		processes := ""
+		if len(c.From.Processes) > 0 && len(c.To.Processes) > 0 {
+			processes = fmt.Sprint(c.From.Processes, c.To.Processes)
+		}
+		edges[e] = processes
+	}
+	return edges
+}
+
+// The script is for whatever shell there is; without rights it sees less.
+func TestCollectScriptRunsInEveryShell(t *testing.T) {
+	bin := filepath.Join(t.TempDir(), "topotape")
+	if out, err := exec.Command("go", "build", "-o", bin, "../cmd/topotape").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	script := filepath.Join(t.TempDir(), "collect.sh")
+	if err := os.WriteFile(script, topotape(t, 0, nil, bin, "help", "collect"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, shell := range [][]string{{"sh"}, {"dash"}, {"bash", "--posix"}, {"busybox", "sh"}, {"ksh"}, {"zsh", "--emulate", "sh"}} {
+		path, err := exec.LookPath(shell[0])
+		if err != nil {
+			continue
+		}
+		t.Run(strings.Join(shell, " "), func(t *testing.T) {
+			dir := t.TempDir()
+			var said bytes.Buffer
+			cmd := exec.Command(path, append(shell[1:], script, "0")...)
+			cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+			cmd.Stderr = &said
+			evidence, err := cmd.Output()
+			if err != nil || said.Len() > 0 {
+				t.Fatalf("%v: %s", err, said.Bytes())
+			}
+			if left, _ := os.ReadDir(dir); len(left) > 0 {
+				t.Errorf("it left %v", left)
+			}
+			input, tape := filepath.Join(dir, "evidence.tar"), filepath.Join(dir, "built.tape")
+			if err := os.WriteFile(input, evidence, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			topotape(t, 0, nil, bin, "build", input, "-o", tape)
+			kinds := map[capture.Kind]int{}
+			if err := scan(tape, func(r *capture.Record) { kinds[r.Kind]++ }); err != nil {
+				t.Fatal(err)
+			}
+			for _, k := range []capture.Kind{capture.KindHost, capture.KindWalkBegin, capture.KindProcNet, capture.KindProcSockets, capture.KindWalkEnd, capture.KindTick} {
+				if kinds[k] == 0 {
+					t.Errorf("no %s on the tape", k)
+				}
+			}
+			again := topotape(t, 0, nil, bin, "build", input, "-o", "-")
+			if b, err := os.ReadFile(tape); err != nil || !bytes.Equal(b, again) {
+				t.Errorf("the same evidence gave other bytes, %v", err)
+			}
+		})
+	}
+}
