@@ -16,27 +16,24 @@ func (t *flows) carry(c *carry.Coder, ss *sources) {
 	n := len(t.pages)
 	c.Len(&n, flowPage)
 	c.Check(n <= maxCarriedFlows/flowPage)
-	if c.Reading() && c.OK() {
-		t.pages = make([][]flow, n)
-	}
 	k := flowCarrier{Coder: c, sources: ss, flows: t, depth: make(map[*flow]uint32)}
 	if !c.Reading() {
-		for _, first := range t.named { // order cannot matter: into a map
-			for f, depth := first, uint32(1); f != nil; f, depth = f.next, depth+1 {
+		t.named.each(func(first int32) {
+			for f, depth := t.at(first), uint32(1); f != nil; f, depth = f.next, depth+1 {
 				k.depth[f] = depth
 			}
-		}
+		})
 	}
 	k.free.begin(c, &t.free)
 	k.live.begin(c, &t.live)
 	k.ended.begin(c, &t.ended)
 	k.dead.begin(c, &t.dead)
-	for i := range t.pages {
+	for i := range n {
 		if !c.OK() {
 			return
 		}
 		if c.Reading() {
-			t.pages[i] = make([]flow, flowPage)
+			t.grow()
 		}
 		for j := range t.pages[i] {
 			k.slot(&t.pages[i][j])
@@ -121,19 +118,19 @@ func (k *flowCarrier) named(f *flow, plain bool) {
 		return
 	}
 	h := f.key.hash()
-	k.Check(k.flows.named[h] == nil)
-	k.flows.named[h] = f
+	k.Check(k.flows.first(h) == nil)
+	k.flows.named.set(h, f.number)
 }
 
 // link puts the flows of one hash in their order.
 func (k *flowCarrier) link() {
 	slices.SortStableFunc(k.behind, func(a, b *flow) int { return cmp.Compare(k.depth[a], k.depth[b]) })
-	last := make(map[uint64]*flow)
+	last := make(map[uint32]*flow)
 	for _, f := range k.behind {
 		h := f.key.hash()
 		before := last[h]
 		if before == nil {
-			before = k.flows.named[h]
+			before = k.flows.first(h)
 		}
 		if before == nil || k.depth[before]+1 != k.depth[f] {
 			k.Check(false)

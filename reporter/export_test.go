@@ -2,6 +2,7 @@ package reporter
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -93,7 +94,13 @@ func (d *differ) structs(at string, a, b reflect.Value) {
 		}
 		return
 	}
-	if a.Type().Name() == "flow" && a.IsZero() && b.IsZero() { // most of a page
+	switch {
+	case a.Type().Name() == "flow" && !a.FieldByName("used").Bool() && !b.FieldByName("used").Bool(): // most of a page
+		return
+	case a.Type().Name() == "flowNames": // where a name stands depends on those that were there
+		if x, y := named(a), named(b); !maps.Equal(x, y) {
+			d.found = fmt.Sprintf("%s: %v, carried %v", at, x, y)
+		}
 		return
 	}
 	for i := range a.NumField() {
@@ -102,6 +109,18 @@ func (d *differ) structs(at string, a, b reflect.Value) {
 			d.compare(at+"."+name, a.Field(i), b.Field(i))
 		}
 	}
+}
+
+// named is the flows' numbers by hash.
+func named(v reflect.Value) map[uint64]int64 {
+	out := map[uint64]int64{}
+	slots := v.FieldByName("slots")
+	for i := range slots.Len() {
+		if s := slots.Index(i); s.Field(1).Int() != 0 {
+			out[s.Field(0).Uint()] = s.Field(1).Int()
+		}
+	}
+	return out
 }
 
 // fieldName is TYPE.FIELD, without the type's package and arguments.
@@ -142,7 +161,7 @@ func see(v reflect.Value, seen map[string]bool, visited map[uintptr]bool) {
 			}
 			return
 		}
-		if !strings.Contains(path, "reporter") || v.Type().Name() == "flow" && v.IsZero() { // payloads are carried as such
+		if !strings.Contains(path, "reporter") || v.Type().Name() == "flow" && !v.FieldByName("used").Bool() { // payloads are carried as such
 			return
 		}
 		for i := range v.NumField() {

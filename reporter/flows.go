@@ -35,6 +35,8 @@ type flow struct {
 	reply tuple
 	next  *flow // of the same hash
 
+	number int32 // of its slot
+
 	used      bool // the slot holds a flow
 	edge      bool // an established past was shown with a reply seen
 	ended     bool // by CLOSE, TIME_WAIT, DESTROY or a dump that lacks it
@@ -64,7 +66,7 @@ const flowPage = 256
 // flows is the table of all flows. Pages keep their addresses, and a steady
 // state allocates nothing.
 type flows struct {
-	named map[uint64]*flow // by the key's hash
+	named flowNames // by the key's hash
 	pages [][]flow
 	free  []*flow
 	live  []*flow // have not ended
@@ -72,13 +74,13 @@ type flows struct {
 	dead  []*flow // gone from the kernel, kept for a report or a walk
 }
 
-func (t *flows) init() { t.named = make(map[uint64]*flow) }
+func (t *flows) init() { t.named.init() }
 
 // hash mixes what tells keys apart but for the id: flows of one tuple are found
 // together. A map of whole keys would spend most of a step on hashing and
 // comparing them.
-func (k *flowKey) hash() uint64 {
-	return mix(k.orig.bits(), uint64(k.source)<<16^uint64(k.zone)^0x1d8e4e27c47d124f)
+func (k *flowKey) hash() uint32 {
+	return uint32(mix(k.orig.bits(), uint64(k.source)<<16^uint64(k.zone)^0x1d8e4e27c47d124f) >> 32)
 }
 
 // bits of a tuple, not yet mixed well.
@@ -95,9 +97,31 @@ func mix(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
+// first is the first of the flows that have the hash, nil if there is none.
+func (t *flows) first(hash uint32) *flow {
+	n := t.named.get(hash)
+	if n < 0 {
+		return nil
+	}
+	return t.at(n)
+}
+
+// at is the slot of that number.
+func (t *flows) at(number int32) *flow { return &t.pages[number/flowPage][number%flowPage] }
+
+// grow adds a page of empty slots.
+func (t *flows) grow() []flow {
+	page := make([]flow, flowPage)
+	for i := range page {
+		page[i].number = int32(len(t.pages)*flowPage + i)
+	}
+	t.pages = append(t.pages, page)
+	return page
+}
+
 // find returns the flow of that name, nil if there is none.
 func (t *flows) find(key *flowKey) *flow {
-	f := t.named[key.hash()]
+	f := t.first(key.hash())
 	for f != nil && f.key != *key {
 		f = f.next
 	}
@@ -107,12 +131,13 @@ func (t *flows) find(key *flowKey) *flow {
 // unname takes a flow's name away; it does nothing to a flow without one.
 func (t *flows) unname(f *flow) {
 	h := f.key.hash()
-	at := t.named[h]
+	at := t.first(h)
 	if at == f {
 		if f.next == nil {
-			delete(t.named, h)
+			t.named.remove(h)
 		} else {
-			t.named[h], f.next = f.next, nil
+			t.named.set(h, f.next.number)
+			f.next = nil
 		}
 		return
 	}
@@ -128,8 +153,7 @@ func (t *flows) unname(f *flow) {
 // until nothing needs it.
 func (t *flows) add(key *flowKey, reply *tuple, at int64) *flow {
 	if len(t.free) == 0 {
-		page := make([]flow, flowPage)
-		t.pages = append(t.pages, page)
+		page := t.grow()
 		for i := range page {
 			t.free = append(t.free, &page[flowPage-1-i])
 		}
@@ -137,8 +161,8 @@ func (t *flows) add(key *flowKey, reply *tuple, at int64) *flow {
 	f := t.free[len(t.free)-1]
 	t.free = t.free[:len(t.free)-1]
 	h := key.hash()
-	*f = flow{key: *key, reply: *reply, next: t.named[h], used: true, place: int32(len(t.live)), first: at, last: at}
-	t.named[h] = f
+	*f = flow{key: *key, reply: *reply, next: t.first(h), number: f.number, used: true, place: int32(len(t.live)), first: at, last: at}
+	t.named.set(h, f.number)
 	t.live = append(t.live, f)
 	return f
 }
@@ -355,7 +379,7 @@ func (t *flows) sweep(window uint64, ss *sources, sk *sockets) {
 			continue
 		}
 		t.unname(f)
-		*f = flow{}
+		*f = flow{number: f.number}
 		t.free = append(t.free, f)
 	}
 	t.dead = keep

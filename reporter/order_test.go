@@ -84,7 +84,7 @@ func TestMemoryIsBoundedByWhatIsOpen(t *testing.T) {
 	if flows := most * flowPage; flows > 1024 {
 		t.Errorf("room for %d flows where 10 are open and 286 just ended", flows)
 	}
-	if n := len(c.flows.live) + len(c.flows.ended) + len(c.flows.dead) + len(c.flows.named); n > 4*1024 {
+	if n := len(c.flows.live) + len(c.flows.ended) + len(c.flows.dead) + len(c.flows.named.slots); n > 4*1024 {
 		t.Errorf("%d entries of flows are kept", n)
 	}
 }
@@ -97,15 +97,15 @@ func TestOneTupleHasFewNames(t *testing.T) {
 		for id := range uint32(1000) {
 			h.send(ct{typ: typ, id: id, state: "ESTABLISHED", tuples: "10.0.0.1:40000>10.0.0.2:80"})
 		}
-		for _, f := range c.flows.named {
+		c.flows.named.each(func(first int32) {
 			n := 0
-			for ; f != nil; f = f.next {
+			for f := c.flows.at(first); f != nil; f = f.next {
 				n++
 			}
 			if n > maxLives {
 				t.Errorf("%v: %d flows stand behind one tuple", typ, n)
 			}
-		}
+		})
 		if n := len(c.flows.live); typ == ctmsg.Update && n != 1 {
 			t.Errorf("%d flows of one tuple live", n)
 		}

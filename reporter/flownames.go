@@ -1,0 +1,84 @@
+package reporter
+
+// flowNames finds flows by the hash of their key: the first of those that have
+// it, the others hang on it. Its slots hold no pointers, which the garbage
+// collector would follow, and it is at most half full: a look-up reads one line
+// of memory most often, and the flow itself.
+type flowNames struct {
+	slots []nameSlot // a power of two of them, searched from the hash's own on
+	count int
+}
+
+type nameSlot struct {
+	hash uint32
+	flow int32 // its number and 1; 0 in an empty slot
+}
+
+func (n *flowNames) init() { *n = flowNames{slots: make([]nameSlot, 64)} }
+
+// slot is where the hash is, or would be put.
+func (n *flowNames) slot(hash uint32) *nameSlot {
+	mask := uint32(len(n.slots) - 1)
+	for at := hash & mask; ; at = (at + 1) & mask {
+		if s := &n.slots[at]; s.flow == 0 || s.hash == hash {
+			return s
+		}
+	}
+}
+
+// get is the number of the hash's first flow, -1 if there is none.
+func (n *flowNames) get(hash uint32) int32 { return n.slot(hash).flow - 1 }
+
+// set makes the flow of that number the first of its hash.
+func (n *flowNames) set(hash uint32, flow int32) {
+	s := n.slot(hash)
+	if s.flow == 0 {
+		if n.count++; 2*n.count > len(n.slots) {
+			n.resize(2 * len(n.slots))
+			s = n.slot(hash)
+		}
+	}
+	*s = nameSlot{hash, flow + 1}
+}
+
+// remove takes the hash out. What was put behind it moves up.
+func (n *flowNames) remove(hash uint32) {
+	mask := uint32(len(n.slots) - 1)
+	hole := hash & mask
+	for ; n.slots[hole].hash != hash || n.slots[hole].flow == 0; hole = (hole + 1) & mask {
+		if n.slots[hole].flow == 0 {
+			return
+		}
+	}
+	n.count--
+	for at := (hole + 1) & mask; n.slots[at].flow != 0; at = (at + 1) & mask {
+		own := n.slots[at].hash & mask
+		if (at-own)&mask >= (at-hole)&mask { // it may stand at the hole
+			n.slots[hole] = n.slots[at]
+			hole = at
+		}
+	}
+	n.slots[hole] = nameSlot{}
+	if small := len(n.slots) / 8; n.count < small && small >= 64 {
+		n.resize(len(n.slots) / 2)
+	}
+}
+
+func (n *flowNames) resize(slots int) {
+	old := n.slots
+	n.slots = make([]nameSlot, slots)
+	for _, s := range old {
+		if s.flow != 0 {
+			*n.slot(s.hash) = s
+		}
+	}
+}
+
+// each visits the first flow of every hash, by its number.
+func (n *flowNames) each(visit func(flow int32)) {
+	for _, s := range n.slots {
+		if s.flow != 0 {
+			visit(s.flow - 1)
+		}
+	}
+}
