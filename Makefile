@@ -24,7 +24,7 @@ lint:
 	$(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
 
-# FUZZTIME is for each target.
+# FUZZTIME is for each target; as many run at a time as there are processors.
 FUZZTIME ?= 60s
 fuzz:
 	@tools/fuzz.sh $(FUZZTIME)

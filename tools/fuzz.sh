@@ -1,29 +1,33 @@
 #!/bin/sh
-# Runs every fuzz target of the project, each for the time given (60s).
+# Runs every fuzz target of the project, as many at a time as there are
+# processors, each for the time given (60s); those that read the bytes of a tape
+# or of a script for the second time, if there is one.
 set -eu
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
 
-# go test sometimes fails with nothing but its own deadline, when the time is up
-# while a worker is busy: then no input has failed, and the target runs again.
-fuzz() {
+# one TARGET DIR TIME: go test sometimes fails with nothing but its own deadline,
+# when the time is up while a worker is busy: then no input has failed, and the
+# target runs again.
+if [ "${1:-}" = one ]; then
+	log=$(mktemp)
+	trap 'rm -f "$log"' EXIT
 	for attempt in 1 2 3; do
-		if go test -run '^$' -fuzz "^$1\$" -fuzztime "$2" -fuzzminimizetime 5x "$3" >"$log" 2>&1; then
-			tail -n 2 "$log"
-			return
+		if go test -run '^$' -fuzz "^$2\$" -fuzztime "$4" -fuzzminimizetime 5x -parallel 1 "$3" >"$log" 2>&1; then
+			printf '== %s in %s\n%s\n' "$2" "${3#"$PWD"/}" "$(tail -n 2 "$log")"
+			exit 0
 		fi
-		cat "$log"
+		printf '== %s in %s, attempt %s\n%s\n' "$2" "${3#"$PWD"/}" "$attempt" "$(cat "$log")"
 		if ! grep -q 'context deadline exceeded' "$log" || grep -qE 'Failing input|panic|fatal error' "$log"; then
-			return 1
+			exit 255 # xargs starts no more
 		fi
-		echo "the time was up while a worker was busy (attempt $attempt)"
 	done
-	return 1
-}
+	exit 255
+fi
 
+short=${1:-60s} long=${2:-${1:-60s}}
 for dir in $(go list -f '{{.Dir}}' ./...); do
+	time=$short
+	case ${dir#"$PWD"/} in capture | reporter/ctmsg | reporter/procnet | reporter/dnsmsg) time=$long ;; esac
 	for target in $(grep -hoE '^func Fuzz[A-Za-z0-9_]+' "$dir"/*_test.go 2>/dev/null | sed 's/^func //'); do
-		echo "== $target in ${dir#"$PWD"/}"
-		fuzz "$target" "${1:-60s}" "$dir"
+		case $target in FuzzScript) echo "$target $dir $long" ;; *) echo "$target $dir $time" ;; esac
 	done
-done
+done | xargs -P "$(getconf _NPROCESSORS_ONLN)" -L 1 "$0" one
