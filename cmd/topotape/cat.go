@@ -33,7 +33,8 @@ in UTC: the same tape gives the same text.
 
 With --format pcapng it writes what Wireshark reads: DNS packets as they were captured,
 conntrack messages as netlink packets, gaps as dropped packets of an interface, marks as
-comments of the packet behind them. What is no packet is left out, and counted.
+comments of the packet behind them. What is no packet is left out, and counted. "topotape
+build" makes a tape of it again, without what was left out.
 
 A tape that is still being written to a pipe is printed as it comes.
 
