@@ -105,6 +105,7 @@ type catter struct {
 	matcher recordMatcher
 	header  *capture.Header // of the tape whose header was printed
 	damage  []error
+	final   error // that nothing can be read behind
 	tapes   *replay.Tapes
 }
 
@@ -115,7 +116,11 @@ func (c *catter) run(inputs []replay.Input, w replay.Window) error {
 		if err != nil {
 			var damage *capture.DamageError
 			if !errors.As(err, &damage) {
-				return err
+				if c.header == nil {
+					return err
+				}
+				c.final = err // what came before it counts
+				break
 			}
 			c.damage = append(c.damage, err)
 			continue
@@ -176,12 +181,18 @@ func (c *catter) outcome() error {
 	for _, d := range c.damage {
 		loss = append(loss, d.Error())
 	}
+	if c.final != nil {
+		for _, l := range loss {
+			warn(c.cmd, "%s", l)
+		}
+		return c.final
+	}
 	s := replay.Summary{Ends: c.tapes.Ends()}
 	if cut := s.Unclean(); cut != "" {
 		loss = append(loss, cut)
 	}
 	if n := s.Unknown(); n > 0 {
-		warn(c.cmd, "warning: %d records of unknown kinds were skipped; a newer version wrote them", n)
+		warn(c.cmd, "warning: %s of unknown kind skipped; a newer version wrote the tape", plural(n, "record"))
 	}
 	if c.packets != nil {
 		if left := c.packets.left(); left != "" {

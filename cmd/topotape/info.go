@@ -97,7 +97,7 @@ func surveyOutcome(cmd *cobra.Command, v *replay.Survey) error {
 		s.Ends = append(s.Ends, replay.TapeEnd{Name: t.Name, Header: t.Header, Ending: t.Ending, Unknown: t.Unknown})
 	}
 	if n := s.Unknown(); n > 0 {
-		warn(cmd, "warning: %d records of unknown kinds were skipped; a newer version wrote them", n)
+		warn(cmd, "warning: %s of unknown kind skipped; a newer version wrote the tape", plural(n, "record"))
 	}
 	var loss []string
 	if len(v.Damage) > 0 {
