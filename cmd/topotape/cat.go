@@ -71,13 +71,18 @@ still hold, let that pass:
 			}
 			lines := newLiveOutput(o)
 			c := &catter{out: lines, match: match, kinds: kinds, cmd: cmd}
+			if !isTerminal(o.target()) { // lines are progress enough
+				c.progress = newProgress(inputs)
+			}
 			switch format {
 			case "jsonl":
 				c.script = fixtures.NewPrinter(lines)
 			case "pcapng":
 				c.packets = &packetPrinter{out: lines}
 			}
-			if err := lines.finish(c.run(inputs, replay.Window{From: from.Time, To: to.Time})); err != nil {
+			err = c.run(inputs, replay.Window{From: from.Time, To: to.Time})
+			c.progress.done()
+			if err = lines.finish(err); err != nil {
 				return err
 			}
 			return c.outcome()
@@ -95,18 +100,19 @@ still hold, let that pass:
 
 // catter prints records.
 type catter struct {
-	cmd     *cobra.Command
-	out     io.Writer
-	script  *fixtures.Printer // of jsonl
-	packets *packetPrinter    // of pcapng
-	text    recordText
-	match   selectorFlag
-	kinds   kindFlag // nil is all
-	matcher recordMatcher
-	header  *capture.Header // of the tape whose header was printed
-	damage  []error
-	final   error // that nothing can be read behind
-	tapes   *replay.Tapes
+	cmd      *cobra.Command
+	out      io.Writer
+	script   *fixtures.Printer // of jsonl
+	packets  *packetPrinter    // of pcapng
+	text     recordText
+	match    selectorFlag
+	kinds    kindFlag // nil is all
+	matcher  recordMatcher
+	header   *capture.Header // of the tape whose header was printed
+	progress *progress
+	damage   []error
+	final    error // that nothing can be read behind
+	tapes    *replay.Tapes
 }
 
 func (c *catter) run(inputs []replay.Input, w replay.Window) error {
@@ -125,6 +131,7 @@ func (c *catter) run(inputs []replay.Input, w replay.Window) error {
 			c.damage = append(c.damage, err)
 			continue
 		}
+		c.progress.record(&r)
 		if h := tapes.Header(); h != c.header {
 			if err := c.begin(h); err != nil {
 				return err

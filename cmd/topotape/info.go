@@ -57,6 +57,8 @@ func info(cmd *cobra.Command, args []string, format string, top, most int) error
 	if err != nil {
 		return err
 	}
+	progress := readProgress(inputs)
+	defer progress.done()
 	survey, err := replay.Look(inputs, top == 0)
 	if err != nil {
 		return err
@@ -72,6 +74,7 @@ func info(cmd *cobra.Command, args []string, format string, top, most int) error
 		facts.Top.stopped(summary)
 		facts.coverage(s)
 	}
+	progress.done()
 	out, err := createOutput("-", nil)
 	if err != nil {
 		return err
