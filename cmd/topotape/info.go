@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strconv"
@@ -90,11 +91,16 @@ func info(cmd *cobra.Command, args []string, format string, top, most int) error
 	if err := out.finish(err); err != nil {
 		return err
 	}
-	return surveyOutcome(cmd, survey)
+	var left uint64
+	if facts.Top != nil {
+		left = facts.Top.LeftOut
+	}
+	return surveyOutcome(cmd, survey, left)
 }
 
-// surveyOutcome is 3 where something of the tapes is missing.
-func surveyOutcome(cmd *cobra.Command, v *replay.Survey) error {
+// surveyOutcome is 3 where something of the tapes is missing, or connections
+// were left out.
+func surveyOutcome(cmd *cobra.Command, v *replay.Survey, left uint64) error {
 	s := replay.Summary{}
 	for _, t := range v.Tapes {
 		s.Ends = append(s.Ends, replay.TapeEnd{Name: t.Name, Header: t.Header, Ending: t.Ending, Unknown: t.Unknown})
@@ -111,6 +117,9 @@ func surveyOutcome(cmd *cobra.Command, v *replay.Survey) error {
 	}
 	if cut := s.Unclean(); cut != "" {
 		loss = append(loss, cut)
+	}
+	if left > 0 {
+		loss = append(loss, fmt.Sprintf("%d connections or more are not counted in; raise --max-connections", left))
 	}
 	if len(loss) > 0 {
 		return &exitError{exitLoss, errors.New(strings.Join(loss, "; "))}
