@@ -66,6 +66,9 @@ func (ix *Index) CheckFrames(f io.ReaderAt, end int64) error {
 		if err == nil && (h.number != number || h.fileID != fileID || h.coding > codingZstd) {
 			err = fmt.Errorf("frame %d of %x stands where frame %d belongs", h.number, h.fileID, number)
 		}
+		if err == nil && h.kind > frameFoot && h.kind < frameOptional {
+			err = &VersionError{Frame: h.kind}
+		}
 		if err != nil {
 			return fmt.Errorf("offset %d: %w", ix.Base+in.base, err)
 		}

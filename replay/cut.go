@@ -127,6 +127,7 @@ func (c *cutter) read() error {
 			return nil
 		case errors.As(err, &damage):
 			c.hole.add(err)
+			c.deriver.lossy = true
 			continue
 		case err != nil:
 			return err
@@ -180,6 +181,7 @@ func (c *cutter) begin() error {
 		return err
 	}
 	c.deriver.core, c.older, c.held = current, older, heldCarry{}
+	c.deriver.lossy = false
 	c.moved = true
 	if c.summary.Header == nil {
 		c.evidence, c.stepped, c.moved, c.last = reporter.NewEvidence(h), false, false, capture.Record{}

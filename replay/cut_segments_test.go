@@ -238,6 +238,13 @@ func TestCutOfADamagedTape(t *testing.T) {
 		if got := strings.Join(s.Missing, "; "); !strings.Contains(got, test.missing) || (got == "") != (test.missing == "") {
 			t.Errorf("%s: missing %q, want %q", name, got, test.missing)
 		}
+		if s.Differ > 0 { // what is missing before a witness is a loss, no difference
+			t.Errorf("%s: %d of %d witnesses differ", name, s.Differ, s.Witnesses)
+		}
+		verified, err := replay.Run(inputs(out.Bytes()), replay.Options{Reports: replay.None, Verify: true}, nil)
+		if err != nil || verified.Verification.Identical != verified.Verification.Witnesses {
+			t.Errorf("%s: %+v, %v", name, verified.Verification, err)
+		}
 		_, list, ending := records(t, out.Bytes())
 		if ending != capture.Closed {
 			t.Errorf("%s: the cut is %s", name, ending)

@@ -3,7 +3,6 @@ package collect
 import (
 	"bytes"
 	"errors"
-	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -24,7 +23,7 @@ const maxPart = 1 << 20
 // hash again: that is half the price of a table without rows.
 const (
 	shortRead = 4096 - 512
-	proofs    = 8 // so many of the first such ends are made sure of
+	proofs    = 8 // so many of the first such ends are made sure of, by one more read
 )
 
 // A reading is what is remembered of a table that was read.
@@ -87,6 +86,7 @@ func (w *walk) lives(netns uint64, pid uint32) bool {
 // parts reads an open table to its end, cut into records at the ends of lines.
 func (w *walk) parts(fd int, r *reading, p capture.ProcNet) (handed bool, err error) {
 	n, rows := 0, 0
+	short := false // the read before
 	for {
 		asked := len(w.text) - n
 		m, err := read(fd, w.text[n:])
@@ -94,7 +94,11 @@ func (w *walk) parts(fd int, r *reading, p capture.ProcNet) (handed bool, err er
 			return handed, err
 		}
 		n += m
-		end := m == 0 || m < min(asked, shortRead) && w.endsHere(fd)
+		if short {
+			w.proved(m == 0)
+		}
+		short = m > 0 && m < min(asked, shortRead)
+		end := m == 0 || short && w.trusts()
 		if !end && n < len(w.text) {
 			continue
 		}
@@ -117,19 +121,12 @@ func (w *walk) parts(fd int, r *reading, p capture.ProcNet) (handed bool, err er
 	}
 }
 
-// endsHere says whether a short read has met the end. If ever one has not, it
-// puts its trust in them no more.
-func (p *Proc) endsHere(fd int) bool {
-	if p.distrust || p.proven >= proofs {
-		return !p.distrust
-	}
-	at, err := unix.Seek(fd, 0, io.SeekCurrent)
-	if err != nil {
-		return false
-	}
-	var one [1]byte
-	n, err := unix.Pread(fd, one[:], at)
-	p.distrust = n != 0 || err != nil
+// trusts says whether a short read has met the end.
+func (p *Proc) trusts() bool { return !p.distrust && p.proven >= proofs }
+
+// proved takes note of what came behind a short read. If ever it was more, also
+// of a table that had grown meanwhile, short reads are trusted no more.
+func (p *Proc) proved(end bool) {
 	p.proven++
-	return !p.distrust
+	p.distrust = p.distrust || !end
 }

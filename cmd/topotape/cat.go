@@ -33,7 +33,8 @@ in UTC: the same tape gives the same text.
 
 With --format pcapng it writes what Wireshark reads: DNS packets as they were captured,
 conntrack messages as netlink packets, gaps as dropped packets of an interface, marks as
-comments of the packet behind them. What is no packet is left out, and counted.
+comments of the packet behind them. What is no packet is left out, and counted. "topotape
+build" makes a tape of it again, without what was left out.
 
 A tape that is still being written to a pipe is printed as it comes.
 
@@ -70,13 +71,18 @@ still hold, let that pass:
 			}
 			lines := newLiveOutput(o)
 			c := &catter{out: lines, match: match, kinds: kinds, cmd: cmd}
+			if !isTerminal(o.target()) { // lines are progress enough
+				c.progress = newProgress(inputs)
+			}
 			switch format {
 			case "jsonl":
 				c.script = fixtures.NewPrinter(lines)
 			case "pcapng":
 				c.packets = &packetPrinter{out: lines}
 			}
-			if err := lines.finish(c.run(inputs, replay.Window{From: from.Time, To: to.Time})); err != nil {
+			err = c.run(inputs, replay.Window{From: from.Time, To: to.Time})
+			c.progress.done()
+			if err = lines.finish(err); err != nil {
 				return err
 			}
 			return c.outcome()
@@ -94,17 +100,19 @@ still hold, let that pass:
 
 // catter prints records.
 type catter struct {
-	cmd     *cobra.Command
-	out     io.Writer
-	script  *fixtures.Printer // of jsonl
-	packets *packetPrinter    // of pcapng
-	text    recordText
-	match   selectorFlag
-	kinds   kindFlag // nil is all
-	matcher recordMatcher
-	header  *capture.Header // of the tape whose header was printed
-	damage  []error
-	tapes   *replay.Tapes
+	cmd      *cobra.Command
+	out      io.Writer
+	script   *fixtures.Printer // of jsonl
+	packets  *packetPrinter    // of pcapng
+	text     recordText
+	match    selectorFlag
+	kinds    kindFlag // nil is all
+	matcher  recordMatcher
+	header   *capture.Header // of the tape whose header was printed
+	progress *progress
+	damage   []error
+	final    error // that nothing can be read behind
+	tapes    *replay.Tapes
 }
 
 func (c *catter) run(inputs []replay.Input, w replay.Window) error {
@@ -114,11 +122,16 @@ func (c *catter) run(inputs []replay.Input, w replay.Window) error {
 		if err != nil {
 			var damage *capture.DamageError
 			if !errors.As(err, &damage) {
-				return err
+				if c.header == nil {
+					return err
+				}
+				c.final = err // what came before it counts
+				break
 			}
 			c.damage = append(c.damage, err)
 			continue
 		}
+		c.progress.record(&r)
 		if h := tapes.Header(); h != c.header {
 			if err := c.begin(h); err != nil {
 				return err
@@ -175,12 +188,18 @@ func (c *catter) outcome() error {
 	for _, d := range c.damage {
 		loss = append(loss, d.Error())
 	}
+	if c.final != nil {
+		for _, l := range loss {
+			warn(c.cmd, "%s", l)
+		}
+		return c.final
+	}
 	s := replay.Summary{Ends: c.tapes.Ends()}
 	if cut := s.Unclean(); cut != "" {
 		loss = append(loss, cut)
 	}
 	if n := s.Unknown(); n > 0 {
-		warn(c.cmd, "warning: %d records of unknown kinds were skipped; a newer version wrote them", n)
+		warn(c.cmd, "warning: %s of unknown kind skipped; a newer version wrote the tape", plural(n, "record"))
 	}
 	if c.packets != nil {
 		if left := c.packets.left(); left != "" {

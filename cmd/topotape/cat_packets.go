@@ -23,9 +23,10 @@ type packetPrinter struct {
 	host     capture.Host
 	sources  map[uint32]capture.Source
 	ports    map[portKey]*port
-	order    []*port // as they were numbered
-	steps    int64   // of the wall clock, together
-	at       int64   // of the last record
+	order    []*port              // as they were numbered
+	dumps    map[uint32]dumpState // by source
+	steps    int64                // of the wall clock, together
+	at       int64                // of the last record
 	notes    []string
 	scratch  []byte
 	leftOut  map[string]uint64
@@ -49,6 +50,7 @@ func (p *packetPrinter) begin(h *capture.Header) error {
 	}
 	p.header, p.section, p.host, p.steps = h, nil, capture.Host{}, 0
 	p.sources, p.ports, p.order = map[uint32]capture.Source{}, map[portKey]*port{}, nil
+	p.dumps = map[uint32]dumpState{}
 	return nil
 }
 
@@ -77,9 +79,20 @@ func (p *packetPrinter) see(r *capture.Record) {
 // record writes the record's block.
 func (p *packetPrinter) record(r *capture.Record) error {
 	switch r.Kind {
-	case capture.KindConntrack, capture.KindDumpEntry:
-		p.scratch = append(pcapng.AppendNetlinkHeader(p.scratch[:0], netlinkNetfilter), r.Payload...)
-		return p.packet(portKey{r.Source, 0}, capture.SourceConntrack, pcapng.Packet{Data: p.scratch})
+	case capture.KindConntrack:
+		return p.netlink(r.Source, netlinkToUs, r.Payload)
+	case capture.KindDumpEntry:
+		p.dumpEntry(r)
+		return p.netlink(r.Source, netlinkToUs, r.Payload)
+	case capture.KindDumpBegin:
+		return p.dumpBegin(r.Source)
+	case capture.KindDumpEnd:
+		var d capture.ConntrackDump
+		if r.Decode(&d) != nil {
+			p.leave(r.Kind.String())
+			return nil
+		}
+		return p.dumpEnd(r.Source, d.Failed)
 	case capture.KindDNS:
 		var d capture.DNS
 		if r.Decode(&d) != nil {
@@ -231,7 +244,7 @@ func (p *packetPrinter) end() error {
 		return err
 	}
 	for i, at := range p.order {
-		s := pcapng.Statistics{Time: p.wall(), Received: &at.packets, Dropped: &at.dropped}
+		s := pcapng.Statistics{Time: p.wall(), Received: &at.packets, Dropped: &at.dropped, Last: true}
 		if i == len(p.order)-1 {
 			s.Comments, p.notes = p.notes, nil // marks that no packet follows
 		}

@@ -69,7 +69,9 @@ func cut(cmd *cobra.Command, args []string, w replay.Window, out string, force b
 			options.Args = append(options.Args, t.flag, t.at.String())
 		}
 	}
+	progress := readProgress(inputs)
 	s, err := replay.Cut(o, inputs, options)
+	progress.done()
 	if err := o.finish(err); err != nil {
 		return err
 	}

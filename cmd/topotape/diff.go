@@ -182,16 +182,23 @@ func (f *diffFlags) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	a, b := sides[0], sides[1]
+	progress := readProgress(a.Inputs)
+	if progress != nil && &a.Inputs[0] != &b.Inputs[0] {
+		progress.watch(b.Inputs)
+	}
+	defer progress.done()
 	d, ofA, ofB, err := replay.Diff(a, b, replay.DiffOptions{Selectors: f.match, Whole: f.whole || f.format == "dot"})
 	if err == nil {
 		err = findLeads(a, b, d)
 	}
 	if err == nil {
+		progress.clear()
 		err = f.write(out, sides, d)
 	}
 	if err == nil && f.format == "dot" && !f.whole && d.Same() { // what the picture does not show counts too
 		d, ofA, ofB, err = replay.Diff(a, b, replay.DiffOptions{Selectors: f.match})
 	}
+	progress.done()
 	if err = out.finish(err); err != nil {
 		return err
 	}

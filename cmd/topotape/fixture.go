@@ -104,7 +104,7 @@ expected ones.`,
 			if err != nil {
 				return err
 			}
-			if err := fixtures.WriteResults(cmd.OutOrStdout(), format, results); err != nil {
+			if err := fixtures.WriteResults(os.Stdout, format, results); err != nil {
 				return err
 			}
 			return outcomeOf(results)

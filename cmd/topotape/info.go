@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strconv"
@@ -57,6 +58,8 @@ func info(cmd *cobra.Command, args []string, format string, top, most int) error
 	if err != nil {
 		return err
 	}
+	progress := readProgress(inputs)
+	defer progress.done()
 	survey, err := replay.Look(inputs, top == 0)
 	if err != nil {
 		return err
@@ -72,6 +75,7 @@ func info(cmd *cobra.Command, args []string, format string, top, most int) error
 		facts.Top.stopped(summary)
 		facts.coverage(s)
 	}
+	progress.done()
 	out, err := createOutput("-", nil)
 	if err != nil {
 		return err
@@ -87,17 +91,22 @@ func info(cmd *cobra.Command, args []string, format string, top, most int) error
 	if err := out.finish(err); err != nil {
 		return err
 	}
-	return surveyOutcome(cmd, survey)
+	var left uint64
+	if facts.Top != nil {
+		left = facts.Top.LeftOut
+	}
+	return surveyOutcome(cmd, survey, left)
 }
 
-// surveyOutcome is 3 where something of the tapes is missing.
-func surveyOutcome(cmd *cobra.Command, v *replay.Survey) error {
+// surveyOutcome is 3 where something of the tapes is missing, or connections
+// were left out.
+func surveyOutcome(cmd *cobra.Command, v *replay.Survey, left uint64) error {
 	s := replay.Summary{}
 	for _, t := range v.Tapes {
 		s.Ends = append(s.Ends, replay.TapeEnd{Name: t.Name, Header: t.Header, Ending: t.Ending, Unknown: t.Unknown})
 	}
 	if n := s.Unknown(); n > 0 {
-		warn(cmd, "warning: %d records of unknown kinds were skipped; a newer version wrote them", n)
+		warn(cmd, "warning: %s of unknown kind skipped; a newer version wrote the tape", plural(n, "record"))
 	}
 	var loss []string
 	if len(v.Damage) > 0 {
@@ -108,6 +117,9 @@ func surveyOutcome(cmd *cobra.Command, v *replay.Survey) error {
 	}
 	if cut := s.Unclean(); cut != "" {
 		loss = append(loss, cut)
+	}
+	if left > 0 {
+		loss = append(loss, fmt.Sprintf("%d connections or more are not counted in; raise --max-connections", left))
 	}
 	if len(loss) > 0 {
 		return &exitError{exitLoss, errors.New(strings.Join(loss, "; "))}

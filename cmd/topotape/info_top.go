@@ -125,7 +125,7 @@ func (f *infoFacts) coverage(s *replay.Statistics) {
 func (t *infoTop) text(b *strings.Builder) {
 	fmt.Fprintf(b, "\nconnections %d", t.Connections)
 	if t.LeftOut > 0 {
-		fmt.Fprintf(b, "; %d more are not counted in: --max-connections", t.LeftOut)
+		fmt.Fprintf(b, "; %d or more are not counted in: raise --max-connections", t.LeftOut)
 	}
 	if t.Stopped != "" {
 		fmt.Fprintf(b, "; %s", t.Stopped)

@@ -56,7 +56,13 @@ func mergeTapes(cmd *cobra.Command, args []string, out string, force bool) error
 	if err != nil {
 		return err
 	}
-	m, err := replay.Merge(inputs, o, replay.MergeOptions{Tool: toolVersion(), Say: func(line string) { warn(cmd, "%s", line) }})
+	progress := readProgress(inputs)
+	say := func(line string) {
+		progress.clear()
+		warn(cmd, "%s", line)
+	}
+	m, err := replay.Merge(inputs, o, replay.MergeOptions{Tool: toolVersion(), Say: say})
+	progress.done()
 	if err == nil {
 		err = o.check(m.Check)
 	}

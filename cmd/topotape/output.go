@@ -20,13 +20,10 @@ type output struct {
 }
 
 // createOutput opens the output of that name, - being standard output. An
-// existing file is an error unless replace allows it.
+// existing file is an error unless replace allows it. The name that it has until
+// it is whole is none of a recording: a left-over x.tape.partial can become x.tape.
 func createOutput(path string, replace func(path string) error) (*output, error) {
-	return createOutputAs(path, path+".partial", replace)
-}
-
-// createOutputAs opens an output that has another name until it is whole.
-func createOutputAs(path, partial string, replace func(path string) error) (*output, error) {
+	partial := path + ".new.partial"
 	if path == "-" || path == "" || path == "/dev/stdout" { // which may stand for a file
 		return &output{Writer: bufio.NewWriterSize(os.Stdout, 64<<10)}, nil
 	}
@@ -110,7 +107,7 @@ func unlessTape(path string) error {
 	head := make([]byte, 16)
 	n, _ := io.ReadFull(f, head)
 	if bytes.Contains(head[:n], []byte("topotape")) {
-		return fmt.Errorf("%s is a tape; name another file for the reports", path)
+		return fmt.Errorf("%s is a tape; name another file for this", path)
 	}
 	return nil
 }

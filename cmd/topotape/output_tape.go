@@ -15,10 +15,9 @@ type tapeOutput struct {
 	out  *output
 }
 
-// createTape opens the output of that name for a tape. Its file has a name of
-// its own until it is whole: a left-over x.tape.partial can become x.tape.
+// createTape opens the output of that name for a tape.
 func createTape(path string, replace func(path string) error) (*tapeOutput, error) {
-	o, err := createOutputAs(path, path+".new.partial", replace)
+	o, err := createOutput(path, replace)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/topotape/topotape/capture"
@@ -16,13 +18,17 @@ import (
 type progress struct {
 	to      io.Writer
 	now     func() time.Time
-	total   int64 // bytes of the inputs; 0 if one of them is a stream
-	read    int64
+	total   int64        // bytes of the inputs; 0 if one of them is a stream
+	place   atomic.Int64 // in the inputs: tapes are read ahead
+	read    atomic.Int64 // bytes, of all readings
 	records uint64
 	at      int64 // of the last record
 	begun   time.Time
-	next    time.Time // when the line is due
-	shown   bool
+	counts  bool // records; else only what is read
+
+	mu    sync.Mutex
+	next  time.Time // when the line is due
+	shown bool
 }
 
 const (
@@ -32,19 +38,43 @@ const (
 )
 
 // newProgress watches the inputs: their Open is replaced. Standard error must
-// not get anything but by yield or after done.
+// not get anything but by yield, behind clear or after done.
 func newProgress(inputs []replay.Input) *progress {
 	if !isTerminal(os.Stderr) {
 		return nil
 	}
-	p := &progress{to: os.Stderr, now: time.Now}
+	p := &progress{to: os.Stderr, now: time.Now, counts: true}
 	p.watch(inputs)
 	return p
 }
 
-func (p *progress) watch(inputs []replay.Input) {
+// readProgress is that of a verb that shows no records: how far its inputs are
+// read, once more if they are read again.
+func readProgress(inputs []replay.Input) *progress {
+	p := newProgress(inputs)
+	if p != nil {
+		p.counts = false
+	}
+	return p
+}
+
+// fileProgress is that of a verb that reads one file.
+func fileProgress(f *os.File, size int64) (io.ReaderAt, *progress) {
+	if !isTerminal(os.Stderr) {
+		return f, nil
+	}
+	p := &progress{to: os.Stderr, now: time.Now, total: size}
+	p.begin()
+	return &watchedFile{&watched{ReadCloser: f, progress: p}, f}, p
+}
+
+func (p *progress) begin() {
 	p.begun = p.now()
 	p.next = p.begun.Add(progressAfter)
+}
+
+func (p *progress) watch(inputs []replay.Input) {
+	p.begin()
 	stream := false
 	for i := range inputs {
 		in := &inputs[i]
@@ -79,7 +109,7 @@ type watched struct {
 func (w *watched) Read(b []byte) (int, error) {
 	n, err := w.ReadCloser.Read(b)
 	w.read += int64(n)
-	w.progress.read = w.before + w.read
+	w.progress.took(n, w.before+w.read)
 	return n, err
 }
 
@@ -91,8 +121,17 @@ type watchedFile struct {
 
 func (w *watchedFile) ReadAt(b []byte, at int64) (int, error) {
 	n, err := w.ReaderAt.ReadAt(b, at)
-	w.progress.read = w.before + at + int64(n)
+	w.progress.took(n, w.before+at+int64(n))
 	return n, err
+}
+
+// took takes note of bytes that were read, up to a place in the inputs.
+func (p *progress) took(n int, place int64) {
+	p.place.Store(place)
+	p.read.Add(int64(n))
+	if !p.counts {
+		p.look()
+	}
 }
 
 // record takes note of a record that was read.
@@ -103,18 +142,28 @@ func (p *progress) record(r *capture.Record) {
 	p.records++
 	p.at = r.At
 	if p.records%progressLook == 0 {
-		if now := p.now(); !now.Before(p.next) {
-			p.next = now.Add(progressEvery)
-			p.show(now)
-		}
+		p.look()
+	}
+}
+
+// look shows the line if it is due.
+func (p *progress) look() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now := p.now(); !now.Before(p.next) {
+		p.next = now.Add(progressEvery)
+		p.show(now)
 	}
 }
 
 func (p *progress) show(now time.Time) {
 	elapsed := now.Sub(p.begun).Seconds()
-	line := fmt.Sprintf("%d records, %.0f/s, at +%s", p.records, float64(p.records)/elapsed, time.Duration(p.at).Truncate(time.Millisecond))
+	line := fmt.Sprintf("%s read, %s/s", sizeText(uint64(p.read.Load())), sizeText(uint64(float64(p.read.Load())/elapsed)))
+	if p.counts {
+		line = fmt.Sprintf("%d records, %.0f/s, at +%s", p.records, float64(p.records)/elapsed, time.Duration(p.at).Truncate(time.Millisecond))
+	}
 	if p.total > 0 {
-		line += fmt.Sprintf(", %d %%", min(100*p.read/p.total, 100))
+		line += fmt.Sprintf(", %d %%", min(100*p.place.Load()/p.total, 100))
 	}
 	fmt.Fprintf(p.to, "\r%.79s\x1b[K", line)
 	p.shown = true
@@ -128,14 +177,26 @@ func (p *progress) yield() {
 	}
 }
 
+// clear erases the line until it is due again.
+func (p *progress) clear() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shown {
+		fmt.Fprint(p.to, "\r\x1b[K")
+		p.shown = false
+	}
+}
+
 // done erases the line for good.
 func (p *progress) done() {
 	if p == nil {
 		return
 	}
-	if p.shown {
-		fmt.Fprint(p.to, "\r\x1b[K")
-		p.shown = false
-	}
+	p.clear()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.next = p.now().Add(1 << 62)
 }

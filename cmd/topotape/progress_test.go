@@ -28,7 +28,7 @@ func TestProgress(t *testing.T) {
 	inputs := []replay.Input{fileOf(t, dir+"/a", 300), fileOf(t, dir+"/b", 100)}
 	var screen bytes.Buffer
 	clock := time.Unix(1e9, 0)
-	p := &progress{to: &screen, now: func() time.Time { return clock }}
+	p := &progress{to: &screen, now: func() time.Time { return clock }, counts: true}
 	p.watch(inputs)
 	for range 3 * progressLook {
 		p.record(&capture.Record{At: 61e9})
@@ -63,6 +63,29 @@ func TestProgress(t *testing.T) {
 	if !strings.HasSuffix(screen.String(), "90 %\x1b[K\r\x1b[K") {
 		t.Errorf("not erased for good: %q", &screen)
 	}
+
+	// What shows no records shows bytes, of all readings, and makes room.
+	screen.Reset()
+	clock = time.Unix(1e9, 0)
+	p = &progress{to: &screen, now: func() time.Time { return clock }}
+	p.watch(inputs)
+	for range 2 {
+		clock = clock.Add(2 * time.Second)
+		f, err := inputs[0].Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, f); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		p.clear()
+	}
+	if want := "\r300 B read, 150 B/s, 75 %\x1b[K\r\x1b[K\r600 B read, 150 B/s, 75 %\x1b[K\r\x1b[K"; screen.String() != want {
+		t.Errorf("%q, want %q", &screen, want)
+	}
+	p.done()
+
 	stream := []replay.Input{inputs[0], {Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("x")), nil }}}
 	p.watch(stream)
 	if p.total != 0 {

@@ -58,7 +58,13 @@ func recoverTape(cmd *cobra.Command, name, out string, force bool) error {
 	if err != nil {
 		return err
 	}
-	r, err := replay.Recover(in, size, o, replay.RecoverOptions{Tool: toolVersion(), Say: func(line string) { warn(cmd, "%s: %s", name, line) }})
+	watched, progress := fileProgress(in, size)
+	say := func(line string) {
+		progress.clear()
+		warn(cmd, "%s: %s", name, line)
+	}
+	r, err := replay.Recover(watched, size, o, replay.RecoverOptions{Tool: toolVersion(), Say: say})
+	progress.done()
 	if err == nil {
 		err = o.check(r.Check)
 	}

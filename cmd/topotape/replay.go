@@ -242,7 +242,7 @@ func gapText(s *replay.Summary) string {
 // warnings are what does not change the code.
 func warnings(cmd *cobra.Command, s *replay.Summary) {
 	if n := s.Unknown(); n > 0 {
-		warn(cmd, "warning: %d records of unknown kinds were skipped; a newer version wrote them", n)
+		warn(cmd, "warning: %s of unknown kind skipped; a newer version wrote the tape", plural(n, "record"))
 	}
 	for i := 1; i < len(s.Ends); i++ {
 		a, b := s.Ends[i-1].Header, s.Ends[i].Header

@@ -33,6 +33,7 @@ through the same reporter core to the same reports, byte for byte.`,
 	root.AddCommand(recordCommand(), replayCommand(), infoCommand(), catCommand(), buildCommand(), recoverCommand(), cutCommand(), mergeCommand(), diffCommand(), fixtureCommand())
 	for _, verb := range root.Commands() {
 		failsWith(verb, exitFailed)
+		wants(verb)
 	}
 	root.AddCommand(helpTopics()...)
 	root.SetHelpCommand(helpCommand())
@@ -53,19 +54,53 @@ func failsWith(cmd *cobra.Command, code int) {
 	}
 }
 
+// wants says what a verb's arguments are when they are not those.
+func wants(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		wants(sub)
+	}
+	right := cmd.Args
+	if right == nil || cmd.HasSubCommands() {
+		return
+	}
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if right(cmd, args) == nil {
+			return nil
+		}
+		cmd.DisableFlagsInUseLine = true
+		return usage("want %s", cmd.UseLine())
+	}
+}
+
+// printed is standard output for cobra, which takes no notice of errors when it
+// prints help.
+type printed struct{ err error }
+
+func (p *printed) Write(b []byte) (int, error) {
+	if p.err == nil {
+		_, p.err = os.Stdout.Write(b)
+	}
+	return len(b), nil
+}
+
 // run is the program: its arguments to its exit code. A reader that closed the
 // pipe has what it wanted.
 func run(args []string) int {
 	signal.Ignore(syscall.SIGPIPE)
 	root := rootCommand()
 	root.SetArgs(args)
+	var out printed
+	root.SetOut(&out)
 	cmd, err := root.ExecuteC()
+	if err == nil && out.err != nil {
+		err = &exitError{exitFailed, out.err}
+	}
 	var coded *exitError
 	switch {
 	case err == nil, errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrClosedPipe):
 		return exitOK
 	case !errors.As(err, &coded):
-		fmt.Fprintf(os.Stderr, "topotape: %v (see '%s --help')\n", err, cmd.CommandPath())
+		fmt.Fprintf(os.Stderr, "%[1]s: %[2]v (see '%[1]s --help')\n", cmd.CommandPath(), err)
 		return exitUsage
 	}
 	if coded.err != nil {

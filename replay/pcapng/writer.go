@@ -30,7 +30,8 @@ const (
 	optDescription = 3
 	optResolution  = 9
 	optFlags       = 2 // of a packet
-	optReceived    = 4 // of statistics
+	optEndTime     = 3 // of statistics
+	optReceived    = 4
 	optDropped     = 5
 )
 
@@ -70,6 +71,7 @@ type Statistics struct {
 	Time     int64   // Unix ns
 	Received *uint64 // packets; nil if it is not to be said
 	Dropped  *uint64
+	Last     bool // the capture ended at that time
 	Comments []string
 }
 
@@ -134,6 +136,10 @@ func (w *Writer) Statistics(at uint32, s Statistics) error {
 	w.u32(at)
 	w.time(s.Time)
 	w.comments(s.Comments)
+	if s.Last {
+		v := uint64(max(s.Time, 0))
+		w.option(optEndTime, w.order.AppendUint32(w.order.AppendUint32(nil, uint32(v>>32)), uint32(v)))
+	}
 	if s.Received != nil {
 		w.option(optReceived, w.order.AppendUint64(nil, *s.Received))
 	}
@@ -144,11 +150,11 @@ func (w *Writer) Statistics(at uint32, s Statistics) error {
 }
 
 // AppendNetlinkHeader appends what stands before netlink messages in a packet
-// of LinkNetlink: to whom it went (0: to us), ARPHRD_NETLINK, and the netlink
-// family, in network order.
-func AppendNetlinkHeader(b []byte, family uint16) []byte {
+// of LinkNetlink: to whom it went (0: to us, 7: to the kernel), ARPHRD_NETLINK,
+// and the netlink family, in network order.
+func AppendNetlinkHeader(b []byte, to, family uint16) []byte {
 	const arphrdNetlink = 824
-	b = append(b, 0, 0)
+	b = binary.BigEndian.AppendUint16(b, to)
 	b = binary.BigEndian.AppendUint16(b, arphrdNetlink)
 	b = append(b, make([]byte, 10)...)
 	return binary.BigEndian.AppendUint16(b, family)

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"encoding/binary"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay/pcapng"
+)
+
+// Netlink as a dump has it: include/uapi/linux/netlink.h, nfnetlink.h.
+const (
+	netlinkToUs     = 0
+	netlinkToKernel = 7      // PACKET_KERNEL
+	conntrackGet    = 0x0101 // NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET
+	netlinkDone     = 3
+	netlinkDump     = 0x301 // NLM_F_REQUEST, NLM_F_DUMP
+	netlinkMulti    = 0x002
+	netlinkVoid     = 0x010 // NLM_F_DUMP_INTR
+)
+
+// dumpState is what the messages around a dump's entries need of these.
+type dumpState struct {
+	open      bool
+	seq, port uint32 // of the entries, 0 before the first
+}
+
+// dumpBegin writes the question that a dump answers.
+func (p *packetPrinter) dumpBegin(source uint32) error {
+	if p.dumps[source].open {
+		if err := p.dumpEnd(source, "it was not ended"); err != nil {
+			return err
+		}
+	}
+	p.dumps[source] = dumpState{open: true}
+	return p.netlink(source, netlinkToKernel, p.message(conntrackGet, netlinkDump, dumpState{}))
+}
+
+func (p *packetPrinter) dumpEntry(r *capture.Record) {
+	if d := p.dumps[r.Source]; d.open && len(r.Payload) >= 16 {
+		order := p.byteOrder()
+		d.seq, d.port = order.Uint32(r.Payload[8:]), order.Uint32(r.Payload[12:])
+		p.dumps[r.Source] = d
+	}
+}
+
+// dumpEnd writes the NLMSG_DONE of the dump. One that failed says so, as it
+// would if the table had been rebuilt meanwhile.
+func (p *packetPrinter) dumpEnd(source uint32, failed string) error {
+	flags := uint16(netlinkMulti)
+	if failed != "" {
+		flags |= netlinkVoid
+		p.notes = append(p.notes, "dump failed: "+failed)
+	}
+	d := p.dumps[source]
+	delete(p.dumps, source)
+	return p.netlink(source, netlinkToUs, p.message(netlinkDone, flags, d))
+}
+
+// message is a header and four bytes: struct nfgenmsg of a question, the error
+// code of an end.
+func (p *packetPrinter) message(kind, flags uint16, d dumpState) []byte {
+	b := make([]byte, 20)
+	order := p.byteOrder()
+	order.PutUint32(b, uint32(len(b)))
+	order.PutUint16(b[4:], kind)
+	order.PutUint16(b[6:], flags)
+	order.PutUint32(b[8:], d.seq)
+	order.PutUint32(b[12:], d.port)
+	return b
+}
+
+func (p *packetPrinter) byteOrder() binary.ByteOrder {
+	if p.header.BigEndian {
+		return binary.BigEndian
+	}
+	return binary.LittleEndian
+}
+
+func (p *packetPrinter) netlink(source uint32, to uint16, message []byte) error {
+	p.scratch = append(pcapng.AppendNetlinkHeader(p.scratch[:0], to, netlinkNetfilter), message...)
+	return p.packet(portKey{source, 0}, capture.SourceConntrack, pcapng.Packet{Data: p.scratch})
+}
