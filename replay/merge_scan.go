@@ -151,19 +151,6 @@ func (t *mergeTape) made(k capture.Kind) bool {
 	return t.header.Derived.Verb == "recover" && (k == capture.KindGap || k == capture.KindSource || k == capture.KindWitness)
 }
 
-// origin names the recording that a tape's records are of, where their numbers
-// come from.
-func (t *mergeTape) origin() [16]byte {
-	h := t.header
-	switch {
-	case h.Recording != [16]byte{}:
-		return h.Recording
-	case h.Derived.Verb == "cut" || h.Derived.Verb == "recover" || h.Derived.Verb == "merge":
-		return h.Derived.Parent
-	}
-	return h.TapeID
-}
-
 // A recording is the tapes of one recording, in the order of their records.
 type recording struct {
 	tapes   []*mergeTape
@@ -183,7 +170,7 @@ func (r *recording) header() *capture.Header { return r.tapes[0].header }
 // recordings puts tapes of one recording together.
 func recordings(tapes []*mergeTape) (list []*recording, err error) {
 	for _, t := range tapes {
-		at := slices.IndexFunc(list, func(r *recording) bool { return r.tapes[0].origin() == t.origin() })
+		at := slices.IndexFunc(list, func(r *recording) bool { return originOf(r.header()) == originOf(t.header) })
 		if at < 0 {
 			list = append(list, &recording{order: t.order, from: t.from})
 			at = len(list) - 1

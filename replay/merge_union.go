@@ -151,7 +151,10 @@ func (u *recordUnion) follow(seq uint64) error {
 		u.known = len(u.carried) > 0 || !missing && (u.known || seq == 1)
 	}
 	from := u.reach + 1
-	u.begun, u.reach = true, seq
+	u.begun = true
+	if !madeEnd(u.tape.header, u.next) {
+		u.reach = seq
+	}
 	if missing && !own {
 		return u.hole(from, seq-1, u.tape, len(u.carried) > 0)
 	}
