@@ -272,3 +272,58 @@ func TestCutOfARecoveredTape(t *testing.T) {
 		sameReports(t, "merged with the sound one", bothReports(t, replay.Window{}, tape), merge(t, whole, tape))
 	})
 }
+
+// Two copies of a tape that are damaged in different places, and a cut of one, make
+// as much as there is of both, whatever each says of what it lacks.
+func TestMergeOfDamagedCopies(t *testing.T) {
+	_, tapes := shipped(t)
+	h, list, _ := records(t, tapes["../fixtures/lab-gateway/capture.tape"])
+	without := func(from, to uint64) []byte {
+		var out bytes.Buffer
+		w, err := capture.NewWriter(&out, h)
+		for i := range list {
+			before, r := out.Len(), &list[i]
+			if err == nil {
+				err = w.Write(r)
+			}
+			if err == nil && (r.Seq == from-1 || r.Seq == to) {
+				err = w.Flush()
+			}
+			if r.Seq == to {
+				out.Bytes()[before+100] ^= 0x55
+			}
+		}
+		if err == nil {
+			err = w.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Bytes()
+	}
+	short, long := without(200, 220), without(200, 240)
+	a, r := saved(t, short)
+	b, s := saved(t, long)
+	if r.Lost != 21 || s.Lost != 41 {
+		t.Fatalf("%d and %d lost", r.Lost, s.Lost)
+	}
+	part, _ := cut(t, between(t, 100, 300), long)
+	_, want, _ := records(t, a)
+	for what, tapes := range map[string][2][][]byte{
+		"both":      {{a, b}, {b, a}},
+		"and a cut": {{part, a}, {a, part}},
+	} {
+		one, other := merge(t, tapes[0]...), merge(t, tapes[1]...)
+		_, got, _ := records(t, one)
+		_, again, _ := records(t, other)
+		if !reflect.DeepEqual(got, again) {
+			t.Errorf("%s: the order matters", what)
+		}
+		sameNumber := func(a, b capture.Record) bool { return a.Seq == b.Seq && a.Kind == b.Kind && a.At == b.At }
+		if !slices.EqualFunc(got, want, sameNumber) {
+			t.Errorf("%s: %d records, want %d", what, len(got), len(want))
+		}
+	}
+	whole := tapes["../fixtures/lab-gateway/capture.tape"]
+	sameReports(t, "with the sound one", bothReports(t, replay.Window{}, whole), merge(t, a, part, whole, b))
+}

@@ -133,7 +133,7 @@ func (t *mergeTape) see(r *capture.Record) {
 	if at >= 0 && (r.Kind != capture.KindSource || t.sources[at].id != sourceID{kind: t.sources[at].id.kind}) {
 		return
 	}
-	id := sourceID{kind: sourceKind(r.Kind)}
+	id := sourceID{kind: r.Kind.Source()}
 	var s capture.Source
 	if r.Kind == capture.KindSource && r.Decode(&s) == nil {
 		id = sourceID{s.Kind, s.Netns, s.Interface}
@@ -145,10 +145,11 @@ func (t *mergeTape) see(r *capture.Record) {
 	}
 }
 
-// made reports whether a record may be one that recover made in the place of
-// what was lost.
+// made reports whether a verb may have put the record in the place of one that is
+// lost or on no tape that it had.
 func (t *mergeTape) made(k capture.Kind) bool {
-	return t.header.Derived.Verb == "recover" && (k == capture.KindGap || k == capture.KindSource || k == capture.KindWitness)
+	verb := t.header.Derived.Verb
+	return verb != "" && verb != "build" && (k == capture.KindGap || k == capture.KindSource || k == capture.KindWitness)
 }
 
 // A recording is the tapes of one recording, in the order of their records.
