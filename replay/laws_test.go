@@ -319,6 +319,8 @@ func TestMergeOfDamagedCopies(t *testing.T) {
 		if !reflect.DeepEqual(got, again) {
 			t.Errorf("%s: the order matters", what)
 		}
+		gap := func(r capture.Record) bool { return r.Kind == capture.KindGap }
+		got, want := slices.DeleteFunc(got, gap), slices.DeleteFunc(slices.Clone(want), gap)
 		sameNumber := func(a, b capture.Record) bool { return a.Seq == b.Seq && a.Kind == b.Kind && a.At == b.At }
 		if !slices.EqualFunc(got, want, sameNumber) {
 			t.Errorf("%s: %d records, want %d", what, len(got), len(want))
