@@ -69,6 +69,21 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
+// Source is the kind of source that delivers such records, "" when any may.
+func (k Kind) Source() string {
+	switch k {
+	case KindConntrack, KindDumpBegin, KindDumpEntry, KindDumpEnd:
+		return SourceConntrack
+	case KindProcNet, KindWalkBegin, KindWalkEnd, KindProcSockets, KindProcUnchanged:
+		return SourceProc
+	case KindDNS:
+		return SourceDNS
+	case KindReverseName:
+		return SourceRDNS
+	}
+	return ""
+}
+
 // raw reports whether the payload is bytes of the outside world and not one
 // of this package's payload types.
 func (k Kind) raw() bool { return k == KindConntrack || k == KindDumpEntry }

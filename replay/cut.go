@@ -164,7 +164,7 @@ func (c *cutter) begin() error {
 	}
 	h := c.tapes.Header()
 	if into := c.summary.Header; into != nil {
-		if h.Recording != into.Recording || h.Start != into.Start {
+		if originOf(h) != into.Recording || h.Start != into.Start {
 			return errors.New("the window spans tapes of different recordings: cut one after the other")
 		}
 		if h.Segment != c.segment {
@@ -353,7 +353,7 @@ func (c *cutter) finish() error {
 	s.Missing = append(c.hole.texts, s.Missing...)
 	w := c.deriver.out
 	if !c.end {
-		why := &capture.End{Why: "cut"}
+		why := &capture.End{Why: endOfCut}
 		if len(s.Missing) > 0 {
 			why.Why += "; " + strings.Join(s.Missing, "; ")
 		}

@@ -4,15 +4,18 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"io"
+	"strings"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter"
 )
 
 // deriveHeader is the header of a tape that a verb makes of others: the first
-// parent's, with an id that follows from what it is made of.
+// parent's, with an id that follows from what it is made of. The records' numbers
+// stay those of a recording, for which a built tape counts too.
 func deriveHeader(of *capture.Header, d capture.Derived, tool string) *capture.Header {
 	h := *of
+	h.Recording = originOf(of)
 	h.Minor, h.Tool, h.Core, h.Derived = capture.Minor, tool, reporter.CoreVersion, d
 	sum := sha256.New()
 	add := func(b []byte) {
@@ -30,6 +33,37 @@ func deriveHeader(of *capture.Header, d capture.Derived, tool string) *capture.H
 	}
 	copy(h.TapeID[:], sum.Sum(nil))
 	return &h
+}
+
+// originOf names the recording that the numbers of a tape's records are of.
+func originOf(h *capture.Header) [16]byte {
+	if h.Recording == [16]byte{} {
+		return h.TapeID
+	}
+	return h.Recording
+}
+
+// continues reports whether a tape is the next segment of the recording that
+// the one before it is of.
+func continues(before, h *capture.Header) bool {
+	return before != nil && h.Recording != [16]byte{} && h.Recording == before.Recording && h.Segment == before.Segment+1
+}
+
+// ends are how the ends begin that verbs put where none was.
+const (
+	endOfCut     = "cut"
+	endOfRecover = "recovered: "
+	endOfMerge   = "merged: "
+)
+
+// madeEnd reports whether a verb put the end there, under the number of a record
+// that may stand on another tape.
+func madeEnd(h *capture.Header, r *capture.Record) bool {
+	var e capture.End
+	if r.Kind != capture.KindEnd || h.Derived.Verb == "" || r.Decode(&e) != nil {
+		return false
+	}
+	return strings.HasPrefix(e.Why, endOfCut) || strings.HasPrefix(e.Why, endOfRecover) || strings.HasPrefix(e.Why, endOfMerge)
 }
 
 // A deriver writes a tape that is made of others, record by record, and makes

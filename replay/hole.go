@@ -35,7 +35,7 @@ func (h *hole) note(r *capture.Record) {
 	switch closed := r.Kind == capture.KindSource && closes(r); {
 	case closed && known:
 		h.sources = slices.Delete(h.sources, at, at+1)
-	case !closed && !known:
+	case !closed && !known && len(h.sources) < maxSources:
 		h.sources = slices.Insert(h.sources, at, r.Source)
 	}
 }

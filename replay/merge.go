@@ -229,5 +229,5 @@ func (m *merger) finish(end *capture.Record) error {
 	if end != nil {
 		return m.write(end)
 	}
-	return m.make(m.seq+1, &made{capture.KindEnd, 0, &capture.End{Why: "merged: the last tape was not closed"}})
+	return m.make(m.seq+1, &made{capture.KindEnd, 0, &capture.End{Why: endOfMerge + "the last tape was not closed"}})
 }

@@ -106,7 +106,7 @@ func (l *timeLine) over(t *track) error {
 }
 
 func (l *timeLine) finish() error {
-	l.end.Why = cmp.Or(l.end.Why, "merged: no tape was closed")
+	l.end.Why = cmp.Or(l.end.Why, endOfMerge+"no tape was closed")
 	slices.SortFunc(l.end.Totals, func(a, b capture.Total) int { return cmp.Compare(a.Source, b.Source) })
 	return l.make(l.seq+1, &made{capture.KindEnd, 0, &l.end})
 }

@@ -133,7 +133,7 @@ func (t *mergeTape) see(r *capture.Record) {
 	if at >= 0 && (r.Kind != capture.KindSource || t.sources[at].id != sourceID{kind: t.sources[at].id.kind}) {
 		return
 	}
-	id := sourceID{kind: sourceKind(r.Kind)}
+	id := sourceID{kind: r.Kind.Source()}
 	var s capture.Source
 	if r.Kind == capture.KindSource && r.Decode(&s) == nil {
 		id = sourceID{s.Kind, s.Netns, s.Interface}
@@ -145,23 +145,11 @@ func (t *mergeTape) see(r *capture.Record) {
 	}
 }
 
-// made reports whether a record may be one that recover made in the place of
-// what was lost.
+// made reports whether a verb may have put the record in the place of one that is
+// lost or on no tape that it had.
 func (t *mergeTape) made(k capture.Kind) bool {
-	return t.header.Derived.Verb == "recover" && (k == capture.KindGap || k == capture.KindSource || k == capture.KindWitness)
-}
-
-// origin names the recording that a tape's records are of, where their numbers
-// come from.
-func (t *mergeTape) origin() [16]byte {
-	h := t.header
-	switch {
-	case h.Recording != [16]byte{}:
-		return h.Recording
-	case h.Derived.Verb == "cut" || h.Derived.Verb == "recover" || h.Derived.Verb == "merge":
-		return h.Derived.Parent
-	}
-	return h.TapeID
+	verb := t.header.Derived.Verb
+	return verb != "" && verb != "build" && (k == capture.KindGap || k == capture.KindSource || k == capture.KindWitness)
 }
 
 // A recording is the tapes of one recording, in the order of their records.
@@ -183,7 +171,7 @@ func (r *recording) header() *capture.Header { return r.tapes[0].header }
 // recordings puts tapes of one recording together.
 func recordings(tapes []*mergeTape) (list []*recording, err error) {
 	for _, t := range tapes {
-		at := slices.IndexFunc(list, func(r *recording) bool { return r.tapes[0].origin() == t.origin() })
+		at := slices.IndexFunc(list, func(r *recording) bool { return originOf(r.header()) == originOf(t.header) })
 		if at < 0 {
 			list = append(list, &recording{order: t.order, from: t.from})
 			at = len(list) - 1

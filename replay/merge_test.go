@@ -144,7 +144,7 @@ func TestMergeOfOne(t *testing.T) {
 			if !reflect.DeepEqual(records, closed) || len(said) > 0 || len(m.Differ) > 0 {
 				t.Errorf("%s: other records, or %q", name, said)
 			}
-			if got.Derived.Verb != "merge" || got.Derived.Parent != h.TapeID || len(got.Derived.Others) != n || got.Recording != h.Recording || got.Start != h.Start {
+			if got.Derived.Verb != "merge" || got.Derived.Parent != h.TapeID || len(got.Derived.Others) != n || got.Recording != originOf(&h) || got.Start != h.Start {
 				t.Errorf("%s: %+v", name, got)
 			}
 		}

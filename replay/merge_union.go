@@ -125,7 +125,7 @@ func (u *recordUnion) pick() (*stream, error) {
 		case stands(s) > stands(best):
 			best = s
 		case stands(s) < stands(best):
-		case !same(&s.rec, &best.rec):
+		case stands(s) == 2 && !same(&s.rec, &best.rec):
 			return nil, fmt.Errorf("%s and %s are of one recording, but their records %d differ (%s at %s, %s at %s)",
 				best.tape.input.Name, s.tape.input.Name, seq, best.rec.Kind, since(best.rec.At), s.rec.Kind, since(s.rec.At))
 		}
@@ -151,7 +151,10 @@ func (u *recordUnion) follow(seq uint64) error {
 		u.known = len(u.carried) > 0 || !missing && (u.known || seq == 1)
 	}
 	from := u.reach + 1
-	u.begun, u.reach = true, seq
+	u.begun = true
+	if !madeEnd(u.tape.header, u.next) {
+		u.reach = seq
+	}
 	if missing && !own {
 		return u.hole(from, seq-1, u.tape, len(u.carried) > 0)
 	}
@@ -159,7 +162,8 @@ func (u *recordUnion) follow(seq uint64) error {
 }
 
 // stands says which of two records of one number stands: what was recorded
-// before what recover put in the place of the lost, and before an end.
+// before what a verb put in the place of what it lacked, and before an end. Of two
+// of the last kinds any will do.
 func stands(s *stream) int {
 	switch {
 	case s.rec.Kind == capture.KindEnd:

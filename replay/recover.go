@@ -148,7 +148,7 @@ func (w *rescue) begin(r *remnant, s *survey, guessed []string) error {
 	if err != nil {
 		return err
 	}
-	if b := w.before; b != nil && continues(b, w.header) {
+	if continues(w.before, w.header) {
 		d.core, d.lossy = w.d.core, w.d.lossy
 	} else {
 		w.steps = 0
@@ -220,7 +220,7 @@ func (w *rescue) record(r *capture.Record) error {
 // step shows the core a record as a replay does: what a tape carries that
 // continues the one before it is taken only if records are missing between.
 func (w *rescue) step(r *capture.Record) {
-	follows := w.before != nil && continues(w.before, w.header)
+	follows := continues(w.before, w.header)
 	switch {
 	case r.Seq == 0 && w.seq == 0 && follows:
 		part := *r
@@ -299,12 +299,6 @@ func (w *rescue) when(at int64) string {
 		return since(at)
 	}
 	return wallText(w.header.Start + at + w.steps)
-}
-
-// continues reports whether a tape is the next segment of the recording that
-// the one before it is of.
-func continues(before, h *capture.Header) bool {
-	return h.Recording != [16]byte{} && h.Recording == before.Recording && h.Segment == before.Segment+1
 }
 
 func wallText(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339Nano) }

@@ -80,7 +80,7 @@ func (w *rescue) close(r *remnant) error {
 	if loss.records > 0 && r.foot {
 		last = w.counts(&loss, counted(loss.records, "record")+" lost with the damaged end of the tape")
 	}
-	last = append(last, made{capture.KindEnd, 0, &capture.End{Why: "recovered: " + why}})
+	last = append(last, made{capture.KindEnd, 0, &capture.End{Why: endOfRecover + why}})
 	return w.put(last, w.seq+1, w.at)
 }
 

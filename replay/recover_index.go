@@ -72,7 +72,7 @@ func (l *chunkLoss) add(e *capture.Entry) {
 			continue
 		}
 		l.records += n.Records
-		kind := sourceKind(k)
+		kind := k.Source()
 		if kind == "" && (n.Source == 0 || k != capture.KindGap && k != capture.KindSource) {
 			continue
 		}

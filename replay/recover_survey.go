@@ -62,7 +62,7 @@ func (l *layout) survey(r *remnant) (s *survey, guessed []string, err error) {
 		if !r.head {
 			g.record(&rec)
 		}
-		if kind := sourceKind(rec.Kind); kind != "" && !seen[rec.Source] && len(seen) < maxSources {
+		if kind := rec.Kind.Source(); kind != "" && !seen[rec.Source] && len(seen) < maxSources {
 			s.orphans = append(s.orphans, orphan{rec.Source, kind, rec.Seq})
 			seen[rec.Source] = true
 		} else if rec.Kind == capture.KindSource && len(seen) < maxSources {

@@ -264,7 +264,7 @@ func TestRecoverCountsByTheIndex(t *testing.T) {
 		}
 		want := map[uint32]uint64{}
 		for _, rec := range records {
-			if sourceKind(rec.Kind) != "" {
+			if rec.Kind.Source() != "" {
 				want[rec.Source]++
 			} else if rec.Kind == capture.KindSource {
 				want[rec.Source] += 0

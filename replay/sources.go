@@ -7,21 +7,6 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// sourceKind is the kind of source that delivers such records, "" when all may.
-func sourceKind(k capture.Kind) string {
-	switch k {
-	case capture.KindConntrack, capture.KindDumpBegin, capture.KindDumpEntry, capture.KindDumpEnd:
-		return capture.SourceConntrack
-	case capture.KindProcNet, capture.KindWalkBegin, capture.KindWalkEnd, capture.KindProcSockets, capture.KindProcUnchanged:
-		return capture.SourceProc
-	case capture.KindDNS:
-		return capture.SourceDNS
-	case capture.KindReverseName:
-		return capture.SourceRDNS
-	}
-	return ""
-}
-
 // rank orders sources by what a loss of theirs does to the reports.
 func rank(kind string) int {
 	for i, k := range [...]string{capture.SourceConntrack, capture.SourceProc, capture.SourceDNS, capture.SourceRDNS} {
@@ -53,7 +38,7 @@ func (o *openSources) record(r *capture.Record) {
 		}
 		return
 	}
-	if kind := sourceKind(r.Kind); kind != "" && !o.has(r.Source) {
+	if kind := r.Kind.Source(); kind != "" && !o.has(r.Source) {
 		o.change(r.Source, &capture.Source{Open: true, Kind: kind})
 	}
 }
@@ -66,10 +51,11 @@ func (o *openSources) change(number uint32, p capture.Payload) {
 	}
 	*o = slices.DeleteFunc(*o, func(x openSource) bool { return x.number == number })
 	if s.Open && len(*o) < maxSources {
-		*o = append(*o, openSource{number, s.Kind})
-		slices.SortFunc(*o, func(a, b openSource) int {
+		own := openSource{number, s.Kind}
+		at, _ := slices.BinarySearchFunc(*o, own, func(a, b openSource) int {
 			return cmp.Or(cmp.Compare(rank(a.kind), rank(b.kind)), cmp.Compare(a.number, b.number))
 		})
+		*o = slices.Insert(*o, at, own)
 	}
 }
 

@@ -162,7 +162,7 @@ func (s *surveyor) byReading(in Input) error {
 
 // begin opens the next tape, whose first record is at a time.
 func (s *surveyor) begin(h *capture.Header, at int64) {
-	follows := s.header != nil && h.Recording != [16]byte{} && h.Recording == s.header.Recording && h.Segment == s.header.Segment+1
+	follows := continues(s.header, h)
 	s.endTape()
 	s.survey.Tapes = append(s.survey.Tapes, SurveyedTape{Header: h, First: at, Last: at})
 	s.header = h

@@ -204,7 +204,7 @@ func (in *Input) beginsWith(magic string) bool {
 func (t *Tapes) begin(before *capture.Header) {
 	h := *t.reader.Header()
 	t.header = &h
-	t.fresh = before == nil || h.Recording == [16]byte{} || h.Recording != before.Recording || h.Segment != before.Segment+1
+	t.fresh = !continues(before, &h)
 	if t.fresh {
 		t.steps = 0
 	}

@@ -7,7 +7,7 @@ import (
 
 // carryLayout is the first number of a state. It changes with what is carried,
 // and how: CoreVersion need not, when no output changes.
-const carryLayout = 1
+const carryLayout = 2
 
 const (
 	carryPart = 1 << 20   // bytes of state in one record

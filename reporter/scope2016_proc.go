@@ -14,7 +14,9 @@ type scopeProc struct {
 	tables []scopeTable // in force, in the order in which they were read
 	lists  []capture.ProcSockets
 	rows   []scopeRow
-	read   int64 // when the last of the tables was read
+	read   int64                     // when the last of the tables was read
+	held   int                       // of tables and lists, bytes about
+	parts  map[tableKey][]scopeTable // the tables by their keys
 
 	walking  bool
 	implicit bool   // of tables that stand outside a walk: they add, and take nothing away
@@ -23,7 +25,7 @@ type scopeProc struct {
 	pending      []scopeTable
 	pendingLists []capture.ProcSockets
 	pendingRead  int64
-	size         int // of pending and pendingLists, bytes about
+	size         int // of pending and pendingLists, bytes about; shared ones count, too
 }
 
 // A scopeTable is one part of a /proc/net table as the original would have
@@ -32,6 +34,16 @@ type scopeTable struct {
 	key    tableKey
 	absent bool
 	text   []byte
+}
+
+func (t *scopeTable) size() int { return len(t.text) + 64 }
+
+func listSize(p *capture.ProcSockets) int {
+	n := 64
+	for i := range p.Processes {
+		n += 64 + len(p.Processes[i].Comm) + 8*len(p.Processes[i].Inodes)
+	}
+	return n
 }
 
 // A scopeRow is a socket that the original made a connection of.
@@ -70,57 +82,69 @@ func (k *scopeProc) enter() {
 		return
 	}
 	k.walking, k.implicit = true, true
-	k.pending, k.pendingLists, k.pendingRead = slices.Clone(k.tables), slices.Clone(k.lists), k.read
+	k.pending, k.pendingLists, k.pendingRead, k.size = slices.Clone(k.tables), slices.Clone(k.lists), k.read, k.held
 }
 
 // table takes one part of a table. It returns false if the original did not
 // read such tables, or the walk is too long.
 func (k *scopeProc) table(p *capture.ProcNet, r *capture.Record) bool {
-	if p.Table != "tcp" && p.Table != "tcp6" || k.size > maxWalk {
+	if p.Table != "tcp" && p.Table != "tcp6" {
 		return false
 	}
-	k.enter()
+	if k.enter(); k.size > maxWalk {
+		return false
+	}
 	key := tableKey{p.Netns, p.Table}
 	if k.implicit && p.Part == 0 {
-		k.pending = slices.DeleteFunc(k.pending, func(t scopeTable) bool { return t.key == key })
+		k.pending = slices.DeleteFunc(k.pending, func(t scopeTable) bool {
+			if t.key != key {
+				return false
+			}
+			k.size -= t.size()
+			return true
+		})
 	}
-	k.size += len(p.Text) + 64
-	k.pending = append(k.pending, scopeTable{key, p.Absent, bytes.Clone(p.Text)})
+	t := scopeTable{key, p.Absent, bytes.Clone(p.Text)}
+	k.size += t.size()
+	k.pending = append(k.pending, t)
 	k.pendingRead = r.At
 	return true
 }
 
 // unchanged brings the last reading of a table again.
 func (k *scopeProc) unchanged(p *capture.ProcUnchanged, r *capture.Record) {
-	key := tableKey{p.Netns, p.Table}
-	for _, t := range k.tables {
-		if t.key != key || k.size > maxWalk {
-			continue
+	for _, t := range k.parts[tableKey{p.Netns, p.Table}] {
+		if k.size > maxWalk {
+			return
 		}
 		k.enter()
 		k.pendingRead = r.At
 		if k.implicit { // it starts from what is in force
 			return
 		}
-		k.size += 64 // the text is shared
+		k.size += t.size() // the text is shared, until the rows are made
 		k.pending = append(k.pending, t)
 	}
 }
 
 // sockets takes a list of processes.
 func (k *scopeProc) sockets(p *capture.ProcSockets) {
-	if k.size > maxWalk {
+	if k.enter(); k.size > maxWalk {
 		return
 	}
-	k.enter()
 	if k.implicit && p.Part == 0 {
-		k.pendingLists = slices.DeleteFunc(k.pendingLists, func(l capture.ProcSockets) bool { return l.Netns == p.Netns })
+		k.pendingLists = slices.DeleteFunc(k.pendingLists, func(l capture.ProcSockets) bool {
+			if l.Netns != p.Netns {
+				return false
+			}
+			k.size -= listSize(&l)
+			return true
+		})
 	}
 	for i := range p.Processes {
-		q := &p.Processes[i]
-		q.Cgroup = nil // it points into the record
-		k.size += 64 + len(q.Comm) + 8*len(q.Inodes)
+		p.Processes[i].Cgroup = nil // it points into the record
 	}
+	k.size += listSize(p)
 	k.pendingLists = append(k.pendingLists, *p)
 }
 
@@ -148,11 +172,19 @@ func (k *scopeProc) commit() {
 // list makes the rows of the tables in force.
 func (k *scopeProc) list() {
 	owners := k.owners()
-	var text []byte
+	k.held, k.rows = 0, nil
+	for i := range k.lists {
+		k.held += listSize(&k.lists[i])
+	}
+	k.parts = make(map[tableKey][]scopeTable)
+	for _, t := range k.tables {
+		k.held += t.size()
+		k.parts[t.key] = append(k.parts[t.key], t)
+	}
+	text := make([]byte, 0, k.held)
 	for _, t := range k.tables {
 		text = append(text, t.text...)
 	}
-	k.rows = nil
 	// The original read all tables of a walk as one text, and kept of each inode the
 	// first row. A row whose owner it did not find kept that of the row before.
 	s := scopeScanner{rest: text, seen: make(map[uint64]bool)}

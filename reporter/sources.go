@@ -56,22 +56,21 @@ func (ss *sources) of(r *capture.Record) *source {
 			return s
 		}
 	}
+	if len(ss.list) >= maxSources {
+		return ss.list[len(ss.list)-1]
+	}
 	s := &source{number: r.Source, kind: kindOf(r)}
 	ss.list = append(ss.list, s)
 	slices.SortFunc(ss.list, func(a, b *source) int { return int(int64(a.number) - int64(b.number)) })
 	return s
 }
 
+// maxSources bounds what is kept of sources; those beyond it count as the last.
+const maxSources = 1 << 10
+
 func kindOf(r *capture.Record) string {
-	switch r.Kind {
-	case capture.KindConntrack, capture.KindDumpBegin, capture.KindDumpEntry, capture.KindDumpEnd:
-		return capture.SourceConntrack
-	case capture.KindProcNet, capture.KindWalkBegin, capture.KindWalkEnd, capture.KindProcSockets, capture.KindProcUnchanged:
-		return capture.SourceProc
-	case capture.KindDNS:
-		return capture.SourceDNS
-	case capture.KindReverseName:
-		return capture.SourceRDNS
+	if kind := r.Kind.Source(); kind != "" {
+		return kind
 	}
 	if int(r.Source) < len(conventional) {
 		return conventional[r.Source]

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/fixtures"
+	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/reporter"
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+// mutated is a tape of records that no recorder writes: sound frames around
+// payloads, kinds, sources and times that are wrong.
+func mutated(t *testing.T, rng *rand.Rand, tape []byte) []byte {
+	t.Helper()
+	r, err := capture.NewReader(bytes.NewReader(tape))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []capture.Record
+	for {
+		rec, err := r.Next()
+		var damage *capture.DamageError
+		if err == io.EOF {
+			break
+		}
+		if errors.As(err, &damage) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec.Payload = bytes.Clone(rec.Payload)
+		list = append(list, rec)
+	}
+	if len(list) == 0 {
+		t.Skip("it has no records")
+	}
+	h := *r.Header()
+	if rng.IntN(4) == 0 {
+		h.Start = []int64{math.MinInt64, math.MaxInt64, 0, -1}[rng.IntN(4)]
+	}
+	var out bytes.Buffer
+	w, err := capture.NewWriter(&out, &h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rate := 2 + rng.IntN(30)
+	seq, at := uint64(0), int64(0)
+	for i := range list {
+		rec := list[i]
+		for range 1 + rng.IntN(rate)/(rate-1) {
+			if was := rec; rng.IntN(rate) == 0 {
+				if mutate(rng, &rec, list); !framed(&rec) {
+					rec = was
+				}
+			}
+			rec.At = max(rec.At, at)
+			if rec.Kind == capture.KindCarry {
+				rec.Seq = 0
+			} else {
+				rec.Seq = max(rec.Seq, seq+1)
+				seq = rec.Seq
+			}
+			at = rec.At
+			if err := w.Write(&rec); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// framed reports whether the payload is one value, as all that can be read of a
+// tape is.
+func framed(r *capture.Record) bool {
+	if r.Kind == capture.KindConntrack || r.Kind == capture.KindDumpEntry {
+		return true
+	}
+	b := bytes.NewReader(r.Payload)
+	return msgpack.NewDecoder(b).Skip() == nil && b.Len() == 0
+}
+
+func mutate(rng *rand.Rand, r *capture.Record, others []capture.Record) {
+	r.Payload = bytes.Clone(r.Payload)
+	o := &others[rng.IntN(len(others))]
+	switch rng.IntN(9) {
+	case 0:
+		r.Payload = r.Payload[:rng.IntN(len(r.Payload)+1)]
+	case 1:
+		r.Payload = bytes.Clone(o.Payload)
+	case 2:
+		r.Kind, r.Payload = o.Kind, bytes.Clone(o.Payload)
+	case 3:
+		r.Kind = capture.Kind(1 + rng.IntN(25))
+	case 4:
+		r.Source = []uint32{0, 1, 2, 3, math.MaxUint32, rng.Uint32()}[rng.IntN(6)]
+	case 5: // far into the future, seldom, as no time can go back
+		if rng.IntN(20) == 0 {
+			r.At = []int64{math.MaxInt64, 1 << 62, r.At + 1e15}[rng.IntN(3)]
+		}
+	case 6:
+		r.Payload = append(r.Payload, o.Payload...)
+	default:
+		for range 1 + rng.IntN(4) {
+			if n := len(r.Payload); n > 0 {
+				r.Payload[rng.IntN(n)] = []byte{0, 0xff, 0x7f, 0x80, byte(rng.Uint32())}[rng.IntN(5)]
+			}
+		}
+	}
+}
+
+// Whatever the records of a sound tape hold, every verb that reads it comes to
+// its end without a panic, of the core neither, and what is made of it is a sound
+// tape that says the same.
+func TestVerbsOnHostileRecords(t *testing.T) {
+	tapes := tapesOfTheRepository(t)
+	var names []string
+	for name := range tapes {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for i, name := range names {
+		if i%2 != 0 && !strings.Contains(name, "lab-") {
+			continue
+		}
+		seed := uint64(i)
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			tape := mutated(t, rand.New(rand.NewPCG(seed, 23)), tapes[name])
+			in := []replay.Input{inputOf("tape", tape)}
+			whole := map[string][]string{}
+			for _, rules := range []string{reporter.RulesCurrent, reporter.RulesScope2016} {
+				whole[rules] = replayedLines(t, rules, in)
+			}
+			measured(t, in)
+			for _, format := range []string{"text", "pcapng"} {
+				catTo(t, name, tape, format)
+			}
+			var again, cut, merged, saved bytes.Buffer
+			if err := fixtures.Build(&again, bytes.NewReader(catTo(t, name, tape, "jsonl")), fixtures.Options{Name: name}); err != nil {
+				t.Errorf("build: %v", err)
+			} else if want, got := intact(t, tape), intact(t, again.Bytes()); !slices.Equal(want[0], got[0]) {
+				t.Error("build makes other records of the script")
+			}
+			middle := intact(t, tape)[0]
+			from, err := replay.ParseTime(fmt.Sprintf("#%d", middle[len(middle)/2].seq))
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := replay.Window{From: from}
+			if _, err := replay.Cut(&cut, in, replay.CutOptions{Window: w}); err != nil {
+				t.Errorf("cut: %v", err)
+			}
+			m, err := replay.Merge([]replay.Input{in[0], inputOf("cut", cut.Bytes())}, &merged, replay.MergeOptions{})
+			if err == nil {
+				err = m.Check(bytes.NewReader(merged.Bytes()))
+			}
+			if err != nil {
+				t.Errorf("merge: %v", err)
+			}
+			s, err := replay.Recover(bytes.NewReader(tape), int64(len(tape)), &saved, replay.RecoverOptions{})
+			if err == nil {
+				err = s.Check(bytes.NewReader(saved.Bytes()))
+			}
+			if err != nil {
+				t.Errorf("recover: %v", err)
+			}
+			for _, rules := range []string{reporter.RulesCurrent, reporter.RulesScope2016} {
+				for what, b := range map[string][]byte{"merge": merged.Bytes(), "recover": saved.Bytes()} {
+					if got := replayedLines(t, rules, []replay.Input{inputOf(what, b)}); !slices.Equal(got, whole[rules]) {
+						t.Errorf("%s, under %s, makes %d other reports, want %d", what, rules, len(got), len(whole[rules]))
+					}
+				}
+				tail := replayedLines(t, rules, []replay.Input{inputOf("cut", cut.Bytes())})
+				if n := len(whole[rules]); len(tail) > n || !slices.Equal(tail, whole[rules][n-len(tail):]) {
+					t.Errorf("cut, under %s, makes %d other reports", rules, len(tail))
+				}
+			}
+		})
+		if t.Failed() {
+			t.Fatal(name)
+		}
+	}
+}
+
+func replayedLines(t *testing.T, rules string, in []replay.Input) (lines []string) {
+	t.Helper()
+	s, err := replay.Run(in, replay.Options{Rules: rules, Reports: replay.All, Verify: true}, func(r *reporter.Report) error {
+		lines = append(lines, string(r.AppendJSON(nil)))
+		return nil
+	})
+	if err != nil {
+		t.Errorf("replay under %s: %v", rules, err)
+	}
+	if s.Panic != nil {
+		t.Errorf("the core panics under %s: %v\n%s", rules, s.Panic.Value, s.Panic.Stack)
+	}
+	return lines
+}
+
+func measured(t *testing.T, in []replay.Input) {
+	t.Helper()
+	survey, err := replay.Look(in, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts, messages := factsOf(survey), newMessageCounter()
+	s, summary, err := replay.Measure(in, 5, 0, messages.record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts.Top = topFacts(s, messages, survey.Duration)
+	facts.Top.stopped(summary)
+	facts.coverage(s)
+	if facts.text(80) == "" {
+		t.Error("info says nothing")
+	}
+}
