@@ -314,13 +314,15 @@ first byte of the tape's own head, so tapes can be joined with cat.
 	    page            u64      offset of the page that lists them
 
 Counts are in the order in which each first occurs. A run is chunks of one page
-that stand one behind the other. A chunk that holds a record of kind source, host,
-gap, clock, mark, fault or end is a run by itself, so that what such records tell is
-found from the last page alone; so is one with more than 256 counts, and other runs
-have that many at most. The last page of several has the runs of all those
-before it, itself or by way of earlier; it may list no chunk. Where runs
-would be more than a page lists, the next page has them, and the runs begin
-anew with it. A last page with a page before it and no runs is one of 1.0: all pages are to be read.
+that stand one behind the other. A chunk that holds a record of kind source,
+conntrack_dump_begin, conntrack_dump_end, host, gap, clock, mark, fault or end is a
+run by itself: what these say is found from the last page alone. So is one with
+more than 256 counts; no run of several chunks has more. The last of several pages
+has the runs of all before it, itself or by way of earlier, and may list no chunk.
+Where runs are as many as a page lists, the next page has them, and those behind
+begin anew. A last page that names one before it and has no runs was written
+without them: all pages are to be read. Who reads a run's page finds it a lie if its
+chunks' entries do not add up to it.
 
 The foot's payload is plain and of a fixed size, 46 bytes, so that the last 99
 bytes of a file are the foot; a newer version's may have more elements.

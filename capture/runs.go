@@ -33,7 +33,7 @@ func appendRuns(runs []run, at uint64, page []Entry) []run {
 	open := false // the last run takes more chunks
 	for i := range page {
 		e := &page[i]
-		alone := len(e.Counts) > maxTogether || slices.ContainsFunc(e.Counts, func(n Count) bool { return Kind(n.Kind).Rare() })
+		alone := len(e.Counts) > maxTogether || slices.ContainsFunc(e.Counts, func(n Count) bool { return apart(Kind(n.Kind)) })
 		if open && !alone && runs[len(runs)-1].join(e) {
 			continue
 		}
@@ -43,6 +43,10 @@ func appendRuns(runs []run, at uint64, page []Entry) []run {
 	}
 	return runs
 }
+
+// apart reports whether a chunk with records of the kind is a run by itself: rare
+// ones are read, and after a gap those that tell when it is made good.
+func apart(k Kind) bool { return k.Rare() || k == KindDumpBegin || k == KindDumpEnd }
 
 // join takes in the chunk behind the run, unless that makes too many counts.
 func (r *run) join(e *Entry) bool {

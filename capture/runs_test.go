@@ -51,7 +51,7 @@ func pagedTape(t testing.TB, rng *rand.Rand) []byte {
 		}
 		switch rng.IntN(rare) {
 		case 0:
-			put([]Kind{KindSource, KindHost, KindGap, KindClock, KindMark, KindFault}[rng.IntN(6)], 1)
+			put([]Kind{KindSource, KindHost, KindGap, KindClock, KindMark, KindFault, KindDumpBegin, KindDumpEnd}[rng.IntN(8)], 1)
 		case 1:
 			put(200, 7)
 		case 2:
@@ -106,7 +106,7 @@ func TestRunsAreThePages(t *testing.T) {
 		for i := range runs.Entries {
 			e := &runs.Entries[i]
 			for _, n := range e.Counts {
-				if e.Run() && (Kind(n.Kind).Rare() || len(e.Counts) > maxTogether) {
+				if e.Run() && (apart(Kind(n.Kind)) || len(e.Counts) > maxTogether) {
 					t.Errorf("%d: a run of %d chunks has %s, %d counts", seed, e.chunks, Kind(n.Kind), len(e.Counts))
 				}
 			}
