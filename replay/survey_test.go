@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/topotape/topotape/capture"
@@ -83,6 +84,8 @@ func chunkyTape(t testing.TB, rng *rand.Rand, segment uint32, id byte, records, 
 			put(capture.KindMark, 0, encoded(&capture.Mark{Text: "m"}))
 		case n == 3 && rng.IntN(5) == 0:
 			put(capture.KindHost, 0, encoded(&capture.Host{Sysctls: []capture.Sysctl{{Name: "nf_conntrack_events", Value: fmt.Sprint(rng.IntN(2))}}}))
+		case n == 3 && rng.IntN(4) == 0:
+			put(capture.KindClock, 0, encoded(&capture.Clock{Step: rng.Int64N(9e9) - 4e9}))
 		case n < 20:
 			put(capture.KindTick, 0, encoded(&capture.Tick{Number: seq}))
 		case n < 30:
@@ -170,7 +173,7 @@ func TestWindowsOfALongTape(t *testing.T) {
 	b := chunkyTape(t, rng, 0, 4, 13_000, 1, 100)
 	skipped := 0
 	for range 40 {
-		text := []string{fmt.Sprintf("+%ds", rng.IntN(13_000)), fmt.Sprintf("-%ds", rng.IntN(13_000)), fmt.Sprintf("#%d", rng.IntN(13_000)), "mark:m", "mark:no"}[rng.IntN(5)]
+		text := []string{fmt.Sprintf("+%ds", rng.IntN(13_000)), fmt.Sprintf("-%ds", rng.IntN(13_000)), fmt.Sprintf("#%d", rng.IntN(13_000)), "mark:m", "mark:no", time.Unix(1e9+rng.Int64N(13_000), 0).UTC().Format(time.RFC3339)}[rng.IntN(6)]
 		from, err := ParseTime(text)
 		if err != nil {
 			t.Fatal(err)
@@ -234,6 +237,7 @@ func TestLargeTapeIsSurveyedByItsIndexAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	put(capture.KindSource, 1, capture.AppendPayload(nil, &capture.Source{Open: true, Kind: capture.SourceConntrack}))
 	for out.Len() <= maxChecked {
 		noise.Read(packet)
 		put(capture.KindConntrack, 1, packet)
