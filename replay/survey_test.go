@@ -170,7 +170,7 @@ func TestLongIndexTellsWhatReadingTells(t *testing.T) {
 // On a long tape what is found by the runs of its index is what a reading finds.
 func TestWindowsOfALongTape(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 4))
-	b := chunkyTape(t, rng, 0, 4, 13_000, 1, 100)
+	b := chunkyTape(t, rng, 0, 4, 13_000, 1, 10)
 	skipped := 0
 	for range 40 {
 		text := []string{fmt.Sprintf("+%ds", rng.IntN(13_000)), fmt.Sprintf("-%ds", rng.IntN(13_000)), fmt.Sprintf("#%d", rng.IntN(13_000)), "mark:m", "mark:no", time.Unix(1e9+rng.Int64N(13_000), 0).UTC().Format(time.RFC3339)}[rng.IntN(6)]
