@@ -89,35 +89,50 @@ func (p *indexPage) decode(payload []byte) error {
 
 // quickPage reads arrays of unsigned integers, and gives up on anything else.
 type quickPage struct {
-	b   []byte
-	at  int
-	bad bool
+	b      []byte
+	at     int
+	bad    bool
+	counts []Count // shared out, a block after the other
 }
 
 func (q *quickPage) page() (p indexPage, ok bool) {
-	q.fields(2)
+	fields := q.array() // 1.0 has two of them
+	q.bad = q.bad || fields != 2 && fields != 4
 	p.previous = q.uint()
 	n := q.array()
-	p.entries = make([]Entry, 0, min(n, maxEntries))
-	var counts []Count // shared out, a block after the other
-	for ; n > 0 && !q.bad; n-- {
+	q.bad = q.bad || n > maxEntries
+	for p.entries = make([]Entry, 0, min(n, maxEntries)); n > 0 && !q.bad; n-- {
 		q.fields(8)
-		e := Entry{Offset: q.uint(), Stored: q.uint(), Plain: q.uint(), FirstSeq: q.uint(), LastSeq: q.uint(),
-			FirstAt: q.time(), LastAt: q.time()}
-		m := q.array()
-		if m > len(counts) {
-			counts = make([]Count, max(m, 512))
+		p.entries = append(p.entries, q.entry())
+	}
+	if fields == 4 {
+		p.earlier = q.uint()
+		for n = q.array(); n > 0 && !q.bad; n-- {
+			q.fields(10)
+			e := q.entry()
+			e.chunks, e.page = q.uint(), q.uint()
+			p.runs = append(p.runs, run(e))
 		}
-		e.Counts, counts = counts[:m:m], counts[m:]
-		for i := range e.Counts {
-			if q.fields(4); q.bad {
-				break
-			}
-			e.Counts[i] = Count{Kind: uint8(q.upTo(1<<8 - 1)), Source: uint32(q.upTo(1<<32 - 1)), Records: q.uint(), Bytes: q.uint()}
-		}
-		p.entries = append(p.entries, e)
 	}
 	return p, !q.bad && q.at == len(q.b)
+}
+
+// entry reads what a chunk and a run have in common.
+func (q *quickPage) entry() Entry {
+	e := Entry{Offset: q.uint(), Stored: q.uint(), Plain: q.uint(), FirstSeq: q.uint(), LastSeq: q.uint(),
+		FirstAt: q.time(), LastAt: q.time()}
+	m := q.array()
+	if m > len(q.counts) {
+		q.counts = make([]Count, max(m, 512))
+	}
+	e.Counts, q.counts = q.counts[:m:m], q.counts[m:]
+	for i := range e.Counts {
+		if q.fields(4); q.bad {
+			break
+		}
+		e.Counts[i] = Count{Kind: uint8(q.upTo(1<<8 - 1)), Source: uint32(q.upTo(1<<32 - 1)), Records: q.uint(), Bytes: q.uint()}
+	}
+	return e
 }
 
 func (q *quickPage) uint() uint64 {

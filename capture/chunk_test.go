@@ -17,6 +17,10 @@ func pages() (list []indexPage) {
 				e.Counts = append(e.Counts, Count{Kind: uint8(k), Source: uint32(k << 20), Records: uint64(i), Bytes: 1 << 40})
 			}
 			p.entries = append(p.entries, e)
+			if n == 300 && i%2 == 0 {
+				e.chunks, e.page = uint64(i), uint64(i)<<20
+				p.runs, p.earlier = append(p.runs, run(e)), 1<<40
+			}
 		}
 		list = append(list, p)
 	}
@@ -41,6 +45,11 @@ func TestQuickPagesAreThePages(t *testing.T) {
 				got.entries[i].Counts = nil
 			}
 		}
+		for i := range got.runs {
+			if len(got.runs[i].Counts) == 0 {
+				got.runs[i].Counts = nil
+			}
+		}
 		if len(got.entries) == 0 {
 			got.entries = nil
 		}
@@ -58,7 +67,7 @@ func TestQuickPagesAreThePages(t *testing.T) {
 				q := quickPage{b: b}
 				if got, ok := q.page(); ok {
 					var want indexPage
-					if err := decode(b, &want); err != nil || len(got.entries) != len(want.entries) || got.previous != want.previous {
+					if err := decode(b, &want); err != nil || len(got.entries) != len(want.entries) || got.previous != want.previous || got.earlier != want.earlier || len(got.runs) != len(want.runs) {
 						t.Errorf("byte %d: quick reads what the other does not: %v", i, err)
 					}
 				}

@@ -282,6 +282,8 @@ first byte of the tape's own head, so tapes can be joined with cat.
 	indexPage
 	    previous        u64      offset of the page before it; 0: it is the first
 	    entries         [Entry]
+	    earlier         u64      offset of the last page before it that has runs; 0: none has; since 1.1
+	    runs            [run]    of that page's chunks, and of all behind them up to this page's own; since 1.1
 
 	Entry
 	    Offset          u64      of the chunk's frame
@@ -298,6 +300,29 @@ first byte of the tape's own head, so tapes can be joined with cat.
 	    Source          u32
 	    Records         u64      of that kind from that source
 	    Bytes           u64      of their payloads
+
+	run
+	    Offset          u64      of its first chunk's frame
+	    Stored          u64      bytes from there to the end of its last chunk's
+	    Plain           u64      the rest as in Entry, of all its chunks together
+	    FirstSeq        u64
+	    LastSeq         u64
+	    FirstAt         i64
+	    LastAt          i64
+	    Counts          [Count]
+	    chunks          u64      how many, at least 1
+	    page            u64      offset of the page that lists them
+
+Counts are in the order in which each first occurs. A run is chunks of one page
+that stand one behind the other. A chunk that holds a record of kind source,
+conntrack_dump_begin, conntrack_dump_end, host, gap, clock, mark, fault or end is a
+run by itself: what these say is found from the last page alone. So is one with
+more than 256 counts; no run of several chunks has more. The last of several pages
+has the runs of all before it, itself or by way of earlier, and may list no chunk.
+Where runs are as many as a page lists, the next page has them, and those behind
+begin anew. A last page that names one before it and has no runs was written
+without them: all pages are to be read. Who reads a run's page finds it a lie if its
+chunks' entries do not add up to it.
 
 The foot's payload is plain and of a fixed size, 46 bytes, so that the last 99
 bytes of a file are the foot; a newer version's may have more elements.
@@ -339,7 +364,7 @@ that is not right for ours, is one. Kind numbers are never reused, and no
 element changes its meaning.
 
 	1.0   the first
-	1.1   Header: Others. Carry: Rules, Part, More
+	1.1   Header: Others. Carry: Rules, Part, More. indexPage: earlier, runs
 
 # What surprises
 

@@ -56,7 +56,7 @@ func coded(t *testing.T) map[string][]field {
 	words := map[string]string{"bool": "bool", "uint8": "u8", "uint32": "u32", "uint64": "u64", "int64": "i64", "string": "str", "bytes": "bin"}
 	arrays := map[string]reflect.Type{"Header": reflect.TypeFor[Header](), "Parent": reflect.TypeFor[Parent]()}
 	out := map[string][]field{}
-	for _, file := range []string{"fields.go", "index.go"} {
+	for _, file := range []string{"fields.go", "index.go", "runs.go"} {
 		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -175,14 +175,14 @@ func TestDocumentDrawsTheFrame(t *testing.T) {
 	for _, say := range []string{
 		fmt.Sprintf("always %d bytes", frameHeaderLen), fmt.Sprintf("at most %d MiB", maxPayload>>20), fmt.Sprintf("fixed size, %d bytes", footPayloadLen),
 		fmt.Sprintf("last %d\nbytes", frameHeaderLen+footPayloadLen), fmt.Sprintf("%d,%03d at most", maxEntries/1000, maxEntries%1000),
-		fmt.Sprintf("about %d KiB", chunkSize>>10), fmt.Sprintf("keeps it to %d MiB", maxRecord>>20), fmt.Sprintf("version %d.%d", Format, Minor), fmt.Sprintf("kinds from\n%d on", frameOptional),
+		fmt.Sprintf("about %d KiB", chunkSize>>10), fmt.Sprintf("more than %d counts", maxTogether), fmt.Sprintf("keeps it to %d MiB", maxRecord>>20), fmt.Sprintf("version %d.%d", Format, Minor), fmt.Sprintf("kinds from\n%d on", frameOptional),
 		fmt.Sprintf("%08x", crc32.Checksum([]byte("123456789"), castagnoli)), fmt.Sprintf("bytes 0 to %d and %d to %d", offHeaderCRC-1, offHeaderCRC+4, frameHeaderLen-1),
 	} {
 		if !strings.Contains(text, say) {
 			t.Errorf("the document does not say %q", say)
 		}
 	}
-	if !slices.Contains(slices.Collect(strings.Lines(text)), fmt.Sprintf("\t%d.%d   ", Format, Minor)+"Header: Others. Carry: Rules, Part, More\n") {
+	if !slices.Contains(slices.Collect(strings.Lines(text)), fmt.Sprintf("\t%d.%d   ", Format, Minor)+"Header: Others. Carry: Rules, Part, More. indexPage: earlier, runs\n") {
 		t.Errorf("the document does not say what version %d.%d added", Format, Minor)
 	}
 }

@@ -105,7 +105,7 @@ func TestDeepNesting(t *testing.T) {
 			var chunk []byte
 			chunk = appendRecord(chunk, &Record{Seq: 1, Kind: 99, Payload: nest})
 			chunk = append(chunk, more(appendRecord(nil, &known))...)
-			page := more([]byte{0x92, 0, 0x90})
+			page := more([]byte{0x94, 0, 0x90, 0, 0x90})
 			b := behindHead(t, func(id uint64) []byte {
 				return append(frameOf(frameChunk, codingPlain, 1, id, uint32(len(chunk)), chunk), frameOf(frameIndex, codingPlain, 2, id, uint32(len(page)), page)...)
 			})

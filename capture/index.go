@@ -8,7 +8,7 @@ import (
 	"math"
 )
 
-// An Entry of the index describes one chunk.
+// An Entry of the index describes a chunk, or a run of chunks together.
 type Entry struct {
 	Offset   uint64 // of its frame, from the tape's first byte
 	Stored   uint64 // bytes of the frame
@@ -18,6 +18,8 @@ type Entry struct {
 	FirstAt  int64
 	LastAt   int64
 	Counts   []Count
+	chunks   uint64 // of a run: how many
+	page     uint64 // and where the index page that lists them is
 }
 
 // Count is how many records of a kind from a source a chunk holds.
@@ -69,10 +71,14 @@ func (e *Entry) add(r *Record) {
 }
 
 // indexPage is the payload of an index frame: at most maxEntries chunks and
-// the offset of the index frame before it, 0 for none.
+// the offset of the index frame before it, 0 for none. The last one, and others
+// where there would be too many, have the runs of the pages from earlier on, which
+// has those of the pages before itself; 0: they are those of all pages.
 type indexPage struct {
 	previous uint64
 	entries  []Entry
+	earlier  uint64
+	runs     []run
 }
 
 // A page is full with maxEntries chunks, or with maxListed chunks and counts of
@@ -85,6 +91,8 @@ const (
 func (p *indexPage) fields(c *coder) {
 	c.uint64(&p.previous)
 	list(c, &p.entries, (*Entry).fields)
+	c.uint64(&p.earlier)
+	list(c, &p.runs, (*run).fields)
 }
 
 // foot is the payload of the last frame, of fixed size.
@@ -121,12 +129,19 @@ func (f *foot) parse(b []byte) error {
 	return nil
 }
 
-// An Index is what the end of a closed tape says of its chunks.
+// An Index is what the end of a closed tape says of its chunks. An entry of a
+// long one can be a Run, whose chunks are there for the asking.
 type Index struct {
 	Base    int64 // where its tape begins in the file; not 0 behind another tape
 	Entries []Entry
 	Records uint64
 	LastAt  int64
+
+	fileID uint64
+	end    uint64  // offset of the foot
+	chunks uint64  // as the foot counts them
+	page   []Entry // of the page that was asked for last
+	pageAt uint64
 }
 
 // ReadIndex reads a closed tape's index from its end. It returns an error when
@@ -139,29 +154,35 @@ func ReadIndex(f io.ReaderAt, size int64) (*Index, error) {
 	if err != nil {
 		return nil, fmt.Errorf("foot: %w", err)
 	}
-	ix := &Index{Base: base, Records: ft.records, LastAt: int64(ft.lastAt)}
+	ix := &Index{Base: base, Records: ft.records, LastAt: int64(ft.lastAt), fileID: fileID, end: ft.offset, chunks: ft.chunks}
+	if ix.readRuns(f, &ft) == nil {
+		return ix, nil
+	}
+	if err := ix.readPages(f, &ft); err != nil { // says what is wrong with it
+		return nil, err
+	}
+	return ix, nil
+}
+
+// readPages reads all pages, each with its chunks.
+func (ix *Index) readPages(f io.ReaderAt, ft *foot) error {
 	var pages []indexPage
 	var d unpacker
+	chunks := 0
 	for at, limit := ft.index, ft.offset; at != 0; {
-		p, err := readPage(f, &d, fileID, base, at, limit)
+		p, err := readPage(f, &d, ix.fileID, ix.Base, at, limit)
 		if err != nil {
-			return nil, fmt.Errorf("index at offset %d: %w", at, err)
+			return fmt.Errorf("index at offset %d: %w", at, err)
 		}
+		chunks += len(p.entries)
 		pages = append(pages, p)
 		limit, at = at, p.previous
-	}
-	chunks := 0
-	for i := range pages {
-		chunks += len(pages[i].entries)
 	}
 	ix.Entries = make([]Entry, 0, chunks)
 	for i := len(pages) - 1; i >= 0; i-- {
 		ix.Entries, pages[i].entries = append(ix.Entries, pages[i].entries...), nil
 	}
-	if uint64(len(ix.Entries)) != ft.chunks {
-		return nil, fmt.Errorf("index lists %d chunks, the foot %d", len(ix.Entries), ft.chunks)
-	}
-	return ix, ix.check()
+	return ix.check()
 }
 
 // readFoot reads the foot, and where in the file its tape begins. A newer
@@ -227,19 +248,29 @@ func (p *indexPage) parse(payload []byte) error {
 	if err := p.decode(payload); err != nil {
 		return err
 	}
-	if len(p.entries) > maxEntries {
-		return fmt.Errorf("index page of %d chunks", len(p.entries))
+	if len(p.entries) > maxEntries || len(p.runs) > 2*maxEntries {
+		return fmt.Errorf("index page of %d chunks and %d runs", len(p.entries), len(p.runs))
 	}
 	return nil
 }
 
-// check compares what the entries say of records with each other and with the
-// foot.
+// check compares what the entries say of chunks and records with each other and
+// with the foot.
 func (ix *Index) check() error {
-	var records, seq uint64
+	var records, seq, end, chunks uint64
 	var at int64
 	for i := range ix.Entries {
+		chunks += max(ix.Entries[i].chunks, 1)
+	}
+	if chunks != ix.chunks {
+		return fmt.Errorf("index lists %d chunks, the foot %d", chunks, ix.chunks)
+	}
+	for i := range ix.Entries {
 		e := &ix.Entries[i]
+		if e.Offset < end {
+			return fmt.Errorf("index goes back at chunk %d, offset %d", i, e.Offset)
+		}
+		end = e.Offset + e.Stored
 		if len(e.Counts) == 0 {
 			continue
 		}

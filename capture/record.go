@@ -84,6 +84,16 @@ func (k Kind) Source() string {
 	return ""
 }
 
+// Rare reports whether records of the kind are few, and told of one by one. Of
+// the others it is enough to know how many there are.
+func (k Kind) Rare() bool {
+	switch k {
+	case KindSource, KindHost, KindGap, KindMark, KindFault, KindClock, KindEnd:
+		return true
+	}
+	return false
+}
+
 // raw reports whether the payload is bytes of the outside world and not one
 // of this package's payload types.
 func (k Kind) raw() bool { return k == KindConntrack || k == KindDumpEntry }

@@ -35,6 +35,9 @@ type Writer struct {
 	entry   Entry
 	page    []Entry
 	listed  int // entries and counts in page
+	full    int // entries that make a page full
+	runs    []run
+	earlier uint64 // offset of the last index frame that has runs
 	frame   []byte
 	packed  []byte
 	err     error
@@ -48,7 +51,7 @@ func NewWriter(out io.Writer, h *Header) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}
-	w := &Writer{out: out, zstd: enc, fileID: binary.BigEndian.Uint64(h.TapeID[:])}
+	w := &Writer{out: out, zstd: enc, fileID: binary.BigEndian.Uint64(h.TapeID[:]), full: maxEntries}
 	var e encoder
 	e.encode(h)
 	if err := w.writeFrame(frameHead, codingPlain, e.buf.Bytes()); err != nil {
@@ -99,23 +102,33 @@ func (w *Writer) Flush() error {
 	w.entry = Entry{}
 	w.plain = w.plain[:0]
 	w.chunks++
-	if len(w.page) == maxEntries || w.listed >= maxListed {
-		return w.flushIndex()
+	if len(w.page) == w.full || w.listed >= maxListed {
+		return w.flushIndex(false)
 	}
 	return nil
 }
 
-func (w *Writer) flushIndex() error {
-	if len(w.page) == 0 {
+// flushIndex writes the open page out. The last has the runs of those before it,
+// even if it lists no chunk itself.
+func (w *Writer) flushIndex(last bool) error {
+	withRuns := len(w.runs) > 0 && (last || manyRuns(w.runs))
+	if len(w.page) == 0 && !withRuns {
 		return nil
 	}
 	p := indexPage{previous: w.index, entries: w.page}
+	if withRuns {
+		p.earlier, p.runs = w.earlier, w.runs
+	}
 	var e encoder
 	e.encode(&p)
 	at := w.offset
 	if err := w.writeFrame(frameIndex, codingZstd, e.buf.Bytes()); err != nil {
 		return err
 	}
+	if withRuns {
+		w.earlier, w.runs = at, nil
+	}
+	w.runs = appendRuns(w.runs, at, w.page)
 	w.index, w.page, w.listed = at, w.page[:0], 0
 	return nil
 }
@@ -130,7 +143,7 @@ func (w *Writer) Close() error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if err := w.flushIndex(); err != nil {
+	if err := w.flushIndex(true); err != nil {
 		return err
 	}
 	f := foot{offset: w.offset, index: w.index, chunks: w.chunks, records: w.records, lastAt: uint64(w.lastAt)}

@@ -14,9 +14,9 @@ import (
 
 // indexed is a file and its index.
 type indexed struct {
-	file    io.ReaderAt
-	size    int64
-	entries []capture.Entry
+	file  io.ReaderAt
+	size  int64
+	index *capture.Index
 }
 
 // index is what the input's index says, nil if there is none to trust.
@@ -29,13 +29,33 @@ func (in *Input) index(file io.Reader) *indexed {
 	if err != nil || ix.Base != 0 || len(ix.Entries) == 0 || ix.Check() != nil {
 		return nil
 	}
-	return &indexed{at, in.Size, ix.Entries}
+	return &indexed{at, in.Size, ix}
 }
 
 // skip has the reader go on at a chunk.
-func (x *indexed) skip(r *capture.Reader, chunk int) error {
-	at := int64(x.entries[chunk].Offset)
-	return r.Skip(io.NewSectionReader(x.file, at, x.size-at), &x.entries[chunk])
+func (x *indexed) skip(r *capture.Reader, e *capture.Entry) error {
+	at := int64(e.Offset)
+	return r.Skip(io.NewSectionReader(x.file, at, x.size-at), e)
+}
+
+// find chooses one of the entries, and of a run's chunks one again. It returns
+// nil where the choice is none, or the run is not what the index says.
+func (x *indexed) find(choose func([]capture.Entry) int) *capture.Entry {
+	list := x.index.Entries
+	for {
+		i := choose(list)
+		if i < 0 {
+			return nil
+		}
+		e := &list[i]
+		if !e.Run() {
+			return e
+		}
+		var err error
+		if list, err = x.index.Chunks(x.file, e); err != nil {
+			return nil
+		}
+	}
 }
 
 // withIndex calls use with the input's reader and index, and returns false if
@@ -57,7 +77,8 @@ func (in *Input) withIndex(use func(*capture.Reader, *indexed) bool) bool {
 // endByIndex finds the time of the last record.
 func (in *Input) endByIndex(last *int64) bool {
 	return in.withIndex(func(r *capture.Reader, x *indexed) bool {
-		if x.skip(r, len(x.entries)-1) != nil {
+		e := x.find(func(list []capture.Entry) int { return len(list) - 1 })
+		if e == nil || x.skip(r, e) != nil {
 			return false
 		}
 		for {
@@ -73,27 +94,39 @@ func (in *Input) endByIndex(last *int64) bool {
 // marksByIndex calls each with the records of those chunks that hold marks.
 func (in *Input) marksByIndex(each func(*capture.Record)) bool {
 	return in.withIndex(func(r *capture.Reader, x *indexed) bool {
-		for i := range x.entries {
-			e := &x.entries[i]
-			if !e.Holds(capture.KindMark) {
+		for i := range x.index.Entries {
+			if !x.index.Entries[i].Holds(capture.KindMark) {
 				continue
 			}
-			if x.skip(r, i) != nil {
+			chunks, err := x.index.Chunks(x.file, &x.index.Entries[i])
+			if err != nil {
 				return false
 			}
-			for {
-				rec, err := r.Next()
-				if err != nil && err != io.EOF {
+			for j := range chunks {
+				if chunks[j].Holds(capture.KindMark) && !x.records(r, &chunks[j], each) {
 					return false
 				}
-				if err == io.EOF || r.Offset() != int64(e.Offset) {
-					break
-				}
-				each(&rec)
 			}
 		}
 		return true
 	})
+}
+
+// records calls each with the records of a chunk.
+func (x *indexed) records(r *capture.Reader, e *capture.Entry, each func(*capture.Record)) bool {
+	if x.skip(r, e) != nil {
+		return false
+	}
+	for {
+		rec, err := r.Next()
+		if err != nil && err != io.EOF {
+			return false
+		}
+		if err == io.EOF || r.Offset() != int64(e.Offset) {
+			return true
+		}
+		each(&rec)
+	}
 }
 
 // skip passes over the chunks of the current tape that stand ahead of the clip.
@@ -113,18 +146,20 @@ func (t *Tapes) skipAlong(x *indexed) {
 	if !t.clip.settled {
 		from.settle(t.header.Start)
 	}
-	chunk := sort.Search(len(x.entries), func(i int) bool {
-		e := &x.entries[i]
-		before, _ := from.before(t.position(&capture.Record{Seq: e.FirstSeq, At: e.FirstAt}))
-		return !before
-	}) - 1
-	for i := range x.entries[:max(chunk, 0)] {
-		if x.entries[i].Holds(capture.KindClock) {
-			chunk = i
-			break
+	e := x.find(func(list []capture.Entry) int {
+		chunk := sort.Search(len(list), func(i int) bool {
+			e := &list[i]
+			before, _ := from.before(t.position(&capture.Record{Seq: e.FirstSeq, At: e.FirstAt}))
+			return !before
+		}) - 1
+		for i := range list[:max(chunk, 0)] {
+			if list[i].Holds(capture.KindClock) {
+				return i
+			}
 		}
-	}
-	if chunk > 0 {
-		_ = x.skip(t.reader, chunk) // if that can't be, all is read
+		return chunk
+	})
+	if e != nil && e.Offset != x.index.Entries[0].Offset {
+		_ = x.skip(t.reader, e) // if that can't be, all is read
 	}
 }

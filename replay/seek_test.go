@@ -188,8 +188,8 @@ func TestWindowsByAnIndexThatLies(t *testing.T) {
 	for range 300 {
 		x := in.index(f)
 		for range 1 + random.IntN(3) {
-			e := &x.entries[random.IntN(len(x.entries))]
-			other := &x.entries[random.IntN(len(x.entries))]
+			e := &x.index.Entries[random.IntN(len(x.index.Entries))]
+			other := &x.index.Entries[random.IntN(len(x.index.Entries))]
 			switch random.IntN(7) {
 			case 0:
 				e.Offset = other.Offset

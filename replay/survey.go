@@ -209,16 +209,6 @@ func (s *surveyor) numbers(first, last, records uint64) {
 // maxCounts bounds what is counted of tapes with more sources than any host has.
 const maxCounts = 10_000
 
-// rare are the kinds of records that are told of one by one; of the others it is
-// enough to know how many there are.
-func rare(k capture.Kind) bool {
-	switch k {
-	case capture.KindSource, capture.KindHost, capture.KindGap, capture.KindMark, capture.KindFault, capture.KindClock, capture.KindEnd:
-		return true
-	}
-	return false
-}
-
 // record takes in what a record says by itself.
 func (s *surveyor) record(r *capture.Record) {
 	v := &s.survey

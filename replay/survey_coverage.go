@@ -124,11 +124,11 @@ func (c *coverages) waits(k capture.Kind, source uint32) bool {
 		}
 		switch k {
 		case capture.KindTick:
-			if s.Kind == capture.SourceDNS || s.Kind == capture.SourceRDNS {
+			if s.Kind == capture.SourceDNS || s.Kind == capture.SourceRDNS || s.Kind == "" {
 				return true
 			}
 		case capture.KindDumpBegin, capture.KindDumpEnd, capture.KindWalkBegin, capture.KindWalkEnd:
-			if s.Number == source && s.Kind == sourceOf(k) {
+			if s.Number == source && (s.Kind == sourceOf(k) || s.Kind == "") {
 				return true
 			}
 		}

@@ -94,16 +94,19 @@ func (s *surveyor) indexedTape(f io.ReaderAt, name string, t *surveyable) error 
 		}
 	}
 	var total, unknown uint64
-	known := slices.DeleteFunc(t.index.Entries, func(e capture.Entry) bool {
-		for _, n := range e.Counts {
+	for i := range t.index.Entries {
+		for _, n := range t.index.Entries[i].Counts {
 			if total += n.Records; !capture.Kind(n.Kind).Known() {
 				unknown += n.Records
 			}
 		}
-		return !slices.ContainsFunc(e.Counts, func(n capture.Count) bool { return capture.Kind(n.Kind).Known() })
-	})
+	}
 	if total != t.index.Records {
 		return errNotTheIndex
+	}
+	known, err := t.known(f)
+	if err != nil {
+		return err
 	}
 	if len(known) == 0 {
 		s.begin(t.header, 0)
@@ -111,25 +114,25 @@ func (s *surveyor) indexedTape(f io.ReaderAt, name string, t *surveyable) error 
 	ending := capture.Cut
 	for i := range known {
 		e, first, last := &known[i], i == 0, i == len(known)-1
-		var list []capture.Record
-		if first || last || s.needs(e) {
-			var err error
+		switch {
+		case first || last:
+			var list []capture.Record
 			if list, err = t.index.ReadChunk(f, e); err != nil {
 				return err
 			}
-			// What is unknown is not counted in, wherever it stands.
-			e.FirstAt, e.LastAt = list[0].At, list[len(list)-1].At
-			e.FirstSeq, e.LastSeq = numbersOf(list)
+			if first {
+				s.begin(t.header, list[0].At)
+			}
 			if last && list[len(list)-1].Kind == capture.KindEnd {
 				ending = capture.Closed
 			}
-		}
-		if first {
-			s.begin(t.header, e.FirstAt)
-		}
-		s.entry(e)
-		for j := range list {
-			s.record(&list[j])
+			s.chunk(*e, list)
+		case !s.needs(e):
+			s.entry(e)
+		default:
+			if err := s.needed(f, t.index, e); err != nil {
+				return err
+			}
 		}
 	}
 	v := s.tape()
@@ -138,14 +141,72 @@ func (s *surveyor) indexedTape(f io.ReaderAt, name string, t *surveyable) error 
 	return nil
 }
 
-// needs reports whether a chunk holds records that are told of by themselves.
+// known are the entries that have records of kinds that this version knows. The
+// first and the last are single chunks: when the tape begins and ends, these say.
+func (t *surveyable) known(f io.ReaderAt) ([]capture.Entry, error) {
+	list := t.index.Entries
+	for {
+		list = slices.DeleteFunc(list, func(e capture.Entry) bool { return !known(&e) })
+		i := 0
+		if len(list) == 0 || !list[i].Run() {
+			if i = len(list) - 1; i < 0 || !list[i].Run() {
+				return list, nil
+			}
+		}
+		chunks, err := t.index.Chunks(f, &list[i])
+		if err != nil {
+			return nil, err
+		}
+		list = slices.Replace(list, i, i+1, chunks...)
+	}
+}
+
+func known(e *capture.Entry) bool {
+	return slices.ContainsFunc(e.Counts, func(n capture.Count) bool { return capture.Kind(n.Kind).Known() })
+}
+
+// needed takes in a chunk that holds such records, or the chunks of a run.
+func (s *surveyor) needed(f io.ReaderAt, index *capture.Index, e *capture.Entry) error {
+	chunks, err := index.Chunks(f, e)
+	if err != nil {
+		return err
+	}
+	for i := range chunks {
+		c := &chunks[i]
+		switch {
+		case !known(c):
+		case !s.needs(c):
+			s.entry(c)
+		default:
+			list, err := index.ReadChunk(f, c)
+			if err != nil {
+				return err
+			}
+			s.chunk(*c, list)
+		}
+	}
+	return nil
+}
+
+// chunk takes in a chunk that was read.
+func (s *surveyor) chunk(e capture.Entry, list []capture.Record) {
+	// What is unknown is not counted in, wherever it stands.
+	e.FirstAt, e.LastAt = list[0].At, list[len(list)-1].At
+	e.FirstSeq, e.LastSeq = numbersOf(list)
+	s.entry(&e)
+	for i := range list {
+		s.record(&list[i])
+	}
+}
+
+// needs reports whether a chunk, or one of a run's, holds records that are told of by themselves.
 func (s *surveyor) needs(e *capture.Entry) bool {
 	return slices.ContainsFunc(e.Counts, func(n capture.Count) bool {
-		return rare(capture.Kind(n.Kind)) || s.coverage.waits(capture.Kind(n.Kind), n.Source)
+		return capture.Kind(n.Kind).Rare() || s.coverage.waits(capture.Kind(n.Kind), n.Source)
 	})
 }
 
-// entry counts what is in a chunk.
+// entry counts what is in a chunk, or a run.
 func (s *surveyor) entry(e *capture.Entry) {
 	numbered := uint64(0)
 	for _, n := range e.Counts {

@@ -7,7 +7,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/topotape/topotape/capture"
@@ -23,6 +25,20 @@ func inputAt(name string, b []byte) Input {
 
 // surveyedTape is a random tape in which sources come and go and lose things.
 func surveyedTape(t testing.TB, rng *rand.Rand, segment uint32, id byte) []byte {
+	t.Helper()
+	return chunkyTape(t, rng, segment, id, 50+rng.IntN(3000), 20, 1)
+}
+
+// longTape is such a tape with an index of several pages. On some of them little
+// happens.
+func longTape(t testing.TB, rng *rand.Rand, segment uint32, id byte) []byte {
+	t.Helper()
+	return chunkyTape(t, rng, segment, id, 8500+rng.IntN(5000), 1, []int{1, 20, 400}[rng.IntN(3)])
+}
+
+// chunkyTape has that many records, about so many in a chunk; of what is told one
+// by one it has the less the duller it is.
+func chunkyTape(t testing.TB, rng *rand.Rand, segment uint32, id byte, records, chunk, dull int) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w, err := capture.NewWriter(&out, &capture.Header{TapeID: [16]byte{id}, Recording: [16]byte{id / 4}, Segment: segment, Start: 1e18})
@@ -43,7 +59,7 @@ func surveyedTape(t testing.TB, rng *rand.Rand, segment uint32, id byte) []byte 
 		if err := w.Write(&r); err != nil {
 			t.Fatal(err)
 		}
-		if rng.IntN(20) == 0 {
+		if rng.IntN(chunk) == 0 {
 			w.Flush()
 		}
 	}
@@ -52,10 +68,14 @@ func surveyedTape(t testing.TB, rng *rand.Rand, segment uint32, id byte) []byte 
 		put(capture.KindCarry, 0, encoded(&capture.Carry{Core: 1}))
 	}
 	kinds := []string{"", capture.SourceConntrack, capture.SourceProc, capture.SourceDNS, capture.SourceRDNS}
-	for range 50 + rng.IntN(3000) {
+	for range records {
 		source := uint32(1 + rng.IntN(4))
 		reason := []string{"", "why"}[rng.IntN(2)]
-		switch n := rng.IntN(200); {
+		n := rng.IntN(200)
+		if n < 4 && rng.IntN(dull) > 0 {
+			n = 50
+		}
+		switch {
 		case n == 0:
 			put(capture.KindSource, source, encoded(&capture.Source{Open: rng.IntN(3) > 0, Kind: kinds[source], Why: reason}))
 		case n == 1:
@@ -64,6 +84,8 @@ func surveyedTape(t testing.TB, rng *rand.Rand, segment uint32, id byte) []byte 
 			put(capture.KindMark, 0, encoded(&capture.Mark{Text: "m"}))
 		case n == 3 && rng.IntN(5) == 0:
 			put(capture.KindHost, 0, encoded(&capture.Host{Sysctls: []capture.Sysctl{{Name: "nf_conntrack_events", Value: fmt.Sprint(rng.IntN(2))}}}))
+		case n == 3 && rng.IntN(4) == 0:
+			put(capture.KindClock, 0, encoded(&capture.Clock{Step: rng.Int64N(9e9) - 4e9}))
 		case n < 20:
 			put(capture.KindTick, 0, encoded(&capture.Tick{Number: seq}))
 		case n < 30:
@@ -131,6 +153,45 @@ func TestIndexTellsWhatReadingTells(t *testing.T) {
 	}
 }
 
+// The runs of a long index tell what reading tells, read whole and by its pages.
+func TestLongIndexTellsWhatReadingTells(t *testing.T) {
+	for seed := range uint64(6) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		a, b := longTape(t, rng, 0, 4), longTape(t, rng, 1, 5)
+		ix, err := capture.ReadIndex(bytes.NewReader(a), int64(len(a)))
+		if err != nil || !slices.ContainsFunc(ix.Entries, func(e capture.Entry) bool { return e.Run() }) {
+			t.Fatalf("%d: an index without runs: %v", seed, err)
+		}
+		sameEitherWay(t, fmt.Sprint(seed), []Input{inputAt("a", a), inputAt("b", b)})
+		sameEitherWay(t, fmt.Sprint(seed, "joined"), []Input{inputAt("ab", bytes.Join([][]byte{a, b}, nil))})
+	}
+}
+
+// On a long tape what is found by the runs of its index is what a reading finds.
+func TestWindowsOfALongTape(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 4))
+	b := chunkyTape(t, rng, 0, 4, 13_000, 1, 10)
+	skipped := 0
+	for range 40 {
+		text := []string{fmt.Sprintf("+%ds", rng.IntN(13_000)), fmt.Sprintf("-%ds", rng.IntN(13_000)), fmt.Sprintf("#%d", rng.IntN(13_000)), "mark:m", "mark:no", time.Unix(1e9+rng.Int64N(13_000), 0).UTC().Format(time.RFC3339)}[rng.IntN(6)]
+		from, err := ParseTime(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sought := Input{Name: "x", Size: int64(len(b)), Open: inputAt("x", b).Open}
+		want, got := windowed([]Input{memory("x", b)}, Window{From: from}), windowed([]Input{sought}, Window{From: from})
+		if !slices.Equal(got, want) {
+			t.Errorf("from %s: %d lines, want %d", text, len(got), len(want))
+		}
+		if len(want) > 2 && len(want) < 12_000 {
+			skipped++
+		}
+	}
+	if skipped < 10 {
+		t.Errorf("only %d windows begin on the way", skipped)
+	}
+}
+
 // Whatever byte of a tape is changed or missing, the survey says what reading
 // says.
 func TestDamageIsSeenPastTheIndex(t *testing.T) {
@@ -156,7 +217,8 @@ func TestDamageIsSeenPastTheIndex(t *testing.T) {
 	}
 }
 
-// A large tape's middle is not read, and the survey says so.
+// A large tape's middle is not read, neither its chunks nor their index pages,
+// and the survey says so.
 func TestLargeTapeIsSurveyedByItsIndexAlone(t *testing.T) {
 	var out bytes.Buffer
 	w, err := capture.NewWriter(&out, &capture.Header{TapeID: [16]byte{1}})
@@ -164,36 +226,57 @@ func TestLargeTapeIsSurveyedByItsIndexAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	noise := rand.NewChaCha8([32]byte{})
-	packet := make([]byte, 200_000)
+	packet := make([]byte, 4000)
 	seq := uint64(0)
-	for out.Len() <= maxChecked {
-		noise.Read(packet)
+	put := func(k capture.Kind, source uint32, payload []byte) {
 		seq++
-		if err := w.Write(&capture.Record{Seq: seq, At: int64(seq) * 1e9, Kind: capture.KindConntrack, Source: 1, Payload: packet}); err != nil {
+		if err := w.Write(&capture.Record{Seq: seq, At: int64(seq) * 1e9, Kind: k, Source: source, Payload: payload}); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Flush(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	seq++
-	if err := w.Write(&capture.Record{Seq: seq, At: int64(seq) * 1e9, Kind: capture.KindEnd, Payload: capture.AppendPayload(nil, &capture.End{})}); err != nil {
-		t.Fatal(err)
+	put(capture.KindSource, 1, capture.AppendPayload(nil, &capture.Source{Open: true, Kind: capture.SourceConntrack}))
+	for out.Len() <= maxChecked {
+		noise.Read(packet)
+		put(capture.KindConntrack, 1, packet)
+		switch seq {
+		case 3000:
+			put(capture.KindGap, 1, capture.AppendPayload(nil, &capture.Gap{Lost: 7}))
+		case 3500, 3501:
+			put(capture.KindDumpBegin, 1, capture.AppendPayload(nil, &capture.ConntrackDump{}))
+			put(capture.KindDumpEnd, 1, capture.AppendPayload(nil, &capture.ConntrackDump{}))
+		}
 	}
+	put(capture.KindEnd, 0, capture.AppendPayload(nil, &capture.End{}))
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	b := out.Bytes()
-	b[len(b)/2] ^= 1
-	input := Input{Name: "x", Open: func() (io.ReadCloser, error) { return anywhere{bytes.NewReader(b)}, nil }}
-	fast, err := Look([]Input{input}, true)
-	if err != nil || len(fast.Damage) > 0 || fast.Tapes[0].Reading != ReadIndex || fast.Records != seq {
-		t.Fatalf("%+v, %v", fast, err)
+	whole := out.Bytes()
+	read := 0
+	input := func(b []byte) Input {
+		return Input{Name: "x", Open: func() (io.ReadCloser, error) { return countedReads{bytes.NewReader(b), &read}, nil }}
 	}
-	b[len(b)/2] ^= 1
-	slow, err := Look([]Input{input}, false)
+	slow, err := Look([]Input{input(whole)}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	fast.Tapes[0].Reading = ReadAll
-	if d := cmp.Diff(slow, fast); d != "" {
-		t.Error(d)
+	slow.Tapes[0].Reading = ReadIndex
+	broken := bytes.Clone(whole)
+	for at := len(broken) / 5; at < len(broken)*9/10; at += 5000 { // but for the gap and the dump
+		if at < 3000*4000 || at > 3600*4100 {
+			broken[at] ^= 1
+		}
+	}
+	for name, b := range map[string][]byte{"whole": whole, "damaged": broken} {
+		read = 0
+		fast, err := Look([]Input{input(b)}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(slow, fast); d != "" || read > 200_000 {
+			t.Errorf("%s: %d bytes read, read (-), index (+): %s", name, read, d)
+		}
 	}
 }

@@ -1,0 +1,188 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// A run describes neighbouring chunks of one index page together, as if they
+// were one chunk. The last page of a tape has the runs of all others: who wants
+// to know what is on a tape, or where, reads few of its pages.
+type run Entry
+
+func (r *run) fields(c *coder) {
+	c.uint64(&r.Offset)
+	c.uint64(&r.Stored)
+	c.uint64(&r.Plain)
+	c.uint64(&r.FirstSeq)
+	c.uint64(&r.LastSeq)
+	c.int64(&r.FirstAt)
+	c.int64(&r.LastAt)
+	list(c, &r.Counts, (*Count).fields)
+	c.uint64(&r.chunks)
+	c.uint64(&r.page)
+}
+
+// maxTogether bounds the counts of a run of several chunks.
+const maxTogether = 256
+
+// appendRuns appends the runs of the page at an offset.
+func appendRuns(runs []run, at uint64, page []Entry) []run {
+	open := false // the last run takes more chunks
+	for i := range page {
+		e := &page[i]
+		alone := len(e.Counts) > maxTogether || slices.ContainsFunc(e.Counts, func(n Count) bool { return apart(Kind(n.Kind)) })
+		if open && !alone && runs[len(runs)-1].join(e) {
+			continue
+		}
+		r := run(*e)
+		r.chunks, r.page, r.Counts = 1, at, slices.Clone(e.Counts)
+		runs, open = append(runs, r), !alone
+	}
+	return runs
+}
+
+// apart reports whether a chunk with records of the kind is a run by itself: rare
+// ones are read, and after a gap those that tell when it is made good.
+func apart(k Kind) bool { return k.Rare() || k == KindDumpBegin || k == KindDumpEnd }
+
+// join takes in the chunk behind the run, unless that makes too many counts.
+func (r *run) join(e *Entry) bool {
+	counts := len(r.Counts)
+	for _, n := range e.Counts {
+		i := slices.IndexFunc(r.Counts[:counts], func(m Count) bool { return m.Kind == n.Kind && m.Source == n.Source })
+		if i < 0 {
+			r.Counts = append(r.Counts, Count{Kind: n.Kind, Source: n.Source})
+		}
+	}
+	if len(r.Counts) > maxTogether {
+		r.Counts = r.Counts[:counts]
+		return false
+	}
+	for _, n := range e.Counts {
+		i := slices.IndexFunc(r.Counts, func(m Count) bool { return m.Kind == n.Kind && m.Source == n.Source })
+		r.Counts[i].Records += n.Records
+		r.Counts[i].Bytes += n.Bytes
+	}
+	if counts == 0 {
+		r.FirstAt = e.FirstAt
+	}
+	if len(e.Counts) > 0 {
+		r.LastAt = e.LastAt
+	}
+	if r.FirstSeq == 0 {
+		r.FirstSeq = e.FirstSeq
+	}
+	if e.LastSeq != 0 {
+		r.LastSeq = e.LastSeq
+	}
+	r.Stored, r.Plain, r.chunks = e.Offset+e.Stored-r.Offset, r.Plain+e.Plain, r.chunks+1
+	return true
+}
+
+// manyRuns reports whether runs fill a page.
+func manyRuns(runs []run) bool {
+	listed := len(runs)
+	for i := range runs {
+		listed += len(runs[i].Counts)
+	}
+	return len(runs) >= maxEntries || listed >= maxListed
+}
+
+// checkRuns looks at what a page at an offset says of the pages before it: runs
+// are in order, like the chunks that they stand for, and have room for them.
+func (p *indexPage) checkRuns(at uint64) error {
+	free, page := uint64(frameHeaderLen), p.earlier
+	for i := range p.runs {
+		r := &p.runs[i]
+		if r.page > page {
+			free, page = max(free, page+1), r.page
+		}
+		if r.page < page || r.page >= at || r.Offset < free || r.Offset > r.page || r.Stored > r.page-r.Offset ||
+			r.chunks == 0 || r.chunks > maxEntries || r.Stored/frameHeaderLen < r.chunks || uint64(len(r.Counts)) > r.Stored {
+			return fmt.Errorf("run %d of %d cannot be %d chunks in %d bytes at offset %d, of the page at %d", i+1, len(p.runs), r.chunks, r.Stored, r.Offset, r.page)
+		}
+		free = r.Offset + r.Stored
+	}
+	return nil
+}
+
+var errNoRuns = errors.New("the index has no runs")
+
+// readRuns reads the last page, and the runs of those before it.
+func (ix *Index) readRuns(f io.ReaderAt, ft *foot) error {
+	var d unpacker
+	at, limit := ft.index, ft.offset
+	if at == 0 {
+		return errNoRuns
+	}
+	p, err := readPage(f, &d, ix.fileID, ix.Base, at, limit)
+	if err != nil {
+		return err
+	}
+	parts := [][]Entry{p.entries}
+	for more := p.previous != 0; more; {
+		if len(p.runs) == 0 {
+			return errNoRuns
+		}
+		if err := p.checkRuns(at); err != nil {
+			return err
+		}
+		part := make([]Entry, len(p.runs))
+		for i, r := range p.runs {
+			part[i] = Entry(r)
+		}
+		parts = append(parts, part)
+		if more = p.earlier != 0; more {
+			at, limit = p.earlier, at
+			if p, err = readPage(f, &d, ix.fileID, ix.Base, at, limit); err != nil {
+				return err
+			}
+		}
+	}
+	slices.Reverse(parts)
+	ix.Entries = slices.Concat(parts...)
+	return ix.check()
+}
+
+// Run reports whether the entry describes several chunks together.
+func (e *Entry) Run() bool { return e.chunks > 1 }
+
+// Chunks reads, for an entry of the index, the entries of the chunks that it
+// describes. The error says that the index contradicts itself.
+func (ix *Index) Chunks(f io.ReaderAt, e *Entry) ([]Entry, error) {
+	if !e.Run() {
+		return []Entry{*e}, nil
+	}
+	if ix.pageAt != e.page {
+		var d unpacker
+		p, err := readPage(f, &d, ix.fileID, ix.Base, e.page, ix.end)
+		if err != nil {
+			return nil, fmt.Errorf("index at offset %d: %w", e.page, err)
+		}
+		ix.page, ix.pageAt = p.entries, e.page
+	}
+	i := slices.IndexFunc(ix.page, func(c Entry) bool { return c.Offset == e.Offset })
+	if i < 0 || e.chunks > uint64(len(ix.page)-i) {
+		return nil, fmt.Errorf("index at offset %d: it does not list the chunk at %d", e.page, e.Offset)
+	}
+	list := slices.Clone(ix.page[i : i+int(e.chunks)])
+	sum := run(list[0])
+	sum.Counts, sum.chunks, sum.page = slices.Clone(sum.Counts), 1, e.page
+	for j := range list[1:] {
+		if !sum.join(&list[1+j]) {
+			break
+		}
+	}
+	if !sum.equal(e) {
+		return nil, fmt.Errorf("index at offset %d: the chunks from %d on are not what their run says", e.page, e.Offset)
+	}
+	return list, nil
+}
+
+func (r *run) equal(e *Entry) bool {
+	return r.Offset == e.Offset && r.Stored == e.Stored && r.Plain == e.Plain && r.FirstSeq == e.FirstSeq && r.LastSeq == e.LastSeq &&
+		r.FirstAt == e.FirstAt && r.LastAt == e.LastAt && r.chunks == e.chunks && r.page == e.page && slices.Equal(r.Counts, e.Counts)
+}
