@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
 
@@ -352,7 +353,7 @@ func (c *cutter) finish() error {
 	c.hole.close()
 	s.Missing = append(c.hole.texts, s.Missing...)
 	w := c.deriver.out
-	if !c.end {
+	if !c.end && c.last.Seq < math.MaxUint64 { // else no number is left
 		why := &capture.End{Why: endOfCut}
 		if len(s.Missing) > 0 {
 			why.Why += "; " + strings.Join(s.Missing, "; ")

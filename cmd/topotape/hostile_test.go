@@ -65,9 +65,12 @@ func mutated(t *testing.T, rng *rand.Rand, tape []byte) []byte {
 				}
 			}
 			rec.At = max(rec.At, at)
-			if rec.Kind == capture.KindCarry {
+			switch {
+			case rec.Kind == capture.KindCarry:
 				rec.Seq = 0
-			} else {
+			case seq == math.MaxUint64: // no number is left
+				continue
+			default:
 				rec.Seq = max(rec.Seq, seq+1)
 				seq = rec.Seq
 			}
