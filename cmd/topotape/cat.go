@@ -207,6 +207,9 @@ func (c *catter) outcome() error {
 			warn(c.cmd, "left out, for they are no packets: %s", left)
 		}
 	}
+	if len(c.damage) > 0 {
+		loss = append(loss, "topotape recover saves what is left")
+	}
 	if len(loss) > 0 {
 		return &exitError{exitLoss, errors.New(strings.Join(loss, "; "))}
 	}

@@ -116,6 +116,9 @@ func surveyOutcome(cmd *cobra.Command, v *replay.Survey, left uint64) error {
 			loss = append(loss, "damaged at "+plural(more, "more place"))
 		}
 	}
+	if len(v.Damage) > 0 {
+		loss = append(loss, "topotape recover saves what is left")
+	}
 	if cut := s.Unclean(); cut != "" {
 		loss = append(loss, cut)
 	}
