@@ -48,7 +48,7 @@ inputs give the same bytes.`,
 			return build(cmd, args, out, force)
 		},
 	}
-	cmd.Flags().StringVarP(&out, "output", "o", "", "the tape: a file, or - for standard output (required)")
+	cmd.Flags().StringVarP(&out, "output", "o", "", "the new tape: a file, or - for standard output (required)")
 	cmd.Flags().BoolVar(&force, "force", false, "replace an existing tape")
 	if err := cmd.MarkFlagRequired("output"); err != nil {
 		panic(err)

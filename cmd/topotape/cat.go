@@ -29,7 +29,8 @@ func catCommand() *cobra.Command {
 its time since the recording's start, its kind, and what it says: a conntrack message
 as "conntrack -E -o id,extended" prints it, a DNS message with its question and its
 answers, a table by how many rows are in which state. Times are those of the tape,
-in UTC: the same tape gives the same text.
+in UTC: the same tape gives the same text. Several tapes, or those of a directory, are
+printed one behind the other.
 
 With --format pcapng it writes what Wireshark reads: DNS packets as they were captured,
 conntrack messages as netlink packets, gaps as dropped packets of an interface, marks as
@@ -205,6 +206,9 @@ func (c *catter) outcome() error {
 		if left := c.packets.left(); left != "" {
 			warn(c.cmd, "left out, for they are no packets: %s", left)
 		}
+	}
+	if len(c.damage) > 0 {
+		loss = append(loss, "topotape recover saves what is left")
 	}
 	if len(loss) > 0 {
 		return &exitError{exitLoss, errors.New(strings.Join(loss, "; "))}

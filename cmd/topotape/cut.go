@@ -21,7 +21,7 @@ func cutCommand() *cobra.Command {
 		Long: `Cut a window out of a tape. The result is a tape of its own that replays to the same
 reports, byte for byte, as the whole one does in that window: it begins with what
 was known by then. Records keep their numbers and times. Several tapes of one
-recording are cut as one.
+recording, or a directory of them, are cut as one.
 
 A tape that is still being written is cut as far as it has been written, which
 is up to a quarter of a second ago.`,
@@ -41,7 +41,7 @@ is up to a quarter of a second ago.`,
 		},
 	}
 	s := cmd.Flags()
-	s.StringVarP(&out, "output", "o", "", "the tape: a file, or - for standard output (required)")
+	s.StringVarP(&out, "output", "o", "", "the new tape: a file, or - for standard output (required)")
 	s.BoolVar(&force, "force", false, "replace an existing tape")
 	s.Var(&from, "from", "from this time on (default the tape's start)")
 	s.Var(&to, "to", "up to before this time (default the tape's end)")

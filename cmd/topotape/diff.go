@@ -37,9 +37,10 @@ func diffCommand() *cobra.Command {
 topology: one line a cause, with the first tick and record that show it. - is
 what only A has, + what only B has, ~ what both have and differs.
 
-A and B are tapes, or directories of one's segments, or files of reports that "replay --all" printed (ndjson or
-json): those of another build, for one. A alone is compared with itself. --rules,
---from and --to given once are for both sides, given twice for A and for B.
+A and B are tapes, or directories of segments, or files of reports that "replay
+--all" printed (ndjson or json): those of another build, for one. A alone is
+compared with itself. --rules, --from and --to given once are for both sides, given
+twice for A and for B.
 
 Reports of the same time are compared. Where the sides have no tick in common,
 as two windows or two recordings, everything that was ever seen on one side is
@@ -63,7 +64,7 @@ bisect" shows how that finds the commit that changed a report.`,
 		},
 	}
 	s := cmd.Flags()
-	s.Var(&f.rules, "rules", "which semantics the core follows (default current)")
+	s.Var(&f.rules, "rules", "which semantics the core follows: current or scope2016 (default current)")
 	s.Var(&f.from, "from", "only reports from this time on")
 	s.Var(&f.to, "to", "only reports before this time")
 	s.BoolVar(&f.whole, "whole", false, "compare everything that was ever seen, not tick by tick")

@@ -65,7 +65,7 @@ expectation does not hold. Several tapes, or a directory of them, become one fil
 	s := cmd.Flags()
 	s.Var((*expectationFlag)(&f.Expectations), "expect", "what is right: a selector and present or absent; may be repeated")
 	s.Var((*expectationFlag)(&f.KnownBad), "known-bad", "what is right and does not hold yet; may be repeated")
-	s.StringVar(&f.Rules, "rules", reporter.RulesCurrent, "which semantics the core follows")
+	s.StringVar(&f.Rules, "rules", reporter.RulesCurrent, "which semantics the core follows: current or scope2016")
 	s.StringVar(&f.Shows, "shows", "", "what the fixture shows, in a sentence")
 	s.StringSliceVar(&f.Covers, "covers", nil, "numbers of known behaviours that it shows, like b23")
 	s.StringVar(&dir, "dir", "", "where fixtures are (default fixtures, or testdata/fixtures if only that exists)")

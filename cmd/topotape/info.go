@@ -21,7 +21,8 @@ func infoCommand() *cobra.Command {
 		Use:   "info TAPE...",
 		Short: "Say what is on a tape",
 		Long: `Say what is on a tape: sources, counts, rates, gaps, coverage, versions, from what it
-was derived, and whether it is whole.
+was derived, and whether it is whole. Several tapes, or a directory of them, are told
+of one by one and then together.
 
 A closed tape is not decoded for that: its index tells, and the few records that speak
 of sources, gaps and marks. Up to 32 MiB its checksums are compared too; of a larger one
@@ -114,6 +115,9 @@ func surveyOutcome(cmd *cobra.Command, v *replay.Survey, left uint64) error {
 		if more := len(v.Damage) - 1; more > 0 {
 			loss = append(loss, "damaged at "+plural(more, "more place"))
 		}
+	}
+	if len(v.Damage) > 0 {
+		loss = append(loss, "topotape recover saves what is left")
 	}
 	if cut := s.Unclean(); cut != "" {
 		loss = append(loss, cut)

@@ -15,9 +15,9 @@ func mergeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "merge TAPE... -o TAPE",
 		Short: "Put segments or tapes of one host onto one tape",
-		Long: `Put tapes of one host onto one. Segments and cuts of one recording become one by
-the numbers of their records: in whatever order they are named, what several of
-them hold is there once, and what is on none of them is said.
+		Long: `Put tapes of one host, or a directory of them, onto one. Segments and cuts of one
+recording become one by the numbers of their records: in whatever order they are
+named, what several of them hold is there once, and what is on none of them is said.
 
 Different recordings are put onto one line by their times, and their records are
 numbered anew. Where they overlap, ticks and steps of the wall clock are those of
@@ -33,7 +33,7 @@ the tape that is named first.`,
 		},
 	}
 	cmd.Flags().StringVarP(&out, "output", "o", "", "the new tape: a file, or - for standard output (required)")
-	cmd.Flags().BoolVar(&force, "force", false, "replace an existing file")
+	cmd.Flags().BoolVar(&force, "force", false, "replace an existing tape")
 	if err := cmd.MarkFlagRequired("output"); err != nil {
 		panic(err)
 	}

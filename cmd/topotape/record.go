@@ -159,6 +159,10 @@ func limitRuntime() {
 	}
 }
 
+// sameSignal is how soon another signal is still the first one: timeout(1) sends
+// its own twice, to the program and to its group.
+const sameSignal = 100 * time.Millisecond
+
 // stopOnSignal ends the context at the first signal, and the program at a
 // second one. A hang-up often comes twice, and a closed pipe after another
 // signal: neither counts as the second.
@@ -167,8 +171,12 @@ func stopOnSignal(parent context.Context) (context.Context, func()) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	go func() {
+		var first time.Time
 		for s := range signals {
-			again := ctx.Err() != nil
+			again := ctx.Err() != nil && time.Since(first) > sameSignal
+			if first.IsZero() {
+				first = time.Now()
+			}
 			cancel(fmt.Errorf("stopped by %s", signalName(s)))
 			if again && s != syscall.SIGPIPE && s != syscall.SIGHUP {
 				fmt.Fprintln(os.Stderr, "topotape: quit at once; the tape is not closed")

@@ -174,6 +174,37 @@ func TestSecondSignalQuitsAtOnce(t *testing.T) {
 	}
 }
 
+// timeout(1) sends its signal to the program and to its group.
+func TestSignalThatComesTwiceClosesTheTape(t *testing.T) {
+	cmd := program(t, "record", "-o", "a.tape", "--sources", "proc", "--min-free", "0")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	partial := filepath.Join(cmd.Dir, "a.tape.partial")
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if st, err := os.Stat(partial); err == nil && st.Size() > 0 {
+			break
+		}
+	}
+	cmd.Process.Signal(syscall.SIGTERM)
+	time.Sleep(time.Millisecond) // two that wait are one
+	cmd.Process.Signal(syscall.SIGTERM)
+	if code := exitCode(cmd.Wait()); code != exitOK {
+		t.Errorf("exit code %d: %s", code, &stderr)
+	}
+	f, err := os.Open(filepath.Join(cmd.Dir, "a.tape"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if e, why := ending(t, f); e != capture.Closed || why != "stopped by SIGTERM" {
+		t.Errorf("%v tape, %q", e, why)
+	}
+}
+
 func TestFileBelongsToWhoCalledSudo(t *testing.T) {
 	cmd := program(t, "record", "-o", "a.tape", "--duration", "100ms", "--sources", "proc", "--min-free", "0")
 	cmd.Env = append(cmd.Env, "SUDO_UID=1234", "SUDO_GID=567", "SUDO_USER=alice")

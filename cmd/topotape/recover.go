@@ -35,7 +35,7 @@ The exit code is 3 when anything is lost or may be, 0 when the tape is whole.`,
 		},
 	}
 	cmd.Flags().StringVarP(&out, "output", "o", "", "the new tape: a file, or - for standard output (required)")
-	cmd.Flags().BoolVar(&force, "force", false, "replace an existing file")
+	cmd.Flags().BoolVar(&force, "force", false, "replace an existing tape")
 	if err := cmd.MarkFlagRequired("output"); err != nil {
 		panic(err)
 	}
