@@ -115,6 +115,9 @@ func (r *Reader) Copying() { r.copying = true }
 // Unknown is how many records of unknown kinds were met.
 func (r *Reader) Unknown() uint64 { return r.unknown }
 
+// Base is where the current tape's head begins, from the input's first byte.
+func (r *Reader) Base() int64 { return r.tapeBase }
+
 // Offset is where the frame of the last record begins, from the input's first
 // byte.
 func (r *Reader) Offset() int64 { return r.chunkAt }

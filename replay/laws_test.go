@@ -329,3 +329,66 @@ func TestMergeOfDamagedCopies(t *testing.T) {
 	whole := tapes["../fixtures/lab-gateway/capture.tape"]
 	sameReports(t, "with the sound one", bothReports(t, replay.Window{}, whole), merge(t, a, part, whole, b))
 }
+
+// countedFile counts what is read of it.
+type countedFile struct {
+	*bytes.Reader
+	read *int64
+}
+
+func (f countedFile) Read(b []byte) (int, error) {
+	n, err := f.Reader.Read(b)
+	*f.read += int64(n)
+	return n, err
+}
+
+func (f countedFile) ReadAt(b []byte, at int64) (int, error) {
+	n, err := f.Reader.ReadAt(b, at)
+	*f.read += int64(n)
+	return n, err
+}
+
+func (countedFile) Close() error { return nil }
+
+// Many tapes in one file are merged by reading it a few times, whatever recordings
+// they are of, and make what they make apart.
+func TestMergeOfManyTapesInAFile(t *testing.T) {
+	_, tapes := shipped(t)
+	whole := tapes["../fixtures/generated/generated-00/capture.tape"]
+	h, list, _ := records(t, whole)
+	for _, one := range []bool{true, false} {
+		var file []byte
+		var apart [][]byte
+		for i := range 60 {
+			own := *h
+			own.Segment, own.TapeID = uint32(i), [16]byte{byte(i + 1)}
+			if one {
+				own.Recording = [16]byte{1}
+			} else {
+				own.Recording, own.Segment = own.TapeID, 0
+			}
+			own.Start += int64(i) * 1e12
+			if one {
+				own.Start = h.Start
+			}
+			apart = append(apart, written(t, &own, list[i*len(list)/60:(i+1)*len(list)/60]))
+			file = append(file, apart[i]...)
+		}
+		var read int64
+		in := replay.Input{Name: "file", Size: int64(len(file)), Open: func() (io.ReadCloser, error) { return countedFile{bytes.NewReader(file), &read}, nil }}
+		var out, want bytes.Buffer
+		if _, err := replay.Merge([]replay.Input{in}, &out, replay.MergeOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if read > 4*int64(len(file)) {
+			t.Errorf("%d bytes are read of a file of %d", read, len(file))
+		}
+		if _, err := replay.Merge(inputs(apart...), &want, replay.MergeOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		_, got, _ := records(t, out.Bytes())
+		if _, want, _ := records(t, want.Bytes()); !reflect.DeepEqual(got, want) {
+			t.Error("in one file they make other records")
+		}
+	}
+}

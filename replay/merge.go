@@ -136,13 +136,24 @@ type merger struct {
 	at      int64
 }
 
+// A tapePlace is where a tape stands.
+type tapePlace struct {
+	name string
+	base int64
+}
+
 // verify replays every recording and compares its witnesses.
 func (m *merger) verify(list []*recording) error {
 	for _, r := range list {
 		var inputs []Input
+		var names []string
+		seen := map[tapePlace]bool{}
 		for _, t := range r.tapes {
-			if !slices.ContainsFunc(inputs, func(in Input) bool { return in.Name == t.input.Name }) {
-				inputs = append(inputs, t.input)
+			if at := (tapePlace{t.input.Name, t.base}); !seen[at] {
+				seen[at], inputs = true, append(inputs, t.input)
+			}
+			if !slices.Contains(names, t.input.Name) {
+				names = append(names, t.input.Name)
 			}
 		}
 		s, err := Run(inputs, Options{Reports: None, Verify: true}, func(*reporter.Report) error { return nil })
@@ -150,9 +161,7 @@ func (m *merger) verify(list []*recording) error {
 			return err
 		}
 		if first := s.Verification.First; first != nil && first.Core == reporter.CoreVersion {
-			for _, in := range inputs {
-				m.result.Differ = append(m.result.Differ, in.Name)
-			}
+			m.result.Differ = append(m.result.Differ, names...)
 			m.options.Say(fmt.Sprintf("the witness of tick %d (record %d) is not what this version makes; so are %d of %d on the tapes of this recording",
 				first.Tick, first.Record, s.Verification.Witnesses-s.Verification.Identical, s.Verification.Witnesses))
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"github.com/topotape/topotape/capture"
@@ -15,9 +16,9 @@ import (
 // A mergeTape is one of the tapes to be merged, and what a first reading says
 // of it.
 type mergeTape struct {
-	input       Input
-	index       int // among the tapes of the input
-	order       int // among all tapes, as they were named
+	input       Input // of this tape alone
+	base        int64 // where it begins in the file of that name
+	order       int   // among all tapes, as they were named
 	header      *capture.Header
 	sum         *[32]byte // SHA-256 of the input
 	ending      capture.Ending
@@ -79,14 +80,46 @@ func scanInput(in Input, src io.Reader) (list []*mergeTape, err error) {
 	reader, err := capture.NewReader(src)
 	for more := true; more && err == nil; more, err = reader.NextTape() {
 		h := *reader.Header()
-		t := &mergeTape{input: in, index: len(list), header: &h, sum: new([32]byte)}
+		t := &mergeTape{base: reader.Base(), header: &h, sum: new([32]byte)}
+		if len(list) > 0 {
+			before := list[len(list)-1]
+			before.input = in.part(before.base, t.base-before.base)
+		}
 		if err := t.scan(reader); err != nil {
 			return nil, err
 		}
 		t.ending = reader.Ending()
 		list = append(list, t)
 	}
+	if len(list) > 0 {
+		last := list[len(list)-1]
+		last.input = in.part(last.base, math.MaxInt64-last.base)
+	}
 	return list, err
+}
+
+// part is a stretch of the input, so that each of many tapes in a file can be read
+// without those before it.
+func (in Input) part(from, size int64) Input {
+	return Input{Name: in.Name, Open: func() (io.ReadCloser, error) {
+		f, err := in.Open()
+		if err != nil {
+			return nil, err
+		}
+		var part io.Reader
+		if at, ok := f.(io.ReaderAt); ok {
+			part = io.NewSectionReader(at, from, size)
+		} else if _, err := io.CopyN(io.Discard, f, from); err != nil {
+			f.Close()
+			return nil, err
+		} else {
+			part = io.LimitReader(f, size)
+		}
+		return struct {
+			io.Reader
+			io.Closer
+		}{part, f}, nil
+	}}
 }
 
 func (t *mergeTape) scan(reader *capture.Reader) error {
@@ -219,16 +252,6 @@ func (t *mergeTape) open() (*stream, error) {
 	s := &stream{tape: t, file: f}
 	if s.reader, err = capture.NewReader(f); err == nil {
 		s.reader.Copying()
-		for range t.index {
-			for err == nil {
-				_, err = s.reader.Next()
-			}
-			if err == io.EOF {
-				_, err = s.reader.NextTape()
-			}
-		}
-	}
-	if err == nil {
 		err = s.advance()
 	}
 	if err != nil {

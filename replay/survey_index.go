@@ -77,9 +77,10 @@ func indexes(f io.ReaderAt, size int64) ([]surveyable, bool) {
 		if err != nil {
 			return nil, false
 		}
-		tapes = append([]surveyable{{header: r.Header(), index: ix, end: end}}, tapes...)
+		tapes = append(tapes, surveyable{header: r.Header(), index: ix, end: end})
 		end = ix.Base
 	}
+	slices.Reverse(tapes)
 	return tapes, len(tapes) > 0
 }
 

@@ -46,11 +46,21 @@ func NewEvidence(h *capture.Header) *Evidence {
 
 // Add takes the next record. It keeps nothing of its payload.
 func (e *Evidence) Add(r *capture.Record) {
+	switch size := len(r.Payload); r.Kind {
+	case capture.KindConntrack, capture.KindDumpEntry, capture.KindDumpBegin, capture.KindSource, capture.KindGap:
+		if size > maxMessage {
+			return
+		}
+	case capture.KindDNS, capture.KindReverseName:
+		if size > maxPacket {
+			return
+		}
+	}
 	switch r.Kind {
 	case capture.KindConntrack, capture.KindDumpEntry:
 		e.conntrack(r)
 	case capture.KindDumpBegin:
-		e.dump[r.Source] = keep(r)
+		keepLast(e.dump, r)
 	case capture.KindDumpEnd:
 		e.dumpEnd(r)
 	case capture.KindWalkBegin, capture.KindWalkEnd, capture.KindProcNet, capture.KindProcSockets, capture.KindProcUnchanged:
@@ -66,9 +76,9 @@ func (e *Evidence) Add(r *capture.Record) {
 			e.reverse.add([]answerKey{{name: p.Addr}}, r, r.At+max(cmp.Or(p.TTL, reverseTTL), minTTL))
 		}
 	case capture.KindSource:
-		e.source[r.Source] = keep(r)
+		keepLast(e.source, r)
 	case capture.KindGap:
-		e.gap[r.Source] = keep(r)
+		keepLast(e.gap, r)
 	case capture.KindHost:
 		if len(e.hosts) == maxHosts {
 			e.hosts = slices.Delete(e.hosts, 0, 1)
@@ -86,6 +96,19 @@ func keep(r *capture.Record) capture.Record {
 	k := *r
 	k.Payload = bytes.Clone(r.Payload)
 	return k
+}
+
+// Bytes of records that are kept at most: the kernel sends none larger.
+const (
+	maxMessage = 8 << 10
+	maxPacket  = 68 << 10
+)
+
+// keepLast keeps the last record of each source.
+func keepLast(by map[uint32]capture.Record, r *capture.Record) {
+	if _, known := by[r.Source]; known || len(by) < maxSources {
+		by[r.Source] = keep(r)
+	}
 }
 
 // Records returns what is kept and still holds at a time, in the order of the
@@ -251,9 +274,13 @@ type heldAnswer struct {
 type heldAnswers struct {
 	by    map[answerKey]*heldAnswer
 	sweep int // when the map has that many
+	bytes int // of records that were added since
 }
 
-const maxAnswers = 1 << 18
+const (
+	maxAnswers     = 1 << 18
+	maxAnswerBytes = 256 << 20
+)
 
 func (a *heldAnswers) add(keys []answerKey, r *capture.Record, expires int64) {
 	if len(keys) == 0 {
@@ -263,12 +290,17 @@ func (a *heldAnswers) add(keys []answerKey, r *capture.Record, expires int64) {
 	for _, k := range keys {
 		a.by[k] = x
 	}
-	if len(a.by) < a.sweep {
+	if a.bytes += len(r.Payload); len(a.by) < a.sweep && a.bytes < maxAnswerBytes {
 		return
 	}
 	maps.DeleteFunc(a.by, func(_ answerKey, x *heldAnswer) bool { return x.expires <= r.At })
-	if len(a.by) > maxAnswers {
+	a.bytes = 0
+	for _, x := range a.by { // order cannot matter: a sum
+		a.bytes += len(x.Payload)
+	}
+	if len(a.by) > maxAnswers || a.bytes > maxAnswerBytes/2 {
 		clear(a.by)
+		a.bytes = 0
 	}
 	a.sweep = 2*len(a.by) + 1024
 }

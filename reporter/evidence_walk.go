@@ -33,13 +33,22 @@ type walkEvidence struct {
 	finished  uint64                // record of the begin of the last whole walk
 	readings  map[tableKey]*reading // the last of each
 	loose     []*reading            // that stood outside a walk since the last whole one
+	size      int                   // bytes of what came since then, or since the walk's begin
+}
+
+// grow makes room for what a record brings. Where that is too much, all that came
+// since the last whole walk is forgotten.
+func (w *walkEvidence) grow(r *capture.Record) {
+	if w.size += len(r.Payload) + 64; w.size > maxWalk {
+		w.walking, w.now, w.loose, w.readings, w.size = false, nil, nil, nil, 0
+	}
 }
 
 // add takes a record. It returns true when a whole walk has ended.
 func (w *walkEvidence) add(r *capture.Record) (whole bool) {
 	switch r.Kind {
 	case capture.KindWalkBegin:
-		w.walking, w.begun, w.now = true, r.Seq, []walkStep{{Record: keep(r)}}
+		w.walking, w.begun, w.now, w.size = true, r.Seq, []walkStep{{Record: keep(r)}}, 0
 	case capture.KindWalkEnd:
 		return w.end(r)
 	case capture.KindProcNet:
@@ -54,7 +63,10 @@ func (w *walkEvidence) add(r *capture.Record) (whole bool) {
 		}
 	case capture.KindProcUnchanged:
 		var p capture.ProcUnchanged
-		if r.Decode(&p) == nil && w.walking {
+		if r.Decode(&p) != nil || !w.walking {
+			break
+		}
+		if w.grow(r); w.walking {
 			w.now = append(w.now, walkStep{keep(r), w.readings[tableKey{p.Netns, p.Table}]})
 		}
 	}
@@ -62,6 +74,7 @@ func (w *walkEvidence) add(r *capture.Record) (whole bool) {
 }
 
 func (w *walkEvidence) read(r *capture.Record, key tableKey, part uint32) {
+	w.grow(r)
 	if w.readings == nil {
 		w.readings = make(map[tableKey]*reading)
 	}
@@ -90,7 +103,7 @@ func (w *walkEvidence) end(r *capture.Record) (whole bool) {
 		w.now = nil
 		return false
 	}
-	w.last, w.now, w.loose, w.finished = append(w.now, walkStep{Record: keep(r)}), nil, nil, w.begun
+	w.last, w.now, w.loose, w.finished, w.size = append(w.now, walkStep{Record: keep(r)}), nil, nil, w.begun, 0
 	asserted := make(map[*reading]bool)
 	for i := range w.last {
 		asserted[w.last[i].asserted] = true
@@ -102,10 +115,12 @@ func (w *walkEvidence) end(r *capture.Record) (whole bool) {
 }
 
 func (w *walkEvidence) appendTo(out []capture.Record) []capture.Record {
+	asserted := make(map[*reading]bool)
 	for _, steps := range [...][]walkStep{w.last, w.now} {
 		for i := range steps {
-			if steps[i].asserted != nil {
-				out = append(out, steps[i].asserted.parts...)
+			if m := steps[i].asserted; m != nil && !asserted[m] {
+				asserted[m] = true
+				out = append(out, m.parts...)
 			}
 			out = append(out, steps[i].Record)
 		}

@@ -64,6 +64,9 @@ func mutated(t *testing.T, rng *rand.Rand, tape []byte) []byte {
 					rec = was
 				}
 			}
+			if seq == math.MaxUint64 && rec.Kind != capture.KindCarry {
+				break
+			}
 			rec.At = max(rec.At, at)
 			switch {
 			case rec.Kind == capture.KindCarry:
