@@ -213,6 +213,25 @@ func TestStepOfTheWallClockIsRecordedBeforeTheTick(t *testing.T) {
 	}
 }
 
+// Between two readings of the clocks of a busy machine any time may pass.
+func TestSlowReadingOfTheClocksIsNoStep(t *testing.T) {
+	s, tape := newTestSequencer(t, nil)
+	now, steps := int64(0), int64(0)
+	s.clock = func() int64 { now += int64(time.Second); return now }
+	s.wall = func() int64 { now += int64(time.Second); return now + steps }
+	s.offset = 0
+	s.tick()
+	steps = int64(time.Hour)
+	s.tick()
+	_, records, _ := tape()
+	if want := []capture.Kind{capture.KindTick, capture.KindClock, capture.KindTick}; !slices.Equal(kinds(records), want) {
+		t.Fatalf("order %v", kinds(records))
+	}
+	if c := payload[capture.Clock](t, records[1]); time.Duration(c.Step).Round(time.Minute) != time.Hour {
+		t.Errorf("clock %+v", c)
+	}
+}
+
 func TestCollectorsAreConsumedUntilTheyHaveEnded(t *testing.T) {
 	o := options(t)
 	ct := &fake{run: func(ctx context.Context, out chan<- *collect.Batch) error {
