@@ -67,7 +67,7 @@ func bootTime() int64 {
 // It is a UDP flow between documentation addresses, its port the fence's number.
 type fence uint16
 
-const fenceFrom, fenceTo, fencePort = "192.0.2.1", "192.0.2.2", 9
+var fenceFrom, fenceTo = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 
 // A fencer puts fences up.
 type fencer struct {
@@ -87,7 +87,7 @@ func newFencer(in netlab.Netns) (*fencer, error) {
 
 func (f *fencer) put() (fence, error) {
 	f.last++
-	flow := conntrack.NewFlow(unix.IPPROTO_UDP, conntrack.Status(0), netip.MustParseAddr(fenceFrom), netip.MustParseAddr(fenceTo), uint16(f.last), fencePort, 600, 0)
+	flow := conntrack.NewFlow(unix.IPPROTO_UDP, conntrack.Status(0), fenceFrom, fenceTo, uint16(f.last), 9, 600, 0)
 	if err := f.conn.Create(flow); err != nil {
 		return 0, fmt.Errorf("fence %d: %w", f.last, err)
 	}
@@ -97,7 +97,7 @@ func (f *fencer) put() (fence, error) {
 // fenceOf is the number of the fence that a message tells of, 0 if of none.
 func fenceOf(e *conntrack.Event) fence {
 	t := &e.Flow.TupleOrig
-	if e.Type != conntrack.EventNew || t.Proto.Protocol != unix.IPPROTO_UDP || t.IP.SourceAddress.String() != fenceFrom {
+	if e.Type != conntrack.EventNew || t.Proto.Protocol != unix.IPPROTO_UDP || t.IP.SourceAddress != fenceFrom {
 		return 0
 	}
 	return fence(t.Proto.SourcePort)
