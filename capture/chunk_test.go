@@ -56,13 +56,14 @@ func TestQuickPagesAreThePages(t *testing.T) {
 		if !ok || !reflect.DeepEqual(got, want) {
 			t.Errorf("%d entries: %v, read %d", len(p.entries), ok, len(got.entries))
 		}
-		for i := 0; i < len(whole); i += 1 + len(whole)/2000 {
+		b := make([]byte, len(whole))
+		for i := 0; i < len(whole); i += sparse * (1 + len(whole)/800) {
 			q := quickPage{b: whole[:i]}
 			if _, ok := q.page(); ok {
 				t.Errorf("%d entries: %d of %d bytes are a page", len(p.entries), i, len(whole))
 			}
 			for _, flip := range []byte{0x01, 0x40, 0xff} {
-				b := bytes.Clone(whole)
+				copy(b, whole)
 				b[i] ^= flip
 				q := quickPage{b: b}
 				if got, ok := q.page(); ok {

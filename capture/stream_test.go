@@ -32,7 +32,7 @@ func (s *stream) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-func TestMillionEmptyFrames(t *testing.T) {
+func TestManyEmptyFrames(t *testing.T) {
 	var id uint64
 	head := behindHead(t, func(fileID uint64) []byte { id = fileID; return nil })
 	for name, next := range map[string]func(uint64) []byte{
@@ -43,7 +43,7 @@ func TestMillionEmptyFrames(t *testing.T) {
 		"damaged":       func(n uint64) []byte { return frameOf(frameChunk, codingPlain, n, id, 1, nil) },
 		"missing":       func(n uint64) []byte { return frameOf(frameChunk, codingPlain, 2*n, id, 0, nil) },
 	} {
-		frames := 1_000_000
+		frames := 400_000 / sparse
 		if !strings.HasSuffix(name, "chunks") {
 			frames /= 10
 		}

@@ -60,11 +60,33 @@ func collect(t *testing.T, lab *netlab.Lab, bin string, shell ...string) *collec
 
 func (c *collecting) until(is func() bool) {
 	c.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !is(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); !is(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			c.t.Fatalf("the collect script said: %s", c.said.Bytes())
 		}
 	}
+}
+
+// walks waits until the script, which rests long after each look at a busy machine,
+// has looked at /proc once more from the beginning.
+func (c *collecting) walks() {
+	c.t.Helper()
+	times := func() string {
+		found, _ := filepath.Glob(filepath.Join(filepath.Dir(c.tar), "topotape.*/topotape-evidence/times"))
+		if len(found) != 1 {
+			c.t.Fatalf("the script's times: %v", found)
+		}
+		b, err := os.ReadFile(found[0])
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		return string(b)
+	}
+	begun := 0
+	for strings.Contains(times(), fmt.Sprintf("begin proc/%d\n", begun+1)) {
+		begun++
+	}
+	c.until(func() bool { return strings.Contains(times(), fmt.Sprintf("end proc/%d\n", begun+1)) })
 }
 
 // stop ends the script as Ctrl-C would.
@@ -88,19 +110,39 @@ func TestCollectedLabIsTheTruth(t *testing.T) {
 	lab, bin := newLab(t)
 	r := record(t, lab, bin)
 	c := collect(t, lab, bin, "dash")
-	held, err := lab.Hold(t.Context(), netlab.Pattern{Kind: netlab.DNATSNAT, Count: 3})
+	fences, err := newFencer(lab.Gateway)
 	if err != nil {
 		t.Fatal(err)
 	}
-	truth, err := lab.Run(t.Context(), gently(netlab.DefaultPlan()))
+	defer fences.conn.Close()
+	plan := gently(netlab.DefaultPlan())
+	var held []*netlab.Held // until both have looked at /proc
+	plan.Patterns = slices.DeleteFunc(plan.Patterns, func(p netlab.Pattern) bool {
+		if p.Hold != netlab.WholePlan {
+			return false
+		}
+		h, err := lab.Hold(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, h)
+		return true
+	})
+	truth, err := lab.Run(t.Context(), plan)
 	if err != nil {
+		t.Fatal(err)
+	}
+	c.walks()
+	if err := r.passes(fences, 1); err != nil {
 		t.Fatal(err)
 	}
 	c.stop()
 	if code := r.stop(); code != 0 {
 		t.Fatalf("record: exit code %d", code)
 	}
-	truth = append(truth, held.Conns()...)
+	for _, h := range held {
+		truth = append(truth, h.Conns()...)
+	}
 
 	tape := filepath.Join(t.TempDir(), "built.tape")
 	t.Logf("%s", topotape(t, 0, nil, bin, "build", c.tar, "-o", tape))

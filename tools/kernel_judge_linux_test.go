@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,7 +13,8 @@ import (
 // apart is how far the two clocks, of the tape and of the looks, may be: ns.
 const apart = 2_000_000
 
-// eventLag is by how much the stamp of an event may be behind the event, ns.
+// eventLag is by how much an event's stamp may be behind the event for the core to
+// take the row of a table that was read in between for the flow's own, ns.
 const eventLag = 50_000_000
 
 // How an entry of the kernel and the reports around it compare.
@@ -57,16 +59,19 @@ func (j *judge) residue(format string, args ...any) {
 	j.residues = append(j.residues, fmt.Sprintf(format, args...))
 }
 
-// around returns the last report before a reading, and the first after it
-// that was asked for when the reading was over: the tick before it was too.
-func (j *judge) around(r reading) (before, after *tickRead) {
+// around returns the last report before a look and the first after it, by the
+// order of the tape.
+func (j *judge) around(k *look) (before, after *tickRead) {
 	ticks := j.story.ticks
-	i, _ := slices.BinarySearchFunc(ticks, r.begin-apart, func(t tickRead, at int64) int { return int(min(max(t.at-at, -1), 1)) })
-	n, _ := slices.BinarySearchFunc(ticks, r.end+apart, func(t tickRead, at int64) int { return int(min(max(t.at-at, -1), 1)) })
-	if i == 0 || n+1 >= len(ticks) {
+	next := func(f fence) int {
+		i, _ := slices.BinarySearchFunc(ticks, j.story.fences[f], func(t tickRead, seq uint64) int { return cmp.Compare(t.seq, seq) })
+		return i
+	}
+	i, n := next(k.before), next(k.after)
+	if i == 0 || n == len(ticks) {
 		return nil, nil
 	}
-	return &ticks[i-1], &ticks[n+1]
+	return &ticks[i-1], &ticks[n]
 }
 
 // ours reports whether a connection can be the lab's.
@@ -109,7 +114,7 @@ func (j *judge) connections(t *tickRead) map[flowName]bool {
 
 // flows compares conntrack -L with the reports around it.
 func (j *judge) flows(k *look) bool {
-	before, after := j.around(k.flowsRead)
+	before, after := j.around(k)
 	if before == nil {
 		return false
 	}
@@ -119,10 +124,11 @@ func (j *judge) flows(k *look) bool {
 	maps.Copy(all, is)
 	for name := range all {
 		j.compared++
-		class := j.flow(name, k, was[name], is[name], before.at, after.at)
+		class := j.flow(name, k, was[name], is[name], before.seq, after.seq)
 		if class == "" {
-			j.residue("flow %v: kernel %v, report before %v, after %v; read %d to %d, reports %d and %d, events %v",
-				name, k.flows[name], was[name], is[name], k.flowsRead.begin, k.flowsRead.end, before.at, after.at, j.story.flows[name])
+			j.residue("flow %v: kernel %v, report before %v, after %v; read %d to %d, fences at records %d and %d, reports at %d and %d, events %+v",
+				name, k.flows[name], was[name], is[name], k.flowsRead.begin, k.flowsRead.end,
+				j.story.fences[k.before], j.story.fences[k.after], before.seq, after.seq, j.story.flows[name])
 			continue
 		}
 		j.counts[class]++
@@ -130,19 +136,20 @@ func (j *judge) flows(k *look) bool {
 	return true
 }
 
-// flow explains one flow by the events between the two reports; "" is no
-// explanation. A stamp is never earlier than its event.
-func (j *judge) flow(name flowName, k *look, was, is bool, from, to int64) string {
+// flow explains one flow by the events between the two reports, records from and
+// to; "" is no explanation. An event behind the first fence may be later than the
+// reading; one before it is not.
+func (j *judge) flow(name flowName, k *look, was, is bool, from, to uint64) string {
 	listed := k.flows[name]
 	if was == listed && is == listed {
 		return agrees
 	}
 	var opened, openedLate, closed, closedLate bool
 	for _, c := range j.story.flows[name] {
-		if c.at <= from || c.at > to {
+		if c.seq < from || c.seq > to {
 			continue
 		}
-		late := c.at >= k.flowsRead.begin-apart
+		late := c.seq > j.story.fences[k.before]
 		if c.opens {
 			opened, openedLate = true, openedLate || late
 		} else {
@@ -219,11 +226,11 @@ func (w *walkRead) row(s socketName) (t *tableRead, inode uint64, ok bool) {
 
 // sockets compares ss with the reports around it, both ways.
 func (j *judge) sockets(k *look) bool {
+	before, after := j.around(k)
+	if before == nil {
+		return false
+	}
 	for netns, r := range k.socksRead {
-		before, after := j.around(r)
-		if before == nil {
-			return false
-		}
 		ends := map[*tickRead]map[socketName]socketEnd{before: j.ends(before), after: j.ends(after)}
 		for name, s := range k.socks {
 			if name.netns == netns && s.open {
@@ -258,19 +265,20 @@ func (j *judge) count(class, format string, args ...any) {
 // listed explains a socket of ss by what a report says of it.
 func (j *judge) listed(name socketName, s kernelSocket, r reading, e socketEnd, t *tickRead) string {
 	table, inode, inTable := t.walk.row(name)
-	opened, closed := j.stamps(name)
+	changes := j.story.ways[name.way]
 	switch {
-	case !inTable && !e.known || inTable && len(e.pids) == 0 && within(closed, table.begin, t.at):
+	case !inTable && !e.known,
+		inTable && len(e.pids) == 0 && slices.ContainsFunc(changes, func(c change) bool { return !c.opens && c.at >= table.begin && c.seq < t.seq }):
 		return walkOlder
 	case inTable && inode != s.inode && inode != 0:
 		return reused
-	case inTable && !e.known && within(opened, table.end+eventLag, t.at):
+	case inTable && !e.known && slices.ContainsFunc(changes, func(c change) bool { return c.opens && c.begun >= table.end+eventLag && c.begun <= t.at }):
 		return eventLater
 	case !e.known:
 		return ""
 	case slices.Equal(e.pids, s.pids):
 		return agrees
-	case len(s.pids) == 0 && (len(opened) == 0 || within(opened, r.begin-apart, r.end+eventLag)):
+	case len(s.pids) == 0 && s.inode != 0 && j.ownersSince(r, inode, e.pids, t):
 		return ssOlder
 	case len(e.pids) == 0 && (inode == 0 || len(t.walk.owners[inode]) == 0):
 		return ownersOlder
@@ -278,20 +286,12 @@ func (j *judge) listed(name socketName, s kernelSocket, r reading, e socketEnd, 
 	return ""
 }
 
-// stamps are when flows of a socket's addresses were opened and closed.
-func (j *judge) stamps(name socketName) (opened, closed []int64) {
-	for _, c := range j.story.ways[name.way] {
-		if c.opens {
-			opened = append(opened, c.at)
-		} else {
-			closed = append(closed, c.at)
-		}
-	}
-	return opened, closed
-}
-
-func within(stamps []int64, from, to int64) bool {
-	return slices.ContainsFunc(stamps, func(at int64) bool { return at >= from && at <= to })
+// ownersSince reports whether the processes of a report are the ones that a walk
+// found which was not over when a reading began.
+func (j *judge) ownersSince(r reading, inode uint64, pids []uint32, t *tickRead) bool {
+	return slices.ContainsFunc(j.story.walks, func(w *walkRead) bool {
+		return w.end >= r.begin-apart && w.end <= t.walk.end && slices.Equal(w.owners[inode], pids)
+	})
 }
 
 // when is the time of a reading, zero where there was none.

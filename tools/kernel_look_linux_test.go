@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/mdlayher/netlink"
+	"github.com/ti-mo/conntrack"
 	"golang.org/x/sys/unix"
 
 	"github.com/topotape/topotape/tools/netlab"
@@ -40,8 +43,10 @@ type kernelSocket struct {
 // A reading is a time within which something was read: CLOCK_BOOTTIME in ns.
 type reading struct{ begin, end int64 }
 
-// A look is what the kernel's own tools said at one instant.
+// A look is what the kernel's own tools said at one instant, between two fences.
 type look struct {
+	before    fence
+	after     fence
 	flowsRead reading
 	flows     map[flowName]bool
 	socksRead map[uint64]reading // by namespace
@@ -57,9 +62,58 @@ func bootTime() int64 {
 	return ts.Nano()
 }
 
+// A fence is an event that a test makes in the gateway: what came before it in the
+// kernel is before it on the tape, however late the recorder came to read either.
+// It is a UDP flow between documentation addresses, its port the fence's number.
+type fence uint16
+
+var fenceFrom, fenceTo = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+
+// A fencer puts fences up.
+type fencer struct {
+	conn *conntrack.Conn
+	last fence
+}
+
+func newFencer(in netlab.Netns) (*fencer, error) {
+	ns, err := os.Open("/run/netns/" + in.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer ns.Close()
+	conn, err := conntrack.Dial(&netlink.Config{NetNS: int(ns.Fd())})
+	return &fencer{conn: conn}, err
+}
+
+func (f *fencer) put() (fence, error) {
+	f.last++
+	flow := conntrack.NewFlow(unix.IPPROTO_UDP, conntrack.Status(0), fenceFrom, fenceTo, uint16(f.last), 9, 600, 0)
+	if err := f.conn.Create(flow); err != nil {
+		return 0, fmt.Errorf("fence %d: %w", f.last, err)
+	}
+	return f.last, nil
+}
+
+// fenceOf is the number of the fence that a message tells of, 0 if of none.
+func fenceOf(e *conntrack.Event) fence {
+	t := &e.Flow.TupleOrig
+	if e.Type != conntrack.EventNew || t.Proto.Protocol != unix.IPPROTO_UDP || t.IP.SourceAddress != fenceFrom {
+		return 0
+	}
+	return fence(t.Proto.SourcePort)
+}
+
 // takeLook runs the kernel's tools in the lab's namespaces, all at the same time.
-func takeLook(ctx context.Context, lab *netlab.Lab) (*look, error) {
-	k := &look{flows: map[flowName]bool{}, socksRead: map[uint64]reading{}, socks: map[socketName]kernelSocket{}}
+func takeLook(ctx context.Context, lab *netlab.Lab, fences *fencer) (k *look, err error) {
+	k = &look{flows: map[flowName]bool{}, socksRead: map[uint64]reading{}, socks: map[socketName]kernelSocket{}}
+	if k.before, err = fences.put(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err == nil {
+			k.after, err = fences.put()
+		}
+	}()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var failed error

@@ -20,7 +20,9 @@ import (
 
 // A change is an event that made a flow a connection, or no connection any more.
 type change struct {
+	seq   uint64 // of the event's record
 	at    int64
+	begun int64 // when the flow's first message was stamped
 	opens bool
 }
 
@@ -46,6 +48,7 @@ type walkRead struct {
 
 // A tickRead is a tick: what was reported, and which walk was in force.
 type tickRead struct {
+	seq   uint64
 	at    int64
 	conns []reporter.Connection
 	walk  *walkRead
@@ -58,6 +61,8 @@ type tapeStory struct {
 	ways  map[way][]change // the same, by what either end's socket shows
 	ticks []tickRead
 	walks []*walkRead
+
+	fences map[fence]uint64 // their records
 
 	open    map[flowID]*openFlow
 	dumping uint64 // the record at which a dump began
@@ -74,6 +79,7 @@ type openFlow struct {
 	state      uint8
 	replied    bool
 	connection bool
+	begun      int64
 	touched    uint64
 }
 
@@ -90,7 +96,7 @@ func readStory(tape string, lead int64) (*tapeStory, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &tapeStory{start: r.Header().Start - lead, flows: map[flowName][]change{}, ways: map[way][]change{}, open: map[flowID]*openFlow{}}
+	s := &tapeStory{start: r.Header().Start - lead, flows: map[flowName][]change{}, ways: map[way][]change{}, fences: map[fence]uint64{}, open: map[flowID]*openFlow{}}
 	core, err := reporter.New(r.Header(), reporter.RulesCurrent)
 	if err != nil {
 		return nil, err
@@ -107,7 +113,7 @@ func readStory(tape string, lead int64) (*tapeStory, error) {
 		case capture.KindDumpBegin:
 			s.dumping = rec.Seq
 		case capture.KindDumpEnd:
-			s.dumped(s.start + rec.At)
+			s.dumped(&rec)
 		case capture.KindConntrack, capture.KindDumpEntry:
 			err = s.message(&rec)
 		case capture.KindWalkBegin, capture.KindWalkEnd, capture.KindProcNet, capture.KindProcUnchanged, capture.KindProcSockets:
@@ -119,7 +125,7 @@ func readStory(tape string, lead int64) (*tapeStory, error) {
 			return nil, fmt.Errorf("record %d, %v: %w", rec.Seq, rec.Kind, err)
 		}
 		if core.Step(&rec) {
-			t := tickRead{at: s.start + rec.At, conns: core.Report().Connections}
+			t := tickRead{seq: rec.Seq, at: s.start + rec.At, conns: core.Report().Connections}
 			if len(s.walks) > 0 {
 				t.walk = s.walks[len(s.walks)-1]
 			}
@@ -128,18 +134,27 @@ func readStory(tape string, lead int64) (*tapeStory, error) {
 	}
 }
 
+// eventOf decodes a message with the library, not with the core.
+func eventOf(rec *capture.Record) (*conntrack.Event, error) {
+	b := rec.Payload
+	e := new(conntrack.Event)
+	return e, e.Unmarshal(netlink.Message{Header: netlink.Header{
+		Length: binary.NativeEndian.Uint32(b), Type: netlink.HeaderType(binary.NativeEndian.Uint16(b[4:])),
+		Flags: netlink.HeaderFlags(binary.NativeEndian.Uint16(b[6:])),
+	}, Data: b[16:]})
+}
+
 // message follows a flow by the kernel's TCP states (nf_conntrack_tcp.h):
 // ESTABLISHED 3 to LAST_ACK 6 is a connection, TIME_WAIT 7 and CLOSE 8 none.
 func (s *tapeStory) message(rec *capture.Record) error {
-	b := rec.Payload
-	var e conntrack.Event
-	if err := e.Unmarshal(netlink.Message{Header: netlink.Header{
-		Length: binary.NativeEndian.Uint32(b), Type: netlink.HeaderType(binary.NativeEndian.Uint16(b[4:])),
-		Flags: netlink.HeaderFlags(binary.NativeEndian.Uint16(b[6:])),
-	}, Data: b[16:]}); err != nil {
+	e, err := eventOf(rec)
+	if err != nil {
 		return err
 	}
 	f := e.Flow
+	if n := fenceOf(e); n != 0 && rec.Kind == capture.KindConntrack {
+		s.fences[n] = rec.Seq
+	}
 	if f.TupleOrig.Proto.Protocol != 6 {
 		return nil
 	}
@@ -152,7 +167,7 @@ func (s *tapeStory) message(rec *capture.Record) error {
 		return nil // events have told of it since
 	}
 	if o == nil {
-		o = &openFlow{}
+		o = &openFlow{begun: s.start + rec.At}
 		s.open[id] = o
 	}
 	o.touched = rec.Seq
@@ -161,17 +176,17 @@ func (s *tapeStory) message(rec *capture.Record) error {
 		o.state = f.ProtoInfo.TCP.State
 	}
 	is := o.replied && o.state >= 3 && o.state <= 6 && e.Type != conntrack.EventDestroy
-	s.turn(id.name, o, is, s.start+rec.At)
+	s.turn(id.name, o, is, rec)
 	if e.Type == conntrack.EventDestroy {
 		delete(s.open, id)
 	}
 	return nil
 }
 
-func (s *tapeStory) turn(name flowName, o *openFlow, is bool, at int64) {
+func (s *tapeStory) turn(name flowName, o *openFlow, is bool, rec *capture.Record) {
 	if is != o.connection {
 		o.connection = is
-		c := change{at, is}
+		c := change{rec.Seq, s.start + rec.At, o.begun, is}
 		s.flows[name] = append(s.flows[name], c)
 		s.ways[name.orig] = append(s.ways[name.orig], c)
 		s.ways[name.reply] = append(s.ways[name.reply], c)
@@ -179,10 +194,10 @@ func (s *tapeStory) turn(name flowName, o *openFlow, is bool, at int64) {
 }
 
 // dumped ends the flows that a whole dump lacks.
-func (s *tapeStory) dumped(at int64) {
+func (s *tapeStory) dumped(rec *capture.Record) {
 	for id, o := range s.open {
 		if o.touched < s.dumping {
-			s.turn(id.name, o, false, at)
+			s.turn(id.name, o, false, rec)
 			delete(s.open, id)
 		}
 	}

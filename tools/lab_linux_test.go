@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ti-mo/conntrack"
+
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/tools/netlab"
 )
@@ -241,67 +243,20 @@ func TestLossIsHonest(t *testing.T) {
 	if err != nil || result.Made < 19000 {
 		t.Fatalf("load: %+v, %v", result, err)
 	}
-	// Traffic has stopped; the kernel counts what it dropped in /proc/net/netlink.
-	drops := socketDrops(t, lab)
-	var lost, gapSeq, dumps uint64
-	looksBack := func(rec *capture.Record) bool {
-		switch rec.Kind {
-		case capture.KindGap:
-			var g capture.Gap
-			if err := rec.Decode(&g); err == nil && rec.Seq > gapSeq {
-				lost, gapSeq = lost+g.Lost, rec.Seq
-			}
-		case capture.KindDumpEnd:
-			if rec.Seq > gapSeq && gapSeq > 0 {
-				dumps = rec.Seq
-			}
-		case capture.KindTick:
-			return dumps > 0 && dumps > gapSeq && rec.Seq > dumps
-		}
-		return false
+	fences, err := newFencer(lab.Gateway)
+	if err != nil {
+		t.Fatal(err)
 	}
-	r.until("tick after a dump after the last gap", func(rec *capture.Record) bool {
-		if rec.Seq == 1 {
-			lost, gapSeq, dumps = 0, 0, 0
-		}
-		return looksBack(rec)
-	})
-	kernel := flowsOf(t, lab)
-	time.Sleep(2 * time.Second)
+	defer fences.conn.Close()
+	calm, kernel, drops := r.calmed(lab, fences)
 	if code := r.stop(); code != 3 {
 		t.Errorf("record: exit code %d, want 3: data was lost", code)
 	}
-	var total, received uint64
-	var tick uint64 // the first one after the resync
-	lastGap, resync := uint64(0), uint64(0)
-	if err := scan(r.tape, func(rec *capture.Record) {
-		switch rec.Kind {
-		case capture.KindGap:
-			var g capture.Gap
-			if err := rec.Decode(&g); err != nil || !g.Exact || g.Lost == 0 {
-				t.Errorf("gap %+v, %v", g, err)
-			}
-			total += g.Lost
-			lastGap, resync, tick = rec.Seq, 0, 0
-		case capture.KindConntrack:
-			received++
-		case capture.KindDumpBegin:
-			if resync == 0 && lastGap > 0 {
-				resync = rec.Seq
-			}
-		case capture.KindTick:
-			if resync > 0 && tick == 0 {
-				tick = rec.Seq
-			}
-		}
-	}); err != nil {
-		t.Fatal(err)
+	if calm.lost == 0 || calm.lost != drops {
+		t.Errorf("the tape counts %d lost, the kernel %d", calm.lost, drops)
 	}
-	if total == 0 || total != drops {
-		t.Errorf("the tape counts %d lost, the kernel %d", total, drops)
-	}
-	t.Logf("%d connections: %d messages received, %d lost", result.Made, received, total)
-	out := topotape(t, 0, nil, bin, "replay", "--format", "json", "--at", "#"+strconv.FormatUint(tick, 10), r.tape)
+	t.Logf("%d connections: %d messages received, %d lost", result.Made, calm.received, calm.lost)
+	out := topotape(t, 0, nil, bin, "replay", "--format", "json", "--at", "#"+strconv.FormatUint(calm.tick, 10), r.tape)
 	var rep struct {
 		Connections []struct {
 			From, To struct {
@@ -328,6 +283,86 @@ func TestLossIsHonest(t *testing.T) {
 	if _, err := held.Release(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// A calm is what a tape tells up to a tick by which it had made up for every loss,
+// and before which nothing moved while the kernel was looked at.
+type calm struct {
+	tick           uint64
+	received, lost uint64
+}
+
+// calmed looks at the kernel, as often as it takes, until nothing has moved on the
+// tape meanwhile: the last packets of closed connections come when they like. The
+// flows and the drops are the kernel's.
+func (r *recording) calmed(lab *netlab.Lab, fences *fencer) (c calm, flows []string, drops uint64) {
+	r.t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
+		before, err := fences.put()
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		drops, flows = socketDrops(r.t, lab), flowsOf(r.t, lab)
+		after, err := fences.put()
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		for until := time.Now().Add(5 * time.Second); time.Now().Before(until); time.Sleep(250 * time.Millisecond) {
+			if c, ok := r.calmBetween(before, after); ok && socketDrops(r.t, lab) == drops {
+				return c, flows, drops
+			}
+		}
+	}
+	r.t.Fatalf("nothing has calmed down; the recorder said:\n%s", r.said.String())
+	return c, nil, 0
+}
+
+// calmBetween reads the tape up to the first tick behind the second fence. It is not
+// ok when a whole dump since the last gap is not before the first one, or when a
+// flow moved or something was lost behind that.
+func (r *recording) calmBetween(before, after fence) (c calm, ok bool) {
+	var dumping, dumped bool                                // since the last gap
+	var passed, last, moved bool                            // the first fence, the second one
+	_ = scan(r.tape+".partial", func(rec *capture.Record) { // an error is of what is just being written
+		if c.tick > 0 {
+			return
+		}
+		switch rec.Kind {
+		case capture.KindGap:
+			var g capture.Gap
+			if err := rec.Decode(&g); err != nil || !g.Exact || g.Lost == 0 {
+				r.t.Errorf("gap %+v, %v", g, err)
+			}
+			c.lost += g.Lost
+			dumping, dumped, moved = false, false, moved || passed
+		case capture.KindDumpBegin:
+			dumping = true
+		case capture.KindDumpEnd:
+			dumped = dumping
+		case capture.KindConntrack:
+			c.received++
+			if !passed && !bytes.Contains(rec.Payload, fenceFrom.AsSlice()) {
+				return
+			}
+			e, err := eventOf(rec)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			switch f := fenceOf(e); {
+			case f == before:
+				passed = dumped
+			case f == after:
+				last = passed
+			case passed && e.Flow.TupleOrig.Proto.Protocol == 6 && e.Type != conntrack.EventDestroy:
+				moved = true // what is destroyed in that calm was no connection any more
+			}
+		case capture.KindTick:
+			if last {
+				c.tick = rec.Seq
+			}
+		}
+	})
+	return c, c.tick > 0 && !moved
 }
 
 // socketDrops is what the kernel dropped of the events of the namespace's only

@@ -346,12 +346,8 @@ func TestDrainIsHonouredUnderLoad(t *testing.T) {
 		}
 	}()
 	for n := uint64(1); n <= 20; n++ {
-		asked := time.Now()
 		c.Drain(n)
 		r.until(t, "drain", func([]capture.Record) bool { return r.drained >= n })
-		if took := time.Since(asked); took > 10*markWait {
-			t.Errorf("drain %d took %v", n, took)
-		}
 	}
 	close(quit)
 	<-gone

@@ -126,7 +126,7 @@ func TestDurationIsALimit(t *testing.T) {
 	o := options(t)
 	o.Duration = 100 * time.Millisecond
 	summary, err := record(t.Context(), o, fakeMachine(conntrackSource(newFakeConntrack())))
-	if err != nil || !summary.Closed || !strings.Contains(summary.Why, "duration of 100ms") || summary.Duration < o.Duration || summary.Duration > 2*time.Second {
+	if err != nil || !summary.Closed || !strings.Contains(summary.Why, "duration of 100ms") || summary.Duration < o.Duration || summary.Duration > time.Minute {
 		t.Errorf("summary %+v, error %v", summary, err)
 	}
 }

@@ -28,6 +28,18 @@ func thisMachine() *machine {
 	return &machine{sources: collectors, host: hostFacts, core: newCore, wall: wallClock, boot: bootClock}
 }
 
+// bothClocks reads both clocks at one time, or nearly so where the processor is
+// never left to us for a millisecond.
+func (m *machine) bothClocks() (boot, wall int64) {
+	for range 20 {
+		boot, wall = m.boot(), m.wall()
+		if m.boot()-boot < 1e6 {
+			break
+		}
+	}
+	return boot, wall
+}
+
 func hostFacts(o *Options) (capture.Host, error) {
 	return collect.HostFacts(o.HostID, o.LocalNetworks)
 }

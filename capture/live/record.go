@@ -27,9 +27,8 @@ func record(ctx context.Context, o Options, m *machine) (*Summary, error) {
 	o.setDefaults()
 	r := &recorder{o: o, m: m, console: console{log: o.Log, status: o.Status}, begun: time.Now()}
 	r.cpu, _ = usage()
-	start := m.boot()
+	start, wall := m.bothClocks()
 	r.clock = func() int64 { return m.boot() - start }
-	wall := m.wall()
 	host, hostErr := m.host(&o)
 	if hostErr != nil {
 		r.console.say("host: not all is known: %v", hostErr)

@@ -27,7 +27,7 @@ func TestTapeIsNumberedInOrderAndClosed(t *testing.T) {
 	o := options(t)
 	o.Interval = 20 * time.Millisecond
 	o.Note, o.Recorder, o.Command, o.Tool, o.LocalNetworks = "note", "me", []string{"topotape", "record"}, "1.2.3", []string{"10.0.0.0/8"}
-	summary, err := start(t, o, fakeMachine(conntrackSource(ct), procSource(proc))).after(t, 150*time.Millisecond)
+	summary, err := start(t, o, fakeMachine(conntrackSource(ct), procSource(proc))).after(t, 600*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}

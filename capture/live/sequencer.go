@@ -223,14 +223,24 @@ func (s *sequencer) tickNow() {
 	}
 }
 
-// checkClock says on the tape when the wall clock was stepped.
+// checkClock says on the tape when the wall clock was stepped. Of the offset it
+// knows a least and a most: the processor may be gone between two readings.
 func (s *sequencer) checkClock() {
+	before := s.clock()
 	wall := s.wall()
-	offset := wall - s.clock()
-	if step := offset - s.offset; step > clockStep || step < -clockStep {
-		s.offset = offset
-		s.put(capture.KindClock, 0, &capture.Clock{Step: step, Wall: wall})
+	least, most := wall-s.clock(), wall-before
+	switch {
+	case least-s.offset > clockStep:
+		s.putStep(wall, least)
+	case most-s.offset < -clockStep:
+		s.putStep(wall, most)
 	}
+}
+
+func (s *sequencer) putStep(wall, offset int64) {
+	step := offset - s.offset
+	s.offset = offset
+	s.put(capture.KindClock, 0, &capture.Clock{Step: step, Wall: wall})
 }
 
 // putHost records the host's facts, if they changed.
