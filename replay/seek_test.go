@@ -93,7 +93,7 @@ func TestWindowsByIndexAreThoseOfAScan(t *testing.T) {
 			sought = append(sought, seekable(fmt.Sprint(i), b))
 		}
 		random := rand.New(rand.NewPCG(5, 6))
-		for range 40 {
+		for range max(8, 24/Sparse) {
 			w := Window{From: somewhere(random, start), To: somewhere(random, start)}
 			want, got := windowed(scanned, w), windowed(sought, w)
 			if name == "torn" || name == "index damaged" { // damage ahead of the window is not met
