@@ -111,11 +111,7 @@ func eventText(r *capture.Record, p capture.Payload) string {
 	case *capture.ReverseName:
 		return fmt.Sprintf("%s is %q, for %s%s", plainText(p.Addr), p.Names, time.Duration(p.TTL), reasonText(p.Error))
 	case *capture.Gap:
-		about := "about "
-		if p.Exact {
-			about = ""
-		}
-		return fmt.Sprintf("source %d lost %s%d%s", r.Source, about, p.Lost, reasonText(p.Why))
+		return fmt.Sprintf("source %d lost %s%s", r.Source, lostText(p.Lost, p.Exact), reasonText(p.Why))
 	case *capture.Clock:
 		return fmt.Sprintf("stepped by %s to %s", time.Duration(p.Step), time.Unix(0, p.Wall).UTC().Format(time.RFC3339Nano))
 	case *capture.Mark:
@@ -227,4 +223,15 @@ func (t *recordText) appendDNS(b []byte, d *capture.DNS) []byte {
 		sep = ", "
 	}
 	return b
+}
+
+// lostText is how much a gap says was lost.
+func lostText(lost uint64, exact bool) string {
+	switch {
+	case lost == 0 && !exact:
+		return "something"
+	case !exact:
+		return fmt.Sprintf("about %d", lost)
+	}
+	return fmt.Sprint(lost)
 }

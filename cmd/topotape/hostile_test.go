@@ -43,7 +43,7 @@ func mutated(t *testing.T, rng *rand.Rand, tape []byte) []byte {
 		list = append(list, rec)
 	}
 	if len(list) == 0 {
-		t.Skip("it has no records")
+		return nil
 	}
 	h := *r.Header()
 	if rng.IntN(4) == 0 {
@@ -145,6 +145,9 @@ func TestVerbsOnHostileRecords(t *testing.T) {
 		seed := uint64(i)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			tape := mutated(t, rand.New(rand.NewPCG(seed, 23)), tapes[name])
+			if tape == nil { // nothing is on it
+				return
+			}
 			in := []replay.Input{inputOf("tape", tape)}
 			whole := map[string][]string{}
 			for _, rules := range []string{reporter.RulesCurrent, reporter.RulesScope2016} {

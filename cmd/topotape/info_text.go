@@ -240,11 +240,7 @@ func (f *infoFacts) gapsText(b *strings.Builder) {
 		if i == 0 {
 			b.WriteString("\ngaps\n")
 		}
-		about := "about "
-		if g.Exact {
-			about = ""
-		}
-		fmt.Fprintf(b, "  +%s (#%d) source %d %s lost %s%d%s\n", g.At, g.Record, g.Source, g.Kind, about, g.Lost, reasonText(g.Why))
+		fmt.Fprintf(b, "  +%s (#%d) source %d %s lost %s%s\n", g.At, g.Record, g.Source, g.Kind, lostText(g.Lost, g.Exact), reasonText(g.Why))
 	}
 	if f.GapsMore > 0 {
 		fmt.Fprintf(b, "  and %d more\n", f.GapsMore)
