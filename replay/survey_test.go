@@ -137,14 +137,14 @@ func TestIndexTellsWhatReadingTells(t *testing.T) {
 	if len(names) < 5 {
 		t.Fatal(names)
 	}
-	for _, name := range names {
+	for _, name := range Some(names) {
 		b, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		sameEitherWay(t, name, []Input{inputAt(name, b)})
 	}
-	for seed := range uint64(60) {
+	for seed := range uint64(60 / Sparse) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		a, b, c := surveyedTape(t, rng, 0, 4), surveyedTape(t, rng, 1, 5), surveyedTape(t, rng, 0, 8)
 		sameEitherWay(t, fmt.Sprint(seed), []Input{inputAt("a", a)})
