@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/topotape/topotape/capture"
 )
@@ -94,6 +95,12 @@ func TestDecodersChangeNothing(t *testing.T) {
 		if err := r.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+	for range 500 { // one that is waited for may still be on its way out
+		if runtime.NumGoroutine() <= before {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 	if after := runtime.NumGoroutine(); after > before {
 		buf := make([]byte, 1<<16)

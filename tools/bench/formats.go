@@ -160,11 +160,13 @@ func (b *bench) format(f *format) (row formatRow, err error) {
 	}
 	for range max(b.plan.rounds, 3) {
 		b.note("formats: reading, %s", f.name)
-		begun := time.Now()
-		if f.events, err = f.read(stored); err != nil {
-			return row, err
+		begun, times := time.Now(), 0
+		for ; times == 0 || time.Since(begun) < time.Second/2; times++ {
+			if f.events, err = f.read(stored); err != nil {
+				return row, err
+			}
 		}
-		row.speed = append(row.speed, float64(f.events)/time.Since(begun).Seconds())
+		row.speed = append(row.speed, float64(f.events)*float64(times)/time.Since(begun).Seconds())
 	}
 	n := float64(max(f.events, 1))
 	row.plain, row.packed = float64(len(data))/n, float64(len(stored))/n

@@ -108,6 +108,30 @@ func (p *process) stop() (usage, error) {
 	return p.wait(stopWait)
 }
 
+// peak follows the memory of a process that was started as the program that is
+// measured, until it ends, and returns the most that it had, in bytes: what
+// wait4(2) says counts this program's own, too, from before the other was loaded.
+func (p *process) peak() func() int64 {
+	result := make(chan int64, 1)
+	go func() {
+		most := int64(0)
+		for {
+			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+			_, text, ok := strings.Cut(string(status), "VmHWM:")
+			if err != nil || !ok {
+				result <- most
+				return
+			}
+			if f := strings.Fields(text); len(f) > 0 {
+				kib, _ := strconv.ParseInt(f[0], 10, 64)
+				most = max(most, kib<<10)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}()
+	return func() int64 { return <-result }
+}
+
 // kill ends what is no longer wanted.
 func (p *process) kill() {
 	p.cmd.Process.Kill()

@@ -55,16 +55,18 @@ func (b *bench) verbs() error {
 		if err != nil {
 			return err
 		}
+		peak := p.peak()
 		u, err := p.wait(verbWait)
 		if err != nil {
 			return err
 		}
+		memory := peak()
 		os.Remove(out)
 		rate := "–"
 		if speed := float64(records) / u.wall.Seconds() / 1e6; !seeks(args) {
 			rate = fmt.Sprintf("%.2f", speed)
 		}
-		t.add("`"+what+"`", fmt.Sprintf("%.2f", u.wall.Seconds()), fmt.Sprintf("%.2f", u.cpu.Seconds()), rate, fmt.Sprintf("%d", u.memory>>20))
+		t.add("`"+what+"`", fmt.Sprintf("%.2f", u.wall.Seconds()), fmt.Sprintf("%.2f", u.cpu.Seconds()), rate, fmt.Sprintf("%d", memory>>20))
 	}
 	t.below = fmt.Sprintf("%s records of conntrack events, built from %s recorded connections; output to /dev/null.", count(float64(records)), count(float64(b.plan.tape)))
 	b.print(&t)
