@@ -66,11 +66,19 @@ func (b *bench) verbs() error {
 		if speed := float64(records) / u.wall.Seconds() / 1e6; !seeks(args) {
 			rate = fmt.Sprintf("%.2f", speed)
 		}
-		t.add("`"+what+"`", fmt.Sprintf("%.2f", u.wall.Seconds()), fmt.Sprintf("%.2f", u.cpu.Seconds()), rate, fmt.Sprintf("%d", memory>>20))
+		t.add("`"+what+"`", fmt.Sprintf("%.2f", u.wall.Seconds()), fmt.Sprintf("%.2f", u.cpu.Seconds()), rate, mebibytes(memory))
 	}
 	t.below = fmt.Sprintf("%s records of conntrack events, built from %s recorded connections; output to /dev/null.", count(float64(records)), count(float64(b.plan.tape)))
 	b.print(&t)
 	return nil
+}
+
+// mebibytes of memory; a program that has ended before it was looked at had none.
+func mebibytes(memory int64) string {
+	if memory == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%d", memory>>20)
 }
 
 // seeks reports whether the command reads only a part of the tape.
