@@ -9,7 +9,8 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// defaultMaxConnections bounds a fold's memory to about 1 GiB.
+// defaultMaxConnections bounds a fold's memory: to 4 GiB where as many connections
+// again are left out and each has ends of its own.
 const defaultMaxConnections = 1_000_000
 
 // fold makes one report of many: every connection that any of them shows.
