@@ -97,37 +97,6 @@ func mix(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
-// first is the first of the flows that have the hash, nil if there is none.
-func (t *flows) first(hash uint32) *flow {
-	n := t.named.get(hash)
-	if n < 0 {
-		return nil
-	}
-	return t.at(n)
-}
-
-// at is the slot of that number.
-func (t *flows) at(number int32) *flow { return &t.pages[number/flowPage][number%flowPage] }
-
-// grow adds a page of empty slots.
-func (t *flows) grow() []flow {
-	page := make([]flow, flowPage)
-	for i := range page {
-		page[i].number = int32(len(t.pages)*flowPage + i)
-	}
-	t.pages = append(t.pages, page)
-	return page
-}
-
-// find returns the flow of that name, nil if there is none.
-func (t *flows) find(key *flowKey) *flow {
-	f := t.first(key.hash())
-	for f != nil && f.key != *key {
-		f = f.next
-	}
-	return f
-}
-
 // unname takes a flow's name away; it does nothing to a flow without one.
 func (t *flows) unname(f *flow) {
 	h := f.key.hash()
