@@ -30,7 +30,7 @@ type collecting struct {
 func collect(t *testing.T, lab *netlab.Lab, bin string, shell ...string) *collecting {
 	for _, tool := range []string{"conntrack", "tcpdump", shell[0]} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("needs %s", tool)
+			t.Skipf("needs %s: tools/deps.sh test installs it", tool)
 		}
 	}
 	dir := t.TempDir()

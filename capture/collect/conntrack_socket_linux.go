@@ -69,8 +69,9 @@ func (s *eventSocket) open(buffer int) (err error) {
 	if err := unix.Bind(s.fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return os.NewSyscallError("bind", err)
 	}
-	// Connected to the kernel, the socket takes messages from nobody else: the
-	// kernel refuses to deliver them, and need not say with each who sent it.
+	// Connected to the kernel, the socket takes nobody else's messages: the kernel
+	// refuses to deliver them, and need not say with each who sent it. What is left
+	// is a broadcast to the groups, by who has CAP_NET_ADMIN and can make entries.
 	if err := unix.Connect(s.fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return os.NewSyscallError("connect", err)
 	}

@@ -37,7 +37,7 @@ func namespace(t *testing.T) (name string, in func(name string, args ...string) 
 	}
 	for _, tool := range []string{"ip", "nft", "conntrack", "sysctl"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skip(err)
+			t.Skipf("needs %s: tools/deps.sh installs it", tool)
 		}
 	}
 	name = fmt.Sprintf("topotape-%d", os.Getpid())
