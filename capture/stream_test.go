@@ -43,7 +43,7 @@ func TestManyEmptyFrames(t *testing.T) {
 		"damaged":       func(n uint64) []byte { return frameOf(frameChunk, codingPlain, n, id, 1, nil) },
 		"missing":       func(n uint64) []byte { return frameOf(frameChunk, codingPlain, 2*n, id, 0, nil) },
 	} {
-		frames := 400_000 / sparse
+		frames := 1_000_000 / sparse
 		if !strings.HasSuffix(name, "chunks") {
 			frames /= 10
 		}

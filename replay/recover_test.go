@@ -168,7 +168,7 @@ func TestRecoverOfWholeTapes(t *testing.T) {
 
 // Every byte of the frames' headers and of their ends counts; inside a payload one
 // is like another.
-func TestRecoverOfEveryPrefix(t *testing.T) {
+func TestRecoverOfPrefixes(t *testing.T) {
 	const header = 64
 	for _, flush := range []int{1, 5} {
 		v := newVictim(t, smallTape(t, 1, flush))
