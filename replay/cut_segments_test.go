@@ -42,8 +42,7 @@ func segment(t testing.TB, h *capture.Header, number uint32, list ...[]capture.R
 
 // A segment's carry is of use where records are missing before it, and only there.
 func TestCarryOfASegment(t *testing.T) {
-	_, tapes := shipped(t)
-	h, list, _ := records(t, tapes["../fixtures/lab-gateway/capture.tape"])
+	h, list, _ := records(t, tapeOf(t, "../fixtures/lab-gateway/capture.tape"))
 	head, tail := list[:250], list[250:]
 	known := carries(t, h, head)
 	whole := reports(t, "", replay.Window{}, segment(t, h, 0, list))
@@ -125,8 +124,7 @@ func TestCutOfSegments(t *testing.T) {
 
 // Two cuts of a recording make one again.
 func TestCutsJoin(t *testing.T) {
-	_, tapes := shipped(t)
-	tape := tapes["../fixtures/lab-gateway/capture.tape"]
+	tape := tapeOf(t, "../fixtures/lab-gateway/capture.tape")
 	a, _ := cut(t, window(t, "+2s", "#200"), tape)
 	b, _ := cut(t, window(t, "#200", "+9s"), tape)
 	w := window(t, "+2s", "+9s")
@@ -139,7 +137,7 @@ func TestCutsJoin(t *testing.T) {
 	if len(s.Header.Derived.Others) != 1 || len(s.Missing) > 0 {
 		t.Error(s.Header.Derived, s.Missing)
 	}
-	other := tapes["../fixtures/generated/generated-00/capture.tape"]
+	other := tapeOf(t, "../fixtures/generated/generated-00/capture.tape")
 	if _, err := replay.Cut(new(bytes.Buffer), inputs(tape, other), replay.CutOptions{}); err == nil || !strings.Contains(err.Error(), "different recordings") {
 		t.Error(err)
 	}
@@ -205,8 +203,7 @@ func TestCutWithoutCarry(t *testing.T) {
 
 // What is missing is said, and stands on the cut.
 func TestCutOfADamagedTape(t *testing.T) {
-	_, tapes := shipped(t)
-	tape := tapes["../fixtures/lab-gateway/capture.tape"]
+	tape := tapeOf(t, "../fixtures/lab-gateway/capture.tape")
 	torn := tape[:9000]
 	damaged := slices.Clone(tape)
 	for i := range 50 {

@@ -32,20 +32,26 @@ func shipped(t testing.TB) (names []string, tapes map[string][]byte) {
 	}
 	names = replay.Some(names)
 	for _, path := range names {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if filepath.Ext(path) == ".jsonl" {
-			var w bytes.Buffer
-			if err := fixtures.Build(&w, bytes.NewReader(b), fixtures.Options{Name: path}); err != nil {
-				t.Fatal(err)
-			}
-			b = w.Bytes()
-		}
-		tapes[path] = b
+		tapes[path] = tapeOf(t, path)
 	}
 	return names, tapes
+}
+
+// tapeOf is the tape in a file, or what is built from the script in it.
+func tapeOf(t testing.TB, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if filepath.Ext(path) == ".jsonl" {
+		var w bytes.Buffer
+		if err := fixtures.Build(&w, bytes.NewReader(b), fixtures.Options{Name: path}); err != nil {
+			t.Fatal(err)
+		}
+		b = w.Bytes()
+	}
+	return b
 }
 
 func input(name string, tape []byte) replay.Input {

@@ -276,8 +276,7 @@ func TestCutOfARecoveredTape(t *testing.T) {
 // Two copies of a tape that are damaged in different places, and a cut of one, make
 // as much as there is of both, whatever each says of what it lacks.
 func TestMergeOfDamagedCopies(t *testing.T) {
-	_, tapes := shipped(t)
-	h, list, _ := records(t, tapes["../fixtures/lab-gateway/capture.tape"])
+	h, list, _ := records(t, tapeOf(t, "../fixtures/lab-gateway/capture.tape"))
 	without := func(from, to uint64) []byte {
 		var out bytes.Buffer
 		w, err := capture.NewWriter(&out, h)
@@ -326,7 +325,7 @@ func TestMergeOfDamagedCopies(t *testing.T) {
 			t.Errorf("%s: %d records, want %d", what, len(got), len(want))
 		}
 	}
-	whole := tapes["../fixtures/lab-gateway/capture.tape"]
+	whole := tapeOf(t, "../fixtures/lab-gateway/capture.tape")
 	sameReports(t, "with the sound one", bothReports(t, replay.Window{}, whole), merge(t, a, part, whole, b))
 }
 
@@ -353,8 +352,7 @@ func (countedFile) Close() error { return nil }
 // Many tapes in one file are merged by reading it a few times, whatever recordings
 // they are of, and make what they make apart.
 func TestMergeOfManyTapesInAFile(t *testing.T) {
-	_, tapes := shipped(t)
-	whole := tapes["../fixtures/generated/generated-00/capture.tape"]
+	whole := tapeOf(t, "../fixtures/generated/generated-00/capture.tape")
 	h, list, _ := records(t, whole)
 	for _, one := range []bool{true, false} {
 		var file []byte
