@@ -63,19 +63,26 @@ func cut(h hash.Hash) uint64 {
 	return binary.BigEndian.Uint64(h.Sum(out[:0]))
 }
 
-// Bucket is the number, 0 to 7, of the digest that covers the connection: a
-// hash of its two addresses and ports (FNV-1a of From then To in binary).
-func (c *Connection) Bucket() int {
-	var b [36]byte
-	h := uint32(2166136261)
-	for _, x := range appendTuple(appendTuple(b[:0], &c.From), &c.To) {
-		h = (h ^ uint32(x)) * 16777619
-	}
-	return int(h & 7)
-}
+// Bucket is the number, 0 to 7, of the digest that covers the connection: the
+// last three bits of a hash of its two addresses and ports (FNV-1a, of 32 bits,
+// of From then To in binary).
+func (c *Connection) Bucket() int { return int(bucket(bucket(fnvBasis, &c.From), &c.To) & 7) }
 
-func appendTuple(b []byte, e *End) []byte {
+// FNV-1a's start, and its prime: the last bits of the hash come of theirs alone.
+const (
+	fnvBasis = 2166136261
+	fnvPrime = 16777619 & 7
+)
+
+func bucket(h uint32, e *End) uint32 {
 	a := e.Addr.Addr().As16()
-	b = append(b, a[:]...)
-	return binary.BigEndian.AppendUint16(b, e.Addr.Port())
+	tail := a[:]
+	if e.Addr.Addr().Is4() {
+		tail = a[10:] // ten zeros are ten times the prime, which the last bits do not show
+	}
+	for _, x := range tail {
+		h = (h ^ uint32(x)) * fnvPrime
+	}
+	h = (h ^ uint32(e.Addr.Port()>>8)) * fnvPrime
+	return (h ^ uint32(e.Addr.Port()&0xff)) * fnvPrime
 }

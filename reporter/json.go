@@ -96,9 +96,11 @@ func appendConnection(b []byte, c *Connection) []byte {
 	b = appendDuration(b, c.FirstSeen)
 	b = append(b, `,"last_seen":`...)
 	b = appendDuration(b, c.LastSeen)
-	b = append(b, `,"closed":`...)
-	b = strconv.AppendBool(b, c.Closed)
-	b = append(b, `,"seen":`...)
+	if c.Closed {
+		b = append(b, `,"closed":true,"seen":`...)
+	} else {
+		b = append(b, `,"closed":false,"seen":`...)
+	}
 	b = appendList(b, c.Seen, appendText)
 	if c.MayHaveClosed {
 		b = append(b, `,"may_have_closed":true`...)
@@ -135,7 +137,7 @@ func appendNAT(b []byte, n *NAT) []byte {
 	b = appendAddrPort(b, &n.ReplySrc)
 	b = append(b, `,"dst":`...)
 	b = appendAddrPort(b, &n.ReplyDst)
-	return append(b, '}', '}')
+	return append(b, "}}"...)
 }
 
 func appendEndpoint(b []byte, e *Endpoint) []byte {
@@ -176,37 +178,51 @@ func appendAddrPort(b []byte, a *netip.AddrPort) []byte {
 	return append(b, '"')
 }
 
-// decimals is the text of every byte.
-var decimals = texts()
-
-func texts() (text [256]string) {
-	for i := range text {
-		text[i] = strconv.Itoa(i)
-	}
-	return text
+// A decimal is the text of a byte and a dot, and how long they are.
+type decimal struct {
+	text [4]byte
+	size uint8
 }
 
-// appendAddr appends what AppendTo does, sooner for IPv4.
+var decimals = texts()
+
+func texts() (list [256]decimal) {
+	for i := range list {
+		list[i].size = uint8(copy(list[i].text[:], strconv.Itoa(i)+"."))
+	}
+	return list
+}
+
+// appendAddr appends what AppendTo does, sooner for IPv4: each number is written
+// with what may be behind it, and the next one over that.
 func appendAddr(b []byte, a netip.Addr) []byte {
 	if !a.Is4() {
 		return a.AppendTo(b)
 	}
-	q := a.As4()
-	b = append(append(b, decimals[q[0]]...), '.')
-	b = append(append(b, decimals[q[1]]...), '.')
-	b = append(append(b, decimals[q[2]]...), '.')
-	return append(b, decimals[q[3]]...)
+	at := len(b)
+	b = append(b, "255.255.255.255."...)
+	for _, n := range a.As4() {
+		d := &decimals[n]
+		*(*[4]byte)(b[at:]) = d.text
+		at += int(d.size)
+	}
+	return b[:at-1]
 }
 
 func appendPort(b []byte, port uint16) []byte {
-	var text [5]byte
-	at := len(text)
-	for more := true; more; more = port > 0 {
-		at--
-		text[at] = '0' + byte(port%10)
-		port /= 10
+	a, rest := port/100, port%100
+	switch d, e := '0'+byte(rest/10), '0'+byte(rest%10); {
+	case port >= 10000:
+		return append(b, '0'+byte(a/100), '0'+byte(a/10%10), '0'+byte(a%10), d, e)
+	case port >= 1000:
+		return append(b, '0'+byte(a/10), '0'+byte(a%10), d, e)
+	case port >= 100:
+		return append(b, '0'+byte(a), d, e)
+	case port >= 10:
+		return append(b, d, e)
+	default:
+		return append(b, e)
 	}
-	return append(b, text[at:]...)
 }
 
 // appendDuration appends what time.Duration.String gives, and allocates nothing.
