@@ -40,6 +40,20 @@ func (d *Difference) WriteText(w io.Writer) error {
 		fmt.Fprintf(&b, "connections differ from %s on, at %s; the last equal ones before it are those of %s\n", at, at.At, d.EqualConnections)
 	}
 	d.leadsText(&b)
+	d.groupsText(&b)
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// WriteGroups writes only what WriteText writes of the groups.
+func (d *Difference) WriteGroups(w io.Writer) error {
+	var b bytes.Buffer
+	d.groupsText(&b)
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+func (d *Difference) groupsText(b *bytes.Buffer) {
 	follows := map[ChangeKind][]string{}
 	lines := 0
 	for i := range d.Groups {
@@ -49,20 +63,18 @@ func (d *Difference) WriteText(w io.Writer) error {
 			continue
 		}
 		if lines++; lines <= maxLines {
-			d.groupText(&b, g)
+			d.groupText(b, g)
 		}
 	}
 	if lines > maxLines {
-		fmt.Fprintf(&b, "and %d causes more; --format json has all\n", lines-maxLines)
+		fmt.Fprintf(b, "and %d causes more; --format json has all\n", lines-maxLines)
 	}
 	if text := followText(follows); text != "" {
-		fmt.Fprintf(&b, "with them: %s\n", text)
+		fmt.Fprintf(b, "with them: %s\n", text)
 	}
 	if d.LeftOut > 0 {
-		fmt.Fprintf(&b, "counts are lower bounds: %d differences beyond the first %d things are not in them\n", d.LeftOut, maxThings)
+		fmt.Fprintf(b, "counts are lower bounds: %d differences beyond the first %d things are not in them\n", d.LeftOut, maxThings)
 	}
-	_, err := w.Write(b.Bytes())
-	return err
 }
 
 // Verdict says in a line whether the sides differ.

@@ -79,7 +79,12 @@ func drive(inputs []Input, o Options, yield func(*reporter.Report) error, newCor
 	err = d.run()
 	d.summary.Ends = d.feed.tapes.Ends()
 	if p := d.summary.Panic; err == nil && p != nil && o.Reports == Last && !d.yielded {
-		d.last = d.beforePanic(inputs)
+		d.last = d.lastBefore(inputs, p.count-1) // at a tick that was not known to be the last
+	}
+	if m, equal := d.verify.result.First, d.verify.equal; err == nil && m != nil && equal.count > 0 {
+		if r := d.lastBefore(inputs, equal.count); r != nil {
+			m.since(r, equal.seq)
+		}
 	}
 	if err == nil {
 		err = d.finish()
@@ -333,13 +338,12 @@ func (d *driver) look(tick *item) (witness *capture.Witness, last, sure bool) {
 	return witness, last || !sure, sure
 }
 
-// beforePanic makes the last report before the record that the core panicked
-// on, in a second run: at its tick that was not known to be the last. It is nil
-// if there is none, or the tapes cannot be read again.
-func (d *driver) beforePanic(inputs []Input) (last *reporter.Report) {
+// lastBefore makes the last report of the first so many records, in a second run.
+// It is nil if there is none, or the tapes cannot be read again.
+func (d *driver) lastBefore(inputs []Input, records uint64) (last *reporter.Report) {
 	again := &driver{newCore: d.newCore, yield: func(*reporter.Report) error { return nil }, feed: feed{tapes: NewTapes(inputs)}}
 	again.options.Rules = d.options.Rules
-	again.at = bound{kind: boundCount, count: d.summary.Panic.count - 1}
+	again.at = bound{kind: boundCount, count: records}
 	defer again.feed.tapes.Close()
 	if err := again.run(); err != nil {
 		return nil

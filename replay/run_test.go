@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -234,6 +235,50 @@ func TestVerifyFindsTheFirstDifference(t *testing.T) {
 	lines, s := ndjson(t, Options{Verify: true}, witness(func(_ int, w *capture.Witness) { w.Rules = "scope2016" }))
 	if v := s.Verification; v.Witnesses != 0 || v.OtherRules != 4 || len(lines) != 1 {
 		t.Errorf("%+v", v)
+	}
+}
+
+// A difference is shown against the last report that is as production made it.
+func TestVerifyShowsWhatChangedSince(t *testing.T) {
+	b, err := os.ReadFile("../fixtures/lab-gateway/capture.tape")
+	if err != nil {
+		t.Fatal(err)
+	}
+	without := func(seq ...uint64) *Mismatch {
+		r, err := capture.NewReader(bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tape := rewrite(t, b, *r.Header(), func(r *capture.Record) bool { return !slices.Contains(seq, r.Seq) })
+		_, s := ndjson(t, Options{Reports: None, Verify: true}, tape)
+		d := s.Verification.First
+		if d == nil || d.Before == nil || d.Before.Tick != d.Tick-1 || s.Verification.Identical == 0 {
+			t.Fatalf("%+v", s.Verification)
+		}
+		return d
+	}
+	var text strings.Builder
+	d := without(60, 61, 62)
+	if err := d.Since.WriteGroups(&text); err != nil || d.Tick != 2 || !strings.Contains(text.String(), "+ 2 connections 198.18.0.2 -> 198.18.1.2:8080\n") {
+		t.Errorf("%+v: %s", d, &text)
+	}
+	for _, g := range d.Since.Groups {
+		for _, e := range g.Examples {
+			if g.Section == Connections && !strings.Contains(fmt.Sprint(d.Sections), "bucket") || g.Change == Removed {
+				t.Errorf("%+v %s", g, e.B)
+			}
+		}
+	}
+	// A message that only was counted.
+	text.Reset()
+	d = without(301)
+	if err := d.Since.WriteGroups(&text); err != nil || d.Tick != 4 || !slices.Equal(d.Sections, []string{"coverage"}) || !strings.Contains(text.String(), "~ coverage of conntrack\n    records: ") {
+		t.Errorf("%+v: %s", d, &text)
+	}
+	// Before the first tick that differs there may be none.
+	_, s := ndjson(t, Options{Reports: None, Verify: true}, rewrite(t, b, capture.Header{HostID: "another", TapeID: [16]byte{1}}, func(r *capture.Record) bool { return r.Kind != capture.KindProcSockets }))
+	if d := s.Verification.First; d == nil || d.Before != nil || d.Since != nil {
+		t.Errorf("%+v", d)
 	}
 }
 

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter"
@@ -29,27 +30,52 @@ type Mismatch struct {
 	Sections []string
 	Buckets  []int            // of connections
 	Report   *reporter.Report // as made here
+	// Before is the last report before it that is as production made it, and Since
+	// what changed from there to Report, as far as the digests differ; nil if there
+	// is none, or the tapes cannot be read again. Times and counts are compared only
+	// where no connections differ.
+	Before *Moment
+	Since  *Difference
+
+	coverage, endpoints, names bool // differ
 }
 
 // Connections lists those of the report that are in a bucket that differs.
-func (d *Mismatch) Connections() []reporter.Connection {
-	var differ [8]bool
-	for _, b := range d.Buckets {
-		differ[b] = true
-	}
-	var list []reporter.Connection
-	for i := range d.Report.Connections {
-		if c := &d.Report.Connections[i]; differ[c.Bucket()] {
-			list = append(list, *c)
+func (d *Mismatch) Connections() []reporter.Connection { return d.suspects(d.Report).Connections }
+
+// suspects is what a report has of what differs.
+func (d *Mismatch) suspects(r *reporter.Report) *reporter.Report {
+	part := new(reporter.Report)
+	for i := range r.Connections {
+		if c := &r.Connections[i]; slices.Contains(d.Buckets, c.Bucket()) {
+			part.Connections = append(part.Connections, *c)
 		}
 	}
-	return list
+	if d.coverage {
+		part.Coverage = r.Coverage
+	}
+	if d.endpoints {
+		part.Endpoints = r.Endpoints
+	}
+	if d.names {
+		part.Names = r.Names
+	}
+	return part
+}
+
+// since says what changed since an earlier report that is as production made it.
+func (d *Mismatch) since(before *reporter.Report, record uint64) {
+	d.Before = &Moment{Tick: before.Tick, At: Wall(before.At), RecordA: record}
+	c := Comparison{Apart: len(d.Buckets) > 0}
+	c.Add(d.suspects(before), d.suspects(d.Report))
+	d.Since = c.Difference()
 }
 
 // verifier compares as witnesses come.
 type verifier struct {
 	rules  string
 	result Verification
+	equal  position // of the last tick that is as production made it, before any other
 }
 
 // take reads a witness; nil if it is not to be compared.
@@ -84,6 +110,9 @@ func (v *verifier) compare(tick *item, w *capture.Witness, made *reporter.Report
 	*n++
 	if equal {
 		*same++
+		if v.result.First == nil {
+			v.equal = tick.place
+		}
 		return
 	}
 	if v.result.First != nil {
@@ -95,6 +124,7 @@ func (v *verifier) compare(tick *item, w *capture.Witness, made *reporter.Report
 			d.Sections = append(d.Sections, name)
 		}
 	}
+	d.coverage, d.endpoints, d.names = got.Coverage != w.Digests.Coverage, got.Endpoints != w.Digests.Endpoints, got.Names != w.Digests.Names
 	section("coverage", got.Coverage, w.Digests.Coverage)
 	for i := range got.Connections {
 		if got.Connections[i] != w.Digests.Connections[i] {
