@@ -27,28 +27,6 @@ type join struct {
 	spare memory // of a report that was released
 }
 
-// memory is what a report's lists stand in.
-type memory struct {
-	connections []Connection
-	endpoints   []Endpoint
-	nat         []NAT
-	aliases     []netip.AddrPort
-}
-
-// release takes a report's memory back, but not much more than it needed.
-func (j *join) release(m memory) {
-	n := len(m.connections)
-	j.spare = memory{emptied(m.connections, n), emptied(m.endpoints, 2*n), emptied(m.nat, n), emptied(m.aliases, 2*n)}
-}
-
-// emptied makes a list empty. Room for many more than there could be is given up.
-func emptied[T any](list []T, could int) []T {
-	if cap(list) > 8*could+1024 {
-		return nil
-	}
-	return list[:0]
-}
-
 // A tie orders connections whose ends and times are equal, and says whether
 // From is the end that the flow's replies come from.
 type tie struct {
@@ -60,10 +38,9 @@ type tie struct {
 func (c *current) report() *Report {
 	j := &c.join
 	j.c, j.memory, j.spare = c, j.spare, memory{}
-	if j.connections == nil {
-		j.connections = make([]Connection, 0, len(j.ties)+len(j.ties)/8) // as many as last time, and some
-	}
+	last := len(j.ties)
 	j.ties, j.all, j.rows, j.tracked = j.ties[:0], j.all[:0], 0, 0
+	j.reserve(last)
 	for i := range c.sockets.rows {
 		c.sockets.rows[i].used = false
 	}
@@ -89,17 +66,6 @@ func (c *current) report() *Report {
 	r.home, r.memory = j, j.memory
 	j.memory = memory{}
 	return r
-}
-
-// add makes room for a connection.
-func (j *join) add(t tie) *Connection {
-	j.ties = append(j.ties, t)
-	if len(j.connections) < cap(j.connections) {
-		j.connections = j.connections[:len(j.connections)+1]
-	} else {
-		j.connections = append(j.connections, Connection{})
-	}
-	return &j.connections[len(j.connections)-1]
 }
 
 // order puts the connections into the report's order. Those of IPv4 are sorted
@@ -215,6 +181,7 @@ func (j *join) flows() {
 		return
 	}
 	zones := false
+	j.all = slices.Grow(j.all, len(j.c.flows.live)+len(j.c.flows.ended))
 	for _, list := range [...][]*flow{j.c.flows.live, j.c.flows.ended} {
 		for _, f := range list {
 			if !f.ended || f.edge && f.window == window {
@@ -226,6 +193,7 @@ func (j *join) flows() {
 	if zones {
 		byZone(j.all)
 	}
+	j.reserve(len(j.all))
 	for i := range j.all {
 		j.chain(&chain{path: j.all[i : i+1]})
 	}
