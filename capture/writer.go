@@ -7,7 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 
-	"github.com/klauspost/compress/zstd"
+	"github.com/topotape/topotape/capture/pack"
 )
 
 // chunkSize is how many bytes of records, uncompressed, make a full chunk.
@@ -22,7 +22,7 @@ const maxRecord = 4 << 20
 // After an error every call returns it.
 type Writer struct {
 	out     io.Writer
-	zstd    *zstd.Encoder
+	pack    *pack.Packer
 	fileID  uint64
 	frames  uint64
 	offset  uint64
@@ -46,12 +46,7 @@ type Writer struct {
 // NewWriter writes the head of a tape to out. The first 8 bytes of the
 // header's TapeID mark every frame, so they must differ between tapes.
 func NewWriter(out io.Writer, h *Header) (*Writer, error) {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(512<<10),
-		zstd.WithEncoderCRC(false), zstd.WithEncoderLevel(zstd.SpeedDefault))
-	if err != nil {
-		return nil, fmt.Errorf("zstd: %w", err)
-	}
-	w := &Writer{out: out, zstd: enc, fileID: binary.BigEndian.Uint64(h.TapeID[:]), full: maxEntries}
+	w := &Writer{out: out, pack: new(pack.Packer), fileID: binary.BigEndian.Uint64(h.TapeID[:]), full: maxEntries}
 	var e encoder
 	e.encode(h)
 	if err := w.writeFrame(frameHead, codingPlain, e.buf.Bytes()); err != nil {
@@ -164,7 +159,7 @@ func (w *Writer) Pending() int { return len(w.plain) }
 func (w *Writer) writeFrame(kind FrameKind, coding uint8, plain []byte) error {
 	stored := plain
 	if coding == codingZstd {
-		w.packed = w.zstd.EncodeAll(plain, w.packed[:0])
+		w.packed = w.pack.Append(w.packed[:0], plain)
 		stored = w.packed
 	}
 	if len(plain) > maxPayload || len(stored) > maxPayload {

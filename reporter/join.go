@@ -2,7 +2,6 @@ package reporter
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 	"strconv"
 
