@@ -29,14 +29,17 @@ type flowKey struct {
 	zone   uint16
 }
 
-// A flow is one life of a conntrack entry.
+// A flow is one life of a conntrack entry. What every message of it needs stands
+// together, so that it takes few lines of memory.
 type flow struct {
-	key   flowKey
-	reply tuple
-	next  *flow // of the same hash
+	key  flowKey
+	next *flow // of the same hash
 
-	number int32 // of its slot
+	last    int64
+	touched uint64 // record that last spoke of it
+	shown   uint64 // record that last showed its state
 
+	state     ctmsg.State
 	used      bool // the slot holds a flow
 	edge      bool // an established past was shown with a reply seen
 	ended     bool // by CLOSE, TIME_WAIT, DESTROY or a dump that lacks it
@@ -47,12 +50,10 @@ type flow struct {
 	held      bool // part of a chain that is still to be told of
 	heard     bool // an event spoke of it, not only dumps
 
-	state   ctmsg.State
+	number  int32 // of its slot
 	place   int32 // among those that live
+	reply   tuple
 	first   int64
-	last    int64
-	touched uint64 // record that last spoke of it
-	shown   uint64 // record that last showed its state
 	end     stamp
 	window  uint64 // in which it ended
 	goneSeq uint64

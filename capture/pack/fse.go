@@ -110,10 +110,10 @@ func (c *coder) first(code uint8) uint32 {
 
 // next gives out the bits of a state that leads to the code, and the state.
 func (c *coder) next(w *bitWriter, state uint32, code uint8) uint32 {
-	s := &c.step[code]
-	out := uint32(int32(state)+s.bits) >> 16
+	s := &c.step[code&63]
+	out := uint32(int32(state)+s.bits) >> 16 & 31
 	w.add(uint64(state)&(1<<out-1), uint8(out))
-	return uint32(c.states[int32(state>>out)+s.find])
+	return uint32(c.states[(int32(state>>out)+s.find)&(1<<maxLog-1)])
 }
 
 // last gives out the state itself.

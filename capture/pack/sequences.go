@@ -49,12 +49,11 @@ func (s *sequences) add(src []byte, from, at, n, offset int) {
 	ll, ml := literalsLengths.of(uint32(size)), matchLengths.of(uint32(n-3))
 	value := s.value(size, offset)
 	of := uint8(bits.Len32(value)) - 1
-	q := sequence{ll: ll.code, ml: ml.code, of: of, bits: ll.bits + ml.bits + of}
-	q.extra = uint64(size)&(1<<ll.bits-1) | (uint64(n-3)&(1<<ml.bits-1)|uint64(value-1<<of)<<ml.bits)<<ll.bits
-	s.ll[q.ll&63]++
-	s.ml[q.ml&63]++
-	s.of[q.of&63]++
-	s.list = append(s.list, q)
+	extra := uint64(size)&(1<<(ll.bits&63)-1) | (uint64(n-3)&(1<<(ml.bits&63)-1)|(uint64(value)-1<<(of&63))<<(ml.bits&63))<<(ll.bits&63)
+	s.ll[ll.code&63]++
+	s.ml[ml.code&63]++
+	s.of[of&63]++
+	s.list = append(s.list, sequence{ll.code, ml.code, of, ll.bits + ml.bits + of, extra})
 }
 
 // value is how an offset is told behind so many literals: 1 to 3 for those used
@@ -121,7 +120,9 @@ func (p *Packer) appendCodes(dst []byte) []byte {
 		of = p.of.next(&w, of, q.of)
 		ml = p.ml.next(&w, ml, q.ml)
 		ll = p.ll.next(&w, ll, q.ll)
-		w.flush()
+		if q.bits > 64-7-(3*maxLog-1) { // all together would be too many
+			w.flush()
+		}
 		w.add(q.extra, q.bits)
 		w.flush()
 	}
