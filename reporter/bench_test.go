@@ -2,6 +2,7 @@ package reporter
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"testing"
 
@@ -96,12 +97,13 @@ func BenchmarkBusy(b *testing.B) {
 	}
 }
 
-// established is a host with n connections; of all of them conntrack and /proc
-// know. With nat they are translated, with hub all have one server.
+// established is a host with n connections, of which conntrack was told in any
+// order and /proc knows every fourth. With nat they are translated, with hub all
+// have one server.
 func established(b *testing.B, n int, nat, hub bool) *host {
 	h := newHost(b)
 	var socks []sock
-	for i := range n {
+	for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(n) {
 		client := fmt.Sprintf("10.%d.%d.%d:%d", 1+i>>22, i>>14&255, i>>6&255, 20000+i&63)
 		server, behind := "10.0.0.2:80", "172.17.0.2:8080"
 		if !hub {

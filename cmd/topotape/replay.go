@@ -37,6 +37,10 @@ means its tapes, also the one that is being written.
 --from and --to alone print every report of that window. So does --rate, which
 prints each when it is due: 1x is the tape's own pace. Ctrl-C ends it.
 
+--verify holds every report against the digests that production left of its own.
+Of the first one that differs it says in which part, and what changed there since
+the last one that does not.
+
 The scope formats are what Weave Scope's probe posts: JSON, one report a line, or
 MessagePack, one report behind the other. The app takes either at /api/report, with
 the Content-Type application/json or application/msgpack, gzip or not. dot
