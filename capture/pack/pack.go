@@ -69,12 +69,9 @@ func (p *Packer) block(dst []byte, m *matcher, from, to int) []byte {
 	dst = append(dst, 0, 0, 0)
 	before := p.sequences.rep
 	m.find(&p.sequences, from, to)
-	kind, size := compressed, 0
-	if len(p.sequences.list) > 0 {
-		dst = p.appendSequences(p.appendLiterals(dst))
-		size = len(dst) - start - 3
-	}
-	if size == 0 || size >= to-from {
+	dst = p.appendSequences(p.appendLiterals(dst))
+	kind, size := compressed, len(dst)-start-3
+	if size >= to-from {
 		p.sequences.rep = before
 		p.huffman.Reuse = huff0.ReusePolicyNone
 		kind, size = raw, to-from

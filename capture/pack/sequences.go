@@ -90,6 +90,8 @@ func (p *Packer) appendSequences(dst []byte) []byte {
 	s := &p.sequences
 	n := len(s.list)
 	switch {
+	case n == 0:
+		return append(dst, 0)
 	case n < 128:
 		dst = append(dst, byte(n))
 	case n < 0x7f00:
