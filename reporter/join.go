@@ -16,6 +16,7 @@ type join struct {
 	ties []tie
 	all  []*flow
 	memory
+	found           []NAT // in the order in which the connections are made
 	keys, spareKeys []sortKey
 	others, turns   []int32
 	swapped         []bool // of the report's connections: From is the end that the flow's replies come from
@@ -38,6 +39,7 @@ func (c *current) report() *Report {
 	j := &c.join
 	j.c, j.memory, j.spare = c, j.spare, memory{}
 	last := len(j.ties)
+	j.found = emptied(j.found, last)
 	j.ties, j.all, j.rows, j.tracked = j.ties[:0], j.all[:0], 0, 0
 	j.reserve(last)
 	for i := range c.sockets.rows {
@@ -106,6 +108,22 @@ func (j *join) order() {
 		j.swapped = append(j.swapped, j.ties[at].swapped)
 	}
 	permute(j.connections, j.turns)
+	j.place()
+}
+
+// place puts what was found of NAT into the connections' order, in which it is
+// read from here on. A loop that does more would wait longer for memory.
+func (j *join) place() {
+	if len(j.found) > cap(j.nat) {
+		j.nat = slices.Grow(j.nat, len(j.found)+len(j.found)/8)
+	}
+	for i := range j.connections {
+		if c := &j.connections[i]; len(c.NAT) > 0 {
+			at := len(j.nat)
+			j.nat = append(j.nat, c.NAT...)
+			c.NAT = slices.Clip(j.nat[at:])
+		}
+	}
 }
 
 // permute puts list[order[i]] at place i, in place; order is used up.
@@ -227,7 +245,7 @@ func (j *join) hear(a *account, f *flow) {
 		a.teller = f
 	}
 	if f.nat() {
-		j.nat = append(j.nat, NAT{f.key.orig.src, f.key.orig.dst, f.reply.src, f.reply.dst})
+		j.found = append(j.found, NAT{f.key.orig.src, f.key.orig.dst, f.reply.src, f.reply.dst})
 	}
 }
 
@@ -235,7 +253,7 @@ func (j *join) hear(a *account, f *flow) {
 func (j *join) chain(l *chain) {
 	first, last := l.path[0], l.path[len(l.path)-1]
 	client, server := j.side(first, &first.key.orig, 0), j.side(last, &last.reply, 1)
-	natFrom := len(j.nat)
+	found := len(j.found)
 	a := account{closed: true, hidden: true, first: first.first, last: first.last, teller: first}
 	for _, f := range l.path {
 		j.hear(&a, f)
@@ -244,7 +262,7 @@ func (j *join) chain(l *chain) {
 		j.hear(&a, f)
 	}
 	if !a.edge && client.row == nil && server.row == nil {
-		j.nat = j.nat[:natFrom]
+		j.found = j.found[:found]
 		return // half open
 	}
 	closed, hidden, teller := a.closed, a.hidden, a.teller
@@ -270,7 +288,7 @@ func (j *join) chain(l *chain) {
 			hidden = hidden && s.row.table.at.seq < a.gapSeq
 		}
 	}
-	c.NAT = j.nat[natFrom:len(j.nat):len(j.nat)]
+	c.NAT = j.found[found:]
 	c.Closed, c.MayHaveClosed = closed, hidden && !closed
 	if client.state == "" && client.addr.Addr().IsLoopback() {
 		client.netns = j.c.sources.netnsOf(first.key.source)
