@@ -13,7 +13,7 @@ const hashBits = 13
 // literals, and what follows them as it was before.
 type matcher struct {
 	src   []byte
-	table *[1 << hashBits]uint32 // where bytes of a hash were last seen, less base
+	table *[1 << hashBits]uint32 // base and where bytes of a hash were last seen
 	base  uint32
 }
 
@@ -41,12 +41,9 @@ func (m *matcher) find(s *sequences, from, to int) {
 	rep0, rep1 := s.rep[0], s.rep[1]
 	for last := to - 8; at <= last; {
 		v := load64(src, at)
-		offset := rep0
-		var differ uint64
+		offset, differ := rep0, uint64(1)
 		if before := at - rep0; before >= 0 {
 			differ = load64(src, before) ^ v
-		} else {
-			differ = 1
 		}
 		if uint32(differ) != 0 {
 			offset = rep1

@@ -1,9 +1,9 @@
 // Package pack compresses into the zstd format (RFC 8878), made for what stands
-// on a tape: records that are much like others a little before them. On a busy
-// host it takes half the time of a compressor for everything, not least because
-// its tables leave room in the processor's cache, and makes the same of them;
-// other bytes it compresses some percent less well. Any zstd decoder reads its
-// frames.
+// on a tape: records that are much like others a little before them. Of those it
+// makes less, in four fifths of the time, than a compressor for everything; its
+// tables are small, so that what else runs keeps its place in the processor's
+// cache. Other bytes it compresses some percent less well. Any zstd decoder reads
+// its frames.
 package pack
 
 import (

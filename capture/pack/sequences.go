@@ -56,36 +56,29 @@ func (s *sequences) add(src []byte, from, at, n, offset int) {
 	s.list = append(s.list, sequence{ll.code, ml.code, of, ll.bits + ml.bits + of, extra})
 }
 
-// value is how an offset is told behind so many literals: 1 to 3 for those used
-// last, else 3 more than it is.
+// value is how an offset is told behind so many literals: as one of those used
+// last, of which the very last is not among them behind no literals, else as 3
+// more than it is.
 func (s *sequences) value(literals, offset int) uint32 {
-	r := &s.rep
-	if literals == 0 { // then the last one is of no use
-		switch offset {
-		case r[1]:
-			r[0], r[1] = offset, r[0]
-			return 1
-		case r[2]:
-			r[0], r[1], r[2] = offset, r[0], r[1]
-			return 2
-		}
-	} else {
-		switch offset {
-		case r[0]:
-			return 1
-		case r[1]:
-			r[0], r[1] = offset, r[0]
-			return 2
-		case r[2]:
-			r[0], r[1], r[2] = offset, r[0], r[1]
-			return 3
-		}
+	r, first := &s.rep, uint32(1)
+	if literals == 0 {
+		first = 0
+	}
+	switch {
+	case offset == r[0] && literals > 0:
+		return 1
+	case offset == r[1]:
+		r[0], r[1] = offset, r[0]
+		return first + 1
+	case offset == r[2]:
+		r[0], r[1], r[2] = offset, r[0], r[1]
+		return first + 2
 	}
 	r[0], r[1], r[2] = offset, r[0], r[1]
 	return uint32(offset) + 3
 }
 
-// append appends the sequences as a block has them.
+// appendSequences appends the sequences as a block has them.
 func (p *Packer) appendSequences(dst []byte) []byte {
 	s := &p.sequences
 	n := len(s.list)
