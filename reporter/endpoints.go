@@ -7,9 +7,15 @@ import (
 	"strings"
 )
 
-// A mention is one end of one connection of the report: twice the connection's
-// place, and one more for its server.
+// A mention is one end of one connection of the report: the connection's place,
+// whether it is the server, and whether it has to be looked at for what it tells
+// of the end, in the lowest two bits. Most tell nothing but their address.
 type mention uint32
+
+const (
+	look mention = 1 << iota
+	server
+)
 
 // A scoped mention has an id that numbers do not order.
 type scoped struct {
@@ -21,15 +27,13 @@ type scoped struct {
 // that are the same everywhere are sorted by numbers, the others by their ids.
 func (j *join) listEndpoints() []Endpoint {
 	j.keys, j.scoped = j.keys[:0], j.scoped[:0]
-	aliased := 0
+	aliases := 0
 	for i := range j.connections {
-		c := &j.connections[i]
-		j.mention(mention(2*i), &c.From)
-		j.mention(mention(2*i+1), &c.To)
-		aliased += 2 * len(c.NAT)
+		c, at := &j.connections[i], mention(i<<2)
+		aliases += j.mention(at, c, &c.From, j.swapped[i]) + j.mention(at|server, c, &c.To, !j.swapped[i])
 	}
 	j.spareKeys = slices.Grow(j.spareKeys[:0], len(j.keys))
-	j.keys, j.spareKeys = radixSort(j.keys, j.spareKeys)
+	j.keys, j.spareKeys = radixSort(j.keys, j.spareKeys, false)
 	slices.SortFunc(j.scoped, func(a, b scoped) int { return strings.Compare(a.id, b.id) })
 	n := 0
 	for i := range j.keys {
@@ -37,14 +41,14 @@ func (j *join) listEndpoints() []Endpoint {
 			n++
 		}
 	}
-	j.aliases = slices.Grow(j.aliases, aliased)
+	j.aliases = slices.Grow(j.aliases, aliases)
 	j.endpoints = slices.Grow(j.endpoints, n+len(j.scoped))
 	var ids strings.Builder
 	ids.Grow(24 * n)
 	for keys, others := j.keys, j.scoped; len(keys) > 0 || len(others) > 0; {
 		id := ""
 		if len(keys) > 0 {
-			id = j.c.id(&ids, j.end(mention(keys[0].at)))
+			id = j.c.id(&ids, &End{Addr: fromText(keys[0].lo)})
 		}
 		for len(others) > 0 && (id == "" || others[0].id < id) {
 			others = j.endpointOf(others)
@@ -52,28 +56,51 @@ func (j *join) listEndpoints() []Endpoint {
 		if id == "" {
 			break
 		}
-		e := j.endpoint(id, j.end(mention(keys[0].at)).Addr)
 		key := keys[0].lo
+		e := j.endpoint(id, fromText(key))
 		for ; len(keys) > 0 && keys[0].lo == key; keys = keys[1:] {
-			j.tell(e, mention(keys[0].at))
+			if keys[0].hi != 0 {
+				e.Aliases = appendNew(e.Aliases, fromNumber(keys[0].hi))
+			}
+			if m := mention(keys[0].at); m&look != 0 {
+				j.tell(e, m)
+			}
 		}
 		j.tidy(e)
 	}
 	return j.endpoints
 }
 
-// mention notes an end for sorting.
-func (j *join) mention(m mention, e *End) {
-	if a := e.Addr.Addr(); a.Is4() && !a.IsLoopback() {
-		j.keys = append(j.keys, sortKey{lo: textual(e.Addr), at: uint32(m)})
-		return
+// mention notes an end for sorting. One alias of IPv4 stands in the key. It
+// returns how many there are; reply says that the flow's replies come from it.
+func (j *join) mention(m mention, c *Connection, e *End, reply bool) (aliases int) {
+	a := e.Addr.Addr()
+	if !a.Is4() || a.IsLoopback() {
+		var id strings.Builder
+		j.scoped = append(j.scoped, scoped{j.c.id(&id, e), m})
+		return len(c.NAT)
 	}
-	var id strings.Builder
-	j.scoped = append(j.scoped, scoped{j.c.id(&id, e), m})
+	if len(e.Processes) > 0 {
+		m |= look
+	}
+	k := sortKey{lo: textual(e.Addr), at: uint32(m)}
+	for i := range c.NAT {
+		shown := c.NAT[i].alias(reply)
+		if shown == nil {
+			continue
+		}
+		if aliases++; aliases == 1 && shown.Addr().Is4() {
+			k.hi = 1<<48 | numeric(*shown)
+		} else {
+			k.at |= uint32(look)
+		}
+	}
+	j.keys = append(j.keys, k)
+	return aliases
 }
 
 func (j *join) end(m mention) *End {
-	if c := &j.connections[m>>1]; m&1 != 0 {
+	if c := &j.connections[m>>2]; m&server != 0 {
 		return &c.To
 	} else {
 		return &c.From
@@ -101,8 +128,8 @@ func (j *join) tell(e *Endpoint, m mention) {
 	if p := j.end(m).Processes; len(p) > 0 {
 		e.Processes = union(e.Processes, p)
 	}
-	if c := &j.connections[m>>1]; len(c.NAT) > 0 {
-		e.Aliases = c.appendAliases(e.Aliases, m&1 != 0 != j.swapped[m>>1])
+	if c := &j.connections[m>>2]; len(c.NAT) > 0 {
+		e.Aliases = c.appendAliases(e.Aliases, m&server != 0 != j.swapped[m>>2])
 	}
 }
 
@@ -123,16 +150,31 @@ func (j *join) tidy(e *Endpoint) {
 // appendAliases appends what NAT shows in place of one of the ends.
 func (c *Connection) appendAliases(b []netip.AddrPort, server bool) []netip.AddrPort {
 	for i := range c.NAT {
-		n := &c.NAT[i]
-		shown, real := n.ReplyDst, n.OriginalSrc
-		if server {
-			shown, real = n.OriginalDst, n.ReplySrc
-		}
-		if shown != real {
-			b = append(b, shown)
+		if shown := c.NAT[i].alias(server); shown != nil {
+			b = appendNew(b, *shown)
 		}
 	}
 	return b
+}
+
+// appendNew appends an alias if it is not that before it: of a busy server most are the same.
+func appendNew(b []netip.AddrPort, a netip.AddrPort) []netip.AddrPort {
+	if len(b) > 0 && b[len(b)-1] == a {
+		return b
+	}
+	return append(b, a)
+}
+
+// alias is what is shown in place of one of the ends, nil if that is itself.
+func (n *NAT) alias(server bool) *netip.AddrPort {
+	shown, real := &n.ReplyDst, &n.OriginalSrc
+	if server {
+		shown, real = &n.OriginalDst, &n.ReplySrc
+	}
+	if *shown == *real {
+		return nil
+	}
+	return shown
 }
 
 // id is scope;addr;port: a loopback address is told apart by host and

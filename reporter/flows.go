@@ -93,6 +93,18 @@ func (t *tuple) bits() uint64 {
 	return h ^ (uint64(t.src.Port())<<48 | uint64(t.dst.Port())<<32)
 }
 
+// either is a hash of a tuple and of its reverse: who looks for both does so once.
+func (t *tuple) either() uint64 {
+	a, b := endBits(&t.src), endBits(&t.dst)
+	return mix(a+b, a^b^0x1d8e4e27c47d124f)
+}
+
+func endBits(a *netip.AddrPort) uint64 {
+	b := a.Addr().As16()
+	le := binary.LittleEndian
+	return mix(le.Uint64(b[:8])^0xa0761d6478bd642f, le.Uint64(b[8:])^uint64(a.Port())<<16^0xe7037ed1a0b428db)
+}
+
 func mix(a, b uint64) uint64 {
 	hi, lo := bits.Mul64(a, b)
 	return hi ^ lo

@@ -84,7 +84,7 @@ func (j *join) order() {
 	}
 	slices.SortFunc(j.others, j.compare)
 	j.spareKeys = slices.Grow(j.spareKeys[:0], len(j.keys))
-	j.keys, j.spareKeys = radixSort(j.keys, j.spareKeys)
+	j.keys, j.spareKeys = radixSort(j.keys, j.spareKeys, true)
 	for i := 1; i < len(j.keys); i++ { // those of equal ends
 		first := i - 1
 		for i < len(j.keys) && j.keys[i].hi == j.keys[first].hi && j.keys[i].lo == j.keys[first].lo {
@@ -169,13 +169,13 @@ func (j *join) untracked() string {
 }
 
 // side takes the socket that belongs to a flow's end: t is the tuple as the
-// socket has it, client first.
-func (j *join) side(f *flow, t *tuple, which int) side {
+// socket has it, client first, h its hash.
+func (j *join) side(f *flow, t *tuple, which int, h uint64) side {
 	if f.kept != nil && f.kept[which].state != "" {
 		return f.kept[which]
 	}
 	k := &j.c.sockets
-	if k.first(t) < 0 { // as for most
+	if k.firstAt(t, h) < 0 { // as for most
 		return side{addr: t.src}
 	}
 	w := k.of(f, *t, j.c.sources.netnsOf(f.key.source), false)
@@ -252,7 +252,12 @@ func (j *join) hear(a *account, f *flow) {
 // chain makes one connection.
 func (j *join) chain(l *chain) {
 	first, last := l.path[0], l.path[len(l.path)-1]
-	client, server := j.side(first, &first.key.orig, 0), j.side(last, &last.reply, 1)
+	h := first.key.orig.either()
+	client := j.side(first, &first.key.orig, 0, h)
+	if first != last || first.nat() {
+		h = last.reply.either()
+	}
+	server := j.side(last, &last.reply, 1, h)
 	found := len(j.found)
 	a := account{closed: true, hidden: true, first: first.first, last: first.last, teller: first}
 	for _, f := range l.path {

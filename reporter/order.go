@@ -19,18 +19,26 @@ const (
 	radixSize = 1 << radixBits
 )
 
-// radixSort sorts by hi, then lo, and leaves equals in their order: a pass for
-// every group of bits in which the keys differ. It returns the sorted list and
-// the other one; spare must be as long as keys.
-func radixSort(keys, spare []sortKey) (sorted, other []sortKey) {
+// radixSort sorts by hi, if that counts, then lo, and leaves equals in their
+// order: a pass for every group of bits in which the keys differ. It returns the
+// sorted list and the other one; spare must be as long as keys.
+func radixSort(keys, spare []sortKey, both bool) (sorted, other []sortKey) {
 	if len(keys) < 128 { // fewer than pay for counting
-		slices.SortStableFunc(keys, func(a, b sortKey) int { return cmp.Or(cmp.Compare(a.hi, b.hi), cmp.Compare(a.lo, b.lo)) })
+		slices.SortStableFunc(keys, func(a, b sortKey) int {
+			if both && a.hi != b.hi {
+				return cmp.Compare(a.hi, b.hi)
+			}
+			return cmp.Compare(a.lo, b.lo)
+		})
 		return keys, spare
 	}
 	var hi, lo uint64 // bits in which the keys differ
 	for i := range keys {
 		hi |= keys[i].hi ^ keys[0].hi
 		lo |= keys[i].lo ^ keys[0].lo
+	}
+	if !both {
+		hi = 0
 	}
 	spare = spare[:len(keys)]
 	var count [radixSize]uint32
@@ -72,6 +80,11 @@ func numeric(a netip.AddrPort) uint64 {
 	return uint64(b[0])<<40 | uint64(b[1])<<32 | uint64(b[2])<<24 | uint64(b[3])<<16 | uint64(a.Port())
 }
 
+// fromNumber is the end of which numeric made a number.
+func fromNumber(n uint64) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{byte(n >> 40), byte(n >> 32), byte(n >> 24), byte(n >> 16)}), uint16(n))
+}
+
 // textual orders IPv4 ends as their ids are ordered, as text.
 func textual(a netip.AddrPort) uint64 {
 	b := a.Addr().As4()
@@ -91,12 +104,29 @@ func portText(port uint16) uint64 {
 	return p<<3 | digits
 }
 
+// fromText is the end of which textual made a number.
+func fromText(text uint64) netip.AddrPort {
+	port := uint16(text >> 3 & (1<<17 - 1) / [8]uint64{1, 10000, 1000, 100, 10, 1, 1, 1}[text&7])
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{
+		undotted[uint8(text>>44)], undotted[uint8(text>>36)], undotted[uint8(text>>28)], unclosed[uint8(text>>20)],
+	}), port)
+}
+
 // The ranks of a byte's decimal text when it is followed by a dot, which is
 // less than any digit, and by a semicolon, which is greater.
 var (
 	dotted = ranks(".")
 	closed = ranks(";")
+
+	undotted, unclosed = inverse(dotted), inverse(closed)
 )
+
+func inverse(rank [256]uint8) (of [256]uint8) {
+	for i, at := range rank {
+		of[at] = uint8(i)
+	}
+	return of
+}
 
 func ranks(after string) (rank [256]uint8) {
 	var order [256]int

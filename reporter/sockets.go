@@ -333,9 +333,9 @@ func (x *tupleIndex) init(n int) {
 	x.tags, x.rows = make([]uint8, slots), make([]int32, slots)
 }
 
-// slot is where the tuple is, or is to be put with the tag. The index must have room.
-func (x *tupleIndex) slot(rows []socketRow, t *tuple) (at uint64, tag uint8) {
-	h := mix(t.bits(), 0x1d8e4e27c47d124f)
+// slot is where the tuple of that hash is, or is to be put with the tag. The index
+// must have room.
+func (x *tupleIndex) slot(rows []socketRow, t *tuple, h uint64) (at uint64, tag uint8) {
 	mask := uint64(len(x.tags) - 1)
 	at, tag = h&mask, uint8(h>>56)|1
 	for x.tags[at] != 0 && (x.tags[at] != tag || rows[x.rows[at]].tuple != *t) {
@@ -346,7 +346,8 @@ func (x *tupleIndex) slot(rows []socketRow, t *tuple) (at uint64, tag uint8) {
 
 // put makes a row the first of its tuple.
 func (x *tupleIndex) put(rows []socketRow, row int32) {
-	at, tag := x.slot(rows, &rows[row].tuple)
+	t := &rows[row].tuple
+	at, tag := x.slot(rows, t, t.either())
 	x.tags[at], x.rows[at] = tag, row
 }
 
@@ -355,7 +356,15 @@ func (k *sockets) first(t *tuple) int32 {
 	if len(k.rows) == 0 {
 		return -1
 	}
-	at, _ := k.index.slot(k.rows, t)
+	return k.firstAt(t, t.either())
+}
+
+// firstAt is first of a tuple whose hash is known.
+func (k *sockets) firstAt(t *tuple, h uint64) int32 {
+	if len(k.rows) == 0 {
+		return -1
+	}
+	at, _ := k.index.slot(k.rows, t, h)
 	if k.index.tags[at] == 0 {
 		return -1
 	}
