@@ -126,15 +126,39 @@ func (j *join) endpoint(id string, addr netip.AddrPort) *Endpoint {
 // tell adds to an endpoint what one connection tells of it.
 func (j *join) tell(e *Endpoint, m mention) {
 	if p := j.end(m).Processes; len(p) > 0 {
-		e.Processes = union(e.Processes, p)
+		j.hold(e, p)
 	}
 	if c := &j.connections[m>>2]; len(c.NAT) > 0 {
 		e.Aliases = c.appendAliases(e.Aliases, m&server != 0 != j.swapped[m>>2])
 	}
 }
 
-// tidy sorts an endpoint's aliases and takes room for them.
+// hold adds processes to an endpoint's. Its list is the first connection's, until
+// another one adds to it.
+func (j *join) hold(e *Endpoint, list []Process) {
+	if len(e.Processes) == 0 {
+		e.Processes = list
+		return
+	}
+	for _, p := range list {
+		at, found := slices.BinarySearchFunc(e.Processes, p, compareProcess)
+		if found {
+			continue
+		}
+		if len(j.holders) == 0 {
+			j.holders = append(j.holders, e.Processes...)
+		}
+		j.holders = slices.Insert(j.holders, at, p)
+		e.Processes = j.holders
+	}
+}
+
+// tidy gives an endpoint lists of its own.
 func (j *join) tidy(e *Endpoint) {
+	if len(j.holders) > 0 {
+		e.Processes = slices.Clone(j.holders)
+		j.holders = j.holders[:0]
+	}
 	if len(e.Aliases) == 0 {
 		e.Aliases = nil
 		return
@@ -145,6 +169,7 @@ func (j *join) tidy(e *Endpoint) {
 	}
 	j.aliases = j.aliases[:len(j.aliases)+len(e.Aliases)]
 	e.Aliases = slices.Clip(e.Aliases)
+
 }
 
 // appendAliases appends what NAT shows in place of one of the ends.
@@ -193,17 +218,4 @@ func (c *current) id(text *strings.Builder, e *End) string {
 	at := text.Len()
 	text.Write(b)
 	return text.String()[at:]
-}
-
-// union merges two sorted lists; it copies only if that adds something.
-func union(a, b []Process) []Process {
-	if len(a) == 0 {
-		return b
-	}
-	for i := range b {
-		if _, found := slices.BinarySearchFunc(a, b[i], compareProcess); !found {
-			a = addProcess(slices.Clone(a), b[i])
-		}
-	}
-	return a
 }

@@ -1,8 +1,6 @@
 package reporter
 
 import (
-	"encoding/binary"
-	"math/bits"
 	"net/netip"
 	"slices"
 
@@ -76,39 +74,6 @@ type flows struct {
 }
 
 func (t *flows) init() { t.named.init() }
-
-// hash mixes what tells keys apart but for the id: flows of one tuple are found
-// together. A map of whole keys would spend most of a step on hashing and
-// comparing them.
-func (k *flowKey) hash() uint32 {
-	return uint32(mix(k.orig.bits(), uint64(k.source)<<16^uint64(k.zone)^0x1d8e4e27c47d124f) >> 32)
-}
-
-// bits of a tuple, not yet mixed well.
-func (t *tuple) bits() uint64 {
-	src, dst := t.src.Addr().As16(), t.dst.Addr().As16()
-	le := binary.LittleEndian
-	h := mix(le.Uint64(src[:8])^0xa0761d6478bd642f, le.Uint64(src[8:])^0xe7037ed1a0b428db)
-	h ^= mix(le.Uint64(dst[:8])^0x8ebc6af09c88c6e3, le.Uint64(dst[8:])^0x589965cc75374cc3)
-	return h ^ (uint64(t.src.Port())<<48 | uint64(t.dst.Port())<<32)
-}
-
-// either is a hash of a tuple and of its reverse: who looks for both does so once.
-func (t *tuple) either() uint64 {
-	a, b := endBits(&t.src), endBits(&t.dst)
-	return mix(a+b, a^b^0x1d8e4e27c47d124f)
-}
-
-func endBits(a *netip.AddrPort) uint64 {
-	b := a.Addr().As16()
-	le := binary.LittleEndian
-	return mix(le.Uint64(b[:8])^0xa0761d6478bd642f, le.Uint64(b[8:])^uint64(a.Port())<<16^0xe7037ed1a0b428db)
-}
-
-func mix(a, b uint64) uint64 {
-	hi, lo := bits.Mul64(a, b)
-	return hi ^ lo
-}
 
 // unname takes a flow's name away; it does nothing to a flow without one.
 func (t *flows) unname(f *flow) {

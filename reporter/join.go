@@ -16,7 +16,8 @@ type join struct {
 	ties []tie
 	all  []*flow
 	memory
-	found           []NAT // in the order in which the connections are made
+	found           []NAT     // in the order in which the connections are made
+	holders         []Process // of an endpoint that has them from several connections
 	keys, spareKeys []sortKey
 	others, turns   []int32
 	swapped         []bool // of the report's connections: From is the end that the flow's replies come from
@@ -197,12 +198,15 @@ func (j *join) flows() {
 		}
 		return
 	}
-	zones := false
+	zones, edges := false, 0
 	j.all = slices.Grow(j.all, len(j.c.flows.live)+len(j.c.flows.ended))
 	for _, list := range [...][]*flow{j.c.flows.live, j.c.flows.ended} {
 		for _, f := range list {
 			if !f.ended || f.edge && f.window == window {
 				zones = zones || f.key.zone != 0
+				if f.edge {
+					edges++
+				}
 				j.all = append(j.all, f)
 			}
 		}
@@ -210,7 +214,7 @@ func (j *join) flows() {
 	if zones {
 		byZone(j.all)
 	}
-	j.reserve(len(j.all))
+	j.reserve(edges) // of the others few make one
 	for i := range j.all {
 		j.chain(&chain{path: j.all[i : i+1]})
 	}
@@ -293,7 +297,9 @@ func (j *join) chain(l *chain) {
 			hidden = hidden && s.row.table.at.seq < a.gapSeq
 		}
 	}
-	c.NAT = j.found[found:]
+	if len(j.found) > found {
+		c.NAT = j.found[found:]
+	}
 	c.Closed, c.MayHaveClosed = closed, hidden && !closed
 	if client.state == "" && client.addr.Addr().IsLoopback() {
 		client.netns = j.c.sources.netnsOf(first.key.source)
