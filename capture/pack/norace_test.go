@@ -1,6 +1,6 @@
 //go:build !race
 
-package pack_test
+package pack
 
-// sparse is of how many alike cases a test takes one: all.
-const sparse = 1
+// Sparse is of how many alike cases a test takes one: all.
+const Sparse = 1

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -45,7 +46,7 @@ func round(t testing.TB, p *pack.Packer, src []byte) []byte {
 	if !bytes.Equal(got, src) {
 		t.Fatalf("%d bytes came back as %d others", len(src), len(got))
 	}
-	if len(frame) > len(src)+12+3*(len(src)>>17) {
+	if len(frame) > len(src)+16+3*(len(src)>>17) {
 		t.Fatalf("%d bytes became %d", len(src), len(frame))
 	}
 	return frame
@@ -74,10 +75,9 @@ func like(rng *rand.Rand, src []byte) []byte {
 	return src
 }
 
-// made are bytes of many kinds: each kind of block, of literals and of tables is
-// among what they become.
+// made are bytes of many kinds.
 func made(t testing.TB, each func(src []byte)) {
-	for seed := range uint64(2000 / sparse) {
+	for seed := range uint64(2000 / pack.Sparse) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		each(like(rng, make([]byte, rng.IntN(1<<rng.IntN(20)+1))))
 	}
@@ -94,6 +94,20 @@ func made(t testing.TB, each func(src []byte)) {
 	}
 }
 
+// A frame that says something else than what was packed is not believed.
+func TestChecksum(t *testing.T) {
+	src := bytes.Repeat([]byte("0123456789abcdefghijklmnopqrstuvwxyz"), 3) // its literals stand as they are
+	frame := new(pack.Packer).Append(nil, src)
+	at := bytes.Index(frame, src[:36])
+	if at < 0 {
+		t.Fatal("no literals to change")
+	}
+	frame[at]++
+	if got, err := decoder.DecodeAll(frame, nil); !errors.Is(err, zstd.ErrCRCMismatch) {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestRoundTrip(t *testing.T) {
 	p := new(pack.Packer)
 	made(t, func(src []byte) { round(t, p, src) })
@@ -107,7 +121,8 @@ func TestSameBytes(t *testing.T) {
 	used := new(pack.Packer)
 	n := 0
 	made(t, func(src []byte) {
-		if n++; n%20 == 0 && !bytes.Equal(new(pack.Packer).Append(nil, src), used.Append(nil, src)) {
+		got := used.Append(nil, src)
+		if n++; n%20 == 0 && !bytes.Equal(got, new(pack.Packer).Append(nil, src)) {
 			t.Fatalf("%d bytes are packed in two ways", len(src))
 		}
 	})

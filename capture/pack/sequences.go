@@ -115,7 +115,7 @@ func (p *Packer) appendCodes(dst []byte) []byte {
 		of = p.of.next(&w, of, q.of)
 		ml = p.ml.next(&w, ml, q.ml)
 		ll = p.ll.next(&w, ll, q.ll)
-		if q.bits > 64-7-(3*maxLog-1) { // all together would be too many
+		if q.bits >= 64-7-(3*maxLog-1) { // all together could be too many
 			w.flush()
 		}
 		w.add(q.extra, q.bits)
