@@ -285,8 +285,8 @@ func handshakeFlags(flags uint8) bool {
 func (c *current) finish(f *flow, now stamp) {
 	f.ended, f.end, f.window = true, now, c.window
 	c.flows.end(f)
-	netns := c.sources.netnsOf(f.key.source)
-	a, b := c.sockets.end(f.key.orig, netns, now), c.sockets.end(f.reply, netns, now)
+	v := c.views(f)
+	a, b := c.sockets.end(v[0], now), c.sockets.end(v[1], now)
 	f.edge = f.edge || a || b
 }
 

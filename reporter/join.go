@@ -179,7 +179,7 @@ func (j *join) side(f *flow, t *tuple, which int, h uint64) side {
 	if k.firstAt(t, h) < 0 { // as for most
 		return side{addr: t.src}
 	}
-	w := k.of(f, *t, j.c.sources.netnsOf(f.key.source), false)
+	w := k.of(f, j.c.views(f)[which], false)
 	if w != nil {
 		w.used = true
 	}

@@ -148,3 +148,35 @@ func TestFlowsAreTakenOverWithOtherHashes(t *testing.T) {
 		t.Error("flows of one tuple changed their order")
 	}
 }
+
+// A translated flow of loopback joins the rows of its ends only if one namespace
+// has them all: it is never made of two.
+func TestTranslatedLoopback(t *testing.T) {
+	const flow = "127.0.0.1:42001>127.0.0.1:80 | 127.0.0.1:8080>127.0.0.1:42001"
+	client := func(netns uint64) sock { return sock{netns: netns, row: "127.0.0.1:42001>127.0.0.1:80"} }
+	server := func(netns uint64) sock { return sock{netns: netns, row: "127.0.0.1:8080>127.0.0.1:42001"} }
+	const alone = "127.0.0.1:42001 -> 127.0.0.1:8080 ESTABLISHED original nat1"
+	for name, c := range map[string]struct {
+		socks []sock
+		want  string
+	}{
+		"one namespace":      {[]sock{client(2), server(2)}, "127.0.0.1:42001@2 -> 127.0.0.1:8080@2 ESTABLISHED original nat1"},
+		"one row":            {[]sock{server(3)}, "127.0.0.1:42001@3 -> 127.0.0.1:8080@3 ESTABLISHED original nat1"},
+		"an end in each":     {[]sock{client(2), server(3)}, alone},
+		"two clients":        {[]sock{client(2), client(3), server(3)}, alone},
+		"another flow's row": {[]sock{{netns: 3, row: "10.0.0.1:1>10.0.0.2:2"}, server(2)}, "127.0.0.1:42001@2 -> 127.0.0.1:8080@2 ESTABLISHED original nat1"},
+	} {
+		h := newHost(t)
+		h.ct(ctmsg.Update, 1, "ESTABLISHED", flow)
+		h.walk(c.socks...)
+		found := ""
+		for _, c := range h.report().Connections {
+			if len(c.NAT) > 0 {
+				found = c.text()
+			}
+		}
+		if found != c.want {
+			t.Errorf("%s: %s, want %s", name, found, c.want)
+		}
+	}
+}

@@ -197,22 +197,21 @@ func (c *current) carryOver(f *flow, old *sockets) {
 	if !f.ended && !f.born {
 		return
 	}
-	netns := c.sources.netnsOf(f.key.source)
-	for i, t := range [...]tuple{f.key.orig, f.reply} {
+	for i, v := range c.views(f) {
 		if f.ended && f.edge && f.window == c.window {
-			if w := old.of(f, t, netns, true); w != nil {
+			if w := old.of(f, v, true); w != nil {
 				if f.kept == nil {
 					f.kept = new([2]side)
 				}
-				f.kept[i] = old.side(w, t.src)
+				f.kept[i] = old.side(w, v.own.src)
 				f.kept[i].row = nil
 			}
 		}
 		if f.born {
-			c.sockets.begins(t, netns, f.first-drainLag)
+			c.sockets.begins(v, f.first-drainLag)
 		}
 		if f.ended {
-			c.sockets.end(t, netns, f.end)
+			c.sockets.end(v, f.end)
 		}
 	}
 }
@@ -239,9 +238,8 @@ func (k *sockets) vanished(old *sockets, c *current) []Connection {
 		if !f.edge {
 			continue
 		}
-		netns := c.sources.netnsOf(f.key.source)
-		for _, t := range [...]tuple{f.key.orig, f.reply} {
-			for was := old.firstOf(t, netns); was != nil; was = old.following(was, t) {
+		for _, v := range c.views(f) {
+			for was := old.firstOf(v); was != nil; was = old.following(was, v) {
 				was.used = true
 			}
 		}

@@ -3,12 +3,24 @@ package reporter
 // A row of a tuple counts until a flow of that tuple ends. These look-ups are
 // made when flows begin and end, and again when new tables come into force.
 
+// A view is one end of a flow: the tuple as its socket has it, the one that the
+// other end's socket has, and the flow's namespace, 0 if that is unknown.
+type view struct {
+	own, back *tuple
+	netns     uint64
+}
+
+// views are the client's and the server's.
+func (c *current) views(f *flow) [2]view {
+	netns := c.sources.netnsOf(f.key.source)
+	return [2]view{{&f.key.orig, &f.reply, netns}, {&f.reply, &f.key.orig, netns}}
+}
+
 // end makes the rows that were read before the end of a flow not count any
-// more: t is the tuple as a socket has it. It reports whether one did until
-// now.
-func (k *sockets) end(t tuple, netns uint64, end stamp) bool {
+// more. It reports whether one did until now.
+func (k *sockets) end(v view, end stamp) bool {
 	counted := false
-	for w := k.firstOf(t, netns); w != nil; w = k.following(w, t) {
+	for w := k.firstOf(v); w != nil; w = k.following(w, v) {
 		if end.after(w.table.read()) {
 			counted = w.suppress(end) || counted
 		}
@@ -23,8 +35,8 @@ const drainLag = 50e6
 
 // begins is the same for the first packet of a flow: what had the tuple before
 // was over then.
-func (k *sockets) begins(t tuple, netns uint64, at int64) {
-	for w := k.firstOf(t, netns); w != nil; w = k.following(w, t) {
+func (k *sockets) begins(v view, at int64) {
+	for w := k.firstOf(v); w != nil; w = k.following(w, v) {
 		if w.table.readEnd < at {
 			w.suppress(stamp{at: at})
 		}
@@ -44,14 +56,13 @@ func (w *socketRow) suppress(end stamp) bool {
 // its tuple.
 func (c *current) supersede(f *flow) {
 	k := &c.sockets
-	netns := c.sources.netnsOf(f.key.source)
-	for _, t := range [...]tuple{f.key.orig, f.reply} {
-		for w := k.firstOf(t, netns); w != nil; w = k.following(w, t) {
+	for _, v := range c.views(f) {
+		for w := k.firstOf(v); w != nil; w = k.following(w, v) {
 			if w.suppressed == (stamp{}) && w.table.readEnd < f.first {
 				c.supersedeRow(w, f)
 			}
 		}
-		k.begins(t, netns, f.first)
+		k.begins(v, f.first)
 	}
 }
 
@@ -77,26 +88,25 @@ func (c *current) supersedeRow(w *socketRow, f *flow) {
 	}
 }
 
-// firstOf and following visit the rows of a tuple that a flow of a namespace may
-// speak of. Loopback never leaves its namespace; where that is unknown, only
-// one namespace may have the tuple.
-func (k *sockets) firstOf(t tuple, netns uint64) *socketRow {
-	i := k.first(&t)
+// firstOf and following visit the rows that a flow may speak of. Loopback never
+// leaves its namespace; where that is unknown, only one namespace may have rows
+// of the flow's ends.
+func (k *sockets) firstOf(v view) *socketRow {
+	i := k.first(v.own)
 	if i < 0 {
 		return nil
 	}
 	w := &k.rows[i]
-	if !t.loopback() {
+	if !v.own.loopback() {
 		return w
 	}
-	if netns != 0 {
-		return k.find(t, netns)
+	if v.netns != 0 {
+		return k.find(*v.own, v.netns)
 	}
 	if w.next >= 0 {
 		return nil
 	}
-	back := t.reversed()
-	if m := k.first(&back); m >= 0 {
+	if m := k.first(v.back); m >= 0 && v.back.loopback() {
 		if o := &k.rows[m]; o.next >= 0 || o.table.key.netns != w.table.key.netns {
 			return nil
 		}
@@ -104,23 +114,22 @@ func (k *sockets) firstOf(t tuple, netns uint64) *socketRow {
 	return w
 }
 
-func (k *sockets) following(w *socketRow, t tuple) *socketRow {
-	if w.next < 0 || t.loopback() {
+func (k *sockets) following(w *socketRow, v view) *socketRow {
+	if w.next < 0 || v.own.loopback() {
 		return nil
 	}
 	return &k.rows[w.next]
 }
 
 // of is the row that belongs to a flow's end, if taken is false one that is not
-// used: t is the tuple as the socket has it. The flow's own namespace goes
-// first, then the lowest.
-func (k *sockets) of(f *flow, t tuple, netns uint64, taken bool) *socketRow {
+// used. The flow's own namespace goes first, then the lowest.
+func (k *sockets) of(f *flow, v view, taken bool) *socketRow {
 	var best *socketRow
-	for w := k.firstOf(t, netns); w != nil; w = k.following(w, t) {
+	for w := k.firstOf(v); w != nil; w = k.following(w, v) {
 		if w.used && !taken || !f.ended && w.suppressed != (stamp{}) || f.ended && !w.overWith(f) {
 			continue
 		}
-		if best == nil || w.table.key.netns == netns {
+		if best == nil || w.table.key.netns == v.netns {
 			best = w
 		}
 	}
