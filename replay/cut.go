@@ -368,11 +368,17 @@ func (c *cutter) finish() error {
 	return err
 }
 
+// empty says why there is nothing to cut out: a damaged tape may have more than
+// can be read.
 func (c *cutter) empty() error {
-	if c.tape < 0 {
-		return fmt.Errorf("%w: the tapes have no records", ErrEmptyWindow)
-	}
 	text := func(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339Nano) }
-	return fmt.Errorf("%w from %s to %s: the records up to there are from %s to %s", ErrEmptyWindow,
-		cmp.Or(c.options.Window.From.String(), "start"), cmp.Or(c.options.Window.To.String(), "end"), text(c.first), text(c.now))
+	err := fmt.Errorf("%w: the tapes have no records", ErrEmptyWindow)
+	if c.tape >= 0 {
+		err = fmt.Errorf("%w from %s to %s: the records up to there are from %s to %s", ErrEmptyWindow,
+			cmp.Or(c.options.Window.From.String(), "start"), cmp.Or(c.options.Window.To.String(), "end"), text(c.first), text(c.now))
+	}
+	if c.hole.tail != nil {
+		err = fmt.Errorf("%w; %w", err, c.hole.tail)
+	}
+	return err
 }

@@ -55,9 +55,27 @@ func Diff(a, b *Side, o DiffOptions) (d *Difference, ofA, ofB *Summary, err erro
 		d, err = c.compareAll(runA, runB)
 	}
 	if err == nil && d.Ticks == 0 && d.Differ == 0 {
-		err = fmt.Errorf("%w to compare: neither side has a tick there", ErrNoReport)
+		err = nothingToCompare([2]*Side{a, b}, [2]*Summary{ofA, ofB})
 	}
 	return d, ofA, ofB, err
+}
+
+// nothingToCompare says which of the sides has no report, and what damage may
+// be why.
+func nothingToCompare(sides [2]*Side, met [2]*Summary) error {
+	what := "neither side has a tick there"
+	for i, s := range met {
+		if s.Reports == 0 && met[1-i].Reports > 0 {
+			what = sides[i].Inputs[0].Name + " has no tick there"
+		}
+	}
+	err := fmt.Errorf("%w to compare: %s", ErrNoReport, what)
+	for _, s := range met {
+		if s.Damage != nil {
+			err = fmt.Errorf("%w; %w", err, s.Damage)
+		}
+	}
+	return err
 }
 
 // sameTapes reports whether both sides are replays of the same tapes.
@@ -105,6 +123,9 @@ func (s *Side) run(o DiffOptions, sum *Summary) iter.Seq2[numbered, error] {
 			return nil
 		})
 		*sum = *met
+		if errors.Is(err, ErrNoReport) {
+			err = fmt.Errorf("%s: %w", s.Inputs[0].Name, err)
+		}
 		if err != nil && err != errStop {
 			yield(numbered{}, err)
 		}

@@ -83,6 +83,9 @@ func checkAdd(name string, f *fixtures.Fixture) error {
 	if len(f.Expectations)+len(f.KnownBad) == 0 {
 		return usage("say what is right with --expect, like --expect '10.0.0.1->10.0.0.2:80 present'; expected reports alone keep what is wrong")
 	}
+	if err := f.Check(); err != nil {
+		return usage("%w", err)
+	}
 	return nil
 }
 
