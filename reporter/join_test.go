@@ -180,3 +180,31 @@ func TestTranslatedLoopback(t *testing.T) {
 		}
 	}
 }
+
+// A report that is released leaves room for the next, but not for many more than
+// that has.
+func TestReleasedRoomIsGivenBack(t *testing.T) {
+	h := newHost(t)
+	tuples := func(i int) string { return fmt.Sprintf("10.0.%d.%d:40000>10.0.0.2:80", 1+i>>8, i&255) }
+	for i := range 5000 {
+		h.ct(ctmsg.Update, uint32(i), "ESTABLISHED", tuples(i))
+	}
+	r := h.report()
+	first := &r.Connections[0]
+	r.Release()
+	if r = h.report(); &r.Connections[0] != first {
+		t.Error("the room of a released report is not used again")
+	}
+	r.Release()
+	for i := range 4999 {
+		h.ct(ctmsg.Destroy, uint32(i), "", tuples(i))
+	}
+	for range 3 { // of the ended ones, in their room, in room of its own
+		r = h.report()
+		r.Release()
+	}
+	r = h.report()
+	if len(r.Connections) != 1 || cap(r.Connections) > 2000 {
+		t.Errorf("%d connections have room for %d", len(r.Connections), cap(r.Connections))
+	}
+}
