@@ -32,8 +32,7 @@ type Mismatch struct {
 	Report   *reporter.Report // as made here
 	// Before is the last report before it that is as production made it, and Since
 	// what changed from there to Report, as far as the digests differ; nil if there
-	// is none, or the tapes cannot be read again. Times and counts are compared only
-	// where no connections differ.
+	// is none, or the tapes cannot be read again. Times of connections are not compared.
 	Before *Moment
 	Since  *Difference
 
@@ -41,33 +40,53 @@ type Mismatch struct {
 }
 
 // Connections lists those of the report that are in a bucket that differs.
-func (d *Mismatch) Connections() []reporter.Connection { return d.suspects(d.Report).Connections }
+func (d *Mismatch) Connections() (list []reporter.Connection) {
+	return d.connections(d.Report)
+}
 
-// suspects is what a report has of what differs.
-func (d *Mismatch) suspects(r *reporter.Report) *reporter.Report {
-	part := new(reporter.Report)
+func (d *Mismatch) connections(r *reporter.Report) (list []reporter.Connection) {
 	for i := range r.Connections {
 		if c := &r.Connections[i]; slices.Contains(d.Buckets, c.Bucket()) {
-			part.Connections = append(part.Connections, *c)
+			list = append(list, *c)
 		}
 	}
-	if d.coverage {
-		part.Coverage = r.Coverage
+	return list
+}
+
+// suspects are what two reports have of what differs. An endpoint is all that its
+// connections say of it: where buckets differ, it is one of theirs that does.
+func (d *Mismatch) suspects(reports ...*reporter.Report) (parts []*reporter.Report) {
+	ends := endKeys{}
+	for _, r := range reports {
+		part := &reporter.Report{Connections: d.connections(r)}
+		for i := range part.Connections {
+			ends.add(&part.Connections[i])
+		}
+		if d.coverage {
+			part.Coverage = r.Coverage
+		}
+		if d.names {
+			part.Names = r.Names
+		}
+		parts = append(parts, part)
 	}
-	if d.endpoints {
-		part.Endpoints = r.Endpoints
+	for i, r := range reports {
+		switch {
+		case d.endpoints && len(d.Buckets) > 0:
+			parts[i].Endpoints = ends.of(r.Endpoints)
+		case d.endpoints:
+			parts[i].Endpoints = r.Endpoints
+		}
 	}
-	if d.names {
-		part.Names = r.Names
-	}
-	return part
+	return parts
 }
 
 // since says what changed since an earlier report that is as production made it.
 func (d *Mismatch) since(before *reporter.Report, record uint64) {
 	d.Before = &Moment{Tick: before.Tick, At: Wall(before.At), RecordA: record}
-	c := Comparison{Apart: len(d.Buckets) > 0}
-	c.Add(d.suspects(before), d.suspects(d.Report))
+	c := Comparison{untimed: true}
+	parts := d.suspects(before, d.Report)
+	c.Add(parts[0], parts[1])
 	d.Since = c.Difference()
 }
 

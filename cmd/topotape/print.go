@@ -172,7 +172,7 @@ func writeVerification(w io.Writer, s *replay.Summary, format string) error {
 	}
 	if d := v.First; d != nil {
 		fmt.Fprintf(&b, "first difference: tick %d, record #%d, +%s: %s\n", d.Tick, d.Record, time.Duration(d.At), strings.Join(d.Sections, ", "))
-		if err := cmp.Or(since(&b, d), differing(&b, s, d, format)); err != nil {
+		if err := cmp.Or(since(&b, d, format), differing(&b, s, d, format)); err != nil {
 			return err
 		}
 	}
@@ -181,16 +181,20 @@ func writeVerification(w io.Writer, s *replay.Summary, format string) error {
 }
 
 // since says what changed since the last report that was as production made it.
-func since(b *strings.Builder, d *replay.Mismatch) error {
+func since(b *strings.Builder, d *replay.Mismatch, format string) error {
 	switch {
 	case d.Since == nil:
 		return nil
 	case d.Since.Same():
-		fmt.Fprintf(b, "nothing of that changed here since %s, the last one that is identical, but for times: production saw what this replay does not\n", d.Before)
+		but := ""
+		if len(d.Buckets) > 0 {
+			but = ", but for times"
+		}
+		fmt.Fprintf(b, "nothing of that changed here since %s, the last one that is identical%s\n", d.Before, but)
 		return nil
 	}
 	fmt.Fprintf(b, "what changed of that here since %s, the last one that is identical:\n", d.Before)
-	err := d.Since.WriteGroups(b)
+	err := d.Since.WriteGroups(b, format == "json")
 	b.WriteByte('\n')
 	return err
 }
