@@ -36,7 +36,8 @@ type thing interface{ AppendJSON([]byte) []byte }
 // comparer compares pairs of reports.
 type comparer struct {
 	selectors []*Selector
-	times     bool // times and counts are comparable
+	times     bool // are comparable
+	counts    bool
 	rules     bool // the reports' rules should be the same
 }
 
@@ -247,5 +248,5 @@ func (c *comparer) coverage(a, b *reporter.Report) []change {
 			return netip.AddrPort{}, s.Source + " of namespace " + netnsText(s.Netns)
 		}
 		return netip.AddrPort{}, s.Source
-	}, func(a, b *reporter.Coverage) fieldList { return coverageFields(a, b, c.times) })
+	}, func(a, b *reporter.Coverage) fieldList { return coverageFields(a, b, c.counts) })
 }

@@ -133,6 +133,7 @@ type Comparison struct {
 	// numbers of the records of the ticks that Add compares, 0 unknown
 	recordA, recordB uint64
 	otherRules       bool // was asked for, and is no difference
+	untimed          bool // times are not compared, counts are
 }
 
 // Compare says what differs between two reports.
@@ -209,7 +210,7 @@ func (c *Comparison) Add(a, b *reporter.Report) {
 		list = []change{{section: Ticks, kind: Added, identity: at.Tick}}
 	default:
 		c.d.Ticks++
-		list = (&comparer{selectors: c.Selectors, times: !c.Apart, rules: !c.otherRules}).compare(a, b)
+		list = (&comparer{selectors: c.Selectors, times: !c.Apart && !c.untimed, counts: !c.Apart, rules: !c.otherRules}).compare(a, b)
 		if c.d.FirstConnections == nil && slices.ContainsFunc(list, func(ch change) bool { return ch.section == Connections }) {
 			c.d.FirstConnections, c.d.EqualConnections = &now, c.plain
 		}

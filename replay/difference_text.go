@@ -21,7 +21,7 @@ func (m *Moment) String() string {
 	return text
 }
 
-// maxLines bounds the groups that text shows.
+// maxLines is how many groups text shows.
 const maxLines = 40
 
 // WriteText writes the difference for people to read: a line a cause, - for
@@ -40,20 +40,25 @@ func (d *Difference) WriteText(w io.Writer) error {
 		fmt.Fprintf(&b, "connections differ from %s on, at %s; the last equal ones before it are those of %s\n", at, at.At, d.EqualConnections)
 	}
 	d.leadsText(&b)
-	d.groupsText(&b)
+	d.groupsText(&b, maxLines)
 	_, err := w.Write(b.Bytes())
 	return err
 }
 
-// WriteGroups writes only what WriteText writes of the groups.
-func (d *Difference) WriteGroups(w io.Writer) error {
+// WriteGroups writes only what WriteText writes of the groups: the first ones, or
+// all.
+func (d *Difference) WriteGroups(w io.Writer, all bool) error {
 	var b bytes.Buffer
-	d.groupsText(&b)
+	most := maxLines
+	if all {
+		most = len(d.Groups)
+	}
+	d.groupsText(&b, most)
 	_, err := w.Write(b.Bytes())
 	return err
 }
 
-func (d *Difference) groupsText(b *bytes.Buffer) {
+func (d *Difference) groupsText(b *bytes.Buffer, most int) {
 	follows := map[ChangeKind][]string{}
 	lines := 0
 	for i := range d.Groups {
@@ -62,12 +67,12 @@ func (d *Difference) groupsText(b *bytes.Buffer) {
 			follows[g.Change] = append(follows[g.Change], counted(g.Count, singular(g.Section)))
 			continue
 		}
-		if lines++; lines <= maxLines {
+		if lines++; lines <= most {
 			d.groupText(b, g)
 		}
 	}
-	if lines > maxLines {
-		fmt.Fprintf(b, "and %d causes more; --format json has all\n", lines-maxLines)
+	if lines > most {
+		fmt.Fprintf(b, "and %d causes more; --format json has all\n", lines-most)
 	}
 	if text := followText(follows); text != "" {
 		fmt.Fprintf(b, "with them: %s\n", text)

@@ -19,7 +19,7 @@ func Filter(r *reporter.Report, selectors []*Selector) *reporter.Report {
 	names := namesByAddr(r)
 	out := *r
 	out.Connections, out.Endpoints, out.Names = nil, nil, nil
-	kept := map[endpointKey]bool{}
+	kept := endKeys{}
 	addrs := map[netip.Addr]bool{}
 	for i := range r.Connections {
 		c := &r.Connections[i]
@@ -28,18 +28,12 @@ func Filter(r *reporter.Report, selectors []*Selector) *reporter.Report {
 			continue
 		}
 		out.Connections = append(out.Connections, *c)
-		kept[keyOfEnd(&c.From)] = true
-		kept[keyOfEnd(&c.To)] = true
+		kept.add(c)
 		for _, a := range slices.Concat(e.From.Addrs, e.To.Addrs) {
 			addrs[a.Addr()] = true
 		}
 	}
-	for _, e := range r.Endpoints {
-		scope, _, _ := strings.Cut(e.ID, ";")
-		if kept[endpointKey{e.Addr, ""}] || kept[endpointKey{e.Addr, scope[strings.LastIndexByte(scope, '-')+1:]}] {
-			out.Endpoints = append(out.Endpoints, e)
-		}
-	}
+	out.Endpoints = kept.of(r.Endpoints)
 	for _, n := range r.Names {
 		if addrs[n.Addr] {
 			out.Names = append(out.Names, n)
@@ -64,6 +58,25 @@ func keyOfEnd(e *reporter.End) endpointKey {
 		k.netns = fmt.Sprint(e.Netns)
 	}
 	return k
+}
+
+// endKeys are the ends of some connections.
+type endKeys map[endpointKey]bool
+
+func (k endKeys) add(c *reporter.Connection) {
+	k[keyOfEnd(&c.From)] = true
+	k[keyOfEnd(&c.To)] = true
+}
+
+// of lists those of the endpoints that are such ends.
+func (k endKeys) of(list []reporter.Endpoint) (some []reporter.Endpoint) {
+	for _, e := range list {
+		scope, _, _ := strings.Cut(e.ID, ";")
+		if k[endpointKey{e.Addr, ""}] || k[endpointKey{e.Addr, scope[strings.LastIndexByte(scope, '-')+1:]}] {
+			some = append(some, e)
+		}
+	}
+	return some
 }
 
 func namesByAddr(r *reporter.Report) map[netip.Addr]*reporter.Names {

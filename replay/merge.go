@@ -160,10 +160,10 @@ func (m *merger) verify(list []*recording) error {
 		if err != nil {
 			return err
 		}
-		if first := s.Verification.First; first != nil && first.Core == reporter.CoreVersion {
+		if v := s.Verification; v.Identical < v.Witnesses {
 			m.result.Differ = append(m.result.Differ, names...)
 			m.options.Say(fmt.Sprintf("the witness of tick %d (record %d) is not what this version makes; so are %d of %d on the tapes of this recording",
-				first.Tick, first.Record, s.Verification.Witnesses-s.Verification.Identical, s.Verification.Witnesses))
+				v.First.Tick, v.First.Record, v.Witnesses-v.Identical, v.Witnesses))
 		}
 	}
 	return nil

@@ -81,12 +81,8 @@ func drive(inputs []Input, o Options, yield func(*reporter.Report) error, newCor
 	if p := d.summary.Panic; err == nil && p != nil && o.Reports == Last && !d.yielded {
 		d.last = d.lastBefore(inputs, p.count-1) // at a tick that was not known to be the last
 	}
-	if m, equal := d.verify.result.First, d.verify.equal; err == nil && m != nil && equal.count > 0 {
-		if r := d.lastBefore(inputs, equal.count); r != nil {
-			m.since(r, equal.seq)
-		}
-	}
 	if err == nil {
+		d.explain(inputs)
 		err = d.finish()
 	}
 	if o.Verify {
@@ -171,6 +167,7 @@ func (d *driver) begin(it *item) (err error) {
 		d.at.settle(it.header.Start)
 		d.summary.Header = it.header
 	}
+	d.verify.begin(first || it.fresh)
 	if !first && !it.fresh || d.summary.Damage != nil {
 		return nil
 	}
@@ -189,6 +186,9 @@ func (d *driver) record(it *item, within bool) (bool, error) {
 	}
 	if r.Kind != capture.KindConntrack {
 		d.summary.note(it)
+		if d.options.Verify && d.core != nil {
+			d.verify.note(it, d.feed.tapes.nameOf(it.number))
+		}
 	}
 	if d.options.Each != nil {
 		d.options.Each(it.header, r)
@@ -234,21 +234,18 @@ func (d *driver) stepCarry(it *item, part *capture.Record) {
 }
 
 func (d *driver) tick(it *item, within bool) (bool, error) {
-	report := within && d.options.Reports != None
-	more, certain := true, false
-	var witness *capture.Witness
-	if d.options.Reports == Last && !d.reaches(it) {
-		return d.options.Verify || d.options.ReadOn, d.tickAfter(it)
-	}
+	past := d.options.Reports == Last && !d.reaches(it)
+	report := within && d.options.Reports != None && !past
+	more, certain, witness := !past || d.options.Verify || d.options.ReadOn, false, false
 	if d.options.Verify || report && d.options.Reports == Last {
 		var last, sure bool
 		witness, last, sure = d.look(it)
-		if d.options.Reports == Last {
+		if report && d.options.Reports == Last {
 			report, certain = last, sure
 			more = !last || !sure || d.options.Verify || d.options.ReadOn || d.at.kind == boundNone
 		}
 	}
-	if !report && witness == nil {
+	if !report && !witness {
 		return more, nil
 	}
 	made, panicked := makeReport(d.core)
@@ -256,12 +253,11 @@ func (d *driver) tick(it *item, within bool) (bool, error) {
 		d.panicked(it, panicked)
 		return true, nil
 	}
-	if !report {
-		d.verify.compareOnly(it, witness, made)
-		return more, nil
+	if witness {
+		d.verify.made(made, !report)
 	}
-	if witness != nil {
-		d.verify.compare(it, witness, made)
+	if !report {
+		return more, nil
 	}
 	switch d.options.Reports {
 	case Last:
@@ -285,24 +281,6 @@ func (d *driver) tick(it *item, within bool) (bool, error) {
 	return more, nil
 }
 
-// tickAfter verifies a tick that is behind the one wanted report.
-func (d *driver) tickAfter(it *item) error {
-	if !d.options.Verify {
-		return nil
-	}
-	witness, _, _ := d.look(it)
-	if witness == nil {
-		return nil
-	}
-	made, panicked := makeReport(d.core)
-	if panicked != nil {
-		d.panicked(it, panicked)
-		return nil
-	}
-	d.verify.compareOnly(it, witness, made)
-	return nil
-}
-
 // reaches reports whether a tick stands at or before Options.At.
 func (d *driver) reaches(it *item) bool {
 	if d.at.kind == boundNone {
@@ -312,30 +290,26 @@ func (d *driver) reaches(it *item) bool {
 	return before || at
 }
 
-// look reads ahead to the next tick. It returns the tick's witness, if one is
-// wanted and there, and whether the tick is the last that Last asks for; not
+// look reads ahead to the next tick. It returns whether a witness of the tick may
+// come, if they are wanted, and whether the tick is the last that Last asks for; not
 // sure if the next one is too far to tell.
-func (d *driver) look(tick *item) (witness *capture.Witness, last, sure bool) {
-	var t capture.Tick
-	decoded := tick.rec.Decode(&t) == nil
+func (d *driver) look(tick *item) (witness, last, sure bool) {
+	var number uint64
+	if d.options.Verify {
+		number = d.verify.ticked(tick)
+	}
 	last = true
 	sure = d.feed.ahead(func(it *item) bool {
-		switch it.rec.Kind {
-		case capture.KindTick:
+		if it.rec.Kind == capture.KindTick {
 			last = !d.reaches(it)
 			return false
-		case capture.KindWitness:
-			if !d.options.Verify || witness != nil {
-				return true
-			}
-			if w := d.verify.take(&it.rec); w != nil && decoded && w.Tick == t.Number {
-				witness = w
-			}
+		}
+		if witness = witness || d.options.Verify && d.verify.awaits(&it.rec, number); witness {
 			return d.options.Reports == Last // what follows matters only to that
 		}
 		return true
 	})
-	return witness, last || !sure, sure
+	return witness || d.options.Verify && !sure, last || !sure, sure
 }
 
 // lastBefore makes the last report of the first so many records, in a second run.

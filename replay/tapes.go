@@ -91,6 +91,14 @@ func (t *Tapes) Header() *capture.Header { return t.header }
 // number tells the tape of the last record from the others.
 func (t *Tapes) number() int { return len(t.ends) }
 
+// nameOf is the name of the input of a tape that was read from, by its number.
+func (t *Tapes) nameOf(number int) string {
+	if number < len(t.ends) {
+		return t.ends[number].Name
+	}
+	return t.name
+}
+
 // continues reports whether the tape of the last record is the next segment of
 // the recording that the one before it is of.
 func (t *Tapes) continues() bool { return !t.fresh }

@@ -83,7 +83,7 @@ func TestVerifyShowsWhatChangedSince(t *testing.T) {
 	}
 	var text strings.Builder
 	d := without(60, 61, 62)
-	if err := d.Since.WriteGroups(&text); err != nil || d.Tick != 2 || !strings.Contains(text.String(), "+ 2 connections 198.18.0.2 -> 198.18.1.2:8080\n") {
+	if err := d.Since.WriteGroups(&text, false); err != nil || d.Tick != 2 || !strings.Contains(text.String(), "+ 2 connections 198.18.0.2 -> 198.18.1.2:8080\n") {
 		t.Errorf("%+v: %s", d, &text)
 	}
 	for _, g := range d.Since.Groups {
@@ -96,7 +96,7 @@ func TestVerifyShowsWhatChangedSince(t *testing.T) {
 	// A message that only was counted.
 	text.Reset()
 	d = without(301)
-	if err := d.Since.WriteGroups(&text); err != nil || d.Tick != 4 || !slices.Equal(d.Sections, []string{"coverage"}) || !strings.Contains(text.String(), "~ coverage of conntrack\n    records: ") {
+	if err := d.Since.WriteGroups(&text, false); err != nil || d.Tick != 4 || !slices.Equal(d.Sections, []string{"coverage"}) || !strings.Contains(text.String(), "~ coverage of conntrack\n    records: ") {
 		t.Errorf("%+v: %s", d, &text)
 	}
 	// Before the first tick that differs there may be none.

@@ -2,12 +2,9 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
-	"time"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/replay"
@@ -152,61 +149,4 @@ func (c *endCounter) note(w io.Writer) error {
 	}
 	_, err := fmt.Fprintf(w, "\nTCP flows that ended before this report and are not in it: %d; --whole shows every connection of the tape\n", c.ended-c.shown)
 	return err
-}
-
-// writeVerification says how the reports compare with production's.
-func writeVerification(w io.Writer, s *replay.Summary, format string) error {
-	v := s.Verification
-	var b strings.Builder
-	switch {
-	case v.Witnesses+v.Others == 0 && v.OtherRules > 0:
-		fmt.Fprintf(&b, "0/0 reports identical: the %d witnesses on this tape were made under other rules\n", v.OtherRules)
-	case v.Witnesses+v.Others == 0:
-		b.WriteString("0/0 reports identical: no witnesses on this tape\n")
-	case v.Witnesses > 0 || v.Others == 0:
-		fmt.Fprintf(&b, "%d/%d reports identical\n", v.Identical, v.Witnesses)
-	}
-	if v.Others > 0 {
-		fmt.Fprintf(&b, "core version %d made %d witnesses, this is core version %d: %d/%d reports unchanged\n",
-			v.OtherCore, v.Others, reporter.CoreVersion, v.Unchanged, v.Others)
-	}
-	if d := v.First; d != nil {
-		fmt.Fprintf(&b, "first difference: tick %d, record #%d, +%s: %s\n", d.Tick, d.Record, time.Duration(d.At), strings.Join(d.Sections, ", "))
-		if err := cmp.Or(since(&b, d), differing(&b, s, d, format)); err != nil {
-			return err
-		}
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-// since says what changed since the last report that was as production made it.
-func since(b *strings.Builder, d *replay.Mismatch) error {
-	switch {
-	case d.Since == nil:
-		return nil
-	case d.Since.Same():
-		fmt.Fprintf(b, "nothing of that changed here since %s, the last one that is identical, but for times: production saw what this replay does not\n", d.Before)
-		return nil
-	}
-	fmt.Fprintf(b, "what changed of that here since %s, the last one that is identical:\n", d.Before)
-	err := d.Since.WriteGroups(b)
-	b.WriteByte('\n')
-	return err
-}
-
-// differing lists the connections of the buckets that differ, as they are here.
-func differing(b *strings.Builder, s *replay.Summary, d *replay.Mismatch, format string) error {
-	list := d.Connections()
-	if len(d.Buckets) == 0 {
-		return nil
-	}
-	fmt.Fprintf(b, "connections of these buckets in this replay: %d\n", len(list))
-	if format == "table" && len(list) > 0 {
-		return replay.WriteConnections(b, d.Report, list, s.Header.Start)
-	}
-	for i := range list {
-		b.Write(append(list[i].AppendJSON(nil), '\n'))
-	}
-	return nil
 }

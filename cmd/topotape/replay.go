@@ -39,7 +39,8 @@ prints each when it is due: 1x is the tape's own pace. Ctrl-C ends it.
 
 --verify holds every report against the digests that production left of its own.
 Of the first one that differs it says in which part, and what changed there since
-the last one that does not.
+the last one of that recording that does not. Digests of a tick that the tape
+should have and lacks count as different.
 
 The scope formats are what Weave Scope's probe posts: JSON, one report a line, or
 MessagePack, one report behind the other. The app takes either at /api/report, with
@@ -170,12 +171,13 @@ func (f *replayFlags) run(cmd *cobra.Command, args []string) error {
 	if err == nil {
 		err = p.finish()
 	}
+	v := verification{Verification: summary.Verification, format: f.format, several: len(inputs) > 1}
 	if err == nil && f.verify {
 		to := cmd.ErrOrStderr()
 		if o.Reports == replay.None {
 			to = out
 		}
-		err = writeVerification(to, summary, f.format)
+		err = v.write(to)
 	}
 	if err = out.finish(err); err != nil {
 		if errors.Is(err, replay.ErrNoReport) {
@@ -183,11 +185,11 @@ func (f *replayFlags) run(cmd *cobra.Command, args []string) error {
 		}
 		return err
 	}
-	return f.outcome(cmd, summary)
+	return f.outcome(cmd, summary, &v)
 }
 
 // outcome says what the replay met, and with which code that ends.
-func (f *replayFlags) outcome(cmd *cobra.Command, s *replay.Summary) error {
+func (f *replayFlags) outcome(cmd *cobra.Command, s *replay.Summary, v *verification) error {
 	warnings(cmd, s)
 	if s.Reports == 0 && s.Verification == nil {
 		warn(cmd, "warning: there is no report to print%s", map[bool]string{true: " in that window"}[s.Ticks > 0])
@@ -205,12 +207,13 @@ func (f *replayFlags) outcome(cmd *cobra.Command, s *replay.Summary) error {
 	if s.Gaps > 0 && f.strict {
 		loss = append(loss, fmt.Sprintf("%s (--strict)", gapText(s)))
 	}
-	if v := s.Verification; v != nil && v.Identical < v.Witnesses {
-		for _, l := range loss {
-			warn(cmd, "%s", l)
+	if f.verify {
+		if err := v.difference(); err != nil {
+			for _, l := range loss {
+				warn(cmd, "%s", l)
+			}
+			return err
 		}
-		return &exitError{exitDifference, fmt.Errorf("%d of %d reports differ from production's, the first at tick %d (record #%d)",
-			v.Witnesses-v.Identical, v.Witnesses, v.First.Tick, v.First.Record)}
 	}
 	if s.Panic != nil && !s.Foreseen() {
 		for _, l := range loss {
@@ -269,7 +272,10 @@ func warnings(cmd *cobra.Command, s *replay.Summary) {
 		if v.OtherRules > 0 {
 			warn(cmd, "warning: %d witnesses were made under other rules and are not compared", v.OtherRules)
 		}
-		if v.Witnesses+v.Others+v.OtherRules == 0 {
+		if v.Elsewhere > 0 {
+			warn(cmd, "warning: witnesses of ticks that may stand on another tape, or cannot be read: %d; they are not compared", v.Elsewhere)
+		}
+		if v.Witnesses+v.Others+v.OtherRules+v.Elsewhere == 0 {
 			warn(cmd, "warning: no witnesses on this tape: nothing was compared")
 		}
 	}

@@ -1,0 +1,300 @@
+package replay
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/topotape/topotape/capture"
+)
+
+// headOf is a tape's header.
+func headOf(t testing.TB, tape []byte) capture.Header {
+	t.Helper()
+	r, err := capture.NewReader(bytes.NewReader(tape))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *r.Header()
+}
+
+// withWitnesses is the tape with its witnesses changed, under another header if
+// there is one.
+func withWitnesses(t testing.TB, tape []byte, h *capture.Header, change func(*capture.Witness)) []byte {
+	t.Helper()
+	if h == nil {
+		own := headOf(t, tape)
+		h = &own
+	}
+	return rewrite(t, tape, *h, func(r *capture.Record) bool {
+		var w capture.Witness
+		if r.Kind == capture.KindWitness && r.Decode(&w) == nil {
+			change(&w)
+			r.Payload = capture.AppendPayload(nil, &w)
+		}
+		return true
+	})
+}
+
+// wrong spoils the witnesses of ticks.
+func wrong(ticks ...uint64) func(*capture.Witness) {
+	return func(w *capture.Witness) {
+		if slices.Contains(ticks, w.Tick) {
+			w.Digests.Coverage++
+			w.Digests.Connections[0]++
+			w.Digests.Connections[5]++
+		}
+	}
+}
+
+func verify(t testing.TB, o Options, tapes ...[]byte) *Verification {
+	t.Helper()
+	o.Verify = true
+	_, s := ndjson(t, o, tapes...)
+	return s.Verification
+}
+
+func parseTime(t testing.TB, text string) Time {
+	t.Helper()
+	at, err := ParseTime(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+func groupsOf(t testing.TB, d *Difference) string {
+	t.Helper()
+	var b strings.Builder
+	if err := d.WriteGroups(&b, true); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// Whatever else is asked for, the first difference and what changed since the
+// last equal report before it are the same.
+func TestVerifyIsTheSameWhateverIsPrinted(t *testing.T) {
+	tape := withWitnesses(t, labTape(t), nil, wrong(4, 6))
+	want := verify(t, Options{Reports: None}, tape)
+	if d := want.First; d == nil || d.Tick != 4 || d.Before == nil || d.Before.Tick != 3 || want.Identical != 5 {
+		t.Fatalf("%+v", want)
+	}
+	for name, o := range map[string]Options{"at": {At: parseTime(t, "+3s")}, "last": {}, "all": {Reports: All}, "whole": {Reports: Whole},
+		"from": {Reports: All, Window: Window{From: parseTime(t, "+9s")}}, "window": {Reports: Whole, Window: Window{From: parseTime(t, "+5s"), To: parseTime(t, "+9s")}}} {
+		got := verify(t, o, tape)
+		if d := got.First; d == nil || d.Tick != 4 || d.Record != want.First.Record || !reflect.DeepEqual(d.Before, want.First.Before) || !reflect.DeepEqual(d.Connections(), want.First.Connections()) {
+			t.Errorf("%s: %+v", name, got)
+		} else if a, b := groupsOf(t, d.Since), groupsOf(t, want.First.Since); a != b {
+			t.Errorf("%s: %s\nnot: %s", name, a, b)
+		}
+	}
+}
+
+// Reports of another recording are nothing to compare with; those of the segment
+// before are.
+func TestVerifyKeepsRecordingsApart(t *testing.T) {
+	a := labTape(t)
+	h := headOf(t, a)
+	h.TapeID, h.Recording, h.Start = [16]byte{9}, [16]byte{9}, h.Start+30*24*3600e9
+	d := verify(t, Options{Reports: None}, a, withWitnesses(t, a, &h, wrong(1))).First
+	if d == nil || d.Tick != 1 || d.Before != nil || d.Since != nil || d.Tape != "tape1" || d.Header.Start != h.Start {
+		t.Errorf("%+v", d)
+	}
+	d = verify(t, Options{Reports: None}, a, withWitnesses(t, a, &h, wrong(2)), a).First
+	if d == nil || d.Tick != 2 || d.Tape != "tape1" || d.Before == nil || d.Before.Tick != 1 || d.Before.At != Wall(d.Report.At-d.Report.Window) {
+		t.Errorf("%+v", d)
+	}
+	tape := withWitnesses(t, a, nil, wrong(4))
+	tick := uint64(0)
+	part := func(segment uint32, within func() bool) []byte {
+		h := headOf(t, a)
+		h.Segment, h.TapeID[0], tick = segment, byte(segment), 0
+		return rewrite(t, tape, h, func(r *capture.Record) bool {
+			if r.Kind == capture.KindTick {
+				tick++
+			}
+			return within() && r.Kind != capture.KindEnd
+		})
+	}
+	first, second := part(0, func() bool { return tick < 4 }), part(1, func() bool { return tick >= 4 })
+	v := verify(t, Options{Reports: None}, first, second)
+	if d := v.First; v.Witnesses != 7 || v.Identical != 6 || d.Tape != "tape1" || d.Before == nil || d.Before.Tick != 3 {
+		t.Errorf("%+v %+v", v, v.First)
+	}
+}
+
+// What fails the verification is what is shown, not what another core version
+// made.
+func TestVerifyShowsTheDifferenceThatCounts(t *testing.T) {
+	for _, order := range [][2]uint64{{1, 3}, {3, 1}} {
+		v := verify(t, Options{Reports: None}, withWitnesses(t, labTape(t), nil, func(w *capture.Witness) {
+			wrong(order[:]...)(w)
+			if w.Tick == order[0] {
+				w.Core = 99
+			}
+		}))
+		if d := v.First; v.Witnesses != 6 || v.Identical != 5 || v.Others != 1 || v.Unchanged != 0 || d == nil || d.Tick != order[1] || d.Core == 99 ||
+			d.Tick == 3 && (d.Before == nil || d.Before.Tick != 2) {
+			t.Errorf("%v: %+v %+v", order, v, d)
+		}
+	}
+}
+
+// Every witness counts. One without its tick is equal to no report, except where
+// the tick may stand elsewhere.
+func TestVerifyCountsWitnessesWithoutTheirTick(t *testing.T) {
+	a := labTape(t)
+	v := verify(t, Options{Reports: None}, withWitnesses(t, a, nil, func(w *capture.Witness) { w.Tick += 7 }))
+	if d := v.First; v.Witnesses != 7 || v.Identical != 0 || v.Unticked != 7 || d.Tick != 8 || d.Report != nil || d.Connections() != nil || d.Tape != "tape0" {
+		t.Errorf("%+v %+v", v, d)
+	}
+	for lacking := range uint64(8) {
+		for _, h := range []struct {
+			segment uint32
+			verb    string
+		}{{0, ""}, {0, "build"}, {3, ""}, {0, "recover"}, {0, "cut"}} {
+			head := headOf(t, a)
+			head.Segment, head.Derived.Verb = h.segment, h.verb
+			record := uint64(0)
+			v := verify(t, Options{Reports: None}, rewrite(t, a, head, func(r *capture.Record) bool {
+				var tick capture.Tick
+				if r.Kind != capture.KindTick || r.Decode(&tick) != nil || tick.Number != lacking {
+					return true
+				}
+				record = r.Seq + 1
+				return false
+			}))
+			switch elsewhere := h.verb != "" && h.verb != "build" || h.segment > 0 && lacking == 1; {
+			case lacking == 0:
+				if v.Witnesses != 7 || v.Identical != 7 || v.Unticked+v.Elsewhere != 0 {
+					t.Errorf("%+v: %+v", h, v)
+				}
+			case elsewhere:
+				if v.Witnesses != 6 || v.Elsewhere != 1 || v.Unticked != 0 {
+					t.Errorf("%d %+v: %+v", lacking, h, v)
+				}
+			case v.Witnesses != 7 || v.Identical == 7 || v.Unticked != 1 || v.Elsewhere != 0 || v.First.Tick != lacking || v.First.Record != record:
+				t.Errorf("%d %+v: %+v %+v", lacking, h, v, v.First)
+			}
+		}
+	}
+	// It may stand farther behind its tick than is read ahead.
+	d := &driver{options: Options{Reports: None, Verify: true}, newCore: newReporter, feed: feed{tapes: NewTapes([]Input{memory("x", far(t, a))}), limit: 1}}
+	d.verify.rules = "current"
+	if err := d.run(); err != nil || d.verify.result.Witnesses != 7 || d.verify.result.Identical != 7 {
+		t.Errorf("%v %+v", err, d.verify.result)
+	}
+	// Where a tick cannot be read it is not known which one it was.
+	v = verify(t, Options{Reports: None}, rewrite(t, a, headOf(t, a), func(r *capture.Record) bool {
+		if r.Kind == capture.KindTick && r.Seq > 300 {
+			r.Payload = []byte{0xc0}
+		}
+		return true
+	}))
+	if v.Unticked != 0 || v.Elsewhere == 0 || v.Witnesses+v.Elsewhere != 7 || v.First != nil {
+		t.Errorf("%+v", v)
+	}
+}
+
+// far is the tape with a mark before every witness.
+func far(t testing.TB, tape []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	h := headOf(t, tape)
+	w, err := capture.NewWriter(&out, &h)
+	rewrite(t, tape, h, func(r *capture.Record) bool {
+		if at := *r; err == nil && r.Kind == capture.KindWitness {
+			at.Seq, at.Kind, at.Payload = 2*r.Seq-1, capture.KindMark, capture.AppendPayload(nil, &capture.Mark{Text: "between"})
+			err = w.Write(&at)
+		}
+		if err == nil {
+			moved := *r
+			moved.Seq *= 2
+			err = w.Write(&moved)
+		}
+		return true
+	})
+	if err != nil || w.Close() != nil {
+		t.Fatal("not written", err)
+	}
+	return out.Bytes()
+}
+
+// Of what changed since, only what may be what differs is shown: not the times of
+// connections, but counts; of endpoints those of connections that may differ.
+func TestVerifyShowsOnlyWhatMayDiffer(t *testing.T) {
+	a := labTape(t)
+	since := func(change func(*capture.Witness)) *Difference {
+		d := verify(t, Options{Reports: None}, withWitnesses(t, a, nil, change)).First
+		if d == nil || d.Since == nil {
+			t.Fatal("no difference")
+		}
+		return d.Since
+	}
+	records := false
+	for tick := uint64(2); tick <= 7; tick++ {
+		for _, g := range since(wrong(tick)).Groups {
+			for _, f := range g.Fields {
+				records = records || g.Section == CoverageSection && f.Name == "records" && f.How == "more"
+				if strings.HasSuffix(f.Name, "_seen") {
+					t.Errorf("tick %d: %+v", tick, g)
+				}
+			}
+		}
+	}
+	if !records {
+		t.Error("no counts")
+	}
+	// Endpoints that differ come with the connections of their buckets.
+	own, with := 0, 0
+	for tick := uint64(2); tick <= 7; tick++ {
+		for bucket := range 8 {
+			for _, g := range since(func(w *capture.Witness) {
+				if w.Tick == tick {
+					w.Digests.Connections[bucket]++
+					w.Digests.Endpoints++
+				}
+			}).Groups {
+				switch {
+				case g.Section == Endpoints && g.Follows:
+					with++
+				case g.Section == Endpoints:
+					own++
+				}
+			}
+		}
+	}
+	if own > 0 || with == 0 {
+		t.Errorf("%d groups of endpoints of their own, %d with connections", own, with)
+	}
+	// All endpoints, where no connections differ.
+	if text := groupsOf(t, since(func(w *capture.Witness) {
+		if w.Tick == 2 {
+			w.Digests.Endpoints++
+		}
+	})); !strings.Contains(text, "endpoint") {
+		t.Errorf("%q", text)
+	}
+}
+
+// Groups are written up to a number, or all.
+func TestWriteGroupsWritesAll(t *testing.T) {
+	d := new(Difference)
+	for i := range maxLines + 5 {
+		d.Groups = append(d.Groups, Group{Section: NamesSection, Change: Added, Count: 1, To: fmt.Sprintf("10.0.0.%d", i)})
+	}
+	var some, all strings.Builder
+	if d.WriteGroups(&some, false) != nil || d.WriteGroups(&all, true) != nil {
+		t.Fatal("not written")
+	}
+	if n := strings.Count(some.String(), "+ name "); n != maxLines || !strings.HasSuffix(some.String(), "and 5 causes more; --format json has all\n") {
+		t.Errorf("%d: %s", n, &some)
+	}
+	if n := strings.Count(all.String(), "+ name "); n != maxLines+5 || strings.Contains(all.String(), "more") {
+		t.Errorf("%d: %s", n, &all)
+	}
+}
