@@ -26,7 +26,7 @@ type scoped struct {
 // listEndpoints lists the ends of the connections, each address once. IPv4 ends
 // that are the same everywhere are sorted by numbers, the others by their ids.
 func (j *join) listEndpoints() []Endpoint {
-	j.keys, j.scoped = j.keys[:0], j.scoped[:0]
+	j.keys, j.scoped, j.mentioned = j.keys[:0], j.scoped[:0], [2]sortKey{}
 	aliases := 0
 	for i := range j.connections {
 		c, at := &j.connections[i], mention(i<<2)
@@ -95,7 +95,12 @@ func (j *join) mention(m mention, c *Connection, e *End, reply bool) (aliases in
 			k.at |= uint32(look)
 		}
 	}
-	j.keys = append(j.keys, k)
+	// Neighbours have an end in common often: it needs no second mention.
+	last := &j.mentioned[m>>1&1]
+	if m = mention(k.at); m&look != 0 || k.lo != last.lo || k.hi != last.hi {
+		j.keys = append(j.keys, k)
+		*last = k
+	}
 	return aliases
 }
 

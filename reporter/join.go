@@ -22,6 +22,7 @@ type join struct {
 	others, turns   []int32
 	swapped         []bool // of the report's connections: From is the end that the flow's replies come from
 	scoped          []scoped
+	mentioned       [2]sortKey // the client and the server that were mentioned last
 	// established rows that conntrack should know, and how many it does
 	rows, tracked int
 
