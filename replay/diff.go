@@ -70,8 +70,8 @@ func nothingToCompare(sides [2]*Side, met [2]*Summary) error {
 		}
 	}
 	err := fmt.Errorf("%w to compare: %s", ErrNoReport, what)
-	for _, s := range met {
-		if s.Damage != nil {
+	for i, s := range met {
+		if s.Damage != nil && (i == 0 || met[0].Damage == nil || s.Damage.Error() != met[0].Damage.Error()) { // one tape may be both sides
 			err = fmt.Errorf("%w; %w", err, s.Damage)
 		}
 	}

@@ -46,9 +46,10 @@ func (j *join) listEndpoints() []Endpoint {
 	var ids strings.Builder
 	ids.Grow(24 * n)
 	for keys, others := j.keys, j.scoped; len(keys) > 0 || len(others) > 0; {
-		id := ""
+		id, addr := "", netip.AddrPort{}
 		if len(keys) > 0 {
-			id = j.c.id(&ids, &End{Addr: fromText(keys[0].lo)})
+			addr = fromText(keys[0].lo)
+			id = j.c.id(&ids, &End{Addr: addr})
 		}
 		for len(others) > 0 && (id == "" || others[0].id < id) {
 			others = j.endpointOf(others)
@@ -57,7 +58,7 @@ func (j *join) listEndpoints() []Endpoint {
 			break
 		}
 		key := keys[0].lo
-		e := j.endpoint(id, fromText(key))
+		e := j.endpoint(id, addr)
 		for ; len(keys) > 0 && keys[0].lo == key; keys = keys[1:] {
 			if keys[0].hi != 0 {
 				e.Aliases = appendNew(e.Aliases, fromNumber(keys[0].hi))
@@ -146,14 +147,13 @@ func (j *join) hold(e *Endpoint, list []Process) {
 		return
 	}
 	for _, p := range list {
-		at, found := slices.BinarySearchFunc(e.Processes, p, compareProcess)
-		if found {
+		if _, found := slices.BinarySearchFunc(e.Processes, p, compareProcess); found {
 			continue
 		}
 		if len(j.holders) == 0 {
 			j.holders = append(j.holders, e.Processes...)
 		}
-		j.holders = slices.Insert(j.holders, at, p)
+		j.holders = addProcess(j.holders, p)
 		e.Processes = j.holders
 	}
 }
@@ -174,7 +174,6 @@ func (j *join) tidy(e *Endpoint) {
 	}
 	j.aliases = j.aliases[:len(j.aliases)+len(e.Aliases)]
 	e.Aliases = slices.Clip(e.Aliases)
-
 }
 
 // appendAliases appends what NAT shows in place of one of the ends.

@@ -108,7 +108,7 @@ func compareScope(t *testing.T, choices []byte) map[string]int {
 	p.lazy, _ = New(h, RulesScope2016)
 	seen := map[string]int{}
 	for len(p.choices) > 0 && !t.Failed() {
-		p.at += int64(one(p, []int{0, 1, 1e6, 3e9}))
+		p.at += one(p, []int64{0, 1, 1e6, 3e9})
 		p.model.now = p.at
 		switch p.choose(10) {
 		case 0, 1, 2, 3:
