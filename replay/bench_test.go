@@ -42,7 +42,7 @@ func busyTape(tb testing.TB, records, interval int) []byte {
 		src := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(flow >> 14), byte(flow >> 6)}), uint16(20000+flow%40000))
 		dst := netip.MustParseAddrPort("10.1.0.2:80")
 		m := ctmsg.Message{Type: ctmsg.Update, ID: uint32(flow)*2654435761 + 1, HasStatus: true, Status: ctmsg.SeenReply | ctmsg.Confirmed,
-			Orig: ctmsg.Tuple{Src: src, Dst: dst, Proto: 6}, Reply: ctmsg.Tuple{Src: dst, Dst: src, Proto: 6},
+			Orig: ctmsg.TupleOf(src, dst, 6), Reply: ctmsg.TupleOf(dst, src, 6),
 			HasTimeout: true, Timeout: 120, HasState: states[event] != ctmsg.None, State: states[event], HasFlags: states[event] != ctmsg.None, FlagsOrig: 3, FlagsReply: 3}
 		if event == 0 {
 			m.Type, m.Status = ctmsg.New, ctmsg.Confirmed

@@ -229,7 +229,7 @@ func things[T any, P interface {
 }
 
 func endpointChanges(a, b *reporter.Report) []change {
-	return things(Endpoints, a.Endpoints, b.Endpoints, func(e *reporter.Endpoint) (netip.AddrPort, string) { return e.Addr, e.ID }, endpointFields)
+	return things(Endpoints, a.Endpoints, b.Endpoints, func(e *reporter.Endpoint) (netip.AddrPort, string) { return e.Addr, e.ID() }, endpointFields)
 }
 
 func nameChanges(a, b *reporter.Report) []change {

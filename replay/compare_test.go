@@ -41,7 +41,7 @@ func anyReport(rng *rand.Rand) *reporter.Report {
 	slices.SortStableFunc(r.Connections, compareConnections)
 	for _, id := range []string{"a", "b", "c"} {
 		if rng.IntN(2) == 0 {
-			r.Endpoints = append(r.Endpoints, reporter.Endpoint{ID: id, Addr: addr(), Aliases: []netip.AddrPort{addr()}})
+			r.Endpoints = append(r.Endpoints, reporter.Endpoint{Scope: id, Addr: addr(), Aliases: []netip.AddrPort{addr()}})
 			r.Coverage = append(r.Coverage, reporter.Coverage{Source: id, Records: uint64(rng.IntN(2)), Lost: uint64(rng.IntN(2))})
 		}
 	}

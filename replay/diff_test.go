@@ -127,7 +127,7 @@ func TestSelectorsMatchEitherSide(t *testing.T) {
 	other := connection("10.0.0.7:4000", "10.0.0.8:80", 1, 2, "conntrack")
 	x, y := report(a), report(b, other)
 	x.Coverage = []reporter.Coverage{{Source: "dns"}}
-	x.Endpoints = []reporter.Endpoint{{ID: ";10.0.0.80;80", Addr: a.To.Addr}, {ID: ";9.9.9.9;9", Addr: ap("9.9.9.9:9")}}
+	x.Endpoints = []reporter.Endpoint{{Addr: a.To.Addr}, {Addr: ap("9.9.9.9:9")}}
 	for _, text := range []string{"10.0.0.80:80", ":8080"} {
 		sel, err := ParseSelector(text)
 		if err != nil {

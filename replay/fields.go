@@ -211,7 +211,7 @@ func natKind(list []reporter.NAT) string {
 }
 
 func endpointFields(a, b *reporter.Endpoint) (l fieldList) {
-	l.add("id", a.ID, b.ID, "")
+	l.add("id", a.ID(), b.ID(), "")
 	l.add("aliases", addrsText(a.Aliases), addrsText(b.Aliases), "")
 	l.processes("processes", a.Processes, b.Processes)
 	return l

@@ -71,8 +71,7 @@ func (k endKeys) add(c *reporter.Connection) {
 // of lists those of the endpoints that are such ends.
 func (k endKeys) of(list []reporter.Endpoint) (some []reporter.Endpoint) {
 	for _, e := range list {
-		scope, _, _ := strings.Cut(e.ID, ";")
-		if k[endpointKey{e.Addr, ""}] || k[endpointKey{e.Addr, scope[strings.LastIndexByte(scope, '-')+1:]}] {
+		if k[endpointKey{e.Addr, ""}] || k[endpointKey{e.Addr, e.Scope[strings.LastIndexByte(e.Scope, '-')+1:]}] {
 			some = append(some, e)
 		}
 	}

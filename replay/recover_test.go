@@ -122,8 +122,11 @@ func checkAll(t testing.TB, file []byte, victims ...*victim) (whole bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := summary.Verification; n.First != nil || n.Witnesses != n.Identical || summary.Panic != nil {
-		t.Fatalf("the new tape does not verify: %+v\n%s", n, strings.Join(said, "\n"))
+	if p := summary.Panic; p != nil {
+		t.Fatalf("record %d: the core panicked: %v", p.Record, p.Value)
+	}
+	if n := summary.Verification; n.First != nil || n.Witnesses != n.Identical {
+		t.Fatalf("the new tape does not verify: %+v, panic %+v\n%s", n, summary.Panic, strings.Join(said, "\n"))
 	}
 	return r.Whole
 }

@@ -18,7 +18,7 @@ func ownView(r *reporter.Report) bool { return r.Rules == reporter.RulesScope201
 func partOfView(view *reporter.ScopeReport, kept *reporter.Report) *reporter.ScopeReport {
 	ids := make(map[string]bool, len(kept.Endpoints))
 	for i := range kept.Endpoints {
-		ids[kept.Endpoints[i].ID] = true
+		ids[kept.Endpoints[i].ID()] = true
 	}
 	for grows := true; grows; { // a copy can have copies
 		grows = false

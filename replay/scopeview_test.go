@@ -46,10 +46,10 @@ func TestPartOfView(t *testing.T) {
 			ids[n.ID] = true
 		}
 		for _, e := range part.Endpoints {
-			if !ids[e.ID] {
-				t.Errorf("%s lacks", e.ID)
+			if !ids[e.ID()] {
+				t.Errorf("%s lacks", e.ID())
 			}
-			delete(ids, e.ID)
+			delete(ids, e.ID())
 		}
 		for _, n := range part.Scope().Nodes {
 			if ids[n.ID] && copyOf(&n) == "" {

@@ -22,10 +22,10 @@ func selected() *reporter.Report {
 			{Proto: "tcp", From: reporter.End{Addr: ap("127.0.0.1:40000"), Netns: 5}, To: reporter.End{Addr: ap("127.0.0.1:443"), Netns: 5}},
 		},
 		Endpoints: []reporter.Endpoint{
-			{ID: ";10.0.0.1;40000", Addr: ap("10.0.0.1:40000")}, {ID: ";172.17.0.2;8080", Addr: ap("172.17.0.2:8080")},
-			{ID: ";2001:db8::1;40000", Addr: ap("[2001:db8::1]:40000")}, {ID: ";2001:db8::2;443", Addr: ap("[2001:db8::2]:443")},
-			{ID: "host1-5;127.0.0.1;40000", Addr: ap("127.0.0.1:40000")}, {ID: "host1-5;127.0.0.1;443", Addr: ap("127.0.0.1:443")},
-			{ID: "host1-6;127.0.0.1;443", Addr: ap("127.0.0.1:443")},
+			{Addr: ap("10.0.0.1:40000")}, {Addr: ap("172.17.0.2:8080")},
+			{Addr: ap("[2001:db8::1]:40000")}, {Addr: ap("[2001:db8::2]:443")},
+			{Scope: "host1-5", Addr: ap("127.0.0.1:40000")}, {Scope: "host1-5", Addr: ap("127.0.0.1:443")},
+			{Scope: "host1-6", Addr: ap("127.0.0.1:443")},
 		},
 		Names: []reporter.Names{
 			{Addr: netip.MustParseAddr("10.0.0.80"), Forward: []string{"shop.internal"}},
@@ -127,7 +127,7 @@ func TestFilterKeepsWhatBelongs(t *testing.T) {
 	got := Filter(r, []*Selector{parse("curl"), parse("127.0.0.1")})
 	var ids []string
 	for _, e := range got.Endpoints {
-		ids = append(ids, e.ID)
+		ids = append(ids, e.ID())
 	}
 	if s := strings.Join(ids, " "); s != ";10.0.0.1;40000 ;172.17.0.2;8080 host1-5;127.0.0.1;40000 host1-5;127.0.0.1;443" {
 		t.Error(s)

@@ -22,7 +22,7 @@ type fold struct {
 	list      []reporter.Connection
 	shown     []int // by index in list: the report that showed it last, counted
 	reports   int
-	endpoints map[string]*reporter.Endpoint
+	endpoints map[endpointID]*reporter.Endpoint
 	names     map[netip.Addr]*reporter.Names
 	beyond    map[flowKey]struct{} // connections left out, as many as are kept
 	view      viewFold
@@ -40,7 +40,7 @@ func newFold(most int) *fold {
 	if most <= 0 {
 		most = defaultMaxConnections
 	}
-	return &fold{max: most, index: map[flowKey][]int32{}, endpoints: map[string]*reporter.Endpoint{},
+	return &fold{max: most, index: map[flowKey][]int32{}, endpoints: map[endpointID]*reporter.Endpoint{},
 		names: map[netip.Addr]*reporter.Names{}, beyond: map[flowKey]struct{}{},
 		view: viewFold{most: 2 * most, nodes: map[string]*reporter.ScopeNode{}}}
 }
@@ -148,15 +148,22 @@ func union[T any](a, b []T, compare func(T, T) int) []T {
 	return slices.CompactFunc(all, func(x, y T) bool { return compare(x, y) == 0 })
 }
 
+// An endpointID is what an endpoint's ID is made of.
+type endpointID struct {
+	scope string
+	addr  netip.AddrPort
+}
+
 func (f *fold) endpoint(e *reporter.Endpoint) {
-	old := f.endpoints[e.ID]
+	id := endpointID{e.Scope, e.Addr}
+	old := f.endpoints[id]
 	switch {
 	case old != nil:
 		old.Aliases = union(old.Aliases, e.Aliases, netip.AddrPort.Compare)
 		old.Processes = union(old.Processes, e.Processes, compareProcess)
 	case len(f.endpoints) < 2*f.max:
 		own := *e
-		f.endpoints[e.ID] = &own
+		f.endpoints[id] = &own
 	}
 }
 
@@ -183,7 +190,7 @@ func (f *fold) finish() *reporter.Report {
 	for _, e := range f.endpoints {
 		r.Endpoints = append(r.Endpoints, *e)
 	}
-	slices.SortFunc(r.Endpoints, func(a, b reporter.Endpoint) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(r.Endpoints, func(a, b reporter.Endpoint) int { return a.Compare(&b) })
 	r.Names = make([]reporter.Names, 0, len(f.names))
 	for _, n := range f.names {
 		r.Names = append(r.Names, *n)

@@ -31,9 +31,9 @@ func TestFoldKeepsEveryConnectionOnce(t *testing.T) {
 	}
 	f := newFold(0)
 	f.add(&reporter.Report{Tick: 1, Window: 3, Connections: []reporter.Connection{a1, turned, loop(1), loop(2)},
-		Endpoints: []reporter.Endpoint{{ID: ";b", Addr: ap("10.0.0.1:1")}, {ID: ";a"}}})
+		Endpoints: []reporter.Endpoint{{Scope: "b", Addr: ap("10.0.0.1:1")}, {Scope: "a", Addr: ap("10.0.0.1:1")}}})
 	f.add(&reporter.Report{Tick: 2, Window: 4, Connections: []reporter.Connection{a2, turnedBack, loop(2), loop(1)},
-		Endpoints: []reporter.Endpoint{{ID: ";b", Processes: []reporter.Process{{PID: 1}}}}})
+		Endpoints: []reporter.Endpoint{{Scope: "b", Addr: ap("10.0.0.1:1"), Processes: []reporter.Process{{PID: 1}}}}})
 	f.add(&reporter.Report{Tick: 3, Window: 5, Connections: []reporter.Connection{again}})
 	got := f.finish()
 	a := a2
@@ -53,7 +53,7 @@ func TestFoldKeepsEveryConnectionOnce(t *testing.T) {
 	if d := cmp.Diff(text(want), text(got.Connections)); d != "" {
 		t.Error(d)
 	}
-	if got.Tick != 3 || got.Window != 12 || len(got.Endpoints) != 2 || got.Endpoints[0].ID != ";a" || len(got.Endpoints[1].Processes) != 1 {
+	if got.Tick != 3 || got.Window != 12 || len(got.Endpoints) != 2 || got.Endpoints[0].Scope != "a" || len(got.Endpoints[1].Processes) != 1 {
 		t.Errorf("%+v", got)
 	}
 }

@@ -21,7 +21,7 @@ func lives(n int) [][]byte {
 	open := make([]ctmsg.Message, 0, 10)
 	for i := range n {
 		t := ends(fmt.Sprintf("10.%d.%d.1:%d>10.0.0.2:80", i>>8&255, i&255, 1024+i%60000))
-		m := ctmsg.Message{ID: uint32(i), Orig: ctmsg.Tuple{Src: t.src, Dst: t.dst, Proto: 6}, Reply: ctmsg.Tuple{Src: t.dst, Dst: t.src, Proto: 6}}
+		m := ctmsg.Message{ID: uint32(i), Orig: ctmsg.TupleOf(t.src, t.dst, 6), Reply: ctmsg.TupleOf(t.dst, t.src, 6)}
 		state(&m, ctmsg.New, ctmsg.SynSent)
 		state(&m, ctmsg.Update, ctmsg.SynRecv)
 		state(&m, ctmsg.Update, ctmsg.Established)
@@ -97,22 +97,37 @@ func BenchmarkBusy(b *testing.B) {
 	}
 }
 
+// A kind of connections: with nat they are translated, with hub all have one
+// server.
+type kind struct{ nat, hub, ipv6 bool }
+
+// tuples are those of connection i, as conntrack has them.
+func (k kind) tuples(i int) (orig, reply string) {
+	server := i
+	if k.hub {
+		server = 0
+	}
+	ends := func(client, server, behind string) (orig, reply string) {
+		if !k.nat {
+			behind = server
+		}
+		return client + ">" + server, behind + ">" + client
+	}
+	if k.ipv6 {
+		return ends(fmt.Sprintf("[2001:db8:1::%x:%x]:%d", i>>22, i>>6&0xffff, 20000+i&63),
+			fmt.Sprintf("[2001:db8::%x]:80", server&0xffff), fmt.Sprintf("[fd00::%x]:8080", server&0xffff))
+	}
+	return ends(fmt.Sprintf("10.%d.%d.%d:%d", 1+i>>22, i>>14&255, i>>6&255, 20000+i&63),
+		fmt.Sprintf("10.0.%d.%d:80", server>>8&255, server&255), fmt.Sprintf("172.17.%d.%d:8080", server>>8&255, server&255))
+}
+
 // established is a host with n connections, of which conntrack was told in any
-// order and /proc knows every fourth. With nat they are translated, with hub all
-// have one server.
-func established(b *testing.B, n int, nat, hub bool) *host {
+// order and /proc knows every fourth.
+func established(b *testing.B, n int, k kind) *host {
 	h := newHost(b)
 	var socks []sock
 	for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(n) {
-		client := fmt.Sprintf("10.%d.%d.%d:%d", 1+i>>22, i>>14&255, i>>6&255, 20000+i&63)
-		server, behind := "10.0.0.2:80", "172.17.0.2:8080"
-		if !hub {
-			server, behind = fmt.Sprintf("10.0.%d.%d:80", i>>8&255, i&255), fmt.Sprintf("172.17.%d.%d:8080", i>>8&255, i&255)
-		}
-		orig, reply := client+">"+server, server+">"+client
-		if nat {
-			reply = behind + ">" + client
-		}
+		orig, reply := k.tuples(i)
 		h.send(ct{typ: ctmsg.Update, id: uint32(i), state: "ESTABLISHED", flags: 3, tuples: orig + " | " + reply})
 		if i%4 == 0 {
 			socks = append(socks, sock{netns: 1, row: orig, inode: uint64(i + 1)})
@@ -127,12 +142,12 @@ func BenchmarkReport(b *testing.B) {
 		if n > 100000 && testing.Short() {
 			continue
 		}
-		for _, kind := range []struct{ nat, hub bool }{{false, true}, {true, true}, {false, false}, {true, false}} {
-			b.Run(fmt.Sprintf("connections=%d/nat=%v/hub=%v", n, kind.nat, kind.hub), func(b *testing.B) {
+		for _, k := range []kind{{hub: true}, {nat: true, hub: true}, {}, {nat: true}, {ipv6: true}} {
+			b.Run(fmt.Sprintf("connections=%d/nat=%v/hub=%v/ipv6=%v", n, k.nat, k.hub, k.ipv6), func(b *testing.B) {
 				var before, after runtime.MemStats
 				runtime.GC()
 				runtime.ReadMemStats(&before)
-				h := established(b, n, kind.nat, kind.hub)
+				h := established(b, n, k)
 				runtime.GC()
 				runtime.ReadMemStats(&after)
 				perConnection := float64(after.HeapAlloc-before.HeapAlloc) / float64(n)
@@ -157,7 +172,7 @@ func BenchmarkReport(b *testing.B) {
 func BenchmarkJSON(b *testing.B) {
 	for _, nat := range []bool{false, true} {
 		const n = 10000
-		r := established(b, n, nat, true).report()
+		r := established(b, n, kind{nat: nat, hub: true}).report()
 		b.Run(fmt.Sprintf("nat=%v", nat), func(b *testing.B) {
 			buf := r.AppendJSON(nil)
 			b.ReportAllocs()
@@ -171,7 +186,7 @@ func BenchmarkJSON(b *testing.B) {
 }
 
 func BenchmarkDigests(b *testing.B) {
-	h := established(b, 10000, true, true)
+	h := established(b, 10000, kind{nat: true, hub: true})
 	r := h.report()
 	b.ReportAllocs()
 	for b.Loop() {

@@ -3,6 +3,7 @@ package reporter
 import (
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/carry"
+	"github.com/topotape/topotape/reporter/ctmsg"
 )
 
 // carryLayout is the first number of a state. It changes with what is carried,
@@ -82,6 +83,16 @@ func (t *tuple) carry(c *carry.Coder) {
 	c.AddrPort(&t.src)
 	c.AddrPort(&t.dst)
 	c.Check(t.src.IsValid() && t.dst.IsValid())
+}
+
+// carryTCP is a tuple of plain addresses.
+func carryTCP(c *carry.Coder, t *ctmsg.Tuple) {
+	x := scopeTuple(t)
+	x.carry(c)
+	if c.Reading() {
+		*t = tcpTuple(x.src, x.dst)
+		c.Check(scopeTuple(t) == x)
+	}
 }
 
 func (k *tableKey) carry(c *carry.Coder) {

@@ -19,7 +19,7 @@ func (t *flows) carry(c *carry.Coder, ss *sources) {
 	k := flowCarrier{Coder: c, sources: ss, flows: t, depth: make(map[*flow]uint32)}
 	if !c.Reading() {
 		t.named.each(func(first int32) {
-			for f, depth := t.at(first), uint32(1); f != nil; f, depth = f.next, depth+1 {
+			for f, depth := t.at(first), uint32(1); f != nil; f, depth = t.after(f), depth+1 {
 				k.depth[f] = depth
 			}
 		})
@@ -56,11 +56,11 @@ type flowCarrier struct {
 }
 
 func (k *flowCarrier) slot(f *flow) {
-	plain, kept, listed := !f.nat(), f.kept != nil, false
+	plain, listed := !f.nat, false
 	if !k.Reading() && f.ended {
 		listed = k.ended.has(f)
 	}
-	k.Bools(&f.used, &f.edge, &f.ended, &f.gone, &f.hasState, &f.handshake, &f.born, &f.held, &f.heard, &plain, &kept, &listed)
+	k.Bools(&f.used, &f.edge, &f.ended, &f.gone, &f.hasState, &f.handshake, &f.born, &f.held, &f.heard, &plain, &f.kept, &listed)
 	if !f.used {
 		k.free.carry(k.Coder, f)
 		return
@@ -71,7 +71,7 @@ func (k *flowCarrier) slot(f *flow) {
 	carry.Int(k.Coder, &f.last)
 	carry.Uint(k.Coder, &f.touched)
 	carry.Uint(k.Coder, &f.shown)
-	k.Check(f.ended || !f.gone && !listed && !kept)
+	k.Check(f.ended || !f.gone && !listed && !f.kept)
 	if !f.ended {
 		f.place = int32(k.live.carry(k.Coder, f))
 		return
@@ -85,28 +85,27 @@ func (k *flowCarrier) slot(f *flow) {
 		carry.Uint(k.Coder, &f.goneSeq)
 		k.dead.carry(k.Coder, f)
 	}
-	if kept && k.Reading() {
-		f.kept = new([2]side)
-	}
-	if kept {
-		f.kept[0].carry(k.Coder)
-		f.kept[1].carry(k.Coder)
+	if f.kept {
+		kept := k.flows.keep(f)
+		kept[0].carry(k.Coder)
+		kept[1].carry(k.Coder)
 	}
 }
 
 // named is what the flow is called. A detached flow is not found by it.
 func (k *flowCarrier) named(f *flow, plain bool) {
 	c := k.Coder
-	f.key.orig.carry(c)
+	carryTCP(c, &f.key.orig)
 	carry.Uint(c, &f.key.id)
 	carry.Uint(c, &f.key.source)
 	carry.Uint(c, &f.key.zone)
 	k.Check(k.sources.get(f.key.source) != nil)
 	if plain {
-		f.reply = f.key.orig.reversed()
+		f.reply = f.key.orig.Reversed()
 	} else {
-		f.reply.carry(c)
+		carryTCP(c, &f.reply)
 	}
+	f.nat = translated(&f.key.orig, &f.reply)
 	depth := k.depth[f]
 	carry.Uint(c, &depth)
 	if !k.Reading() || depth == 0 {
@@ -134,7 +133,7 @@ func (k *flowCarrier) link() {
 		if before == nil {
 			k.flows.named.set(h, f.number)
 		} else {
-			before.next = f
+			before.next = f.number + 1
 		}
 		last[h] = f
 	}

@@ -121,7 +121,7 @@ func TestCarryInParts(t *testing.T) {
 		}
 		known := false
 		for _, f := range h.r.rules.(*current).flows.live {
-			known = known || f.key.orig == ends(plain)
+			known = known || f.key.orig == tcpFrom(plain)
 		}
 		if known == test.taken {
 			t.Errorf("%s: what was known before is known: %v", name, known)
@@ -173,7 +173,7 @@ func TestCarryReservesLittle(t *testing.T) {
 
 // BenchmarkCarry is what a core of 100,000 connections knows, written and read.
 func BenchmarkCarry(b *testing.B) {
-	h := established(b, 100000, true, true)
+	h := established(b, 100000, kind{nat: true, hub: true})
 	size := 0
 	b.Run("write", func(b *testing.B) {
 		b.ReportAllocs()

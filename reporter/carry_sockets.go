@@ -86,7 +86,7 @@ func sameList[T any](a, b []T) bool {
 }
 
 func (w *row) carry(c *carry.Coder) {
-	w.tuple.carry(c)
+	carryTCP(c, &w.Tuple)
 	carry.Uint(c, &w.inode)
 	carry.Uint(c, &w.state)
 	carry.Int(c, &w.first)
@@ -140,7 +140,7 @@ func (r *closedRows) carry(c *carry.Coder) {
 
 func (e *End) carry(c *carry.Coder) {
 	c.AddrPort(&e.Addr)
-	c.Check(e.Addr.IsValid())
+	c.Check(hostPortOf(e.Addr).ip.Addr() == e.Addr.Addr()) // the sorting takes it for that
 	carry.Uint(c, &e.Netns)
 	carry.List(c, &e.Processes, 2, carryProcess)
 }

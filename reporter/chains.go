@@ -1,13 +1,15 @@
 package reporter
 
+import "github.com/topotape/topotape/reporter/ctmsg"
+
 // A place is a tuple as packets show it somewhere between the ends.
 type place struct {
-	tuple
+	ctmsg.Tuple
 	zone uint16
 }
 
 func (f *flow) enter() place { return place{f.key.orig, f.key.zone} }
-func (f *flow) leave() place { return place{f.reply.reversed(), f.key.zone} }
+func (f *flow) leave() place { return place{f.reply.Reversed(), f.key.zone} }
 
 // A chain is what several namespaces tell of one connection.
 type chain struct {
@@ -37,7 +39,7 @@ type linker struct {
 func chains(all []*flow, netnsOf func(uint32) uint64) []chain {
 	l := linker{netnsOf, map[place][]*flow{}, map[place][]*flow{}, map[place][]*flow{}, make(map[*flow]bool, len(all))}
 	for _, f := range all {
-		if f.nat() {
+		if f.nat {
 			l.enters[f.enter()] = append(l.enters[f.enter()], f)
 			l.leaves[f.leave()] = append(l.leaves[f.leave()], f)
 		} else {
@@ -46,7 +48,7 @@ func chains(all []*flow, netnsOf func(uint32) uint64) []chain {
 	}
 	var out []chain
 	for _, f := range all {
-		if f.nat() && !l.taken[f] {
+		if f.nat && !l.taken[f] {
 			out = append(out, l.along(f))
 		}
 	}
@@ -87,7 +89,7 @@ func (l *linker) lookOn(c *chain, at place) {
 	for g := l.partner(c, at, l.plain, false); g != nil; g = l.partner(c, at, l.plain, false) {
 		c.onlookers = append(c.onlookers, g)
 	}
-	back := place{at.reversed(), at.zone}
+	back := place{at.Reversed(), at.zone}
 	for g := l.partner(c, back, l.plain, true); g != nil; g = l.partner(c, back, l.plain, true) {
 		c.onlookers = append(c.onlookers, g)
 	}
@@ -97,7 +99,7 @@ func (l *linker) lookOn(c *chain, at place) {
 // same time, best with the same fate.
 func (l *linker) partner(c *chain, at place, among map[place][]*flow, pickup bool) *flow {
 	list := among[at]
-	if len(list) == 0 || at.loopback() {
+	if len(list) == 0 || loopback(&at.Tuple) {
 		return nil
 	}
 	for len(list) > 0 && l.taken[list[0]] {
@@ -142,9 +144,9 @@ func (l *linker) joins(c *chain, g *flow) bool {
 
 // meets reports whether two flows have a tuple in common, in either direction.
 func (f *flow) meets(g *flow) bool {
-	for _, a := range [...]tuple{f.key.orig, f.reply} {
-		for _, b := range [...]tuple{g.key.orig, g.reply} {
-			if a == b || a == b.reversed() {
+	for _, a := range [...]ctmsg.Tuple{f.key.orig, f.reply} {
+		for _, b := range [...]ctmsg.Tuple{g.key.orig, g.reply} {
+			if a == b || a == b.Reversed() {
 				return true
 			}
 		}

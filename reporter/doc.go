@@ -21,11 +21,13 @@ Tables of /proc/net become socket rows, in force from the end of one walk of /pr
 the end of the next (sockets.go). A row read before a flow of its tuple ended does not
 count (suppress.go).
 
-At a tick both are joined (join.go): a flow maps the client's tuple, as the client
-sends it, to the server's, as the server receives it. A socket whose local and remote
-address are the first tuple is the client's; one whose remote and local address are the
-last is the server's. Flows of several namespaces whose tuples meet are one connection
-(chains.go). Rows that no flow explains make connections of their own.
+At a tick both are joined: what shows a connection becomes a draft of one (join.go,
+draft.go), the drafts are sorted, and in the report's order connections are made of them
+(connect.go), and a list of their ends (endpoints.go). A flow maps the client's tuple,
+as the client sends it, to the server's, as the server receives it. A socket whose local
+and remote address are the first tuple is the client's; one whose remote and local
+address are the last is the server's. Flows of several namespaces whose tuples meet are
+one connection (chains.go). Rows that no flow explains make connections of their own.
 
 	client row            original tuple        reply tuple reversed         server row
 	10.0.0.1:4000 > VIP   10.0.0.1:4000 > VIP   10.0.0.1:4000 > pod:8080     pod:8080 > 10.0.0.1:4000

@@ -1,10 +1,12 @@
 package reporter
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
+
+	"github.com/topotape/topotape/reporter/ctmsg"
 )
 
 // A mention is one end of one connection of the report: the connection's place,
@@ -17,85 +19,91 @@ const (
 	server
 )
 
-// A scoped mention has an id that numbers do not order.
+// A scoped mention has an ID that numbers do not order.
 type scoped struct {
-	id string
 	mention
+	length int32
+	from   int // where the ID stands in the texts
+	scope  string
+}
+
+// text is the scoped mention's ID.
+func (j *join) text(at uint32) []byte {
+	s := &j.scoped[at]
+	return j.texts[s.from : s.from+int(s.length)]
 }
 
 // listEndpoints lists the ends of the connections, each address once. IPv4 ends
 // that are the same everywhere are sorted by numbers, the others by their ids.
 func (j *join) listEndpoints() []Endpoint {
-	j.keys, j.scoped, j.mentioned = j.keys[:0], j.scoped[:0], [2]sortKey{}
-	aliases := 0
-	for i := range j.connections {
-		c, at := &j.connections[i], mention(i<<2)
-		aliases += j.mention(at, c, &c.From, j.swapped[i]) + j.mention(at|server, c, &c.To, !j.swapped[i])
-	}
 	j.spareKeys = slices.Grow(j.spareKeys[:0], len(j.keys))
-	j.keys, j.spareKeys = radixSort(j.keys, j.spareKeys, false)
-	slices.SortFunc(j.scoped, func(a, b scoped) int { return strings.Compare(a.id, b.id) })
+	j.keys, j.spareKeys = radixSort(j.keys, j.spareKeys)
+	j.spareKeys = slices.Grow(j.spareKeys[:0], len(j.otherKeys))
+	j.otherKeys, j.spareKeys = sortTexts(j.otherKeys, j.spareKeys, j.text)
 	n := 0
 	for i := range j.keys {
-		if i == 0 || j.keys[i].lo != j.keys[i-1].lo {
+		if i == 0 || j.keys[i].hi != j.keys[i-1].hi {
 			n++
 		}
 	}
-	j.aliases = slices.Grow(j.aliases, aliases)
+	j.aliases = slices.Grow(j.aliases, j.shown)
 	j.endpoints = slices.Grow(j.endpoints, n+len(j.scoped))
-	var ids strings.Builder
-	ids.Grow(24 * n)
-	for keys, others := j.keys, j.scoped; len(keys) > 0 || len(others) > 0; {
-		id, addr := "", netip.AddrPort{}
-		if len(keys) > 0 {
-			addr = fromText(keys[0].lo)
-			id = j.c.id(&ids, &End{Addr: addr})
-		}
-		for len(others) > 0 && (id == "" || others[0].id < id) {
+	others := j.otherKeys
+	var room [64]byte
+	for keys := j.keys; len(keys) > 0; {
+		key := keys[0].hi
+		e := Endpoint{Addr: fromText(key)}
+		for len(others) > 0 && bytes.Compare(j.text(others[0].at), e.AppendID(room[:0])) < 0 {
 			others = j.endpointOf(others)
 		}
-		if id == "" {
-			break
-		}
-		key := keys[0].lo
-		e := j.endpoint(id, addr)
-		for ; len(keys) > 0 && keys[0].lo == key; keys = keys[1:] {
-			if keys[0].hi != 0 {
-				e.Aliases = appendNew(e.Aliases, fromNumber(keys[0].hi))
+		at := j.endpoint("", e.Addr)
+		for ; len(keys) > 0 && keys[0].hi == key; keys = keys[1:] {
+			if keys[0].lo != 0 {
+				at.Aliases = appendNew(at.Aliases, fromNumber(keys[0].lo))
 			}
 			if m := mention(keys[0].at); m&look != 0 {
-				j.tell(e, m)
+				j.tell(at, m)
 			}
 		}
-		j.tidy(e)
+		j.tidy(at)
+	}
+	for len(others) > 0 {
+		others = j.endpointOf(others)
 	}
 	return j.endpoints
+}
+
+// mentions notes the ends of a connection for sorting.
+func (j *join) mentions(i int) {
+	c, at := &j.connections[i], mention(i<<2)
+	j.shown += j.mention(at, c, &c.From, j.swapped[i]) + j.mention(at|server, c, &c.To, !j.swapped[i])
 }
 
 // mention notes an end for sorting. One alias of IPv4 stands in the key. It
 // returns how many there are; reply says that the flow's replies come from it.
 func (j *join) mention(m mention, c *Connection, e *End, reply bool) (aliases int) {
 	a := e.Addr.Addr()
-	if !a.Is4() || a.IsLoopback() {
-		var id strings.Builder
-		j.scoped = append(j.scoped, scoped{j.c.id(&id, e), m})
-		return len(c.NAT)
-	}
+	plain := a.Is4() && !a.IsLoopback()
+	k := sortKey{at: uint32(m)}
 	if len(e.Processes) > 0 {
-		m |= look
+		k.at |= uint32(look)
 	}
-	k := sortKey{lo: textual(e.Addr), at: uint32(m)}
 	for i := range c.NAT {
 		shown := c.NAT[i].alias(reply)
 		if shown == nil {
 			continue
 		}
-		if aliases++; aliases == 1 && shown.Addr().Is4() {
-			k.hi = 1<<48 | numeric(*shown)
+		if aliases++; aliases == 1 && plain && shown.Addr().Is4() {
+			k.lo = 1<<48 | numeric(*shown)
 		} else {
 			k.at |= uint32(look)
 		}
 	}
+	if !plain {
+		j.mentionScoped(mention(k.at), e)
+		return aliases
+	}
+	k.hi = textual(e.Addr)
 	// Neighbours have an end in common often: it needs no second mention.
 	last := &j.mentioned[m>>1&1]
 	if m = mention(k.at); m&look != 0 || k.lo != last.lo || k.hi != last.hi {
@@ -103,6 +111,21 @@ func (j *join) mention(m mention, c *Connection, e *End, reply bool) (aliases in
 		*last = k
 	}
 	return aliases
+}
+
+// mentionScoped notes an end that has an ID by itself.
+func (j *join) mentionScoped(m mention, e *End) {
+	ip, port := ctmsg.IPOf(e.Addr.Addr()), e.Addr.Port()
+	last := &j.lastScoped[uint8(ip.Lo)^uint8(ip.Lo>>8)^uint8(port)^uint8(port>>8)]
+	if m&look == 0 && e.Addr == last.Addr && e.Netns == last.Netns {
+		return
+	}
+	*last = End{Addr: e.Addr, Netns: e.Netns}
+	x := Endpoint{Scope: j.scope(e), Addr: e.Addr}
+	from := len(j.texts)
+	j.texts = x.AppendID(j.texts)
+	j.otherKeys = append(j.otherKeys, sortKey{at: uint32(len(j.scoped))})
+	j.scoped = append(j.scoped, scoped{m, int32(len(j.texts) - from), from, x.Scope})
 }
 
 func (j *join) end(m mention) *End {
@@ -114,18 +137,21 @@ func (j *join) end(m mention) *End {
 }
 
 // endpointOf lists the first endpoint of scoped mentions and returns the others.
-func (j *join) endpointOf(list []scoped) []scoped {
-	id := list[0].id
-	e := j.endpoint(id, j.end(list[0].mention).Addr)
-	for ; len(list) > 0 && list[0].id == id; list = list[1:] {
-		j.tell(e, list[0].mention)
+func (j *join) endpointOf(keys []sortKey) []sortKey {
+	first := &j.scoped[keys[0].at]
+	id := j.text(keys[0].at)
+	e := j.endpoint(first.scope, j.end(first.mention).Addr)
+	for ; len(keys) > 0 && bytes.Equal(j.text(keys[0].at), id); keys = keys[1:] {
+		if m := j.scoped[keys[0].at].mention; m&look != 0 {
+			j.tell(e, m)
+		}
 	}
 	j.tidy(e)
-	return list
+	return keys
 }
 
-func (j *join) endpoint(id string, addr netip.AddrPort) *Endpoint {
-	j.endpoints = append(j.endpoints, Endpoint{ID: id, Addr: addr, Aliases: j.aliases[len(j.aliases):]})
+func (j *join) endpoint(scope string, addr netip.AddrPort) *Endpoint {
+	j.endpoints = append(j.endpoints, Endpoint{Scope: scope, Addr: addr, Aliases: j.aliases[len(j.aliases):]})
 	return &j.endpoints[len(j.endpoints)-1]
 }
 
@@ -206,20 +232,34 @@ func (n *NAT) alias(server bool) *netip.AddrPort {
 	return shown
 }
 
-// id is scope;addr;port: a loopback address is told apart by host and
-// namespace, any other one is the same everywhere.
-func (c *current) id(text *strings.Builder, e *End) string {
-	var room [64]byte
-	b := room[:0]
-	if e.Addr.Addr().IsLoopback() {
-		b = append(b, c.hostID...)
-		if e.Netns != 0 {
-			b = strconv.AppendUint(append(b, '-'), e.Netns, 10)
-		}
+// scope tells a loopback address apart by host and namespace, any other one is
+// the same everywhere.
+func (j *join) scope(e *End) string {
+	switch {
+	case !e.Addr.Addr().IsLoopback():
+		return ""
+	case e.Netns == 0:
+		return j.c.hostID
 	}
-	b = appendAddr(append(b, ';'), e.Addr.Addr())
-	b = appendPort(append(b, ';'), e.Addr.Port())
-	at := text.Len()
-	text.Write(b)
-	return text.String()[at:]
+	scope := j.scopes[e.Netns]
+	if scope == "" {
+		scope = j.c.hostID + "-" + strconv.FormatUint(e.Netns, 10)
+		j.scopes[e.Netns] = scope
+	}
+	return scope
+}
+
+// ID is scope;addr;port, by which the endpoints of a report are sorted.
+func (e *Endpoint) ID() string { return string(e.AppendID(nil)) }
+
+// Compare orders endpoints by their IDs.
+func (e *Endpoint) Compare(other *Endpoint) int {
+	var a, b [128]byte
+	return bytes.Compare(e.AppendID(a[:0]), other.AppendID(b[:0]))
+}
+
+// AppendID appends the endpoint's ID.
+func (e *Endpoint) AppendID(b []byte) []byte {
+	b = appendAddr(append(append(b, e.Scope...), ';'), e.Addr.Addr())
+	return appendPort(append(b, ';'), e.Addr.Port())
 }

@@ -17,15 +17,17 @@ type side struct {
 	row       *socketRow // the end's socket in the tables in force
 }
 
-func (s *side) end() End { return End{Addr: s.addr, Netns: s.netns, Processes: s.processes} }
+// end puts the side into a connection.
+func (s *side) end(e *End) { e.Addr, e.Netns, e.Processes = s.addr, s.netns, s.processes }
 
-// side is the local end of a row; the bare address when the row is nil.
-func (k *sockets) side(w *socketRow, addr netip.AddrPort) side {
+// side makes s the local end of a row; the bare address when the row is nil.
+func (k *sockets) side(s *side, w *socketRow, addr netip.AddrPort) {
+	s.addr, s.row = addr, w
 	if w == nil {
-		return side{addr: addr}
+		s.netns, s.processes, s.state, s.first, s.last = 0, nil, "", 0, 0
+		return
 	}
-	return side{addr: addr, netns: w.table.key.netns, processes: k.processes(w), state: w.state.String(),
-		first: w.first, last: w.table.at.at, row: w}
+	s.netns, s.processes, s.state, s.first, s.last = w.table.key.netns, k.processes(w), w.state.String(), w.first, w.table.at.at
 }
 
 // sameHost gives two loopback ends one namespace: whichever of them knows it.
@@ -49,7 +51,7 @@ func (k *sockets) listening(s *side) bool {
 // counts, else the first; loopback never leaves its namespace.
 func (k *sockets) mirror(at int32) int32 {
 	a := &k.rows[at]
-	t := a.reversed()
+	t := a.Reversed()
 	first := int32(-1)
 	for i := k.first(&t); i >= 0; i = k.rows[i].next {
 		w := &k.rows[i]
@@ -59,7 +61,7 @@ func (k *sockets) mirror(at int32) int32 {
 		if w.table.key.netns == a.table.key.netns {
 			return i
 		}
-		if first < 0 && !t.loopback() {
+		if first < 0 && !loopback(&t) {
 			first = i
 		}
 	}
@@ -74,8 +76,10 @@ func (k *sockets) connection(at, peer int32) Connection {
 	if peer >= 0 {
 		b = &k.rows[peer]
 	}
-	x, y := k.side(a, a.src), k.side(b, a.dst)
-	if a.src == a.dst { // connected to itself
+	var x, y side
+	k.side(&x, a, a.Src())
+	k.side(&y, b, a.Dst())
+	if x.addr == y.addr { // connected to itself
 		y = x
 	}
 	sameHost(&x, &y)
@@ -98,10 +102,12 @@ func (k *sockets) connection(at, peer int32) Connection {
 		}
 	}
 	c := Connection{
-		Proto: "tcp", From: x.end(), To: y.end(), Direction: how,
+		Proto: "tcp", Direction: how,
 		State: a.state.String(), FirstSeen: a.first, LastSeen: a.table.at.at, Seen: seenProc,
 		MayHaveClosed: a.table.source.hidden(a.table.at.seq),
 	}
+	x.end(&c.From)
+	y.end(&c.To)
 	if b != nil {
 		c.FirstSeen = min(c.FirstSeen, b.first)
 		c.LastSeen = max(c.LastSeen, b.table.at.at)

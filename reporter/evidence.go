@@ -182,7 +182,7 @@ func (e *Evidence) conntrack(r *capture.Record) {
 	if m.Decode(r.Payload, e.header.BigEndian) != nil || m.Orig.Proto != dnsmsg.TCP {
 		return
 	}
-	key := flowKey{orig: tuple{m.Orig.Src, m.Orig.Dst}, id: m.ID, source: r.Source, zone: m.Zone}
+	key := flowKey{orig: m.Orig, id: m.ID, source: r.Source, zone: m.Zone}
 	f := e.flows[key]
 	switch {
 	case f == nil:

@@ -19,7 +19,7 @@ var notCarried = []string{
 }
 
 // neverSet are fields that are zero whenever a state can be carried.
-var neverSet = []string{"side.row", "Connection.NAT", "Connection.MayHaveClosed", "tapeFacts.wall", "snooped.dirty"}
+var neverSet = []string{"flow._", "side.row", "Connection.NAT", "Connection.MayHaveClosed", "tapeFacts.wall", "snooped.dirty"}
 
 // Difference says where the states of two reporters differ, "" if nowhere.
 func Difference(a, b *Reporter) string {

@@ -1,11 +1,5 @@
 package reporter
 
-import (
-	"encoding/binary"
-	"math/bits"
-	"net/netip"
-)
-
 // flowNames finds flows by the hash of their key: the first of those that have
 // it, the others hang on it. Its slots hold no pointers, which the garbage
 // collector would follow, and it is at most half full: a look-up reads one line
@@ -98,6 +92,14 @@ func (t *flows) first(hash uint32) *flow {
 	return t.at(n)
 }
 
+// after is the next flow of the same hash, nil if there is none.
+func (t *flows) after(f *flow) *flow {
+	if f.next == 0 {
+		return nil
+	}
+	return t.at(f.next - 1)
+}
+
 // at is the slot of that number.
 func (t *flows) at(number int32) *flow { return &t.pages[number/flowPage][number%flowPage] }
 
@@ -115,7 +117,7 @@ func (t *flows) grow() []flow {
 func (t *flows) find(key *flowKey) *flow {
 	f := t.first(key.hash())
 	for f != nil && f.key != *key {
-		f = f.next
+		f = t.after(f)
 	}
 	return f
 }
@@ -124,33 +126,5 @@ func (t *flows) find(key *flowKey) *flow {
 // together. A map of whole keys would spend most of a step on hashing and
 // comparing them.
 func (k *flowKey) hash() uint32 {
-	return uint32(mix(k.orig.bits(), uint64(k.source)<<16^uint64(k.zone)^0x1d8e4e27c47d124f) >> 32)
-}
-
-// bits of a tuple, not yet mixed well.
-func (t *tuple) bits() uint64 {
-	src, dst := t.src.Addr().As16(), t.dst.Addr().As16()
-	le := binary.LittleEndian
-	h := mix(le.Uint64(src[:8])^0xa0761d6478bd642f, le.Uint64(src[8:])^0xe7037ed1a0b428db)
-	h ^= mix(le.Uint64(dst[:8])^0x8ebc6af09c88c6e3, le.Uint64(dst[8:])^0x589965cc75374cc3)
-	return h ^ (uint64(t.src.Port())<<48 | uint64(t.dst.Port())<<32)
-}
-
-// either is a hash of a tuple and of its reverse: who looks for both does so once.
-func (t *tuple) either() uint64 {
-	a, b := endBits(&t.src), endBits(&t.dst)
-	return mix(a+b, a^b^0x1d8e4e27c47d124f)
-}
-
-func endBits(a *netip.AddrPort) uint64 {
-	b := a.Addr().As16()
-	le := binary.LittleEndian
-	return mix(le.Uint64(b[:8])^0xa0761d6478bd642f, le.Uint64(b[8:])^uint64(a.Port())<<16^0xe7037ed1a0b428db)
-}
-
-// mix makes one number of two. If one is zero, so that the product tells nothing,
-// the other is left: who sends packets chooses the addresses.
-func mix(a, b uint64) uint64 {
-	hi, lo := bits.Mul64(a, b)
-	return hi ^ lo ^ a ^ bits.RotateLeft64(b, 32)
+	return uint32(mix(tupleBits(&k.orig), uint64(k.source)<<16^uint64(k.zone)^0x1d8e4e27c47d124f) >> 32)
 }

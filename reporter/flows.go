@@ -9,33 +9,28 @@ import (
 	"github.com/topotape/topotape/reporter/dnsmsg"
 )
 
-// A tuple is one direction of a TCP connection, as packets or a socket show it.
-type tuple struct{ src, dst netip.AddrPort }
-
-func (t tuple) reversed() tuple { return tuple{t.dst, t.src} }
-
-func (t tuple) loopback() bool {
-	return t.src.Addr().IsLoopback() || t.dst.Addr().IsLoopback()
-}
-
 // A flowKey tells flows apart: the kernel's ids are recycled, and tuples meet
 // again in other zones and namespaces.
 type flowKey struct {
-	orig   tuple
+	orig   ctmsg.Tuple
 	id     uint32
 	source uint32
 	zone   uint16
 }
 
-// A flow is one life of a conntrack entry. What every message of it needs stands
-// together, so that it takes few lines of memory.
+// A flow is one life of a conntrack entry, three lines of memory of which most
+// messages of it need two, and without pointers.
 type flow struct {
-	key  flowKey
-	next *flow // of the same hash
+	key    flowKey
+	next   int32 // of the same hash: its number and 1, 0 for none
+	number int32 // of its slot
 
 	last    int64
 	touched uint64 // record that last spoke of it
 	shown   uint64 // record that last showed its state
+	first   int64
+	window  uint64 // in which it ended
+	goneSeq uint64
 
 	state     ctmsg.State
 	used      bool // the slot holds a flow
@@ -47,18 +42,16 @@ type flow struct {
 	born      bool // its first packet was seen, at first
 	held      bool // part of a chain that is still to be told of
 	heard     bool // an event spoke of it, not only dumps
+	nat       bool // the reply is not the original reversed
+	kept      bool // it has ended, and newer tables have come into force: flows.kept has its sockets
 
-	number  int32 // of its slot
-	place   int32 // among those that live
-	reply   tuple
-	first   int64
-	end     stamp
-	window  uint64 // in which it ended
-	goneSeq uint64
-	kept    *[2]side // client's and server's sockets, of an ended flow, when newer tables have come into force
+	place int32 // among those that live
+	reply ctmsg.Tuple
+	end   stamp
+	_     uint64 // to a whole line
 }
 
-func (f *flow) nat() bool { return f.reply != f.key.orig.reversed() }
+func translated(orig, reply *ctmsg.Tuple) bool { return *reply != orig.Reversed() }
 
 const flowPage = 256
 
@@ -68,29 +61,30 @@ type flows struct {
 	named flowNames // by the key's hash
 	pages [][]flow
 	free  []*flow
-	live  []*flow // have not ended
-	ended []*flow // since the tick before last
-	dead  []*flow // gone from the kernel, kept for a report or a walk
+	live  []*flow            // have not ended
+	ended []*flow            // since the tick before last
+	dead  []*flow            // gone from the kernel, kept for a report or a walk
+	kept  map[int32]*[2]side // client's and server's sockets, by the flow's number
 }
 
-func (t *flows) init() { t.named.init() }
+func (t *flows) init() { *t = flows{kept: make(map[int32]*[2]side)}; t.named.init() }
 
 // unname takes a flow's name away; it does nothing to a flow without one.
 func (t *flows) unname(f *flow) {
 	h := f.key.hash()
 	at := t.first(h)
 	if at == f {
-		if f.next == nil {
+		if f.next == 0 {
 			t.named.remove(h)
 		} else {
-			t.named.set(h, f.next.number)
-			f.next = nil
+			t.named.set(h, f.next-1)
+			f.next = 0
 		}
 		return
 	}
-	for ; at != nil; at = at.next {
-		if at.next == f {
-			at.next, f.next = f.next, nil
+	for ; at != nil; at = t.after(at) {
+		if at.next == f.number+1 {
+			at.next, f.next = f.next, 0
 			return
 		}
 	}
@@ -98,7 +92,7 @@ func (t *flows) unname(f *flow) {
 
 // add makes a new flow. A flow of the same key that was there stays, unnamed,
 // until nothing needs it.
-func (t *flows) add(key *flowKey, reply *tuple, at int64) *flow {
+func (t *flows) add(key *flowKey, reply *ctmsg.Tuple, at int64) *flow {
 	if len(t.free) == 0 {
 		page := t.grow()
 		for i := range page {
@@ -108,7 +102,8 @@ func (t *flows) add(key *flowKey, reply *tuple, at int64) *flow {
 	f := t.free[len(t.free)-1]
 	t.free = t.free[:len(t.free)-1]
 	h := key.hash()
-	*f = flow{key: *key, reply: *reply, next: t.first(h), number: f.number, used: true, place: int32(len(t.live)), first: at, last: at}
+	*f = flow{key: *key, reply: *reply, next: t.named.get(h) + 1, number: f.number, used: true, nat: translated(&key.orig, reply),
+		place: int32(len(t.live)), first: at, last: at}
 	t.named.set(h, f.number)
 	t.live = append(t.live, f)
 	return f
@@ -121,6 +116,16 @@ func (t *flows) end(f *flow) {
 	t.live[len(t.live)-1] = nil
 	t.live = t.live[:len(t.live)-1]
 	t.ended = append(t.ended, f)
+}
+
+// keep is where the sockets of an ended flow are kept.
+func (t *flows) keep(f *flow) *[2]side {
+	k := t.kept[f.number]
+	if k == nil {
+		k = new([2]side)
+		t.kept[f.number], f.kept = k, true
+	}
+	return k
 }
 
 // each visits all flows, in an order that only the records decide.
@@ -147,7 +152,8 @@ func (c *current) conntrack(r *capture.Record) {
 		s.ignored++
 		return
 	}
-	key := flowKey{orig: tuple{m.Orig.Src, m.Orig.Dst}, id: m.ID, source: r.Source, zone: m.Zone}
+	m.Reply.Proto = m.Orig.Proto // whatever it says: only addresses and ports count
+	key := flowKey{orig: m.Orig, id: m.ID, source: s.number, zone: m.Zone}
 	now := stamp{r.At, r.Seq}
 	f := c.flows.find(&key)
 	if r.Kind == capture.KindDumpEntry {
@@ -168,7 +174,7 @@ func (c *current) conntrack(r *capture.Record) {
 		f = nil
 	}
 	if f == nil {
-		f = c.flows.add(&key, &tuple{m.Reply.Src, m.Reply.Dst}, r.At)
+		f = c.flows.add(&key, &m.Reply, r.At)
 		c.succeed(f, now, m.Type == ctmsg.Dump)
 		if m.Type == ctmsg.New && m.HasState && m.State == ctmsg.SynSent {
 			f.born = true
@@ -198,7 +204,7 @@ func (c *current) destroyed(f *flow, m *ctmsg.Message, key *flowKey, now stamp, 
 		if seen.take(m, now); !seen.edge && !dumping && !c.sockets.needs(now) {
 			return
 		}
-		f = c.flows.add(key, &tuple{m.Reply.Src, m.Reply.Dst}, now.at)
+		f = c.flows.add(key, &m.Reply, now.at)
 	}
 	f.take(m, now)
 	c.remove(f, now)
@@ -217,7 +223,7 @@ func reborn(m *ctmsg.Message) bool {
 func (f *flow) over(m *ctmsg.Message) bool {
 	switch {
 	case m.Type == ctmsg.New:
-		return f.heard || f.reply != tuple{m.Reply.Src, m.Reply.Dst}
+		return f.heard || f.reply != m.Reply
 	case !f.heard || !m.HasState || m.State != ctmsg.SynSent:
 		return false
 	}
@@ -232,8 +238,8 @@ const maxLives = 4
 // in a zone. An entry of a dump ends nothing, it may be older than the events.
 func (c *current) succeed(f *flow, now stamp, dumped bool) {
 	lives := 1
-	for g := f.next; g != nil; {
-		next := g.next
+	for g := c.flows.after(f); g != nil; {
+		next := c.flows.after(g)
 		if g.key.orig == f.key.orig && g.key.source == f.key.source && g.key.zone == f.key.zone {
 			lives++
 			if !g.ended && (!dumped || lives > maxLives) {
@@ -326,6 +332,9 @@ func (t *flows) sweep(window uint64, ss *sources, sk *sockets) {
 			continue
 		}
 		t.unname(f)
+		if f.kept {
+			delete(t.kept, f.number)
+		}
 		*f = flow{number: f.number}
 		t.free = append(t.free, f)
 	}
@@ -353,7 +362,7 @@ func (c *current) dump(r *capture.Record) {
 	}
 	now := stamp{r.At, r.Seq}
 	c.flows.each(func(f *flow) {
-		if f.key.source == r.Source && !f.gone && f.touched < s.dumpFrom {
+		if f.key.source == s.number && !f.gone && f.touched < s.dumpFrom {
 			c.remove(f, now)
 		}
 	})
@@ -362,9 +371,15 @@ func (c *current) dump(r *capture.Record) {
 
 // dropAddresses ends the flows that have an end at one of the addresses.
 func (c *current) dropAddresses(gone map[netip.Addr]bool, now stamp) {
+	had := make(map[ctmsg.IP]bool, len(gone))
+	for a := range gone { // order cannot matter: into a set
+		if a.Zone() == "" { // no flow has one
+			had[ctmsg.IPOf(a)] = true
+		}
+	}
 	c.flows.each(func(f *flow) {
 		o, r := &f.key.orig, &f.reply
-		if !f.gone && (gone[o.src.Addr()] || gone[o.dst.Addr()] || gone[r.src.Addr()] || gone[r.dst.Addr()]) {
+		if !f.gone && (had[o.SrcIP] || had[o.DstIP] || had[r.SrcIP] || had[r.DstIP]) {
 			c.remove(f, now)
 		}
 	})

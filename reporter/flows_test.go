@@ -71,7 +71,7 @@ func TestWholeLifeInOneWindow(t *testing.T) {
 		"10.0.0.9:7 -> 10.0.0.2:80 ESTABLISHED original closed",
 		"10.0.0.9:8 -> 10.0.0.2:80 CLOSE original closed")
 	for _, e := range r.Endpoints {
-		if e.ID == ";172.17.0.2;8080" && (len(e.Aliases) != 1 || e.Aliases[0].String() != "10.0.0.80:80") {
+		if e.ID() == ";172.17.0.2;8080" && (len(e.Aliases) != 1 || e.Aliases[0].String() != "10.0.0.80:80") {
 			t.Errorf("aliases of the server: %v", e.Aliases)
 		}
 	}

@@ -115,12 +115,16 @@ func wellFormed(op, x, y byte) (capture.Kind, []byte) {
 	case 0, 1, 2, 3:
 		m := ctmsg.Message{Type: ctmsg.Type(op%4 + 1), ID: uint32(y) & 1, Zone: uint16(x) >> 7, HasStatus: true, Status: ctmsg.Status(x) & 6,
 			HasState: y&0x80 == 0, State: ctmsg.State(x>>2) % 10,
-			Orig: ctmsg.Tuple{Src: t.src, Dst: t.dst, Proto: 6}, Reply: ctmsg.Tuple{Src: t.dst, Dst: t.src, Proto: 6}}
+			Orig: ctmsg.TupleOf(t.src, t.dst, 6), Reply: ctmsg.TupleOf(t.dst, t.src, 6)}
 		if !m.HasState {
 			m.State = 0
 		}
 		if op&0x10 != 0 {
-			m.Reply.Src = ends(pick(x+y) + ">" + pick(0)).src
+			o := tcpFrom(pick(x+y) + ">" + pick(0))
+			m.Reply.SrcIP, m.Reply.SrcPort = o.SrcIP, o.SrcPort
+		}
+		if op&0x20 != 0 {
+			m.Reply.Proto = 17
 		}
 		if m.Type == ctmsg.Dump {
 			return capture.KindDumpEntry, m.Append(nil, false)
@@ -140,8 +144,8 @@ func wellFormed(op, x, y byte) (capture.Kind, []byte) {
 func checkReport(t *testing.T, r *Report) {
 	ids := map[string]bool{}
 	for i := range r.Endpoints {
-		if i > 0 && r.Endpoints[i-1].ID >= r.Endpoints[i].ID {
-			t.Errorf("endpoints %q and %q", r.Endpoints[i-1].ID, r.Endpoints[i].ID)
+		if i > 0 && r.Endpoints[i-1].ID() >= r.Endpoints[i].ID() {
+			t.Errorf("endpoints %q and %q", r.Endpoints[i-1].ID(), r.Endpoints[i].ID())
 		}
 		ids[r.Endpoints[i].Addr.String()] = true
 	}

@@ -59,6 +59,8 @@ func ends(s string) tuple {
 	return tuple{netip.MustParseAddrPort(a), netip.MustParseAddrPort(b)}
 }
 
+func tcpFrom(s string) ctmsg.Tuple { t := ends(s); return tcpTuple(t.src, t.dst) }
+
 // A ct is one conntrack message in the notation "O | R"; the reply is the
 // original reversed where it is not given. An empty state is no protocol info.
 type ct struct {
@@ -91,8 +93,8 @@ func (h *host) send(c ct) {
 	}
 	m := ctmsg.Message{
 		Type: c.typ, ID: c.id, Zone: c.zone, HasStatus: true,
-		Orig:  ctmsg.Tuple{Src: orig.src, Dst: orig.dst, Proto: proto},
-		Reply: ctmsg.Tuple{Src: reply.src, Dst: reply.dst, Proto: proto},
+		Orig:  ctmsg.TupleOf(orig.src, orig.dst, proto),
+		Reply: ctmsg.TupleOf(reply.src, reply.dst, proto),
 	}
 	if c.state != "" {
 		var ok bool

@@ -19,6 +19,19 @@ func (j *join) release(m memory) {
 	j.spare = memory{emptied(m.connections, n), emptied(m.endpoints, 2*n), emptied(m.nat, n), emptied(m.aliases, 2*n)}
 }
 
+// begin makes ready for the next report.
+func (j *join) begin() {
+	last := len(j.drafts)
+	j.memory, j.spare = j.spare, memory{}
+	j.all = emptied(j.all, len(j.all))
+	j.drafts, j.others, j.turns = emptied(j.drafts, last), emptied(j.others, last), emptied(j.turns, last)
+	j.swapped, j.group, j.moved = emptied(j.swapped, last), emptied(j.group, len(j.group)), emptied(j.moved, len(j.moved))
+	j.keys, j.spareKeys, j.scoped = emptied(j.keys, 2*last), emptied(j.spareKeys, 2*last), emptied(j.scoped, 2*last)
+	j.translations, j.shown, j.rows, j.tracked = 0, 0, 0, 0
+	j.otherKeys, j.texts = emptied(j.otherKeys, 2*last), emptied(j.texts, len(j.texts))
+	j.mentioned, j.lastScoped, j.scopes = [2]sortKey{}, [256]End{}, make(map[uint64]string)
+}
+
 // emptied makes a list empty. Room for many more than there could be is given up.
 func emptied[T any](list []T, could int) []T {
 	if cap(list) > 8*could+1024 {
@@ -27,23 +40,13 @@ func emptied[T any](list []T, could int) []T {
 	return list[:0]
 }
 
-// reserve makes room for so many connections, and some.
-func (j *join) reserve(n int) {
-	if n > cap(j.connections) {
-		j.connections = slices.Grow(j.connections, n+n/8)
+// reserve makes room for so many connections and translations.
+func (j *join) reserve(connections, translations int) {
+	if connections > cap(j.connections) {
+		j.connections = slices.Grow(j.connections, connections+connections/8)
 	}
-	if n > cap(j.ties) {
-		j.ties = slices.Grow(j.ties, n+n/8)
+	if translations > cap(j.nat) {
+		j.nat = slices.Grow(j.nat, translations+translations/8)
 	}
-}
-
-// add makes room for a connection.
-func (j *join) add(t tie) *Connection {
-	j.ties = append(j.ties, t)
-	if len(j.connections) < cap(j.connections) {
-		j.connections = j.connections[:len(j.connections)+1]
-	} else {
-		j.connections = append(j.connections, Connection{})
-	}
-	return &j.connections[len(j.connections)-1]
+	j.swapped = slices.Grow(j.swapped, connections)
 }

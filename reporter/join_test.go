@@ -105,15 +105,15 @@ func TestAnEndpointHasTheProcessesOfAllItsConnections(t *testing.T) {
 // One half of an address, well chosen, does not make all hashes one: those of the
 // first two are numbers that they are mixed with.
 func TestHashesCannotBeMadeEqualByOneAddress(t *testing.T) {
-	for _, addresses := range []string{"2f64:bd78:641d:76a0:1:%x:0:%x", "2001:db8:%x:%x:db28:b4a0:d17e:3e7", "2001:db8:0:1:0:0:%x:%x"} {
+	for _, addresses := range []string{"a076:1d64:78bd:642f:1:%x:0:%x", "2001:db8:%x:%x:e703:7ed1:a0b4:28db", "2001:db8:0:1:0:0:%x:%x"} {
 		flows, rows := map[uint32]bool{}, map[uint64]bool{}
 		const n = 5000
 		for i := range n {
 			src := netip.AddrPortFrom(netip.MustParseAddr(fmt.Sprintf(addresses, i>>8, i&255)), 0)
-			k := flowKey{orig: tuple{src, netip.MustParseAddrPort("[2001:db8::2]:80")}}
+			k := flowKey{orig: tcpTuple(src, netip.MustParseAddrPort("[2001:db8::2]:80"))}
 			flows[k.hash()] = true
-			rows[k.orig.either()] = true
-			if back := k.orig.reversed(); back.either() != k.orig.either() {
+			rows[either(&k.orig)] = true
+			if back := k.orig.Reversed(); either(&back) != either(&k.orig) {
 				t.Fatalf("%v has another hash than its reverse", k.orig)
 			}
 		}
@@ -132,19 +132,19 @@ func TestFlowsAreTakenOverWithOtherHashes(t *testing.T) {
 	for i, depth := range []uint32{2, 1, 3, 2} { // the last two of one key
 		f := &flows.grow()[0]
 		f.used = true
-		f.key = flowKey{orig: ends(fmt.Sprintf("10.0.0.%d:40000>10.0.0.9:80", min(i, 2))), id: uint32(i)}
+		f.key = flowKey{orig: tcpFrom(fmt.Sprintf("10.0.0.%d:40000>10.0.0.9:80", min(i, 2))), id: uint32(i)}
 		k.depth[f] = depth
 		k.behind = append(k.behind, f)
 	}
 	k.link()
 	for i := range 4 {
-		key := flowKey{orig: ends(fmt.Sprintf("10.0.0.%d:40000>10.0.0.9:80", min(i, 2))), id: uint32(i)}
+		key := flowKey{orig: tcpFrom(fmt.Sprintf("10.0.0.%d:40000>10.0.0.9:80", min(i, 2))), id: uint32(i)}
 		if f := flows.find(&key); f == nil {
 			t.Errorf("flow %d is not found", i)
 		}
 	}
-	key := flowKey{orig: ends("10.0.0.2:40000>10.0.0.9:80")}
-	if f := flows.first(key.hash()); f.key.id != 3 || f.next == nil || f.next.key.id != 2 {
+	key := flowKey{orig: tcpFrom("10.0.0.2:40000>10.0.0.9:80")}
+	if f := flows.first(key.hash()); f.key.id != 3 || flows.after(f) == nil || flows.after(f).key.id != 2 {
 		t.Error("flows of one tuple changed their order")
 	}
 }

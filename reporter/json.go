@@ -141,12 +141,21 @@ func appendNAT(b []byte, n *NAT) []byte {
 }
 
 func appendEndpoint(b []byte, e *Endpoint) []byte {
-	b = append(b, `{"id":`...)
-	b = appendString(b, e.ID)
-	b = append(b, `,"addr":"`...)
+	b = append(b, `{"id":"`...)
+	if e.Scope != "" {
+		b = appendString(b[:len(b)-1], e.Scope)
+		b = b[:len(b)-1] // it goes on
+	}
+	b = append(b, ';')
+	at := len(b)
 	b = appendAddr(b, e.Addr.Addr())
-	b = append(b, `","port":`...)
+	addr := b[at:]
+	b = append(b, ';')
+	at = len(b)
 	b = appendPort(b, e.Addr.Port())
+	port := b[at:]
+	b = append(append(b, `","addr":"`...), addr...)
+	b = append(append(b, `","port":`...), port...)
 	b = append(b, `,"aliases":`...)
 	b = appendList(b, e.Aliases, appendAddrPort)
 	b = append(b, `,"processes":`...)

@@ -71,7 +71,7 @@ func TestDigestsTellWhatDiffers(t *testing.T) {
 	base := func() *Report {
 		return &Report{Coverage: []Coverage{{Source: "dns"}}, Names: []Names{{Addr: netip.MustParseAddr("10.0.0.1")}},
 			Connections: []Connection{{Proto: "tcp", From: End{Addr: netip.MustParseAddrPort("10.0.0.1:1")}, To: End{Addr: netip.MustParseAddrPort("10.0.0.2:2")}}},
-			Endpoints:   []Endpoint{{ID: "x"}}}
+			Endpoints:   []Endpoint{{Scope: "x"}}}
 	}
 	a := base().Digests()
 	if a != base().Digests() {
@@ -91,7 +91,7 @@ func TestDigestsTellWhatDiffers(t *testing.T) {
 	c = base()
 	c.Coverage[0].Lost++
 	c.Names[0].Forward = []string{"x"}
-	c.Endpoints[0].ID = "y"
+	c.Endpoints[0].Scope = "y"
 	d = c.Digests()
 	if d.Coverage == a.Coverage || d.Names == a.Names || d.Endpoints == a.Endpoints || d.Connections != a.Connections {
 		t.Error("a change of a section does not show, or shows elsewhere")

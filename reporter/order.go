@@ -1,7 +1,9 @@
 package reporter
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/binary"
 	"math/bits"
 	"net/netip"
 	"slices"
@@ -19,46 +21,33 @@ const (
 	radixSize = 1 << radixBits
 )
 
-// radixSort sorts by hi, if that counts, then lo, and leaves equals in their
-// order: a pass for every group of bits in which the keys differ. It returns the
-// sorted list and the other one; spare must be as long as keys.
-func radixSort(keys, spare []sortKey, both bool) (sorted, other []sortKey) {
+// radixSort sorts by hi and leaves equals in their order: a pass for every group
+// of bits in which the keys differ. It returns the sorted list and the other one;
+// spare must be as long as keys.
+func radixSort(keys, spare []sortKey) (sorted, other []sortKey) {
 	if len(keys) < 128 { // fewer than pay for counting
-		slices.SortStableFunc(keys, func(a, b sortKey) int {
-			if both && a.hi != b.hi {
-				return cmp.Compare(a.hi, b.hi)
-			}
-			return cmp.Compare(a.lo, b.lo)
-		})
+		slices.SortStableFunc(keys, func(a, b sortKey) int { return cmp.Compare(a.hi, b.hi) })
 		return keys, spare
 	}
-	var hi, lo uint64 // bits in which the keys differ
+	var left uint64 // bits in which the keys differ
 	for i := range keys {
-		hi |= keys[i].hi ^ keys[0].hi
-		lo |= keys[i].lo ^ keys[0].lo
-	}
-	if !both {
-		hi = 0
+		left |= keys[i].hi ^ keys[0].hi
 	}
 	spare = spare[:len(keys)]
 	var count [radixSize]uint32
-	for lo != 0 || hi != 0 {
-		word, high := &lo, lo == 0
-		if high {
-			word = &hi
-		}
-		shift := bits.TrailingZeros64(*word)
-		*word &^= (radixSize - 1) << shift
+	for left != 0 {
+		shift := bits.TrailingZeros64(left)
+		left &^= (radixSize - 1) << shift
 		clear(count[:])
 		for i := range keys {
-			count[keys[i].digit(high, shift)]++
+			count[keys[i].hi>>shift&(radixSize-1)]++
 		}
 		sum := uint32(0)
 		for i := range count {
 			count[i], sum = sum, sum+count[i]
 		}
 		for i := range keys {
-			d := keys[i].digit(high, shift)
+			d := keys[i].hi >> shift & (radixSize - 1)
 			spare[count[d]] = keys[i]
 			count[d]++
 		}
@@ -67,18 +56,69 @@ func radixSort(keys, spare []sortKey, both bool) (sorted, other []sortKey) {
 	return keys, spare
 }
 
-func (k *sortKey) digit(high bool, at int) uint64 {
-	if high {
-		return k.hi >> at & (radixSize - 1)
+// sortKeys sorts by both words and leaves equals in the order of at. Few have hi
+// in common most often.
+func sortKeys(keys, spare []sortKey) (sorted, other []sortKey) {
+	keys, spare = radixSort(keys, spare)
+	sortRuns(keys, func(a, b sortKey) int {
+		if a.lo != b.lo {
+			return cmp.Compare(a.lo, b.lo)
+		}
+		return cmp.Compare(a.at, b.at)
+	})
+	return keys, spare
+}
+
+// sortTexts sorts what stands for texts by them, and leaves equals in the order of
+// at: by the sixteen bytes behind those that all have in common, then by the rest.
+func sortTexts(keys, spare []sortKey, text func(at uint32) []byte) (sorted, other []sortKey) {
+	if len(keys) == 0 {
+		return keys, spare
 	}
-	return k.lo >> at & (radixSize - 1)
+	first := text(keys[0].at)
+	common := len(first)
+	for i := range keys {
+		t := text(keys[i].at)
+		common = min(common, len(t))
+		for n := range common {
+			if t[n] != first[n] {
+				common = n
+				break
+			}
+		}
+	}
+	for i := range keys {
+		var b [16]byte
+		copy(b[:], text(keys[i].at)[common:])
+		keys[i].hi, keys[i].lo = binary.BigEndian.Uint64(b[:]), binary.BigEndian.Uint64(b[8:])
+	}
+	keys, spare = radixSort(keys, spare)
+	sortRuns(keys, func(a, b sortKey) int {
+		if a.lo != b.lo {
+			return cmp.Compare(a.lo, b.lo)
+		}
+		if n := bytes.Compare(text(a.at), text(b.at)); n != 0 {
+			return n
+		}
+		return cmp.Compare(a.at, b.at)
+	})
+	return keys, spare
+}
+
+// sortRuns sorts the keys of which several have hi in common.
+func sortRuns(keys []sortKey, compare func(a, b sortKey) int) {
+	for i := 0; i < len(keys); {
+		first := i
+		for i++; i < len(keys) && keys[i].hi == keys[first].hi; i++ {
+		}
+		if run := keys[first:i]; len(run) > 1 && !slices.IsSortedFunc(run, compare) {
+			slices.SortFunc(run, compare)
+		}
+	}
 }
 
 // numeric orders IPv4 ends as netip does.
-func numeric(a netip.AddrPort) uint64 {
-	b := a.Addr().As4()
-	return uint64(b[0])<<40 | uint64(b[1])<<32 | uint64(b[2])<<24 | uint64(b[3])<<16 | uint64(a.Port())
-}
+func numeric(a netip.AddrPort) uint64 { return hostPortOf(a).number() }
 
 // fromNumber is the end of which numeric made a number.
 func fromNumber(n uint64) netip.AddrPort {

@@ -1,6 +1,7 @@
 package reporter
 
 import (
+	"bytes"
 	"cmp"
 	"math/rand/v2"
 	"net/netip"
@@ -21,8 +22,7 @@ func randomEnd(rng *rand.Rand) netip.AddrPort {
 // Numbers order ends as netip does, and as the text of their ids does.
 func TestNumbersOrderAsTheirTextAndAddress(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	var c current
-	id := func(a netip.AddrPort) string { return c.id(new(strings.Builder), &End{Addr: a}) }
+	id := func(a netip.AddrPort) string { return (&Endpoint{Addr: a}).ID() }
 	for range 200000 {
 		a, b := randomEnd(rng), randomEnd(rng)
 		if got, want := cmp.Compare(numeric(a), numeric(b)), a.Compare(b); got != want {
@@ -45,31 +45,14 @@ func TestRadixSortIsAStableSort(t *testing.T) {
 		for i := range keys {
 			keys[i] = sortKey{rng.Uint64() & hi & rng.Uint64(), rng.Uint64() & lo, uint32(i)}
 		}
-		want, both := slices.Clone(keys), rng.IntN(2) == 0
-		slices.SortStableFunc(want, func(a, b sortKey) int {
-			if both && a.hi != b.hi {
-				return cmp.Compare(a.hi, b.hi)
-			}
-			return cmp.Compare(a.lo, b.lo)
-		})
-		if got, _ := radixSort(keys, make([]sortKey, len(keys)), both); !slices.Equal(got, want) {
+		want, sort := slices.Clone(keys), radixSort
+		slices.SortStableFunc(want, func(a, b sortKey) int { return cmp.Compare(a.hi, b.hi) })
+		if rng.IntN(2) == 0 {
+			sort = sortKeys
+			slices.SortStableFunc(want, func(a, b sortKey) int { return cmp.Or(cmp.Compare(a.hi, b.hi), cmp.Compare(a.lo, b.lo)) })
+		}
+		if got, _ := sort(keys, make([]sortKey, len(keys))); !slices.Equal(got, want) {
 			t.Fatalf("%d keys with bits %x %x are out of order", len(keys), hi, lo)
-		}
-	}
-}
-
-func TestPermute(t *testing.T) {
-	rng := rand.New(rand.NewPCG(3, 3))
-	for n := range 50 {
-		list, order, want := make([]int, n), make([]int32, n), make([]int, n)
-		for i, p := range rng.Perm(n) {
-			list[i], order[i] = rng.Int(), int32(p)
-		}
-		for i, at := range order {
-			want[i] = list[at]
-		}
-		if permute(list, order); !slices.Equal(list, want) {
-			t.Fatalf("%d: %v, want %v", n, list, want)
 		}
 	}
 }
@@ -107,7 +90,7 @@ func TestOneTupleHasFewNames(t *testing.T) {
 		}
 		c.flows.named.each(func(first int32) {
 			n := 0
-			for f := c.flows.at(first); f != nil; f = f.next {
+			for f := c.flows.at(first); f != nil; f = c.flows.after(f) {
 				n++
 			}
 			if n > maxLives {
@@ -116,6 +99,35 @@ func TestOneTupleHasFewNames(t *testing.T) {
 		})
 		if n := len(c.flows.live); typ == ctmsg.Update && n != 1 {
 			t.Errorf("%d flows of one tuple live", n)
+		}
+	}
+}
+
+// Texts are sorted as bytes are compared, whatever they have in common, also where
+// one begins another or holds zeros; equal ones keep their order.
+func TestTextsAreSortedAsBytes(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 4))
+	for range 300 {
+		prefix := make([]byte, rng.IntN(20))
+		texts := make([][]byte, rng.IntN(500))
+		keys := make([]sortKey, len(texts))
+		for i := range texts {
+			texts[i] = slices.Clone(prefix)
+			for range rng.IntN(30) {
+				texts[i] = append(texts[i], byte(rng.IntN(2))*byte(rng.IntN(3)))
+			}
+			keys[i].at = uint32(i)
+		}
+		want := make([]uint32, len(keys))
+		for i := range want {
+			want[i] = uint32(i)
+		}
+		slices.SortStableFunc(want, func(a, b uint32) int { return bytes.Compare(texts[a], texts[b]) })
+		sorted, _ := sortTexts(keys, make([]sortKey, len(keys)), func(at uint32) []byte { return texts[at] })
+		for i := range sorted {
+			if sorted[i].at != want[i] {
+				t.Fatalf("%d texts: at place %d stands %x, want %x", len(texts), i, texts[sorted[i].at], texts[want[i]])
+			}
 		}
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // ParseReport reads one report from its canonical JSON, as AppendJSON writes
@@ -168,11 +168,19 @@ func (p *parser) nat() (n NAT) {
 
 func (p *parser) endpoint() (e Endpoint) {
 	p.want(`{"id":`)
-	e.ID = p.string()
+	at := p.at
+	id := p.string()
 	p.want(`,"addr":`)
 	addr := p.addr()
 	p.want(`,"port":`)
 	e.Addr = netip.AddrPortFrom(addr, uint16(p.number(16)))
+	var room [64]byte
+	end := string(e.AppendID(room[:0]))
+	if p.err == nil && !strings.HasSuffix(id, end) {
+		p.at = at
+		p.fail("the id of an endpoint is %q; want one that ends in %q, its address and port", id, end)
+	}
+	e.Scope = strings.Clone(strings.TrimSuffix(id, end))
 	p.want(`,"aliases":`)
 	e.Aliases = parseList(p, p.addrPort)
 	p.want(`,"processes":`)
@@ -314,84 +322,4 @@ func (p *parser) addrPort() (a netip.AddrPort) {
 		}
 	}
 	return a
-}
-
-func (p *parser) string() string {
-	p.want(`"`)
-	rest := p.text[p.at:]
-	for i := 0; i < len(rest) && p.err == nil; i++ {
-		switch rest[i] {
-		case '"':
-			p.at += i + 1
-			return p.keep(rest[:i])
-		case '\\':
-			return p.escaped()
-		}
-	}
-	p.fail("a string without an end")
-	return ""
-}
-
-// keep makes a string of the bytes, the same one for the same short ones.
-func (p *parser) keep(b []byte) string {
-	if len(b) > 32 {
-		return string(b)
-	}
-	s, ok := p.seen[string(b)]
-	if !ok {
-		s = string(b)
-		p.seen[s] = s
-	}
-	return s
-}
-
-// escaped reads a string in which something is escaped.
-func (p *parser) escaped() string {
-	var out []byte
-	for p.at < len(p.text) {
-		c := p.text[p.at]
-		p.at++
-		switch c {
-		case '"':
-			return string(out)
-		case '\\':
-			r, ok := p.escape()
-			if !ok {
-				p.fail("an unknown escape")
-				return ""
-			}
-			out = utf8.AppendRune(out, r)
-		default:
-			out = append(out, c)
-		}
-	}
-	p.fail("a string without an end")
-	return ""
-}
-
-// escape reads what follows a backslash.
-func (p *parser) escape() (rune, bool) {
-	rest := p.text[p.at:]
-	if len(rest) == 0 {
-		return 0, false
-	}
-	p.at++
-	switch c := rest[0]; c {
-	case '"', '\\':
-		return rune(c), true
-	case 'n':
-		return '\n', true
-	case 'r':
-		return '\r', true
-	case 't':
-		return '\t', true
-	case 'u':
-		if len(rest) < 5 {
-			return 0, false
-		}
-		n, err := strconv.ParseUint(string(rest[1:5]), 16, 8)
-		p.at += 4
-		return rune(n), err == nil
-	}
-	return 0, false
 }

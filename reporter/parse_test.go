@@ -115,7 +115,8 @@ func TestParseKeepsValues(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	good := string((&Report{HostID: "h", Rules: "current", Connections: []Connection{{Proto: "tcp"}}}).AppendJSON(nil))
+	good := string((&Report{HostID: "h", Rules: "current", Connections: []Connection{{Proto: "tcp"}},
+		Endpoints: []Endpoint{{Scope: "s", Addr: netip.MustParseAddrPort("10.0.0.1:80")}}}).AppendJSON(nil))
 	if _, err := ParseReport([]byte(good)); err != nil {
 		t.Fatal(err)
 	}
@@ -137,6 +138,8 @@ func TestParseRefuses(t *testing.T) {
 		{`"closed":false`, `"closed":false,"new":1`},
 		{`"seen":[]`, `"seen":null`},
 		{`"rules"`, `"Rules"`},
+		{`"s;10.0.0.1;80"`, `"s;10.0.0.1;81"`},
+		{`"s;10.0.0.1;80"`, `";10.0.0.1"`},
 	} {
 		bad := strings.Replace(good, change[0], change[1], 1)
 		if bad == good {

@@ -135,7 +135,7 @@ func (c *Connection) Aliases() (from, to []netip.AddrPort) {
 
 // An Endpoint is one end of the report's connections, by address and port.
 type Endpoint struct {
-	ID        string // scope;addr;port: the scope is host-netns for loopback, else empty
+	Scope     string // host-netns of loopback, which is another one in every namespace, else empty
 	Addr      netip.AddrPort
 	Aliases   []netip.AddrPort // what NAT shows in its place
 	Processes []Process

@@ -46,7 +46,7 @@ func hostOf2016(b *testing.B, n int, shape scopeShape) *host {
 		orig, reply := shape(i)
 		o, r := ends(orig), ends(reply)
 		m := ctmsg.Message{Type: ctmsg.Update, ID: uint32(i), HasState: true, State: ctmsg.Established, HasStatus: true, Status: ctmsg.SeenReply,
-			Orig: ctmsg.Tuple{Src: o.src, Dst: o.dst, Proto: 6}, Reply: ctmsg.Tuple{Src: r.src, Dst: r.dst, Proto: 6}}
+			Orig: ctmsg.TupleOf(o.src, o.dst, 6), Reply: ctmsg.TupleOf(r.src, r.dst, 6)}
 		if r.reversed() != o {
 			m.Status |= ctmsg.DstNAT
 		}

@@ -95,7 +95,7 @@ func TestScope2016Copies(t *testing.T) {
 	nat := func(id uint32, orig, reply string) {
 		o, r := ends(orig), ends(reply)
 		m := ctmsg.Message{Type: ctmsg.Update, ID: id, HasStatus: true, Status: ctmsg.DstNAT,
-			Orig: ctmsg.Tuple{Src: o.src, Dst: o.dst, Proto: 6}, Reply: ctmsg.Tuple{Src: r.src, Dst: r.dst, Proto: 6}}
+			Orig: ctmsg.TupleOf(o.src, o.dst, 6), Reply: ctmsg.TupleOf(r.src, r.dst, 6)}
 		h.raw(capture.KindConntrack, 1, m.Append(nil, false))
 	}
 	answer(h, "a.example", "172.17.0.2")
@@ -109,10 +109,10 @@ func TestScope2016Copies(t *testing.T) {
 		t.Errorf("%d connections, %d endpoints", len(r.Connections), len(r.Endpoints))
 	}
 	vip := []netip.AddrPort{netip.MustParseAddrPort("10.0.0.80:80")}
-	if e := r.Endpoints[2]; e.ID != ";172.17.0.2;8080" || !slices.Equal(e.Aliases, vip) {
+	if e := r.Endpoints[2]; e.ID() != ";172.17.0.2;8080" || !slices.Equal(e.Aliases, vip) {
 		t.Errorf("%+v", e)
 	}
-	if e := r.Endpoints[3]; e.ID != ";172.17.0.3;8080" || !slices.Equal(e.Aliases, vip) || len(e.Processes) != 0 {
+	if e := r.Endpoints[3]; e.ID() != ";172.17.0.3;8080" || !slices.Equal(e.Aliases, vip) || len(e.Processes) != 0 {
 		t.Errorf("%+v", e)
 	}
 	if len(r.Names) != 2 || r.Names[0].Addr != vip[0].Addr() || r.Names[0].Forward[0] != "vip.example" {
@@ -127,7 +127,7 @@ func TestScope2016CopiesShareNothing(t *testing.T) {
 		to := fmt.Sprintf("192.0.2.%d:443", id)
 		o, r := ends(from+">"+to), ends(to+">"+as)
 		m := ctmsg.Message{Type: ctmsg.Update, ID: id, HasStatus: true, Status: ctmsg.SrcNAT,
-			Orig: ctmsg.Tuple{Src: o.src, Dst: o.dst, Proto: 6}, Reply: ctmsg.Tuple{Src: r.src, Dst: r.dst, Proto: 6}}
+			Orig: ctmsg.TupleOf(o.src, o.dst, 6), Reply: ctmsg.TupleOf(r.src, r.dst, 6)}
 		h.raw(capture.KindConntrack, 1, m.Append(nil, false))
 	}
 	masquerade(1, "10.0.0.1:1", "10.9.9.9:1") // 9.9 has 1

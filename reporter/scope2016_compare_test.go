@@ -94,11 +94,11 @@ func (p *scopePlayer) connections(t *testing.T, r *Report) {
 	}
 	ends := map[string]bool{}
 	for i, e := range r.Endpoints {
-		if i > 0 && r.Endpoints[i-1].ID >= e.ID {
-			t.Errorf("endpoint %q stands before %q", r.Endpoints[i-1].ID, e.ID)
+		if i > 0 && r.Endpoints[i-1].ID() >= e.ID() {
+			t.Errorf("endpoint %q stands before %q", r.Endpoints[i-1].ID(), e.ID())
 		}
-		ends[e.ID] = true
-		n, ok := p.model.plain[e.ID]
+		ends[e.ID()] = true
+		n, ok := p.model.plain[e.ID()]
 		if pid := n.latest["pid"].value; !ok || len(e.Processes) > 1 || (pid != "") != (len(e.Processes) == 1) || pid != "" && pid != fmt.Sprint(e.Processes[0].PID) {
 			t.Errorf("endpoint %+v, the model has pid %q", e, pid)
 		}

@@ -47,7 +47,7 @@ func (c *scope2016) conntrack(r *capture.Record) {
 		return
 	}
 	f := scopeFlow{
-		orig: tuple{m.Orig.Src, m.Orig.Dst}, reply: tuple{m.Reply.Src, m.Reply.Dst}, id: m.ID, source: r.Source,
+		orig: scopeTuple(&m.Orig), reply: scopeTuple(&m.Reply), id: m.ID, source: r.Source,
 		hasState: m.HasState, state: m.State, first: r.At, last: r.At,
 	}
 	typ := m.Type

@@ -195,7 +195,7 @@ func (p *scopePlayer) flow(t *testing.T) {
 }
 
 func (t modelTuple) message() ctmsg.Tuple {
-	return ctmsg.Tuple{Src: addrPort(t.src, t.sport), Dst: addrPort(t.dst, t.dport), Proto: dnsmsg.TCP}
+	return ctmsg.TupleOf(addrPort(t.src, t.sport), addrPort(t.dst, t.dport), dnsmsg.TCP)
 }
 
 func addrPort(addr string, port int) netip.AddrPort {

@@ -75,7 +75,9 @@ func (g *graph) endpoints(processes [][]Process, aliases [][]netip.AddrPort) []E
 		if int(at) >= len(processes) || !g.points[at].addr.IsValid() {
 			continue
 		}
-		e := Endpoint{ID: g.ids[at], Addr: g.points[at].addr, Processes: processes[at]}
+		e := Endpoint{Addr: g.points[at].addr, Processes: processes[at]}
+		var room [64]byte
+		e.Scope = g.ids[at][:len(g.ids[at])-len(e.AppendID(room[:0]))]
 		if aliases != nil {
 			slices.SortFunc(aliases[at], netip.AddrPort.Compare)
 			e.Aliases = slices.Compact(aliases[at])

@@ -2,11 +2,11 @@ package reporter
 
 import (
 	"cmp"
-	"math/bits"
 	"net/netip"
 	"slices"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/procnet"
 )
 
@@ -32,10 +32,10 @@ func (t *table) read() stamp { return stamp{t.readStart, t.at.seq} }
 
 // A row is a socket whose state shows an established connection.
 type row struct {
-	tuple // src is the local end
-	inode uint64
-	state procnet.State
-	first int64 // when a table first had it
+	ctmsg.Tuple // Src is the local end
+	inode       uint64
+	state       procnet.State
+	first       int64 // when a table first had it
 }
 
 // A socketRow is a row of the tables in force, with what a report needs.
@@ -121,7 +121,7 @@ func (k *sockets) table(p *capture.ProcNet, r *capture.Record, s *source, bigEnd
 		case procnet.Listen:
 			t.listen = append(t.listen, w.Local)
 		case procnet.Established, procnet.FinWait1, procnet.FinWait2, procnet.CloseWait:
-			t.rows = append(t.rows, row{tuple{w.Local, w.Remote}, w.Inode, w.State, r.At})
+			t.rows = append(t.rows, row{tcpTuple(w.Local, w.Remote), w.Inode, w.State, r.At})
 		}
 	}
 	s.undecodable += uint64(scan.Malformed())
@@ -200,11 +200,9 @@ func (c *current) carryOver(f *flow, old *sockets) {
 	for i, v := range c.views(f) {
 		if f.ended && f.edge && f.window == c.window {
 			if w := old.of(f, v, true); w != nil {
-				if f.kept == nil {
-					f.kept = new([2]side)
-				}
-				f.kept[i] = old.side(w, v.own.src)
-				f.kept[i].row = nil
+				s := c.flows.keep(f)
+				old.side(&s[i], w, v.own.Src())
+				s[i].row = nil
 			}
 		}
 		if f.born {
@@ -224,7 +222,7 @@ func (k *sockets) vanished(old *sockets, c *current) []Connection {
 	for i := range old.rows {
 		was := &old.rows[i]
 		was.used = was.suppressed != (stamp{}) // whatever ended told of its end
-		is := k.find(was.tuple, was.table.key.netns)
+		is := k.find(was.Tuple, was.table.key.netns)
 		if is != nil && (is.inode == was.inode || is.inode == 0 || was.inode == 0) {
 			is.first = min(is.first, was.first)
 		} else {
@@ -299,7 +297,7 @@ func (k *sockets) build() {
 // it twice, the socket with a file counts.
 func (k *sockets) add(t *table, w *row) {
 	last := int32(-1)
-	for i := k.first(&w.tuple); i >= 0; i = k.rows[i].next {
+	for i := k.first(&w.Tuple); i >= 0; i = k.rows[i].next {
 		if have := &k.rows[i]; have.table.key.netns == t.key.netns {
 			if have.inode == 0 && w.inode != 0 {
 				have.row, have.table = w, t
@@ -317,48 +315,16 @@ func (k *sockets) add(t *table, w *row) {
 	}
 }
 
-// A tupleIndex finds the first row of a tuple: a table, at most half full, that
-// is searched from the tuple's hash on. Most of what is looked up is not there,
-// so a byte of the hash stands apart, where many fit into a cache.
-type tupleIndex struct {
-	tags []uint8 // 0 in an empty slot
-	rows []int32
-}
-
-// init empties the index and makes room for n tuples.
-func (x *tupleIndex) init(n int) {
-	slots := 1 << bits.Len(uint(2*n))
-	x.tags, x.rows = make([]uint8, slots), make([]int32, slots)
-}
-
-// slot is where the tuple of that hash is, or is to be put with the tag. The index
-// must have room.
-func (x *tupleIndex) slot(rows []socketRow, t *tuple, h uint64) (at uint64, tag uint8) {
-	mask := uint64(len(x.tags) - 1)
-	at, tag = h&mask, uint8(h>>56)|1
-	for x.tags[at] != 0 && (x.tags[at] != tag || rows[x.rows[at]].tuple != *t) {
-		at = (at + 1) & mask
-	}
-	return at, tag
-}
-
-// put makes a row the first of its tuple.
-func (x *tupleIndex) put(rows []socketRow, row int32) {
-	t := &rows[row].tuple
-	at, tag := x.slot(rows, t, t.either())
-	x.tags[at], x.rows[at] = tag, row
-}
-
 // first is the first row of a tuple, -1 if there is none.
-func (k *sockets) first(t *tuple) int32 {
+func (k *sockets) first(t *ctmsg.Tuple) int32 {
 	if len(k.rows) == 0 {
 		return -1
 	}
-	return k.firstAt(t, t.either())
+	return k.firstAt(t, either(t))
 }
 
 // firstAt is first of a tuple whose hash is known.
-func (k *sockets) firstAt(t *tuple, h uint64) int32 {
+func (k *sockets) firstAt(t *ctmsg.Tuple, h uint64) int32 {
 	if len(k.rows) == 0 {
 		return -1
 	}
@@ -369,8 +335,17 @@ func (k *sockets) firstAt(t *tuple, h uint64) int32 {
 	return k.index.rows[at]
 }
 
+// place is a row's number.
+func (k *sockets) place(w *socketRow) int32 {
+	at := k.first(&w.Tuple)
+	for &k.rows[at] != w {
+		at = k.rows[at].next
+	}
+	return at
+}
+
 // find returns the row of a tuple in a namespace, nil if there is none.
-func (k *sockets) find(t tuple, netns uint64) *socketRow {
+func (k *sockets) find(t ctmsg.Tuple, netns uint64) *socketRow {
 	for i := k.first(&t); i >= 0; i = k.rows[i].next {
 		if k.rows[i].table.key.netns == netns {
 			return &k.rows[i]

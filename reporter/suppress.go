@@ -1,12 +1,14 @@
 package reporter
 
+import "github.com/topotape/topotape/reporter/ctmsg"
+
 // A row of a tuple counts until a flow of that tuple ends. These look-ups are
 // made when flows begin and end, and again when new tables come into force.
 
 // A view is one end of a flow: the tuple as its socket has it, the one that the
 // other end's socket has, and the flow's namespace, 0 if that is unknown.
 type view struct {
-	own, back *tuple
+	own, back *ctmsg.Tuple
 	netns     uint64
 }
 
@@ -69,15 +71,12 @@ func (c *current) supersede(f *flow) {
 func (c *current) supersedeRow(w *socketRow, f *flow) {
 	k := &c.sockets
 	for _, g := range c.flows.live { // a flow whose end was lost tells of it when that is found out
-		if g != f && g.edge && (g.key.orig == w.tuple || g.reply == w.tuple) {
+		if g != f && g.edge && (g.key.orig == w.Tuple || g.reply == w.Tuple) {
 			return
 		}
 	}
-	at := k.first(&w.tuple)
-	for &k.rows[at] != w {
-		at = k.rows[at].next
-	}
-	back := w.reversed()
+	at := k.place(w)
+	back := w.Reversed()
 	for i := k.first(&back); i >= 0; i = k.rows[i].next {
 		k.rows[i].used = k.rows[i].suppressed != (stamp{}) || i == at
 	}
@@ -97,7 +96,7 @@ func (k *sockets) firstOf(v view) *socketRow {
 		return nil
 	}
 	w := &k.rows[i]
-	if !v.own.loopback() {
+	if !loopback(v.own) {
 		return w
 	}
 	if v.netns != 0 {
@@ -106,7 +105,7 @@ func (k *sockets) firstOf(v view) *socketRow {
 	if w.next >= 0 {
 		return nil
 	}
-	if m := k.first(v.back); m >= 0 && v.back.loopback() {
+	if m := k.first(v.back); m >= 0 && loopback(v.back) {
 		if o := &k.rows[m]; o.next >= 0 || o.table.key.netns != w.table.key.netns {
 			return nil
 		}
@@ -115,7 +114,7 @@ func (k *sockets) firstOf(v view) *socketRow {
 }
 
 func (k *sockets) following(w *socketRow, v view) *socketRow {
-	if w.next < 0 || v.own.loopback() {
+	if w.next < 0 || loopback(v.own) {
 		return nil
 	}
 	return &k.rows[w.next]

@@ -33,8 +33,8 @@ func life(i, step int) []byte {
 	server := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, 0, byte(i % 16)}), 80)
 	m := ctmsg.Message{
 		Type: ctmsg.Update, ID: uint32(i) * 2654435761, HasStatus: true, HasTimeout: true, Timeout: 120, HasState: true, HasFlags: true,
-		Orig:  ctmsg.Tuple{Src: client, Dst: server, Proto: 6},
-		Reply: ctmsg.Tuple{Src: server, Dst: client, Proto: 6},
+		Orig:  ctmsg.TupleOf(client, server, 6),
+		Reply: ctmsg.TupleOf(server, client, 6),
 	}
 	m.State = []ctmsg.State{ctmsg.SynSent, ctmsg.SynRecv, ctmsg.Established, ctmsg.FinWait, ctmsg.TimeWait, ctmsg.TimeWait}[step]
 	switch step {

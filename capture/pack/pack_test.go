@@ -248,7 +248,7 @@ func messages(t testing.TB) [][]byte {
 		for i := range open {
 			client := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(rng.IntN(4)), byte(rng.IntN(250))}), uint16(32768+rng.IntN(28000)))
 			server := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 9, byte(i)}), 443)
-			open[i] = ctmsg.Message{ID: rng.Uint32(), Orig: ctmsg.Tuple{Src: client, Dst: server, Proto: 6}, Reply: ctmsg.Tuple{Src: server, Dst: client, Proto: 6}}
+			open[i] = ctmsg.Message{ID: rng.Uint32(), Orig: ctmsg.TupleOf(client, server, 6), Reply: ctmsg.TupleOf(server, client, 6)}
 			say(&open[i], ctmsg.New, ctmsg.SynSent, 0, 120)
 			say(&open[i], ctmsg.Update, ctmsg.SynRecv, ctmsg.SeenReply, 60)
 			say(&open[i], ctmsg.Update, ctmsg.Established, ctmsg.SeenReply|ctmsg.Assured, 432000)

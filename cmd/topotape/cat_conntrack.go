@@ -112,8 +112,8 @@ func (d *conntrackDetail) appendTuple(b []byte, t *ctmsg.Tuple, more *tupleDetai
 		}
 		return a
 	}
-	b = address(t.Src.Addr()).AppendTo(append(b, " src="...))
-	b = address(t.Dst.Addr()).AppendTo(append(b, " dst="...))
+	b = address(t.SrcIP.Addr()).AppendTo(append(b, " src="...))
+	b = address(t.DstIP.Addr()).AppendTo(append(b, " dst="...))
 	switch protoText(t.Proto) {
 	case "icmp", "icmpv6":
 		if more.icmp {
@@ -123,7 +123,7 @@ func (d *conntrackDetail) appendTuple(b []byte, t *ctmsg.Tuple, more *tupleDetai
 		b = fmt.Appendf(b, " srckey=%#x dstkey=%#x", more.sport, more.dport)
 	case "unknown":
 	default:
-		b = fmt.Appendf(b, " sport=%d dport=%d", t.Src.Port(), t.Dst.Port())
+		b = fmt.Appendf(b, " sport=%d dport=%d", t.SrcPort, t.DstPort)
 	}
 	return b
 }

@@ -28,7 +28,7 @@ func (m *recordMatcher) match(r *capture.Record, bigEndian bool, selectors []*re
 		}
 		o, p := &m.conntrack.Orig, &m.conntrack.Reply
 		return replay.MatchAny(selectors, &replay.Edge{
-			From: replay.EdgeEnd{Addrs: []netip.AddrPort{o.Src, p.Dst}}, To: replay.EdgeEnd{Addrs: []netip.AddrPort{o.Dst, p.Src}}})
+			From: replay.EdgeEnd{Addrs: []netip.AddrPort{o.Src(), p.Dst()}}, To: replay.EdgeEnd{Addrs: []netip.AddrPort{o.Dst(), p.Src()}}})
 	case capture.KindProcNet:
 		var t capture.ProcNet
 		return r.Decode(&t) == nil && matchTable(&t, bigEndian, selectors)

@@ -85,7 +85,7 @@ func TestTsharkReadsARecordedTape(t *testing.T) {
 			if err := m.Decode(rec.Payload, false); err != nil {
 				t.Fatal(err)
 			}
-			flows = append(flows, fmt.Sprintf("%d %d,%d", m.ID, m.Orig.Src.Port(), m.Reply.Src.Port()))
+			flows = append(flows, fmt.Sprintf("%d %d,%d", m.ID, m.Orig.Src().Port(), m.Reply.Src().Port()))
 		case capture.KindDNS:
 			var d capture.DNS
 			if err := rec.Decode(&d); err != nil {

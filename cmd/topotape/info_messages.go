@@ -40,7 +40,7 @@ func (c *messageCounter) record(h *capture.Header, r *capture.Record) {
 	case ctmsg.Destroy:
 		c.closed.add(r.At)
 		if m.CountersOrig.Has || m.CountersReply.Has {
-			c.ended(m.Orig.Src.Addr(), m.Reply.Src.Addr(), m.CountersOrig.Bytes+m.CountersReply.Bytes)
+			c.ended(m.Orig.SrcIP.Addr(), m.Reply.SrcIP.Addr(), m.CountersOrig.Bytes+m.CountersReply.Bytes)
 		}
 	}
 }

@@ -1,14 +1,11 @@
 package ctmsg
 
-import (
-	"encoding/binary"
-	"net/netip"
-)
+import "encoding/binary"
 
 // Append writes m to the end of b as the kernel of a host of that byte order would have sent it, attributes in the
 // order of the kernel's events, and returns the longer slice. Decode gives m back if m keeps to what Message says of
 // its fields. Ports of protocols without ports, zones of IPv6 addresses and what a false Has field guards are not
-// written; a Type that is none of the four is written as Update.
+// written; a Type that is none of the four is written as Update. A tuple without addresses is written as one of ::.
 func (m *Message) Append(b []byte, bigEndian bool) []byte {
 	e := encoder{b: b, start: len(b), order: binary.LittleEndian}
 	if bigEndian {
@@ -80,25 +77,24 @@ func (e *encoder) header(m *Message) {
 	e.b = append(e.b, family, 0, 0, 0) // NFNETLINK_V0, resource 0
 }
 
-func isIPv4(t Tuple) bool { return t.Src.Addr().Is4() && t.Dst.Addr().Is4() }
+func isIPv4(t Tuple) bool { return t.SrcIP.Is4() && t.DstIP.Is4() }
 
 func (e *encoder) tuple(typ uint16, t Tuple, zone uint16, hasZone bool) {
 	nest := e.open(typ)
 	ip := e.open(ctaTupleIP)
 	if isIPv4(t) {
-		src, dst := t.Src.Addr().As4(), t.Dst.Addr().As4()
-		e.bytes(ctaIPv4Src, src[:])
-		e.bytes(ctaIPv4Dst, dst[:])
+		e.u32(ctaIPv4Src, uint32(t.SrcIP.Lo))
+		e.u32(ctaIPv4Dst, uint32(t.DstIP.Lo))
 	} else {
-		e.addr6(ctaIPv6Src, t.Src.Addr())
-		e.addr6(ctaIPv6Dst, t.Dst.Addr())
+		e.addr6(ctaIPv6Src, t.SrcIP)
+		e.addr6(ctaIPv6Dst, t.DstIP)
 	}
 	e.close(ip)
 	proto := e.open(ctaTupleProto)
 	e.bytes(ctaProtoNum, []byte{t.Proto})
 	if hasPorts(t.Proto) {
-		e.u16(ctaProtoSrcPort, t.Src.Port())
-		e.u16(ctaProtoDstPort, t.Dst.Port())
+		e.u16(ctaProtoSrcPort, t.SrcPort)
+		e.u16(ctaProtoDstPort, t.DstPort)
 	}
 	e.close(proto)
 	if hasZone && zone != 0 {
@@ -107,11 +103,11 @@ func (e *encoder) tuple(typ uint16, t Tuple, zone uint16, hasZone bool) {
 	e.close(nest)
 }
 
-func (e *encoder) addr6(typ uint16, a netip.Addr) {
-	if a.IsValid() {
-		a16 := a.As16()
-		e.bytes(typ, a16[:])
-	}
+func (e *encoder) addr6(typ uint16, a IP) {
+	var p [16]byte
+	binary.BigEndian.PutUint64(p[:], a.Hi)
+	binary.BigEndian.PutUint64(p[8:], a.Lo)
+	e.bytes(typ, p[:])
 }
 
 func (e *encoder) protoInfo(m *Message) {

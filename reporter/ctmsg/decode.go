@@ -3,7 +3,6 @@ package ctmsg
 import (
 	"encoding/binary"
 	"math/bits"
-	"net/netip"
 )
 
 // Decode reads one conntrack message into m and keeps nothing of b. bigEndian is the byte order of the host that
@@ -74,6 +73,7 @@ func attr(b []byte, big bool) (typ int, payload, rest []byte) {
 
 func (m *Message) attributes(b []byte, big bool) error {
 	var zoneOrig, zoneReply uint16
+	var haveOrig, haveReply bool
 	for len(b) > 0 {
 		var typ int
 		var p []byte
@@ -81,9 +81,9 @@ func (m *Message) attributes(b []byte, big bool) error {
 		ok := true
 		switch typ {
 		case ctaTupleOrig:
-			zoneOrig, ok = m.Orig.decode(p, big)
+			zoneOrig, haveOrig, ok = m.Orig.decode(p, big)
 		case ctaTupleReply:
-			zoneReply, ok = m.Reply.decode(p, big)
+			zoneReply, haveReply, ok = m.Reply.decode(p, big)
 		case ctaID:
 			m.ID, ok = be32(p)
 		case ctaStatus:
@@ -120,20 +120,18 @@ func (m *Message) attributes(b []byte, big bool) error {
 	} else if m.Zone == 0 && zoneReply != 0 {
 		m.Zone, m.ZoneDir = zoneReply, Reply
 	}
-	if !m.Orig.Src.IsValid() || !m.Reply.Src.IsValid() {
+	if !haveOrig || !haveReply {
 		return ErrTuple
 	}
 	return nil
 }
 
-// decode leaves t zero if an address, the protocol or a port is missing; ok is false if an attribute is malformed.
-func (t *Tuple) decode(b []byte, big bool) (zone uint16, ok bool) {
-	var src, dst netip.Addr
-	var sport, dport uint16
-	var haveProto, haveSport, haveDport bool
+// decode says whether the tuple is whole, with addresses, protocol and ports; ok is false if an attribute is malformed.
+func (t *Tuple) decode(b []byte, big bool) (zone uint16, whole, ok bool) {
 	if !big && t.decodeUsual(b) {
-		return 0, true
+		return 0, true, true
 	}
+	var haveSrc, haveDst, haveProto, haveSport, haveDport bool
 	*t = Tuple{}
 	for len(b) > 0 {
 		var typ int
@@ -147,24 +145,24 @@ func (t *Tuple) decode(b []byte, big bool) (zone uint16, ok bool) {
 				switch typ {
 				case ctaIPv4Src, ctaIPv4Dst:
 					if len(v) != 4 {
-						return 0, false
+						return 0, false, false
 					}
 					if typ == ctaIPv4Src {
-						src = netip.AddrFrom4([4]byte(v))
+						t.SrcIP, haveSrc = ipv4(v), true
 					} else {
-						dst = netip.AddrFrom4([4]byte(v))
+						t.DstIP, haveDst = ipv4(v), true
 					}
 				case ctaIPv6Src, ctaIPv6Dst:
 					if len(v) != 16 {
-						return 0, false
+						return 0, false, false
 					}
 					if typ == ctaIPv6Src {
-						src = netip.AddrFrom16([16]byte(v)).Unmap()
+						t.SrcIP, haveSrc = ipv6(v), true
 					} else {
-						dst = netip.AddrFrom16([16]byte(v)).Unmap()
+						t.DstIP, haveDst = ipv6(v), true
 					}
 				case -1:
-					return 0, false
+					return 0, false, false
 				}
 			}
 		case ctaTupleProto:
@@ -177,35 +175,30 @@ func (t *Tuple) decode(b []byte, big bool) (zone uint16, ok bool) {
 					t.Proto, ok = u8(v)
 					haveProto = true
 				case ctaProtoSrcPort:
-					sport, ok = be16(v)
+					t.SrcPort, ok = be16(v)
 					haveSport = true
 				case ctaProtoDstPort:
-					dport, ok = be16(v)
+					t.DstPort, ok = be16(v)
 					haveDport = true
 				case -1:
 					ok = false
 				}
 				if !ok {
-					return 0, false
+					return 0, false, false
 				}
 			}
 		case ctaTupleZone:
 			if zone, ok = be16(p); !ok {
-				return 0, false
+				return 0, false, false
 			}
 		case -1:
-			return 0, false
+			return 0, false, false
 		}
 	}
 	if !hasPorts(t.Proto) {
-		sport, dport, haveSport, haveDport = 0, 0, true, true
+		t.SrcPort, t.DstPort, haveSport, haveDport = 0, 0, true, true
 	}
-	if !src.IsValid() || !dst.IsValid() || !haveProto || !haveSport || !haveDport {
-		*t = Tuple{}
-		return zone, true
-	}
-	t.Src, t.Dst = netip.AddrPortFrom(src, sport), netip.AddrPortFrom(dst, dport)
-	return zone, true
+	return zone, haveSrc && haveDst && haveProto && haveSport && haveDport, true
 }
 
 // decodeUsual reads a tuple laid out as little-endian kernels lay out that of a protocol with ports, and says whether b was one.
@@ -217,15 +210,15 @@ func (t *Tuple) decodeUsual(b []byte) bool {
 		if le.Uint32(b) != 0x8001_0014 || le.Uint32(b[4:]) != 0x0001_0008 || le.Uint32(b[12:]) != 0x0002_0008 || !t.ports(b[20:48]) {
 			return false
 		}
-		t.Src = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[8:12])), binary.BigEndian.Uint16(b[36:]))
-		t.Dst = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[16:20])), binary.BigEndian.Uint16(b[44:]))
+		t.SrcIP, t.DstIP = ipv4(b[8:]), ipv4(b[16:])
+		t.SrcPort, t.DstPort = binary.BigEndian.Uint16(b[36:]), binary.BigEndian.Uint16(b[44:])
 		return true
 	case 72:
 		if le.Uint32(b) != 0x8001_002c || le.Uint32(b[4:]) != 0x0003_0014 || le.Uint32(b[24:]) != 0x0004_0014 || !t.ports(b[44:72]) {
 			return false
 		}
-		t.Src = netip.AddrPortFrom(netip.AddrFrom16([16]byte(b[8:24])).Unmap(), binary.BigEndian.Uint16(b[60:]))
-		t.Dst = netip.AddrPortFrom(netip.AddrFrom16([16]byte(b[28:44])).Unmap(), binary.BigEndian.Uint16(b[68:]))
+		t.SrcIP, t.DstIP = ipv6(b[8:]), ipv6(b[28:])
+		t.SrcPort, t.DstPort = binary.BigEndian.Uint16(b[60:]), binary.BigEndian.Uint16(b[68:])
 		return true
 	}
 	return false
@@ -241,6 +234,9 @@ func (t *Tuple) ports(b []byte) bool {
 
 // protoInfo reads a TCP connection's state; what other protocols have to tell is skipped.
 func (m *Message) protoInfo(b []byte, big bool) bool {
+	if !big && m.protoInfoUsual(b) {
+		return true
+	}
 	for len(b) > 0 {
 		var typ int
 		var p []byte
@@ -280,6 +276,18 @@ func (m *Message) protoInfo(b []byte, big bool) bool {
 			}
 		}
 	}
+	return true
+}
+
+// protoInfoUsual is protoInfo of what little-endian kernels send of a TCP connection that goes on. It says whether b was that.
+func (m *Message) protoInfoUsual(b []byte) bool {
+	le := binary.LittleEndian
+	if len(b) != 44 || le.Uint32(b) != 0x8001_002c || le.Uint32(b[4:]) != 0x0001_0005 || le.Uint32(b[12:]) != 0x0002_0005 ||
+		le.Uint32(b[20:]) != 0x0003_0005 || le.Uint32(b[28:]) != 0x0004_0006 || le.Uint32(b[36:]) != 0x0005_0006 {
+		return false
+	}
+	m.State, m.HasState = State(b[8]), true
+	m.WScaleOrig, m.WScaleReply, m.FlagsOrig, m.FlagsReply, m.HasFlags = b[16], b[24], b[32], b[40], true
 	return true
 }
 

@@ -12,8 +12,8 @@ import (
 func sample() Message {
 	return Message{
 		Type: Destroy, ID: 0x01020304, Zone: 7, ZoneDir: Reply,
-		Orig:      Tuple{netip.MustParseAddrPort("10.0.0.1:40000"), netip.MustParseAddrPort("10.0.0.2:80"), protoTCP},
-		Reply:     Tuple{netip.MustParseAddrPort("10.0.0.2:80"), netip.MustParseAddrPort("10.0.0.1:40000"), protoTCP},
+		Orig:      TupleOf(netip.MustParseAddrPort("10.0.0.1:40000"), netip.MustParseAddrPort("10.0.0.2:80"), protoTCP),
+		Reply:     TupleOf(netip.MustParseAddrPort("10.0.0.2:80"), netip.MustParseAddrPort("10.0.0.1:40000"), protoTCP),
 		HasStatus: true, Status: SeenReply, HasState: true, State: Established,
 		HasFlags: true, FlagsOrig: 3, FlagsReply: 0x23, WScaleOrig: 7, WScaleReply: 8,
 		HasTimeout: true, Timeout: 120, HasMark: true, Mark: 66, HasTimestamp: true, Start: 1, Stop: 2, EventTime: 3,
@@ -166,8 +166,8 @@ func TestMappedAddresses(t *testing.T) {
 	if err := m.Decode(message(msgNew, 0, tuple(ctaTupleOrig, ip, tcp), reply), false); err != nil {
 		t.Fatal(err)
 	}
-	if want := netip.MustParseAddrPort("10.0.0.1:80"); m.Orig.Src != want {
-		t.Errorf("%v", m.Orig.Src)
+	if want := netip.MustParseAddrPort("10.0.0.1:80"); m.Orig.Src() != want {
+		t.Errorf("%v", m.Orig.Src())
 	}
 }
 

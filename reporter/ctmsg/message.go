@@ -1,9 +1,6 @@
 package ctmsg
 
-import (
-	"errors"
-	"net/netip"
-)
+import "errors"
 
 // What Decode may return. All of them mean that the message cannot be used; none of them is wrapped, so that a
 // stream of bad messages costs no allocation.
@@ -41,13 +38,6 @@ const (
 	Original
 	Reply
 )
-
-// Tuple is one direction of a flow. IPv4-mapped IPv6 addresses are unmapped. Ports are zero for protocols without
-// ports (ICMP among them: its id, type and code are not kept); of GRE they are the two halves of the key.
-type Tuple struct {
-	Src, Dst netip.AddrPort
-	Proto    uint8 // IP protocol number
-}
 
 // Counters counts one direction's packets and bytes. Kernels send them in Destroy and Dump messages, and only if
 // net.netfilter.nf_conntrack_acct is on.

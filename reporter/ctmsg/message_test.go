@@ -50,7 +50,7 @@ func captures(t testing.TB) []capture {
 // story writes a message as one line that a reviewer can read.
 func story(m *Message) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%v id=%d %s %v>%v reply %v>%v", m.Type, m.ID, ProtoName(m.Orig.Proto), m.Orig.Src, m.Orig.Dst, m.Reply.Src, m.Reply.Dst)
+	fmt.Fprintf(&b, "%v id=%d %s %v>%v reply %v>%v", m.Type, m.ID, ProtoName(m.Orig.Proto), m.Orig.Src(), m.Orig.Dst(), m.Reply.Src(), m.Reply.Dst())
 	if m.Zone != 0 {
 		fmt.Fprintf(&b, " zone=%d/%d", m.Zone, m.ZoneDir)
 	}
@@ -204,8 +204,7 @@ func randomTuple(r *rand.Rand) Tuple {
 	if hasPorts(t.Proto) {
 		sport, dport = uint16(r.Uint32()), uint16(r.Uint32())
 	}
-	t.Src, t.Dst = netip.AddrPortFrom(addr(), sport), netip.AddrPortFrom(addr(), dport)
-	return t
+	return TupleOf(netip.AddrPortFrom(addr(), sport), netip.AddrPortFrom(addr(), dport), t.Proto)
 }
 
 func TestAppendInverse(t *testing.T) {

@@ -101,8 +101,8 @@ func compareTuple(same func(string, any, any), got ctmsg.Tuple, want conntrack.T
 		src, dst = 0, 0
 	}
 	same("protocol", got.Proto, want.Proto.Protocol)
-	same("source", got.Src, netip.AddrPortFrom(want.IP.SourceAddress.Unmap(), src))
-	same("destination", got.Dst, netip.AddrPortFrom(want.IP.DestinationAddress.Unmap(), dst))
+	same("source", got.Src(), netip.AddrPortFrom(want.IP.SourceAddress.Unmap(), src))
+	same("destination", got.Dst(), netip.AddrPortFrom(want.IP.DestinationAddress.Unmap(), dst))
 }
 
 // strange says whether an attribute stands twice in its container, where ti-mo merges what ctmsg replaces, or has a type

@@ -1,0 +1,97 @@
+package reporter
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/ctmsg"
+)
+
+// A reply tuple of another protocol, which no kernel sends, is no translation.
+func TestProtocolOfTheReplyDoesNotCount(t *testing.T) {
+	h := newHost(t)
+	h.walk(sock{netns: 7, row: "10.0.0.1:1000>10.0.0.2:80", inode: 3}, sock{netns: 8, row: "10.0.0.2:80>10.0.0.1:1000", inode: 4})
+	o := ends("10.0.0.1:1000>10.0.0.2:80")
+	m := ctmsg.Message{Type: ctmsg.Update, ID: 1, HasStatus: true, Status: ctmsg.SeenReply, HasState: true, State: ctmsg.Established,
+		Orig: ctmsg.TupleOf(o.src, o.dst, 6), Reply: ctmsg.TupleOf(o.dst, o.src, 17)}
+	h.raw(capture.KindConntrack, 1, m.Append(nil, false))
+	r := h.report()
+	if len(r.Connections) != 1 || len(r.Connections[0].NAT) != 0 || r.Connections[0].From.Netns != 7 || r.Connections[0].To.Netns != 8 {
+		t.Errorf("%s", r.AppendJSON(nil))
+	}
+}
+
+// An address that the host has on another interface as well is still its own.
+func TestAddressOfTwoZonesIsKeptWithOne(t *testing.T) {
+	h := newHost(t)
+	list := func(addrs ...string) {
+		h.put(capture.KindHost, 0, &capture.Host{Interfaces: []capture.Interface{{Addresses: addrs}}})
+	}
+	list("fe80::1%eth0", "fe80::1%eth1")
+	h.ct(ctmsg.Update, 1, "ESTABLISHED", "[fe80::1]:1000>[fe80::2]:80")
+	list("fe80::1%eth0")
+	if r := h.report(); len(r.Connections) != 1 || r.Connections[0].Closed {
+		t.Errorf("%s", r.AppendJSON(nil))
+	}
+}
+
+// Sources beyond those that are kept count as the last, with their flows.
+func TestMoreSourcesThanAreKept(t *testing.T) {
+	h := newHost(t)
+	for i := range uint32(maxSources + 50) {
+		h.send(ct{typ: ctmsg.Update, id: i, state: "ESTABLISHED", source: i + 1, tuples: fmt.Sprintf("10.0.%d.%d:1000>10.9.0.1:80", i/200, i%200)})
+	}
+	checkReport(t, h.report())
+	if n := len(h.r.rules.(*current).sources.list); n != maxSources {
+		t.Errorf("%d sources", n)
+	}
+}
+
+// What a state says of addresses cannot bring a report out of order.
+func TestCarriedAddressesKeepTheOrder(t *testing.T) {
+	h := newHost(t)
+	h.walk(sock{netns: 7, row: "10.0.0.1:1000>10.0.0.2:80", inode: 3})
+	h.pass(1).ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:1000>10.0.0.2:80")
+	h.pass(1).ct(ctmsg.Update, 2, "ESTABLISHED", "10.0.0.5:1000>10.0.0.2:80")
+	h.pass(1).ct(ctmsg.Destroy, 1, "", "10.0.0.1:1000>10.0.0.2:80")
+	h.pass(1).walk()
+	kept := h.r.rules.(*current).flows.kept
+	for _, s := range kept { // order cannot matter: there is one
+		s[0].addr = netip.MustParseAddrPort("200.0.0.1:1")
+	}
+	heir, taken := handedOver(t, h)
+	if r := heir.report(); !taken || len(kept) != 1 || len(r.Connections) != 2 {
+		t.Errorf("taken %v, kept %d: %s", taken, len(kept), r.AppendJSON(nil))
+	} else {
+		checkReport(t, r)
+	}
+}
+
+// An end that is written in another way than it is sorted by is refused.
+func TestCarriedEndsArePlain(t *testing.T) {
+	for _, addr := range []string{"[fe80::1%a]:1", "[::ffff:1.2.3.4]:1", "9.9.9.9:1"} {
+		h := newHost(t)
+		h.walk(sock{netns: 7, row: "10.0.0.1:1000>10.0.0.2:80", inode: 3})
+		h.pass(1).walk()
+		closed := h.r.rules.(*current).sockets.closed
+		closed[0].conn.From.Addr = netip.MustParseAddrPort(addr)
+		heir, taken := handedOver(t, h)
+		if taken != (addr == "9.9.9.9:1") {
+			t.Errorf("%s: taken %v", addr, taken)
+		}
+		checkReport(t, heir.report())
+	}
+}
+
+func handedOver(t *testing.T, h *host) (heir *host, taken bool) {
+	r, err := New(&capture.Header{HostID: "host1", HostName: "host1"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range h.r.Carry() {
+		r.Step(&capture.Record{Kind: capture.KindCarry, Payload: capture.AppendPayload(nil, &s)})
+	}
+	return &host{t: h.t, r: r, at: h.at, seq: h.seq}, r.Carried()
+}
