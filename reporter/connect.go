@@ -31,6 +31,7 @@ func (j *join) connect() {
 		}
 	}
 	done(len(j.connections))
+	j.chains = nil
 }
 
 // expect touches what the drafts are made of: memory is waited for once then,
@@ -103,12 +104,7 @@ func (j *join) joinChain(c *Connection, d *draft, l *chain) {
 	found := len(j.nat)
 	first := l.path[0]
 	a := account{closed: true, hidden: true, first: first.first, last: first.last, teller: first}
-	for _, f := range l.path {
-		j.hear(&a, f)
-	}
-	for _, f := range l.onlookers {
-		j.hear(&a, f)
-	}
+	l.each(func(f *flow) { j.hear(&a, f) })
 	closed, hidden, teller := a.closed, a.hidden, a.teller
 	// Field by field: what stands there is a report's that was released.
 	c.Proto, c.Seen, c.State, c.NAT = "tcp", seenConntrack, "", nil

@@ -62,8 +62,9 @@ func (j *join) draft(l *chain, d draft, h endHashes) {
 	j.note(&d, from, to)
 }
 
-// draftRows drafts a connection of which only rows tell: what will be made of
-// them is c.
+// draftRows drafts a connection of which only rows tell: c is what will be made of
+// them, again when its turn comes, for to keep it until then takes more memory
+// than the rest of the report's making.
 func (j *join) draftRows(d draft, c *Connection) {
 	j.note(&d, hostPortOf(c.From.Addr), hostPortOf(c.To.Addr))
 }
