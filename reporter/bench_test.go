@@ -142,7 +142,8 @@ func BenchmarkReport(b *testing.B) {
 		if n > 100000 && testing.Short() {
 			continue
 		}
-		for _, k := range []kind{{hub: true}, {nat: true, hub: true}, {}, {nat: true}, {ipv6: true}} {
+		for _, k := range []kind{{hub: true}, {nat: true, hub: true}, {}, {nat: true},
+			{hub: true, ipv6: true}, {nat: true, hub: true, ipv6: true}, {ipv6: true}, {nat: true, ipv6: true}} {
 			b.Run(fmt.Sprintf("connections=%d/nat=%v/hub=%v/ipv6=%v", n, k.nat, k.hub, k.ipv6), func(b *testing.B) {
 				var before, after runtime.MemStats
 				runtime.GC()

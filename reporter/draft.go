@@ -1,7 +1,6 @@
 package reporter
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"slices"
 
@@ -28,11 +27,10 @@ const (
 	ofClosed // rows
 )
 
-// An otherDraft has an end that is not of IPv4. Its text orders it as the
-// addresses and ports of its ends do.
+// An otherDraft has an end that is not of IPv4.
 type otherDraft struct {
-	text [2 * hostPortText]byte
-	at   uint32
+	to hostPort
+	at uint32
 }
 
 // draft drafts one connection.
@@ -75,44 +73,59 @@ func (j *join) note(d *draft, from, to hostPort) {
 	j.drafts = append(j.drafts, *d)
 	if from.ip.Is4() && to.ip.Is4() {
 		a, b := from.number(), to.number()
-		j.keys = append(j.keys, sortKey{a<<16 | b>>32, b << 32, at})
+		j.keys = append(j.keys, sortKey{a<<16 | b>>32, b << 32, uint64(at)})
 	} else {
-		x := otherDraft{at: at}
-		from.put(x.text[:])
-		to.put(x.text[hostPortText:])
-		j.others = append(j.others, x)
+		j.otherKeys = append(j.otherKeys, from.key(uint32(len(j.others))))
+		j.others = append(j.others, otherDraft{to, at})
 	}
 }
 
 // order sorts the drafts by their ends; of equal ones those that were made first
-// go first. Those of IPv4 are sorted by numbers, the others by texts.
+// go first.
 func (j *join) order() {
-	j.spareKeys = slices.Grow(j.spareKeys[:0], len(j.keys))
-	j.keys, j.spareKeys = sortKeys(j.keys, j.spareKeys)
+	j.sort(&j.keys, &byAll)
+	j.orderOthers()
 	j.turns = slices.Grow(j.turns[:0], len(j.drafts))
-	others := j.orderOthers()
+	others := j.otherKeys
 	for i := range j.keys {
-		for len(others) > 0 && j.others[others[0].at].before(&j.keys[i]) {
-			j.turns = append(j.turns, j.others[others[0].at].at)
+		for len(others) > 0 && others[0].before(&j.keys[i]) {
+			j.turns = append(j.turns, j.others[others[0].at()].at)
 			others = others[1:]
 		}
-		j.turns = append(j.turns, j.keys[i].at)
+		j.turns = append(j.turns, j.keys[i].at())
 	}
 	for i := range others {
-		j.turns = append(j.turns, j.others[others[i].at].at)
+		j.turns = append(j.turns, j.others[others[i].at()].at)
 	}
 	j.keys, j.otherKeys = j.keys[:0], j.otherKeys[:0]
 }
 
-// orderOthers sorts the other drafts: places among them.
-func (j *join) orderOthers() []sortKey {
-	j.otherKeys = slices.Grow(j.otherKeys[:0], len(j.others))
-	for i := range j.others {
-		j.otherKeys = append(j.otherKeys, sortKey{at: uint32(i)})
+// sort sorts one of the join's lists.
+func (j *join) sort(keys *[]sortKey, by *sortBy) {
+	j.spareKeys = slices.Grow(j.spareKeys[:0], len(*keys))
+	*keys, j.spareKeys = sortKeys(*keys, j.spareKeys, by)
+}
+
+// orderOthers sorts the other drafts by their clients' ends, then those that have
+// one in common by their servers'.
+func (j *join) orderOthers() {
+	j.sort(&j.otherKeys, &byAll)
+	keys := j.otherKeys
+	for i := 0; i < len(keys); {
+		client, first := keys[i].number(), i
+		for i++; i < len(keys) && keys[i].number() == client; i++ {
+		}
+		if run := keys[first:i]; len(run) > 1 {
+			for i := range run {
+				at := run[i].at()
+				run[i] = j.others[at].to.key(at)
+			}
+			sorted, _ := sortKeys(run, j.spareKeys[:len(run)], &byAll)
+			for i := range sorted {
+				run[i] = sortKey{client[0], client[1], client[2] | uint64(sorted[i].at())}
+			}
+		}
 	}
-	j.spareKeys = slices.Grow(j.spareKeys[:0], len(j.others))
-	j.otherKeys, j.spareKeys = sortTexts(j.otherKeys, j.spareKeys, func(at uint32) []byte { return j.others[at].text[:] })
-	return j.otherKeys
 }
 
 // A hostPort is an address and a port.
@@ -126,22 +139,18 @@ func hostPortOf(a netip.AddrPort) hostPort { return hostPort{ctmsg.IPOf(a.Addr()
 // number orders those of IPv4.
 func (p hostPort) number() uint64 { return uint64(uint32(p.ip.Lo))<<16 | uint64(p.port) }
 
-// hostPortText is the length of a text that orders ends as netip does: IPv4 goes
-// first.
-const hostPortText = 1 + 16 + 2
-
-func (p hostPort) put(b []byte) {
-	b[0] = 6
-	if p.ip.Is4() {
-		b[0] = 4
+// key orders ends as netip does: IPv4 goes first.
+func (p hostPort) key(at uint32) sortKey {
+	k := sortKey{p.ip.Hi >> 1, p.ip.Hi<<63 | p.ip.Lo>>1, p.ip.Lo<<63 | uint64(p.port)<<32 | uint64(at)}
+	if !p.ip.Is4() {
+		k[0] |= 1 << 63
 	}
-	binary.BigEndian.PutUint64(b[1:], p.ip.Hi)
-	binary.BigEndian.PutUint64(b[9:], p.ip.Lo)
-	binary.BigEndian.PutUint16(b[17:], p.port)
+	return k
 }
 
-// before reports whether it goes before one with ends of IPv4 only.
-func (d *otherDraft) before(k *sortKey) bool {
-	from := uint64(binary.BigEndian.Uint32(d.text[13:]))<<16 | uint64(binary.BigEndian.Uint16(d.text[17:]))
-	return d.text[0] == 4 && from < k.hi>>16
+// before reports whether the draft whose client the key is goes before one of
+// IPv4 only.
+func (k *sortKey) before(other *sortKey) bool {
+	client := uint64(uint32(k[1]<<1|k[2]>>63))<<16 | uint64(uint16(k[2]>>32))
+	return k[0]>>63 == 0 && client < other[0]>>16
 }

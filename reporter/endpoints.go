@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-
-	"github.com/topotape/topotape/reporter/ctmsg"
 )
 
 // A mention is one end of one connection of the report: the connection's place,
@@ -19,58 +17,23 @@ const (
 	server
 )
 
-// A scoped mention has an ID that numbers do not order.
-type scoped struct {
-	mention
-	length int32
-	from   int // where the ID stands in the texts
-	scope  string
+// A noted mention is what the next one of a client or a server is compared with.
+type noted struct {
+	addr  netip.AddrPort
+	netns uint64
+	alias netip.AddrPort
+	key   sortKey
 }
 
-// text is the scoped mention's ID.
-func (j *join) text(at uint32) []byte {
-	s := &j.scoped[at]
-	return j.texts[s.from : s.from+int(s.length)]
-}
-
-// listEndpoints lists the ends of the connections, each address once. IPv4 ends
-// that are the same everywhere are sorted by numbers, the others by their ids.
-func (j *join) listEndpoints() []Endpoint {
-	j.spareKeys = slices.Grow(j.spareKeys[:0], len(j.keys))
-	j.keys, j.spareKeys = radixSort(j.keys, j.spareKeys)
-	j.spareKeys = slices.Grow(j.spareKeys[:0], len(j.otherKeys))
-	j.otherKeys, j.spareKeys = sortTexts(j.otherKeys, j.spareKeys, j.text)
+// distinct is how many ends sorted keys are of.
+func distinct(keys []sortKey, by *sortBy) int {
 	n := 0
-	for i := range j.keys {
-		if i == 0 || j.keys[i].hi != j.keys[i-1].hi {
+	for i := range keys {
+		if i == 0 || !keys[i].alike(&keys[i-1], by) {
 			n++
 		}
 	}
-	j.aliases = slices.Grow(j.aliases, j.shown)
-	j.endpoints = slices.Grow(j.endpoints, n+len(j.scoped))
-	others := j.otherKeys
-	var room [64]byte
-	for keys := j.keys; len(keys) > 0; {
-		key := keys[0].hi
-		e := Endpoint{Addr: fromText(key)}
-		for len(others) > 0 && bytes.Compare(j.text(others[0].at), e.AppendID(room[:0])) < 0 {
-			others = j.endpointOf(others)
-		}
-		at := j.endpoint("", e.Addr)
-		for ; len(keys) > 0 && keys[0].hi == key; keys = keys[1:] {
-			if keys[0].lo != 0 {
-				at.Aliases = appendNew(at.Aliases, fromNumber(keys[0].lo))
-			}
-			if m := mention(keys[0].at); m&look != 0 {
-				j.tell(at, m)
-			}
-		}
-		j.tidy(at)
-	}
-	for len(others) > 0 {
-		others = j.endpointOf(others)
-	}
-	return j.endpoints
+	return n
 }
 
 // mentions notes the ends of a connection for sorting.
@@ -79,53 +42,104 @@ func (j *join) mentions(i int) {
 	j.shown += j.mention(at, c, &c.From, j.swapped[i]) + j.mention(at|server, c, &c.To, !j.swapped[i])
 }
 
-// mention notes an end for sorting. One alias of IPv4 stands in the key. It
-// returns how many there are; reply says that the flow's replies come from it.
+// mention notes an end for sorting. One alias of IPv4 stands in the key of an end
+// of IPv4. It returns how many there are; reply says that the flow's replies come
+// from it.
 func (j *join) mention(m mention, c *Connection, e *End, reply bool) (aliases int) {
-	a := e.Addr.Addr()
-	plain := a.Is4() && !a.IsLoopback()
-	k := sortKey{at: uint32(m)}
-	if len(e.Processes) > 0 {
-		k.at |= uint32(look)
-	}
+	var alias netip.AddrPort
 	for i := range c.NAT {
-		shown := c.NAT[i].alias(reply)
-		if shown == nil {
-			continue
-		}
-		if aliases++; aliases == 1 && plain && shown.Addr().Is4() {
-			k.lo = 1<<48 | numeric(*shown)
-		} else {
-			k.at |= uint32(look)
+		if shown := c.NAT[i].alias(reply); shown != nil {
+			alias = *shown
+			aliases++
 		}
 	}
-	if !plain {
-		j.mentionScoped(mention(k.at), e)
+	last := &j.noted[m>>1&1]
+	if len(e.Processes) > 0 || aliases > 0 {
+		m |= look
+	}
+	// Neighbours have an end in common often: it needs no second mention that tells
+	// nothing more.
+	if e.Addr == last.addr && e.Netns == last.netns && (m&look == 0 || aliases == 1 && alias == last.alias && len(e.Processes) == 0) {
 		return aliases
 	}
-	k.hi = textual(e.Addr)
-	// Neighbours have an end in common often: it needs no second mention.
-	last := &j.mentioned[m>>1&1]
-	if m = mention(k.at); m&look != 0 || k.lo != last.lo || k.hi != last.hi {
-		j.keys = append(j.keys, k)
-		*last = k
+	a, list, k := e.Addr.Addr(), &j.ipv4, sortKey{}
+	switch scope := j.scope(e); {
+	case scope >= 0:
+		list = &j.scoped
+		k[0], k[1] = uint64(scope), loopbackText(e.Addr)
+	case !a.Is4():
+		list = &j.ipv6
+		if k = last.key; a != last.addr.Addr() || a.IsLoopback() {
+			k = textual6(a)
+		}
+		k = k.withPort(e.Addr.Port())
+	default:
+		k[0] = textual(e.Addr)
+		if aliases == 1 && alias.Addr().Is4() {
+			k[1] = 1<<48 | numeric(alias)
+			if len(e.Processes) == 0 {
+				m &^= look
+			}
+		}
 	}
+	*last = noted{e.Addr, e.Netns, alias, k}
+	k[2] |= uint64(m)
+	*list = append(*list, k)
 	return aliases
 }
 
-// mentionScoped notes an end that has an ID by itself.
-func (j *join) mentionScoped(m mention, e *End) {
-	ip, port := ctmsg.IPOf(e.Addr.Addr()), e.Addr.Port()
-	last := &j.lastScoped[uint8(ip.Lo)^uint8(ip.Lo>>8)^uint8(port)^uint8(port>>8)]
-	if m&look == 0 && e.Addr == last.Addr && e.Netns == last.Netns {
-		return
+// listEndpoints lists the ends of the connections, each address once. Numbers
+// order them as their ids do.
+func (j *join) listEndpoints() []Endpoint {
+	j.sortScopes()
+	j.sort(&j.ipv4, &byFirst)
+	j.sort(&j.ipv6, &byAll)
+	j.sort(&j.scoped, &byAll)
+	j.aliases = slices.Grow(j.aliases, j.shown)
+	j.endpoints = slices.Grow(j.endpoints, distinct(j.ipv4, &byFirst)+distinct(j.ipv6, &byAll)+distinct(j.scoped, &byAll))
+	// All scopes begin alike, the ids of what has none with a semicolon.
+	begin := byte(';')
+	if len(j.scopes) > 0 {
+		begin = j.scopes[0][0]
 	}
-	*last = End{Addr: e.Addr, Netns: e.Netns}
-	x := Endpoint{Scope: j.scope(e), Addr: e.Addr}
-	from := len(j.texts)
-	j.texts = x.AppendID(j.texts)
-	j.otherKeys = append(j.otherKeys, sortKey{at: uint32(len(j.scoped))})
-	j.scoped = append(j.scoped, scoped{m, int32(len(j.texts) - from), from, x.Scope})
+	if begin < ';' {
+		j.listScoped()
+	}
+	j.listPlain()
+	if begin >= ';' {
+		j.listScoped()
+	}
+	if begin == ';' && len(j.scopes) > 0 { // no host is called so
+		slices.SortFunc(j.endpoints, func(a, b Endpoint) int { return a.Compare(&b) })
+	}
+	return j.endpoints
+}
+
+func (j *join) listScoped() {
+	for keys := j.scoped; len(keys) > 0; {
+		scope := j.scopes[keys[0][0]]
+		keys = j.endpointOf(keys, scope[:len(scope)-1])
+	}
+}
+
+// listPlain lists the ends that are the same everywhere.
+func (j *join) listPlain() {
+	six, start, behind := j.ipv6, uint64(0), uint64(0)
+	for keys := j.ipv4; len(keys) > 0; {
+		for len(six) > 0 {
+			if s := six[0][0] >> startShift; s != start {
+				start, behind = s, behindStart(s)
+			}
+			if behind > keys[0][0] {
+				break
+			}
+			six = j.endpointOf(six, "")
+		}
+		keys = j.endpointOf4(keys)
+	}
+	for len(six) > 0 {
+		six = j.endpointOf(six, "")
+	}
 }
 
 func (j *join) end(m mention) *End {
@@ -136,13 +150,28 @@ func (j *join) end(m mention) *End {
 	}
 }
 
-// endpointOf lists the first endpoint of scoped mentions and returns the others.
-func (j *join) endpointOf(keys []sortKey) []sortKey {
-	first := &j.scoped[keys[0].at]
-	id := j.text(keys[0].at)
-	e := j.endpoint(first.scope, j.end(first.mention).Addr)
-	for ; len(keys) > 0 && bytes.Equal(j.text(keys[0].at), id); keys = keys[1:] {
-		if m := j.scoped[keys[0].at].mention; m&look != 0 {
+// endpointOf lists the first endpoint of sorted mentions and returns the others.
+func (j *join) endpointOf(keys []sortKey, scope string) []sortKey {
+	key := keys[0].number()
+	e := j.endpoint(scope, j.end(mention(keys[0].at())).Addr)
+	for ; len(keys) > 0 && keys[0].number() == key; keys = keys[1:] {
+		if m := mention(keys[0].at()); m&look != 0 {
+			j.tell(e, m)
+		}
+	}
+	j.tidy(e)
+	return keys
+}
+
+// endpointOf4 is endpointOf one of IPv4.
+func (j *join) endpointOf4(keys []sortKey) []sortKey {
+	key := keys[0][0]
+	e := j.endpoint("", fromText(key))
+	for ; len(keys) > 0 && keys[0][0] == key; keys = keys[1:] {
+		if alias := keys[0][1]; alias != 0 {
+			e.Aliases = appendNew(e.Aliases, fromNumber(alias))
+		}
+		if m := mention(keys[0].at()); m&look != 0 {
 			j.tell(e, m)
 		}
 	}
@@ -232,21 +261,43 @@ func (n *NAT) alias(server bool) *netip.AddrPort {
 	return shown
 }
 
-// scope tells a loopback address apart by host and namespace, any other one is
-// the same everywhere.
-func (j *join) scope(e *End) string {
-	switch {
-	case !e.Addr.Addr().IsLoopback():
-		return ""
-	case e.Netns == 0:
-		return j.c.hostID
+// scope tells a loopback address apart by host and namespace: the place of its
+// scope, -1 of any other address, which is the same everywhere.
+func (j *join) scope(e *End) int {
+	if !e.Addr.Addr().IsLoopback() {
+		return -1
 	}
-	scope := j.scopes[e.Netns]
-	if scope == "" {
-		scope = j.c.hostID + "-" + strconv.FormatUint(e.Netns, 10)
-		j.scopes[e.Netns] = scope
+	at, found := j.scopeOf[e.Netns]
+	if !found {
+		name := j.c.hostID
+		if e.Netns != 0 {
+			name += "-" + strconv.FormatUint(e.Netns, 10)
+		}
+		at = -1
+		if name != "" {
+			at = len(j.scopes)
+			j.scopes = append(j.scopes, name+";")
+		}
+		j.scopeOf[e.Netns] = at
 	}
-	return scope
+	return at
+}
+
+// sortScopes sorts the scopes with the semicolon behind them, and makes the keys
+// of what is mentioned with them follow.
+func (j *join) sortScopes() {
+	sorted := slices.Clone(j.scopes)
+	slices.Sort(sorted)
+	place := make([]uint64, len(sorted))
+	for i, scope := range j.scopes {
+		at, _ := slices.BinarySearch(sorted, scope)
+		place[i] = uint64(at)
+	}
+	for i := range j.scoped {
+		k := &j.scoped[i]
+		k[0] = place[k[0]]
+	}
+	j.scopes = sorted
 }
 
 // ID is scope;addr;port, by which the endpoints of a report are sorted.

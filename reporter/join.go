@@ -19,7 +19,9 @@ type join struct {
 
 	drafts       []draft
 	others       []otherDraft // those with an end that is not of IPv4
-	otherKeys    []sortKey    // of them, then of the connections' ends that are scoped
+	keys         []sortKey    // of the drafts
+	otherKeys    []sortKey    // of the others
+	spareKeys    []sortKey    // to sort with
 	turns        []uint32     // the drafts' order
 	translations int          // of their flows
 
@@ -31,15 +33,12 @@ type join struct {
 	ends    [2]side // the client's and the server's, of the connection in the making
 	touched uint64  // by looking ahead
 
-	scoped     []scoped          // ends that no number stands for
-	texts      []byte            // their IDs
-	lastScoped [256]End          // mentioned of them last, by a few bits of them
-	mentioned  [2]sortKey        // the client and the server that were mentioned last
-	shown      int               // aliases, not all of them different
-	scopes     map[uint64]string // of loopback, by namespace
-	holders    []Process         // of an endpoint that has them from several connections
-
-	keys, spareKeys []sortKey // first of the drafts, then of the connections' ends
+	ipv4, ipv6, scoped []sortKey      // mentions of the connections' ends
+	noted              [2]noted       // the client's and the server's last one
+	scopes             []string       // of loopback, each with a semicolon behind it
+	scopeOf            map[uint64]int // its place, by namespace
+	shown              int            // aliases, not all of them different
+	holders            []Process      // of an endpoint that has them from several connections
 
 	// established rows that conntrack should know, and how many it does
 	rows, tracked int

@@ -26,10 +26,11 @@ func (j *join) begin() {
 	j.all = emptied(j.all, len(j.all))
 	j.drafts, j.others, j.turns = emptied(j.drafts, last), emptied(j.others, last), emptied(j.turns, last)
 	j.swapped, j.group, j.moved = emptied(j.swapped, last), emptied(j.group, len(j.group)), emptied(j.moved, len(j.moved))
-	j.keys, j.spareKeys, j.scoped = emptied(j.keys, 2*last), emptied(j.spareKeys, 2*last), emptied(j.scoped, 2*last)
+	j.keys, j.otherKeys, j.spareKeys = emptied(j.keys, last), emptied(j.otherKeys, last), emptied(j.spareKeys, 2*last)
+	j.ipv4, j.ipv6, j.scoped = emptied(j.ipv4, 2*last), emptied(j.ipv6, 2*last), emptied(j.scoped, 2*last)
+	j.noted = [2]noted{}
 	j.translations, j.shown, j.rows, j.tracked = 0, 0, 0, 0
-	j.otherKeys, j.texts = emptied(j.otherKeys, 2*last), emptied(j.texts, len(j.texts))
-	j.mentioned, j.lastScoped, j.scopes = [2]sortKey{}, [256]End{}, make(map[uint64]string)
+	j.scopes, j.scopeOf = j.scopes[:0], make(map[uint64]int)
 }
 
 // emptied makes a list empty. Room for many more than there could be is given up.

@@ -1,8 +1,8 @@
 package reporter
 
 import (
-	"bytes"
 	"cmp"
+	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -17,6 +17,14 @@ func randomEnd(rng *rand.Rand) netip.AddrPort {
 	// Few high bytes, so that the low ones decide; ports of all lengths.
 	a := netip.AddrFrom4([4]byte{byte(rng.IntN(3) * 9), byte(rng.IntN(256)), byte(rng.IntN(2)), byte(rng.IntN(256))})
 	return netip.AddrPortFrom(a, uint16(rng.Uint32()>>rng.IntN(16)>>16))
+}
+
+func randomEnd6(rng *rand.Rand) netip.AddrPort {
+	var b [16]byte
+	for i := 0; i < 16; i += 2 {
+		binary.BigEndian.PutUint16(b[i:], uint16(rng.Uint32()>>rng.IntN(16)>>16)*uint16(rng.IntN(2)))
+	}
+	return netip.AddrPortFrom(netip.AddrFrom16(b), uint16(rng.Uint32()>>rng.IntN(16)>>16))
 }
 
 // Numbers order ends as netip does, and as the text of their ids does.
@@ -34,25 +42,60 @@ func TestNumbersOrderAsTheirTextAndAddress(t *testing.T) {
 		if got := fromText(textual(a)); got != a || fromNumber(numeric(a)) != a {
 			t.Fatalf("%v came back as %v", a, got)
 		}
+		x, y := randomEnd6(rng), randomEnd6(rng)
+		if x.Addr().Is4In6() || y.Addr().Is4In6() {
+			continue
+		}
+		kx, ky := textual6(x.Addr()).withPort(x.Port()), textual6(y.Addr()).withPort(y.Port())
+		if got, want := byAll.compare(&kx, &ky), strings.Compare(id(x), id(y)); got != want {
+			t.Fatalf("%v and %v: %d, their ids say %d", x, y, got, want)
+		}
+		if got, want := textual(a) < behindStart(kx[0]>>startShift), id(a) < id(x); got != want {
+			t.Fatalf("%v before %v: %v, their ids say %v", a, x, got, want)
+		}
+		for _, p := range [...][2]netip.AddrPort{{a, b}, {a, x}, {x, a}, {x, y}} {
+			kx, ky := hostPortOf(p[0]).key(0), hostPortOf(p[1]).key(0)
+			if got, want := byAll.compare(&kx, &ky), p[0].Compare(p[1]); got != want {
+				t.Fatalf("%v: %d, netip says %d", p, got, want)
+			}
+			from, to := hostPortOf(a), hostPortOf(b)
+			other := sortKey{from.number()<<16 | to.number()>>32}
+			if got, want := kx.before(&other), p[0].Compare(a) < 0; got != want {
+				t.Fatalf("%v before %v: %v, want %v", p[0], a, got, want)
+			}
+		}
 	}
 }
 
-func TestRadixSortIsAStableSort(t *testing.T) {
+// Few or many bits differ, in few or many groups; many keys are equal, or have the
+// higher bits in common.
+func TestKeysAreSortedAndEqualOnesKeepTheirOrder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
-	for range 300 {
+	for range 1000 {
 		keys := make([]sortKey, rng.IntN(3000))
-		hi, lo := rng.Uint64(), rng.Uint64() // bits that may differ
+		var masks [4]sortKey
+		for i := range masks {
+			masks[i] = sortKey{rng.Uint64() & rng.Uint64(), rng.Uint64() & rng.Uint64() & rng.Uint64(), rng.Uint64() & rng.Uint64() &^ atBits}
+			if rng.IntN(2) == 0 {
+				masks[i][0] = 0
+			}
+		}
 		for i := range keys {
-			keys[i] = sortKey{rng.Uint64() & hi & rng.Uint64(), rng.Uint64() & lo, uint32(i)}
+			m := &masks[rng.IntN(len(masks))]
+			keys[i] = sortKey{rng.Uint64() & m[0], rng.Uint64() & m[1], rng.Uint64()&m[2] | uint64(i)}
 		}
-		want, sort := slices.Clone(keys), radixSort
-		slices.SortStableFunc(want, func(a, b sortKey) int { return cmp.Compare(a.hi, b.hi) })
+		want, by := slices.Clone(keys), &byAll
 		if rng.IntN(2) == 0 {
-			sort = sortKeys
-			slices.SortStableFunc(want, func(a, b sortKey) int { return cmp.Or(cmp.Compare(a.hi, b.hi), cmp.Compare(a.lo, b.lo)) })
+			by = &byFirst
 		}
-		if got, _ := sort(keys, make([]sortKey, len(keys))); !slices.Equal(got, want) {
-			t.Fatalf("%d keys with bits %x %x are out of order", len(keys), hi, lo)
+		slices.SortStableFunc(want, func(a, b sortKey) int {
+			if by == &byFirst {
+				return cmp.Compare(a[0], b[0])
+			}
+			return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1]), cmp.Compare(a[2]>>32, b[2]>>32))
+		})
+		if got, _ := sortKeys(keys, make([]sortKey, len(keys)), by); !slices.Equal(got, want) {
+			t.Fatalf("%d keys with bits %x are out of order", len(keys), masks)
 		}
 	}
 }
@@ -99,35 +142,6 @@ func TestOneTupleHasFewNames(t *testing.T) {
 		})
 		if n := len(c.flows.live); typ == ctmsg.Update && n != 1 {
 			t.Errorf("%d flows of one tuple live", n)
-		}
-	}
-}
-
-// Texts are sorted as bytes are compared, whatever they have in common, also where
-// one begins another or holds zeros; equal ones keep their order.
-func TestTextsAreSortedAsBytes(t *testing.T) {
-	rng := rand.New(rand.NewPCG(4, 4))
-	for range 300 {
-		prefix := make([]byte, rng.IntN(20))
-		texts := make([][]byte, rng.IntN(500))
-		keys := make([]sortKey, len(texts))
-		for i := range texts {
-			texts[i] = slices.Clone(prefix)
-			for range rng.IntN(30) {
-				texts[i] = append(texts[i], byte(rng.IntN(2))*byte(rng.IntN(3)))
-			}
-			keys[i].at = uint32(i)
-		}
-		want := make([]uint32, len(keys))
-		for i := range want {
-			want[i] = uint32(i)
-		}
-		slices.SortStableFunc(want, func(a, b uint32) int { return bytes.Compare(texts[a], texts[b]) })
-		sorted, _ := sortTexts(keys, make([]sortKey, len(keys)), func(at uint32) []byte { return texts[at] })
-		for i := range sorted {
-			if sorted[i].at != want[i] {
-				t.Fatalf("%d texts: at place %d stands %x, want %x", len(texts), i, texts[sorted[i].at], texts[want[i]])
-			}
 		}
 	}
 }
