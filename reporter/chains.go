@@ -1,15 +1,10 @@
 package reporter
 
-import "github.com/topotape/topotape/reporter/ctmsg"
+import (
+	"slices"
 
-// A place is a tuple as packets show it somewhere between the ends.
-type place struct {
-	ctmsg.Tuple
-	zone uint16
-}
-
-func (f *flow) enter() place { return place{f.key.orig, f.key.zone} }
-func (f *flow) leave() place { return place{f.reply.Reversed(), f.key.zone} }
+	"github.com/topotape/topotape/reporter/ctmsg"
+)
 
 // A chain is what several namespaces tell of one connection.
 type chain struct {
@@ -17,7 +12,7 @@ type chain struct {
 	onlookers []*flow // that saw it pass
 }
 
-func (c *chain) each(visit func(*flow)) {
+func (c chain) each(visit func(*flow)) {
 	for _, f := range c.path {
 		visit(f)
 	}
@@ -26,137 +21,12 @@ func (c *chain) each(visit func(*flow)) {
 	}
 }
 
-// A linker puts the flows of different namespaces together that are parts of
-// one connection: one leaves with the tuple with which the next enters. Loopback
-// never leaves its namespace, and zones never mix.
-type linker struct {
-	netnsOf               func(source uint32) uint64
-	enters, leaves, plain map[place][]*flow
-	taken                 map[*flow]bool
-}
-
-// chains groups the flows; each is in one chain.
-func chains(all []*flow, netnsOf func(uint32) uint64) []chain {
-	l := linker{netnsOf, map[place][]*flow{}, map[place][]*flow{}, map[place][]*flow{}, make(map[*flow]bool, len(all))}
-	for _, f := range all {
-		if f.nat {
-			l.enters[f.enter()] = append(l.enters[f.enter()], f)
-			l.leaves[f.leave()] = append(l.leaves[f.leave()], f)
-		} else {
-			l.plain[f.enter()] = append(l.plain[f.enter()], f)
-		}
-	}
-	var out []chain
-	for _, f := range all {
-		if f.nat && !l.taken[f] {
-			out = append(out, l.along(f))
-		}
-	}
-	for _, sure := range [...]bool{true, false} { // a pickup does not know the direction
-		for _, f := range all {
-			if l.taken[f] || f.handshake != sure {
-				continue
-			}
-			c := chain{path: []*flow{f}}
-			l.taken[f] = true
-			l.lookOn(&c, f.enter())
-			out = append(out, c)
-		}
-	}
-	return out
-}
-
-// along follows a translating flow to both sides.
-func (l *linker) along(f *flow) chain {
-	c := chain{path: []*flow{f}}
-	l.taken[f] = true
-	for g := l.partner(&c, f.enter(), l.leaves, false); g != nil; g = l.partner(&c, g.enter(), l.leaves, false) {
-		c.path = append([]*flow{g}, c.path...)
-	}
-	for g := l.partner(&c, f.leave(), l.enters, false); g != nil; g = l.partner(&c, g.leave(), l.enters, false) {
-		c.path = append(c.path, g)
-	}
-	l.lookOn(&c, c.path[0].enter())
-	for _, g := range c.path {
-		l.lookOn(&c, g.leave())
-	}
-	return c
-}
-
-// lookOn adds the flows that saw the connection pass at a place, if they saw it
-// from its start or not.
-func (l *linker) lookOn(c *chain, at place) {
-	for g := l.partner(c, at, l.plain, false); g != nil; g = l.partner(c, at, l.plain, false) {
-		c.onlookers = append(c.onlookers, g)
-	}
-	back := place{at.Reversed(), at.zone}
-	for g := l.partner(c, back, l.plain, true); g != nil; g = l.partner(c, back, l.plain, true) {
-		c.onlookers = append(c.onlookers, g)
-	}
-}
-
-// partner takes the flow at a place that belongs to the chain: alive at the
-// same time, best with the same fate.
-func (l *linker) partner(c *chain, at place, among map[place][]*flow, pickup bool) *flow {
-	list := among[at]
-	if len(list) == 0 || loopback(&at.Tuple) {
-		return nil
-	}
-	for len(list) > 0 && l.taken[list[0]] {
-		list = list[1:]
-	}
-	among[at] = list
-	var best *flow
-	for _, g := range list {
-		if l.taken[g] || pickup && g.handshake || !l.joins(c, g) {
-			continue
-		}
-		if g.ended == c.path[0].ended {
-			best = g
-			break
-		}
-		if best == nil {
-			best = g
-		}
-	}
-	if best != nil {
-		l.taken[best] = true
-	}
-	return best
-}
-
-// joins reports whether g can be another namespace's view of the chain's
-// connection. One namespace may see it twice, at different places: what goes
-// out and comes back. A flow that is half open is no view of one that has ended.
-func (l *linker) joins(c *chain, g *flow) bool {
-	ok := true
-	c.each(func(f *flow) {
-		netns := l.netnsOf(f.key.source)
-		same := f.key.source == g.key.source || netns != 0 && netns == l.netnsOf(g.key.source)
-		apart := f.ended && f.end.at < g.first || g.ended && g.end.at < f.first ||
-			f.ended && !g.ended && !g.edge || g.ended && !f.ended && !f.edge
-		if same && f.meets(g) || apart {
-			ok = false
-		}
-	})
-	return ok
-}
-
-// meets reports whether two flows have a tuple in common, in either direction.
-func (f *flow) meets(g *flow) bool {
-	for _, a := range [...]ctmsg.Tuple{f.key.orig, f.reply} {
-		for _, b := range [...]ctmsg.Tuple{g.key.orig, g.reply} {
-			if a == b || a == b.Reversed() {
-				return true
-			}
-		}
-	}
-	return false
-}
+// single reports whether it is of one flow.
+func (c chain) single() bool { return len(c.path)+len(c.onlookers) == 1 }
 
 // told reports whether a report of a window tells of the chain: it lives, or
 // the last of its flows ended in that window.
-func (c *chain) told(window uint64) bool {
+func (c chain) told(window uint64) bool {
 	told, last := false, uint64(0)
 	c.each(func(f *flow) {
 		told = told || !f.ended
@@ -167,15 +37,307 @@ func (c *chain) told(window uint64) bool {
 	return told || last == window
 }
 
-// linked is all that may be told of connections that several namespaces see.
-func (c *current) linked() []*flow {
-	var all []*flow
+// A place is a tuple as packets show it somewhere between the ends.
+type place struct {
+	ctmsg.Tuple
+	zone uint16
+}
+
+func (f *flow) enter() place { return place{f.key.orig, f.key.zone} }
+func (f *flow) leave() place { return place{f.reply.Reversed(), f.key.zone} }
+
+// hash is the same for what goes and for what comes back.
+func (p *place) hash() uint64 { return either(&p.Tuple) ^ uint64(p.zone)*0x9e3779b97f4a7c15 }
+
+// A linker puts the flows of different namespaces together that are parts of
+// one connection: one leaves with the tuple with which the next enters. Loopback
+// never leaves its namespace, and zones never mix. Its lists are reused.
+type linker struct {
+	sources         *sources
+	flows           []linked // in the order in which they look for each other
+	keys            []sortKey
+	spare           []sortKey
+	meetings        []meeting
+	path, onlookers []int32 // of the chain in the making: places among the flows
+
+	chains  []chainAt
+	members []*flow // of the chains
+
+	touched uint64 // by looking ahead
+}
+
+// A linked flow, and where its places are those of others: meetings, 0 for none.
+type linked struct {
+	*flow
+	enter, leave          int32
+	nat, handshake, taken bool
+}
+
+// A meeting is where the keys of one hash begin and end.
+type meeting struct{ from, to int32 }
+
+// A chainAt is where a chain stands among the members.
+type chainAt struct{ at, path, onlookers int32 }
+
+// chain is the numbered one.
+func (l *linker) chain(number int32) chain {
+	k := &l.chains[number]
+	m := l.members[k.at : k.at+k.path+k.onlookers]
+	return chain{m[:k.path:k.path], m[k.path:]}
+}
+
+// link groups the flows; each is in one chain.
+func (l *linker) link(all []*flow) {
+	l.flows, l.members, l.chains = emptied(l.flows, len(all)), emptied(l.members, len(all)), emptied(l.chains, len(all))
+	l.flows = slices.Grow(l.flows, len(all))
+	for _, f := range all {
+		l.flows = append(l.flows, linked{flow: f, nat: f.nat, handshake: f.handshake})
+	}
+	l.meet()
+	l.each(func(f *linked) bool { return f.nat }, l.along)
+	for _, sure := range [...]bool{true, false} { // a pickup does not know the direction
+		l.each(func(f *linked) bool { return f.handshake == sure }, func(i int32) {
+			f := &l.flows[i]
+			l.begin(i)
+			l.lookOn(f.enter, f.flow.enter())
+			l.end()
+		})
+	}
+}
+
+// each begins a chain with each of those flows that are in none yet.
+func (l *linker) each(those func(*linked) bool, begin func(int32)) {
+	for from := 0; from < len(l.flows); from += batch {
+		some := l.flows[from:min(from+batch, len(l.flows))]
+		l.lookAhead(some, those)
+		for i := range some {
+			if f := &some[i]; !f.taken && those(f) {
+				begin(int32(from + i))
+			}
+		}
+	}
+}
+
+// lookAhead touches what flows may meet.
+func (l *linker) lookAhead(some []linked, those func(*linked) bool) {
+	var near [2 * batch]meeting
+	n := 0
+	for i := range some {
+		f := &some[i]
+		if f.taken || !those(f) {
+			continue
+		}
+		for _, m := range [...]int32{f.enter, f.leave} {
+			if m > 0 {
+				near[n] = l.meetings[m]
+				n++
+			}
+		}
+	}
+	sum := uint64(0)
+	for _, m := range near[:n] {
+		for _, k := range l.keys[m.from:min(m.from+2, m.to)] {
+			f, _ := l.of(k)
+			sum += f.touch()
+		}
+	}
+	l.touched = sum
+}
+
+// meet finds the places that several flows have in common.
+func (l *linker) meet() {
+	l.keys = slices.Grow(emptied(l.keys, 2*len(l.flows)), len(l.flows))
+	for i := range l.flows {
+		f := &l.flows[i]
+		at := f.flow.enter()
+		l.keys = append(l.keys, sortKey{at.hash(), 0, uint64(i) << 1})
+		if f.nat {
+			at = f.flow.leave()
+			l.keys = append(l.keys, sortKey{at.hash(), 0, uint64(i)<<1 | 1})
+		}
+	}
+	l.spare = slices.Grow(emptied(l.spare, len(l.keys)), len(l.keys))
+	l.keys, l.spare = sortKeys(l.keys, l.spare, &byFirst)
+	l.meetings = append(emptied(l.meetings, len(l.flows)), meeting{})
+	for i := 0; i < len(l.keys); {
+		first := i
+		for i++; i < len(l.keys) && l.keys[i][0] == l.keys[first][0]; i++ {
+		}
+		if i-first < 2 {
+			continue
+		}
+		n := int32(len(l.meetings))
+		for k := first; k < i; k++ {
+			if f, leaves := l.of(l.keys[k]); leaves {
+				f.leave = n
+			} else {
+				f.enter = n
+			}
+		}
+		l.meetings = append(l.meetings, meeting{int32(first), int32(i)})
+	}
+}
+
+// of is the flow of a key, and whether the place is that where it leaves.
+func (l *linker) of(k sortKey) (f *linked, leaves bool) {
+	return &l.flows[k.at()>>1], k.at()&1 != 0
+}
+
+// begin begins a chain with a flow, end ends it.
+func (l *linker) begin(first int32) {
+	l.path, l.onlookers = append(l.path[:0], first), l.onlookers[:0]
+	l.flows[first].taken = true
+}
+
+func (l *linker) end() {
+	l.chains = append(l.chains, chainAt{int32(len(l.members)), int32(len(l.path)), int32(len(l.onlookers))})
+	for _, list := range [...][]int32{l.path, l.onlookers} {
+		for _, i := range list {
+			l.members = append(l.members, l.flows[i].flow)
+		}
+	}
+}
+
+// along follows a translating flow to both sides.
+func (l *linker) along(first int32) {
+	l.begin(first)
+	for i := first; i >= 0; {
+		f := &l.flows[i]
+		if i = l.partner(f.enter, f.flow.enter(), leaving, f.ended); i >= 0 {
+			l.path = append(l.path, i)
+		}
+	}
+	slices.Reverse(l.path)
+	fate := l.flows[l.path[0]].ended
+	for i := first; i >= 0; {
+		f := &l.flows[i]
+		if i = l.partner(f.leave, f.flow.leave(), entering, fate); i >= 0 {
+			l.path = append(l.path, i)
+		}
+	}
+	f := &l.flows[l.path[0]]
+	l.lookOn(f.enter, f.flow.enter())
+	for _, i := range l.path {
+		f := &l.flows[i]
+		l.lookOn(f.leave, f.flow.leave())
+	}
+	l.end()
+}
+
+// lookOn adds the flows that saw the connection pass at a place, if they saw it
+// from its start or not.
+func (l *linker) lookOn(meeting int32, at place) {
+	fate := l.flows[l.path[0]].ended
+	for _, way := range [...]way{passing, passingBack} {
+		for i := l.partner(meeting, at, way, fate); i >= 0; i = l.partner(meeting, at, way, fate) {
+			l.onlookers = append(l.onlookers, i)
+		}
+		at.Tuple = at.Reversed()
+	}
+}
+
+// A way is how a flow has a place.
+type way uint8
+
+const (
+	entering way = iota // translating flows
+	leaving
+	passing     // others
+	passingBack // and may have been picked up, so that the direction is not sure
+)
+
+// at is the place that a flow has in a way.
+func (f *flow) at(as way) place {
+	if as == leaving {
+		return f.leave()
+	}
+	return f.enter()
+}
+
+// partner takes the flow at a place that belongs to the chain: alive at the
+// same time, best with the same fate. It is -1 if there is none.
+func (l *linker) partner(meeting int32, at place, as way, ended bool) int32 {
+	m := &l.meetings[meeting]
+	for ; m.from < m.to; m.from++ {
+		if f, _ := l.of(l.keys[m.from]); !f.taken {
+			break
+		}
+	}
+	if m.from == m.to || loopback(&at.Tuple) {
+		return -1
+	}
+	best := int32(-1)
+	for _, k := range l.keys[m.from:m.to] {
+		f, leaves := l.of(k)
+		if f.taken || f.nat != (as < passing) || leaves != (as == leaving) || as == passingBack && f.handshake {
+			continue
+		}
+		if f.at(as) != at || !l.joins(f.flow) {
+			continue
+		}
+		i := int32(k.at() >> 1)
+		if f.ended == ended {
+			best = i
+			break
+		}
+		if best < 0 {
+			best = i
+		}
+	}
+	if best >= 0 {
+		l.flows[best].taken = true
+	}
+	return best
+}
+
+// joins reports whether g can be another namespace's view of the chain's
+// connection. One namespace may see it twice, at different places: what goes
+// out and comes back. A flow that is half open is no view of one that has ended.
+func (l *linker) joins(g *flow) bool {
+	netns := l.sources.netnsOf(g.key.source)
+	for _, list := range [...][]int32{l.path, l.onlookers} {
+		for _, i := range list {
+			f := l.flows[i].flow
+			if f.ended && (f.end.at < g.first || !g.ended && !g.edge) || g.ended && (g.end.at < f.first || !f.ended && !f.edge) {
+				return false
+			}
+			if (f.key.source == g.key.source || netns != 0 && netns == l.sources.netnsOf(f.key.source)) && f.meets(g) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// meets reports whether two flows have a tuple in common, in either direction.
+func (f *flow) meets(g *flow) bool {
+	for _, a := range [...]*ctmsg.Tuple{&f.key.orig, &f.reply} {
+		for _, b := range [...]*ctmsg.Tuple{&g.key.orig, &g.reply} {
+			if *a == *b || *a == b.Reversed() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// link links all flows that may be told of.
+func (c *current) link() *linker {
+	j := &c.join
+	zones := false
+	j.all = j.all[:0]
 	c.flows.each(func(f *flow) {
 		if !f.ended || f.edge {
-			all = append(all, f)
+			zones = zones || f.key.zone != 0
+			j.all = append(j.all, f)
 		}
 	})
-	return all
+	if zones {
+		byZone(j.all)
+	}
+	j.linker.sources = &c.sources
+	j.linker.link(j.all)
+	return &j.linker
 }
 
 // hold keeps the flows of chains that are still to be told of.
@@ -187,9 +349,10 @@ func (c *current) hold() {
 	if !c.holding {
 		return
 	}
-	for _, l := range chains(c.linked(), c.sources.netnsOf) {
-		if l.told(c.window) {
-			l.each(func(f *flow) { f.held = true })
+	l := c.link()
+	for i := range l.chains {
+		if chain := l.chain(int32(i)); chain.told(c.window) {
+			chain.each(func(f *flow) { f.held = true })
 		}
 	}
 }

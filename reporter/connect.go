@@ -31,7 +31,6 @@ func (j *join) connect() {
 		}
 	}
 	done(len(j.connections))
-	j.chains = nil
 }
 
 // expect touches what the drafts are made of: memory is waited for once then,
@@ -39,10 +38,11 @@ func (j *join) connect() {
 func (j *join) expect(some []uint32) {
 	k, sum := &j.c.sockets, uint64(0)
 	for _, at := range some {
-		d := &j.drafts[at]
-		if d.kind == ofFlow {
-			f := j.c.flows.at(d.at)
-			sum += f.key.orig.SrcIP.Hi + f.touched + f.reply.DstIP.Hi
+		switch d := &j.drafts[at]; d.kind {
+		case ofFlow:
+			sum += j.c.flows.at(d.at).touch()
+		case ofChain:
+			j.linker.chain(d.at).each(func(f *flow) { sum += f.touch() })
 		}
 	}
 	for _, at := range some {
@@ -67,10 +67,10 @@ func (j *join) connection(d *draft) *Connection {
 	case ofClosed:
 		*c = j.c.sockets.closed[d.at].conn
 	case ofChain:
-		j.joinChain(c, d, &j.chains[d.at])
+		j.joinChain(c, d, j.linker.chain(d.at))
 	case ofFlow:
 		j.single[0] = j.c.flows.at(d.at)
-		j.joinChain(c, d, &chain{path: j.single[:]})
+		j.joinChain(c, d, chain{path: j.single[:]})
 	}
 	return c
 }
@@ -99,7 +99,7 @@ func (j *join) hear(a *account, f *flow) {
 }
 
 // joinChain makes the connection of which a chain tells.
-func (j *join) joinChain(c *Connection, d *draft, l *chain) {
+func (j *join) joinChain(c *Connection, d *draft, l chain) {
 	j.sides(l, d)
 	found := len(j.nat)
 	first := l.path[0]
@@ -151,7 +151,7 @@ func (j *join) joinChain(c *Connection, d *draft, l *chain) {
 }
 
 // sides makes the client's and the server's.
-func (j *join) sides(l *chain, d *draft) {
+func (j *join) sides(l chain, d *draft) {
 	first, last := l.path[0], l.path[len(l.path)-1]
 	client, server := &j.ends[0], &j.ends[1]
 	j.side(client, first, &first.key.orig, 0, d.client)
@@ -222,7 +222,7 @@ func (j *join) settle(first, end int) {
 		case ofFlow:
 			t.of(j.c.flows.at(d.at))
 		case ofChain:
-			t.of(j.chains[d.at].path[0])
+			t.of(j.linker.chain(d.at).path[0])
 		}
 		j.group = append(j.group, t)
 	}

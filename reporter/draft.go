@@ -34,7 +34,7 @@ type otherDraft struct {
 }
 
 // draft drafts one connection.
-func (j *join) draft(l *chain, d draft, h endHashes) {
+func (j *join) draft(l chain, d draft, h endHashes) {
 	first, last := l.path[0], l.path[len(l.path)-1]
 	d.client = j.socket(first, &first.key.orig, 0, h.client)
 	d.server = j.socket(last, &last.reply, 1, h.server)

@@ -15,7 +15,7 @@ import (
 type join struct {
 	c      *current
 	all    []*flow
-	chains []chain // of flows that several sources tell of
+	linker linker // of flows that several sources tell of
 
 	drafts       []draft
 	others       []otherDraft // those with an end that is not of IPv4
@@ -92,13 +92,7 @@ func (j *join) untracked() string {
 func (j *join) flows() {
 	window := j.c.reported()
 	if j.c.sources.several() {
-		j.chains = chains(byZone(j.c.linked()), j.c.sources.netnsOf)
-		for i := range j.chains {
-			if l := &j.chains[i]; l.told(window) {
-				h := hashesOf(l.path[0], l.path[len(l.path)-1])
-				j.draft(l, draft{kind: ofChain, at: int32(i)}, h)
-			}
-		}
+		j.linked(window)
 		return
 	}
 	zones, edges := false, 0
@@ -121,10 +115,24 @@ func (j *join) flows() {
 	for list := j.all; len(list) > 0; {
 		some := list[:min(len(list), batch)]
 		list = list[len(some):]
-		hashes := j.lookAhead(some)
-		for i, f := range some {
-			l := chain{path: some[i : i+1]}
-			j.draft(&l, draft{kind: ofFlow, at: f.number}, hashes[i])
+		var next drafting
+		for i := range some {
+			next.add(chain{path: some[i : i+1]}, 0)
+		}
+		j.draftAll(&next)
+	}
+}
+
+// linked drafts a connection of every chain that shows one.
+func (j *join) linked(window uint64) {
+	l := j.c.link()
+	var next drafting
+	for i := range l.chains {
+		if c := l.chain(int32(i)); c.told(window) {
+			next.add(c, int32(i))
+		}
+		if next.n == batch || i == len(l.chains)-1 {
+			j.draftAll(&next)
 		}
 	}
 }
@@ -144,11 +152,36 @@ func hashesOf(first, last *flow) endHashes {
 // memory of all of them is waited for at once.
 const batch = 16
 
-// lookAhead makes the flows' hashes, and touches what they lead to.
-func (j *join) lookAhead(some []*flow) (hashes [batch]endHashes) {
+// A drafting is of chains of which drafts are made together.
+type drafting struct {
+	chains [batch]chain
+	at     [batch]int32
+	n      int
+}
+
+func (d *drafting) add(c chain, at int32) {
+	d.chains[d.n], d.at[d.n] = c, at
+	d.n++
+}
+
+// draftAll makes the drafts, and begins anew.
+func (j *join) draftAll(next *drafting) {
+	hashes := j.lookAhead(next.chains[:next.n])
+	for i, c := range next.chains[:next.n] {
+		d := draft{kind: ofChain, at: next.at[i]}
+		if c.single() {
+			d = draft{kind: ofFlow, at: c.path[0].number}
+		}
+		j.draft(c, d, hashes[i])
+	}
+	next.n = 0
+}
+
+// lookAhead makes the chains' hashes, and touches what they lead to.
+func (j *join) lookAhead(some []chain) (hashes [batch]endHashes) {
 	x, sum := &j.c.sockets.index, uint64(0)
-	for i, f := range some {
-		hashes[i] = hashesOf(f, f)
+	for i, c := range some {
+		hashes[i] = hashesOf(c.path[0], c.path[len(c.path)-1])
 		sum += x.touch(hashes[i].client) + x.touch(hashes[i].server)
 	}
 	k := &j.c.sockets

@@ -1,6 +1,7 @@
 package reporter
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -48,20 +49,18 @@ type sources struct {
 
 // of returns the source that a record names.
 func (ss *sources) of(r *capture.Record) *source {
-	for _, s := range ss.list {
-		if s.number == r.Source {
-			if s.kind == "" {
-				s.kind = kindOf(r)
-			}
-			return s
+	s := ss.get(r.Source)
+	if s == nil {
+		if len(ss.list) >= maxSources {
+			return ss.list[len(ss.list)-1]
 		}
+		s = &source{number: r.Source}
+		ss.list = append(ss.list, s)
+		slices.SortFunc(ss.list, func(a, b *source) int { return cmp.Compare(a.number, b.number) })
 	}
-	if len(ss.list) >= maxSources {
-		return ss.list[len(ss.list)-1]
+	if s.kind == "" {
+		s.kind = kindOf(r)
 	}
-	s := &source{number: r.Source, kind: kindOf(r)}
-	ss.list = append(ss.list, s)
-	slices.SortFunc(ss.list, func(a, b *source) int { return int(int64(a.number) - int64(b.number)) })
 	return s
 }
 
@@ -94,21 +93,26 @@ func (ss *sources) several() bool { return ss.count(capture.SourceConntrack) > 1
 
 // netnsOf is the namespace that the numbered source sees, 0 when unknown.
 func (ss *sources) netnsOf(number uint32) uint64 {
-	for _, s := range ss.list {
-		if s.number == number {
-			return s.netns
-		}
+	if s := ss.get(number); s != nil {
+		return s.netns
 	}
 	return 0
 }
 
+// get is the numbered source, nil if there is none. Most often their numbers
+// follow each other.
 func (ss *sources) get(number uint32) *source {
-	for _, s := range ss.list {
-		if s.number == number {
-			return s
-		}
+	if len(ss.list) == 0 {
+		return nil
 	}
-	return nil
+	if at := number - ss.list[0].number; at < uint32(len(ss.list)) && ss.list[at].number == number {
+		return ss.list[at]
+	}
+	at, found := slices.BinarySearchFunc(ss.list, number, func(s *source, number uint32) int { return cmp.Compare(s.number, number) })
+	if !found {
+		return nil
+	}
+	return ss.list[at]
 }
 
 // first is the first source of a kind, nil if there is none.
