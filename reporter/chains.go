@@ -63,7 +63,8 @@ type linker struct {
 	chains  []chainAt
 	members []*flow // of the chains
 
-	touched uint64 // by looking ahead
+	met     []*flow // by some flows
+	touched uint64  // by looking ahead
 }
 
 // A linked flow, and where its places are those of others: meetings, 0 for none.
@@ -134,14 +135,18 @@ func (l *linker) lookAhead(some []linked, those func(*linked) bool) {
 			}
 		}
 	}
-	sum := uint64(0)
+	met := l.met[:0]
 	for _, m := range near[:n] {
 		for _, k := range l.keys[m.from:min(m.from+2, m.to)] {
 			f, _ := l.of(k)
-			sum += f.touch()
+			met = append(met, f.flow)
 		}
 	}
-	l.touched = sum
+	sum := uint64(0)
+	for _, f := range met {
+		sum += f.touch()
+	}
+	l.met, l.touched = met, sum
 }
 
 // meet finds the places that several flows have in common.

@@ -10,7 +10,7 @@ import (
 // connect makes the report's connections of the drafts, in the report's order.
 func (j *join) connect() {
 	j.order()
-	j.reserve(len(j.drafts), j.translations)
+	j.reserve(len(j.drafts))
 	first := 0 // of those with equal ends
 	done := func(end int) {
 		j.settle(first, end)
@@ -18,13 +18,12 @@ func (j *join) connect() {
 			j.mentions(first)
 		}
 	}
-	for turns := j.turns; len(turns) > 0; {
+	for turns := j.keys; len(turns) > 0; {
 		some := turns[:min(len(turns), batch)]
 		turns = turns[len(some):]
 		j.expect(some)
-		for _, at := range some {
-			i := len(j.connections)
-			c := j.connection(&j.drafts[at])
+		for i := range some {
+			i, c := len(j.connections), j.connection(&some[i])
 			if last := &j.connections[first]; c.From.Addr != last.From.Addr || c.To.Addr != last.To.Addr {
 				done(i)
 			}
@@ -33,20 +32,19 @@ func (j *join) connect() {
 	done(len(j.connections))
 }
 
-// expect touches what the drafts are made of: memory is waited for once then,
+// expect touches what connections are made of: memory is waited for once then,
 // not at every turn.
-func (j *join) expect(some []uint32) {
+func (j *join) expect(some []sortKey) {
 	k, sum := &j.c.sockets, uint64(0)
-	for _, at := range some {
-		switch d := &j.drafts[at]; d.kind {
-		case ofFlow:
-			sum += j.c.flows.at(d.at).touch()
-		case ofChain:
-			j.linker.chain(d.at).each(func(f *flow) { sum += f.touch() })
-		}
+	for i := range some {
+		sum += j.drafts[some[i].at()].to.Hi
 	}
-	for _, at := range some {
-		d := &j.drafts[at]
+	for i := range some {
+		d := &j.drafts[some[i].at()]
+		if d.nats > 0 {
+			n := &j.nat[d.nat]
+			sum += uint64(n.OriginalSrc.Port()) + uint64(n.ReplyDst.Port())
+		}
 		for _, row := range [...]int32{d.client, d.server} {
 			if row >= 0 {
 				sum += k.rows[row].inode
@@ -57,83 +55,34 @@ func (j *join) expect(some []uint32) {
 }
 
 // connection makes the next connection.
-func (j *join) connection(d *draft) *Connection {
+func (j *join) connection(key *sortKey) *Connection {
 	j.connections = j.connections[:len(j.connections)+1]
 	c := &j.connections[len(j.connections)-1]
+	d := &j.drafts[key.at()]
 	j.swapped = append(j.swapped, d.swapped)
 	switch d.kind {
 	case ofRows:
 		*c = j.c.sockets.connection(d.client, d.server)
 	case ofClosed:
 		*c = j.c.sockets.closed[d.at].conn
-	case ofChain:
-		j.joinChain(c, d, j.linker.chain(d.at))
-	case ofFlow:
-		j.single[0] = j.c.flows.at(d.at)
-		j.joinChain(c, d, chain{path: j.single[:]})
+	default:
+		j.complete(c, d, key.hostPort())
 	}
 	return c
 }
 
-// An account is what the flows of one chain tell together.
-type account struct {
-	closed, hidden bool // all of them
-	first, last    int64
-	gapSeq         uint64
-	teller         *flow // of the state
-}
-
-// hear adds what a flow tells.
-func (j *join) hear(a *account, f *flow) {
-	s := j.c.sources.get(f.key.source)
-	a.closed = a.closed && f.ended
-	a.hidden = a.hidden && s.hidden(f.shown)
-	a.first, a.last = min(a.first, f.first), max(a.last, f.last)
-	a.gapSeq = max(a.gapSeq, s.gapSeq)
-	if f != a.teller && f.tells() > a.teller.tells() {
-		a.teller = f
-	}
-	if f.nat {
-		j.nat = append(j.nat, NAT{f.key.orig.Src(), f.key.orig.Dst(), f.reply.Src(), f.reply.Dst()})
-	}
-}
-
-// joinChain makes the connection of which a chain tells.
-func (j *join) joinChain(c *Connection, d *draft, l chain) {
-	j.sides(l, d)
-	found := len(j.nat)
-	first := l.path[0]
-	a := account{closed: true, hidden: true, first: first.first, last: first.last, teller: first}
-	l.each(func(f *flow) { j.hear(&a, f) })
-	closed, hidden, teller := a.closed, a.hidden, a.teller
+// complete makes the connection of which flows tell.
+func (j *join) complete(c *Connection, d *draft, from hostPort) {
 	// Field by field: what stands there is a report's that was released.
 	c.Proto, c.Seen, c.State, c.NAT = "tcp", seenConntrack, "", nil
-	c.FirstSeen, c.LastSeen = a.first, a.last
-	if teller.hasState {
-		c.State = teller.state.String()
+	c.FirstSeen, c.LastSeen = d.first, d.last
+	c.Closed, c.MayHaveClosed = d.closed, d.hidden && !d.closed
+	if d.hasState {
+		c.State = d.state.String()
 	}
-	for i := range j.ends {
-		s := &j.ends[i]
-		if s.state == "" {
-			continue
-		}
-		c.Seen = seenBoth
-		c.FirstSeen = min(c.FirstSeen, s.first)
-		if !closed {
-			c.LastSeen = max(c.LastSeen, s.last)
-		}
-		if !teller.hasState || teller.state < ctmsg.Established || teller.state == ctmsg.SynSent2 {
-			c.State, teller = s.state, &settled
-		}
-		if s.row != nil && !closed {
-			j.count(s.row, true)
-			hidden = hidden && s.row.table.at.seq < a.gapSeq
-		}
+	if d.nats > 0 {
+		c.NAT = j.nat[d.nat : d.nat+d.nats : d.nat+d.nats]
 	}
-	if len(j.nat) > found {
-		c.NAT = slices.Clip(j.nat[found:])
-	}
-	c.Closed, c.MayHaveClosed = closed, hidden && !closed
 	switch {
 	case d.handshake:
 		c.Direction = DirectionHandshake
@@ -141,6 +90,38 @@ func (j *join) joinChain(c *Connection, d *draft, l chain) {
 		c.Direction = DirectionListener
 	default:
 		c.Direction = DirectionOriginal
+	}
+	to := hostPort{d.to, d.port}
+	if d.client < 0 && d.server < 0 && !d.kept && !from.ip.IsLoopback() && !to.ip.IsLoopback() { // as most
+		c.From, c.To = End{Addr: from.addr()}, End{Addr: to.addr()}
+		return
+	}
+	j.fromSockets(c, d, from, to)
+}
+
+// fromSockets adds what sockets tell.
+func (j *join) fromSockets(c *Connection, d *draft, from, to hostPort) {
+	if d.swapped {
+		from, to = to, from
+	}
+	j.sides(d, from, to)
+	vague := !d.hasState || d.state < ctmsg.Established || d.state == ctmsg.SynSent2
+	for i := range j.ends {
+		s := &j.ends[i]
+		if s.state == "" {
+			continue
+		}
+		c.Seen = seenBoth
+		c.FirstSeen = min(c.FirstSeen, s.first)
+		if !d.closed {
+			c.LastSeen = max(c.LastSeen, s.last)
+		}
+		if vague {
+			c.State, vague = s.state, false
+		}
+		if s.row != nil && !d.closed {
+			j.count(s.row, true)
+		}
 	}
 	client, server := &c.From, &c.To
 	if d.swapped {
@@ -150,52 +131,42 @@ func (j *join) joinChain(c *Connection, d *draft, l chain) {
 	j.ends[1].end(server)
 }
 
-// sides makes the client's and the server's.
-func (j *join) sides(l chain, d *draft) {
-	first, last := l.path[0], l.path[len(l.path)-1]
+// sides makes the client's and the server's, as the flows see them.
+func (j *join) sides(d *draft, from, to hostPort) {
 	client, server := &j.ends[0], &j.ends[1]
-	j.side(client, first, &first.key.orig, 0, d.client)
-	j.side(server, last, &last.reply, 1, d.server)
-	if client.state == "" && first.key.orig.SrcIP.IsLoopback() {
-		client.netns = j.c.sources.netnsOf(first.key.source)
+	j.side(client, d, from, 0)
+	j.side(server, d, to, 1)
+	if from.ip.IsLoopback() || to.ip.IsLoopback() {
+		path := j.chain(d).path
+		if client.state == "" && from.ip.IsLoopback() {
+			client.netns = j.c.sources.netnsOf(path[0].key.source)
+		}
+		if server.state == "" && to.ip.IsLoopback() {
+			server.netns = j.c.sources.netnsOf(path[len(path)-1].key.source)
+		}
+		sameHost(client, server)
 	}
-	if server.state == "" && last.reply.SrcIP.IsLoopback() {
-		server.netns = j.c.sources.netnsOf(last.key.source)
-	}
-	sameHost(client, server)
 }
 
 // side is that of a row, or that which was kept of it.
-func (j *join) side(s *side, f *flow, t *ctmsg.Tuple, which int, row int32) {
+func (j *join) side(s *side, d *draft, at hostPort, which int) {
 	k := &j.c.sockets
-	if row >= 0 {
-		k.side(s, &k.rows[row], t.Src())
+	if row := [...]int32{d.client, d.server}[which]; row >= 0 {
+		k.side(s, &k.rows[row], at.addr())
 		return
 	}
-	if f.kept {
-		if kept := &j.c.flows.kept[f.number][which]; kept.state != "" {
-			*s = *kept
-			s.addr = t.Src()
-			return
+	if d.kept {
+		path := j.chain(d).path
+		f := path[which*(len(path)-1)]
+		if f.kept {
+			if kept := &j.c.flows.kept[f.number][which]; kept.state != "" {
+				*s = *kept
+				s.addr = at.addr()
+				return
+			}
 		}
 	}
-	k.side(s, nil, t.Src())
-}
-
-// settled stands for a flow whose state needs no other word.
-var settled = flow{hasState: true, state: ctmsg.Established}
-
-// tells ranks flows of one chain by what their state is worth.
-func (f *flow) tells() int {
-	switch {
-	case f.edge && !f.ended:
-		return 3
-	case !f.ended:
-		return 2
-	case f.edge:
-		return 1
-	}
-	return 0
+	k.side(s, nil, at.addr())
 }
 
 // A tied connection has the same ends as its neighbours: what orders them.
@@ -218,11 +189,8 @@ func (j *join) settle(first, end int) {
 	for i := first; i < end; i++ {
 		c := &j.connections[i]
 		t := tied{from: c.From.Netns, to: c.To.Netns, first: c.FirstSeen, last: c.LastSeen, swapped: j.swapped[i], at: int32(i - first)}
-		switch d := &j.drafts[j.turns[i]]; d.kind {
-		case ofFlow:
-			t.of(j.c.flows.at(d.at))
-		case ofChain:
-			t.of(j.linker.chain(d.at).path[0])
+		if d := &j.drafts[j.keys[i].at()]; d.kind <= ofChain {
+			t.of(j.chain(d).path[0])
 		}
 		j.group = append(j.group, t)
 	}

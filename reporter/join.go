@@ -17,13 +17,8 @@ type join struct {
 	all    []*flow
 	linker linker // of flows that several sources tell of
 
-	drafts       []draft
-	others       []otherDraft // those with an end that is not of IPv4
-	keys         []sortKey    // of the drafts
-	otherKeys    []sortKey    // of the others
-	spareKeys    []sortKey    // to sort with
-	turns        []uint32     // the drafts' order
-	translations int          // of their flows
+	drafts          []draft
+	keys, spareKeys []sortKey // of the drafts, and to sort with
 
 	memory
 	swapped []bool       // of the report's connections: From is the end that the flow's replies come from
@@ -115,25 +110,36 @@ func (j *join) flows() {
 	for list := j.all; len(list) > 0; {
 		some := list[:min(len(list), batch)]
 		list = list[len(some):]
-		var next drafting
-		for i := range some {
-			next.add(chain{path: some[i : i+1]}, 0)
+		hashes := j.lookAhead(some, some)
+		for i, f := range some {
+			j.draft(chain{path: some[i : i+1]}, draft{kind: ofFlow, at: f.number}, hashes[i])
 		}
-		j.draftAll(&next)
 	}
 }
 
 // linked drafts a connection of every chain that shows one.
 func (j *join) linked(window uint64) {
 	l := j.c.link()
-	var next drafting
+	var first, last [batch]*flow
+	var chains [batch]int32
+	n := 0
 	for i := range l.chains {
 		if c := l.chain(int32(i)); c.told(window) {
-			next.add(c, int32(i))
+			first[n], last[n], chains[n] = c.path[0], c.path[len(c.path)-1], int32(i)
+			n++
 		}
-		if next.n == batch || i == len(l.chains)-1 {
-			j.draftAll(&next)
+		if n < batch && i < len(l.chains)-1 {
+			continue
 		}
+		hashes := j.lookAhead(first[:n], last[:n])
+		for i, at := range chains[:n] {
+			d := draft{kind: ofChain, at: at}
+			if c := l.chain(at); c.single() {
+				d = draft{kind: ofFlow, at: c.path[0].number}
+			}
+			j.draft(l.chain(at), d, hashes[i])
+		}
+		n = 0
 	}
 }
 
@@ -152,40 +158,16 @@ func hashesOf(first, last *flow) endHashes {
 // memory of all of them is waited for at once.
 const batch = 16
 
-// A drafting is of chains of which drafts are made together.
-type drafting struct {
-	chains [batch]chain
-	at     [batch]int32
-	n      int
-}
-
-func (d *drafting) add(c chain, at int32) {
-	d.chains[d.n], d.at[d.n] = c, at
-	d.n++
-}
-
-// draftAll makes the drafts, and begins anew.
-func (j *join) draftAll(next *drafting) {
-	hashes := j.lookAhead(next.chains[:next.n])
-	for i, c := range next.chains[:next.n] {
-		d := draft{kind: ofChain, at: next.at[i]}
-		if c.single() {
-			d = draft{kind: ofFlow, at: c.path[0].number}
-		}
-		j.draft(c, d, hashes[i])
-	}
-	next.n = 0
-}
-
-// lookAhead makes the chains' hashes, and touches what they lead to.
-func (j *join) lookAhead(some []chain) (hashes [batch]endHashes) {
+// lookAhead makes the hashes of connections of which those are the first and last
+// flows, and touches what they lead to.
+func (j *join) lookAhead(first, last []*flow) (hashes [batch]endHashes) {
 	x, sum := &j.c.sockets.index, uint64(0)
-	for i, c := range some {
-		hashes[i] = hashesOf(c.path[0], c.path[len(c.path)-1])
+	for i := range first {
+		hashes[i] = hashesOf(first[i], last[i])
 		sum += x.touch(hashes[i].client) + x.touch(hashes[i].server)
 	}
 	k := &j.c.sockets
-	for i := range some {
+	for i := range first {
 		for _, h := range [...]uint64{hashes[i].client, hashes[i].server} {
 			if row := x.likely(h); row >= 0 {
 				sum += k.rows[row].inode

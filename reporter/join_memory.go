@@ -24,12 +24,12 @@ func (j *join) begin() {
 	last := len(j.drafts)
 	j.memory, j.spare = j.spare, memory{}
 	j.all = emptied(j.all, len(j.all))
-	j.drafts, j.others, j.turns = emptied(j.drafts, last), emptied(j.others, last), emptied(j.turns, last)
+	j.drafts = emptied(j.drafts, last)
 	j.swapped, j.group, j.moved = emptied(j.swapped, last), emptied(j.group, len(j.group)), emptied(j.moved, len(j.moved))
-	j.keys, j.otherKeys, j.spareKeys = emptied(j.keys, last), emptied(j.otherKeys, last), emptied(j.spareKeys, 2*last)
+	j.keys, j.spareKeys = emptied(j.keys, last), emptied(j.spareKeys, 2*last)
 	j.ipv4, j.ipv6, j.scoped = emptied(j.ipv4, 2*last), emptied(j.ipv6, 2*last), emptied(j.scoped, 2*last)
 	j.noted = [2]noted{}
-	j.translations, j.shown, j.rows, j.tracked = 0, 0, 0, 0
+	j.shown, j.rows, j.tracked = 0, 0, 0
 	j.scopes, j.scopeOf = j.scopes[:0], make(map[uint64]int)
 }
 
@@ -41,13 +41,10 @@ func emptied[T any](list []T, could int) []T {
 	return list[:0]
 }
 
-// reserve makes room for so many connections and translations.
-func (j *join) reserve(connections, translations int) {
+// reserve makes room for so many connections.
+func (j *join) reserve(connections int) {
 	if connections > cap(j.connections) {
 		j.connections = slices.Grow(j.connections, connections+connections/8)
-	}
-	if translations > cap(j.nat) {
-		j.nat = slices.Grow(j.nat, translations+translations/8)
 	}
 	j.swapped = slices.Grow(j.swapped, connections)
 }

@@ -10,7 +10,9 @@ import (
 )
 
 // numeric orders IPv4 ends as netip does.
-func numeric(a netip.AddrPort) uint64 { return hostPortOf(a).number() }
+func numeric(a netip.AddrPort) uint64 {
+	return ctmsg.IPOf(a.Addr()).Lo&0xffffffff<<16 | uint64(a.Port())
+}
 
 // fromNumber is the end of which numeric made a number.
 func fromNumber(n uint64) netip.AddrPort {
