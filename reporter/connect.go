@@ -93,7 +93,12 @@ func (j *join) complete(c *Connection, d *draft, from hostPort) {
 	}
 	to := hostPort{d.to, d.port}
 	if d.client < 0 && d.server < 0 && !d.kept && !from.ip.IsLoopback() && !to.ip.IsLoopback() { // as most
-		c.From, c.To = End{Addr: from.addr()}, End{Addr: to.addr()}
+		c.From, c.To = End{}, End{}
+		if d.nats > 0 && !d.swapped { // made before
+			c.From.Addr, c.To.Addr = c.NAT[0].OriginalSrc, c.NAT[d.nats-1].ReplySrc
+		} else {
+			c.From.Addr, c.To.Addr = from.addr(), to.addr()
+		}
 		return
 	}
 	j.fromSockets(c, d, from, to)

@@ -83,7 +83,7 @@ func (j *join) hear(d *draft, l chain) {
 			teller = f
 		}
 		if f.nat {
-			j.nat = append(j.nat, NAT{f.key.orig.Src(), f.key.orig.Dst(), f.reply.Src(), f.reply.Dst()})
+			j.nat = append(j.nat, f.translation())
 		}
 	})
 	d.state, d.hasState = teller.state, teller.hasState
@@ -93,6 +93,19 @@ func (j *join) hear(d *draft, l chain) {
 			d.hidden = d.hidden && j.c.sockets.rows[row].table.at.seq < gap
 		}
 	}
+}
+
+// translation is that of a translating flow: most often one end stays as it is.
+func (f *flow) translation() NAT {
+	orig, reply := &f.key.orig, &f.reply
+	n := NAT{OriginalSrc: orig.Src(), OriginalDst: orig.Dst()}
+	if n.ReplyDst = n.OriginalSrc; reply.DstIP != orig.SrcIP || reply.DstPort != orig.SrcPort {
+		n.ReplyDst = reply.Dst()
+	}
+	if n.ReplySrc = n.OriginalDst; reply.SrcIP != orig.DstIP || reply.SrcPort != orig.DstPort {
+		n.ReplySrc = reply.Src()
+	}
+	return n
 }
 
 // tells ranks flows of one chain by what their state is worth.

@@ -152,15 +152,40 @@ func (j *join) end(m mention) *End {
 
 // endpointOf lists the first endpoint of sorted mentions and returns the others.
 func (j *join) endpointOf(keys []sortKey, scope string) []sortKey {
+	j.lookAtNext(keys)
 	key := keys[0].number()
 	e := j.endpoint(scope, j.end(mention(keys[0].at())).Addr)
-	for ; len(keys) > 0 && keys[0].number() == key; keys = keys[1:] {
+	for len(keys) > 0 && keys[0].number() == key {
 		if m := mention(keys[0].at()); m&look != 0 {
 			j.tell(e, m)
 		}
+		keys = keys[1:]
+		j.lookAtNext(keys)
 	}
 	j.tidy(e)
 	return keys
+}
+
+// lookAtNext touches, now and then, what the next mentions have to tell.
+func (j *join) lookAtNext(keys []sortKey) {
+	if len(keys)%batch != 0 {
+		return
+	}
+	var some [batch]*Connection
+	n, sum := 0, uint64(0)
+	for i := range keys[:min(batch, len(keys))] {
+		if m := mention(keys[i].at()); m&look != 0 {
+			some[n] = &j.connections[m>>2]
+			sum += uint64(j.end(m).Addr.Port()) + uint64(len(some[n].NAT))
+			n++
+		}
+	}
+	for _, c := range some[:n] {
+		if len(c.NAT) > 0 {
+			sum += uint64(c.NAT[0].OriginalSrc.Port()) + uint64(c.NAT[0].ReplyDst.Port())
+		}
+	}
+	j.touched = sum
 }
 
 // endpointOf4 is endpointOf one of IPv4.
