@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/topotape/topotape/capture"
@@ -164,6 +165,45 @@ func BenchmarkReport(b *testing.B) {
 				}
 				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/connection")
 				b.ReportMetric(perConnection, "heapB/connection")
+			})
+		}
+	}
+}
+
+// BenchmarkReportOfSeveralSources is a report where two namespaces are watched: each
+// of them has connections of its own, or both have the same ones, or what one
+// translates the other has behind it.
+func BenchmarkReportOfSeveralSources(b *testing.B) {
+	for _, n := range []int{1000, 10000, 100000, 1000000} {
+		if n > 100000 && testing.Short() {
+			continue
+		}
+		for _, how := range []string{"apart", "same", "behind"} {
+			b.Run(fmt.Sprintf("connections=%d/%s", n, how), func(b *testing.B) {
+				h := newHost(b)
+				k := kind{nat: how == "behind"}
+				for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(n) {
+					orig, reply := k.tuples(i)
+					m := ct{typ: ctmsg.Update, id: uint32(i), state: "ESTABLISHED", flags: 3, tuples: orig + " | " + reply, source: uint32(1 + i&1)}
+					h.send(m)
+					if how != "apart" {
+						server, client, _ := strings.Cut(reply, ">")
+						m.tuples, m.source = client+">"+server, 3-m.source
+						h.send(m)
+					}
+				}
+				h.walk()
+				h.report().Release()
+				h.r.Report().Release()
+				b.ReportAllocs()
+				for b.Loop() {
+					r := h.r.Report()
+					if len(r.Connections) != n {
+						b.Fatal(len(r.Connections))
+					}
+					r.Release()
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/connection")
 			})
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/procnet"
 )
@@ -37,6 +38,7 @@ type join struct {
 
 	// established rows that conntrack should know, and how many it does
 	rows, tracked int
+	watched       []uint64 // namespaces whose connections conntrack should know, 0 for an unknown one
 
 	spare memory // of a report that was released
 }
@@ -45,6 +47,7 @@ func (c *current) report() *Report {
 	j := &c.join
 	j.c = c
 	j.begin()
+	j.watch()
 	for i := range c.sockets.rows {
 		c.sockets.rows[i].used = false
 	}
@@ -213,26 +216,34 @@ func (j *join) listener(f *flow, client, server *side) (found, swapped bool) {
 
 // count notes an established socket that conntrack should know.
 func (j *join) count(w *socketRow, tracked bool) {
-	if w.state != procnet.Established {
-		return
-	}
-	watched := tracked
-	for _, s := range j.c.sources.list {
-		if s.kind != seenConntrack[0] || s.closed {
-			continue
-		}
-		// A flow of loopback may be there, and of which namespace is unknown.
-		if s.netns == 0 && !loopback(&w.Tuple) || s.netns == w.table.key.netns {
-			watched = true
-		}
-	}
-	if !watched {
+	if w.state != procnet.Established || !tracked && !j.watches(w) {
 		return
 	}
 	j.rows++
 	if tracked {
 		j.tracked++
 	}
+}
+
+// watch notes what namespaces conntrack sees.
+func (j *join) watch() {
+	j.watched = j.watched[:0]
+	for _, s := range j.c.sources.list {
+		if s.kind == capture.SourceConntrack && !s.closed {
+			j.watched = append(j.watched, s.netns)
+		}
+	}
+	slices.Sort(j.watched)
+}
+
+// watches reports whether conntrack sees a socket's namespace. One that sees an
+// unknown one may see it; but a flow of loopback belongs to that alone.
+func (j *join) watches(w *socketRow) bool {
+	if len(j.watched) > 0 && j.watched[0] == 0 && !loopback(&w.Tuple) {
+		return true
+	}
+	_, found := slices.BinarySearch(j.watched, w.table.key.netns)
+	return found
 }
 
 // leftRows makes connections of the rows that no flow explains.
