@@ -164,23 +164,68 @@ func (l *linker) meet() {
 	l.spare = slices.Grow(emptied(l.spare, len(l.keys)), len(l.keys))
 	l.keys, l.spare = sortKeys(l.keys, l.spare, &byFirst)
 	l.meetings = append(emptied(l.meetings, len(l.flows)), meeting{})
-	for i := 0; i < len(l.keys); {
-		first := i
-		for i++; i < len(l.keys) && l.keys[i][0] == l.keys[first][0]; i++ {
+	for from := 0; from < len(l.keys); {
+		to := from + 1
+		for to < len(l.keys) && l.keys[to][0] == l.keys[from][0] {
+			to++
 		}
-		if i-first < 2 {
+		l.meetAt(from, to)
+		from = to
+	}
+}
+
+// crowd is how many keys of one hash are taken for those of one place without a
+// look. Who sends packets can choose tuples of one hash.
+const crowd = 16
+
+// meetAt notes meetings of the flows whose keys have one hash.
+func (l *linker) meetAt(from, to int) {
+	crowded := to-from > crowd
+	if crowded {
+		slices.SortStableFunc(l.keys[from:to], l.comparePlaces)
+	}
+	for from < to {
+		first := from
+		for from++; from < to && (!crowded || l.comparePlaces(l.keys[first], l.keys[from]) == 0); from++ {
+		}
+		if from-first < 2 {
 			continue
 		}
-		n := int32(len(l.meetings))
-		for k := first; k < i; k++ {
-			if f, leaves := l.of(l.keys[k]); leaves {
-				f.leave = n
+		for _, k := range l.keys[first:from] {
+			if f, leaves := l.of(k); leaves {
+				f.leave = int32(len(l.meetings))
 			} else {
-				f.enter = n
+				f.enter = int32(len(l.meetings))
 			}
 		}
-		l.meetings = append(l.meetings, meeting{int32(first), int32(i)})
+		l.meetings = append(l.meetings, meeting{int32(first), int32(from)})
 	}
+}
+
+// comparePlaces orders keys by their places, whichever way they are passed.
+func (l *linker) comparePlaces(a, b sortKey) int {
+	x, y := l.placeOf(a), l.placeOf(b)
+	for i := range x {
+		if c := byAll.compare(&x[i], &y[i]); c != 0 {
+			return c
+		}
+	}
+	return 0
+}
+
+// placeOf is a key's place: the lesser end, and the greater one with the zone.
+func (l *linker) placeOf(k sortKey) [2]sortKey {
+	f, leaves := l.of(k)
+	t := &f.key.orig
+	if leaves {
+		t = &f.reply
+	}
+	x, y := hostPort{t.SrcIP, t.SrcPort}.key(0), hostPort{t.DstIP, t.DstPort}.key(0)
+	if byAll.compare(&x, &y) > 0 {
+		x, y = y, x
+	}
+	y[2] |= uint64(f.key.zone)
+	return [2]sortKey{x, y}
 }
 
 // of is the flow of a key, and whether the place is that where it leaves.
@@ -259,6 +304,10 @@ func (f *flow) at(as way) place {
 	return f.enter()
 }
 
+// candidates is how many flows at a place are looked at: a tuple that is used more
+// often between two reports is not worth the time it would take.
+const candidates = 512
+
 // partner takes the flow at a place that belongs to the chain: alive at the
 // same time, best with the same fate. It is -1 if there is none.
 func (l *linker) partner(meeting int32, at place, as way, ended bool) int32 {
@@ -272,7 +321,7 @@ func (l *linker) partner(meeting int32, at place, as way, ended bool) int32 {
 		return -1
 	}
 	best := int32(-1)
-	for _, k := range l.keys[m.from:m.to] {
+	for _, k := range l.keys[m.from:min(m.to, m.from+candidates)] {
 		f, leaves := l.of(k)
 		if f.taken || f.nat != (as < passing) || leaves != (as == leaving) || as == passingBack && f.handshake {
 			continue
@@ -352,6 +401,7 @@ func (c *current) hold() {
 	}
 	c.holding = c.sources.several()
 	if !c.holding {
+		c.join.linker = linker{}
 		return
 	}
 	l := c.link()

@@ -93,7 +93,7 @@ func (j *join) flows() {
 		j.linked(window)
 		return
 	}
-	zones, edges := false, 0
+	zones, edges, translating := false, 0, 0
 	j.all = slices.Grow(j.all[:0], len(j.c.flows.live)+len(j.c.flows.ended))
 	for _, list := range [...][]*flow{j.c.flows.live, j.c.flows.ended} {
 		for _, f := range list {
@@ -101,6 +101,9 @@ func (j *join) flows() {
 				zones = zones || f.key.zone != 0
 				if f.edge {
 					edges++
+					if f.nat {
+						translating++
+					}
 				}
 				j.all = append(j.all, f)
 			}
@@ -110,6 +113,9 @@ func (j *join) flows() {
 		byZone(j.all)
 	}
 	j.drafts, j.keys = slices.Grow(j.drafts, edges), slices.Grow(j.keys, edges) // of the others few make one
+	if translating > cap(j.nat) {
+		j.nat = slices.Grow(j.nat, translating+translating/8)
+	}
 	for list := j.all; len(list) > 0; {
 		some := list[:min(len(list), batch)]
 		list = list[len(some):]
