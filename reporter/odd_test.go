@@ -95,3 +95,23 @@ func handedOver(t *testing.T, h *host) (heir *host, taken bool) {
 	}
 	return &host{t: h.t, r: r, at: h.at, seq: h.seq}, r.Carried()
 }
+
+// The order of the endpoints does not depend on how a host is called.
+func TestEndpointsOfAnyHostAreInOrder(t *testing.T) {
+	for _, id := range []string{"", "0", "9abc", ";", ";10", ";127.0.0.1", "host", "~"} {
+		r, err := New(&capture.Header{HostID: id}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := &host{t: t, r: r}
+		for i, tuples := range []string{"10.0.0.1:1000>10.0.0.2:80", "127.0.0.1:1000>127.0.0.1:80", "127.0.0.1:9>127.0.0.1:10", "[::1]:1000>[::1]:80", "[2001:db8::1]:9>[2001:db8::2]:80"} {
+			h.ct(ctmsg.Update, uint32(i), "ESTABLISHED", tuples)
+		}
+		h.walk(sock{netns: 7, row: "127.0.0.1:3000>127.0.0.1:80", inode: 3}, sock{netns: 70, row: "127.0.0.1:3000>127.0.0.1:80", inode: 4})
+		rep := h.report()
+		checkReport(t, rep)
+		if len(rep.Endpoints) != 14 {
+			t.Errorf("host %q: %d endpoints: %s", id, len(rep.Endpoints), rep.AppendJSON(nil))
+		}
+	}
+}
