@@ -138,6 +138,21 @@ func established(b *testing.B, n int, k kind) *host {
 	return h
 }
 
+// reports makes reports of n connections.
+func (h *host) reports(b *testing.B, n int) {
+	h.report().Release()
+	h.r.Report().Release()
+	b.ReportAllocs()
+	for b.Loop() {
+		r := h.r.Report()
+		if len(r.Connections) != n {
+			b.Fatal(len(r.Connections))
+		}
+		r.Release()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/connection")
+}
+
 func BenchmarkReport(b *testing.B) {
 	for _, n := range []int{1000, 10000, 100000, 1000000} {
 		if n > 100000 && testing.Short() {
@@ -153,17 +168,7 @@ func BenchmarkReport(b *testing.B) {
 				runtime.GC()
 				runtime.ReadMemStats(&after)
 				perConnection := float64(after.HeapAlloc-before.HeapAlloc) / float64(n)
-				h.report().Release()
-				h.r.Report().Release()
-				b.ReportAllocs()
-				for b.Loop() {
-					r := h.r.Report()
-					if len(r.Connections) != n {
-						b.Fatal(len(r.Connections))
-					}
-					r.Release()
-				}
-				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/connection")
+				h.reports(b, n)
 				b.ReportMetric(perConnection, "heapB/connection")
 			})
 		}
@@ -193,17 +198,7 @@ func BenchmarkReportOfSeveralSources(b *testing.B) {
 					}
 				}
 				h.walk()
-				h.report().Release()
-				h.r.Report().Release()
-				b.ReportAllocs()
-				for b.Loop() {
-					r := h.r.Report()
-					if len(r.Connections) != n {
-						b.Fatal(len(r.Connections))
-					}
-					r.Release()
-				}
-				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/connection")
+				h.reports(b, n)
 			})
 		}
 	}

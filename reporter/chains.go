@@ -1,6 +1,7 @@
 package reporter
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/topotape/topotape/reporter/ctmsg"
@@ -74,8 +75,13 @@ type linked struct {
 	nat, handshake, taken bool
 }
 
-// A meeting is where the keys of one hash begin and end.
-type meeting struct{ from, to int32 }
+// A meeting is where the keys begin and end of flows that may have a place in
+// common. In a crowd they are those of one list of a place, whose lists follow
+// each other.
+type meeting struct {
+	from, to int32
+	crowd    bool
+}
 
 // A chainAt is where a chain stands among the members.
 type chainAt struct{ at, path, onlookers int32 }
@@ -174,58 +180,106 @@ func (l *linker) meet() {
 	}
 }
 
-// crowd is how many keys of one hash are taken for those of one place without a
-// look. Who sends packets can choose tuples of one hash.
+// crowd is how many keys of one hash are looked through at every look; more are
+// told apart first. Who sends packets can choose tuples of one hash, and use one
+// again and again.
 const crowd = 16
 
 // meetAt notes meetings of the flows whose keys have one hash.
 func (l *linker) meetAt(from, to int) {
-	crowded := to-from > crowd
-	if crowded {
-		slices.SortStableFunc(l.keys[from:to], l.comparePlaces)
+	if to-from <= crowd {
+		if to-from > 1 {
+			l.introduce(from, to)
+			l.meetings = append(l.meetings, meeting{int32(from), int32(to), false})
+		}
+		return
 	}
+	slices.SortStableFunc(l.keys[from:to], func(a, b sortKey) int {
+		return cmp.Or(l.comparePlaces(a, b), cmp.Compare(l.listOf(a), l.listOf(b)))
+	})
 	for from < to {
 		first := from
-		for from++; from < to && (!crowded || l.comparePlaces(l.keys[first], l.keys[from]) == 0); from++ {
+		for from++; from < to && l.comparePlaces(l.keys[first], l.keys[from]) == 0; from++ {
 		}
 		if from-first < 2 {
 			continue
 		}
-		for _, k := range l.keys[first:from] {
-			if f, leaves := l.of(k); leaves {
-				f.leave = int32(len(l.meetings))
-			} else {
-				f.enter = int32(len(l.meetings))
+		l.introduce(first, from)
+		for list := range lists {
+			begin := first
+			for first < from && l.listOf(l.keys[first]) == list {
+				first++
 			}
+			l.meetings = append(l.meetings, meeting{int32(begin), int32(first), true})
 		}
-		l.meetings = append(l.meetings, meeting{int32(first), int32(from)})
+	}
+}
+
+// introduce tells flows of the meeting that comes next.
+func (l *linker) introduce(from, to int) {
+	for _, k := range l.keys[from:to] {
+		if f, leaves := l.of(k); leaves {
+			f.leave = int32(len(l.meetings))
+		} else {
+			f.enter = int32(len(l.meetings))
+		}
 	}
 }
 
 // comparePlaces orders keys by their places, whichever way they are passed.
 func (l *linker) comparePlaces(a, b sortKey) int {
-	x, y := l.placeOf(a), l.placeOf(b)
-	for i := range x {
-		if c := byAll.compare(&x[i], &y[i]); c != 0 {
-			return c
-		}
+	p, q := l.place(a), l.place(b)
+	if p.back() {
+		p.Tuple = p.Reversed()
 	}
-	return 0
+	if q.back() {
+		q.Tuple = q.Reversed()
+	}
+	from, to := p.ends()
+	fromOther, toOther := q.ends()
+	return cmp.Or(byAll.compare(&from, &fromOther), byAll.compare(&to, &toOther), cmp.Compare(p.zone, q.zone))
 }
 
-// placeOf is a key's place: the lesser end, and the greater one with the zone.
-func (l *linker) placeOf(k sortKey) [2]sortKey {
+// ends order places.
+func (p *place) ends() (from, to sortKey) {
+	return hostPort{p.SrcIP, p.SrcPort}.key(0), hostPort{p.DstIP, p.DstPort}.key(0)
+}
+
+// back reports whether the place is passed from its greater end to the lesser.
+func (p *place) back() bool {
+	from, to := p.ends()
+	return byAll.compare(&from, &to) > 0
+}
+
+// lists is how many a place has: of flows that have it in one way and direction.
+const lists = 6
+
+// list is that of flows that have a place so.
+func (p *place) list(as way) int {
+	list := 2 * int(min(as, passing))
+	if p.back() {
+		list++
+	}
+	return list
+}
+
+// listOf is a key's list, place its place.
+func (l *linker) listOf(k sortKey) int {
+	p, as := l.place(k), passing
+	if f, leaves := l.of(k); leaves {
+		as = leaving
+	} else if f.nat {
+		as = entering
+	}
+	return p.list(as)
+}
+
+func (l *linker) place(k sortKey) place {
 	f, leaves := l.of(k)
-	t := &f.key.orig
 	if leaves {
-		t = &f.reply
+		return f.flow.leave()
 	}
-	x, y := hostPort{t.SrcIP, t.SrcPort}.key(0), hostPort{t.DstIP, t.DstPort}.key(0)
-	if byAll.compare(&x, &y) > 0 {
-		x, y = y, x
-	}
-	y[2] |= uint64(f.key.zone)
-	return [2]sortKey{x, y}
+	return f.flow.enter()
 }
 
 // of is the flow of a key, and whether the place is that where it leaves.
@@ -304,14 +358,13 @@ func (f *flow) at(as way) place {
 	return f.enter()
 }
 
-// candidates is how many flows at a place are looked at: a tuple that is used more
-// often between two reports is not worth the time it would take.
-const candidates = 512
-
 // partner takes the flow at a place that belongs to the chain: alive at the
 // same time, best with the same fate. It is -1 if there is none.
 func (l *linker) partner(meeting int32, at place, as way, ended bool) int32 {
 	m := &l.meetings[meeting]
+	if m.crowd {
+		m = &l.meetings[int(meeting)+at.list(as)]
+	}
 	for ; m.from < m.to; m.from++ {
 		if f, _ := l.of(l.keys[m.from]); !f.taken {
 			break
@@ -321,7 +374,7 @@ func (l *linker) partner(meeting int32, at place, as way, ended bool) int32 {
 		return -1
 	}
 	best := int32(-1)
-	for _, k := range l.keys[m.from:min(m.to, m.from+candidates)] {
+	for _, k := range l.keys[m.from:m.to] {
 		f, leaves := l.of(k)
 		if f.taken || f.nat != (as < passing) || leaves != (as == leaving) || as == passingBack && f.handshake {
 			continue
@@ -379,7 +432,7 @@ func (f *flow) meets(g *flow) bool {
 func (c *current) link() *linker {
 	j := &c.join
 	zones := false
-	j.all = j.all[:0]
+	j.all = emptied(j.all, len(c.flows.live)+len(c.flows.ended))
 	c.flows.each(func(f *flow) {
 		if !f.ended || f.edge {
 			zones = zones || f.key.zone != 0

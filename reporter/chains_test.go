@@ -1,8 +1,10 @@
 package reporter
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/topotape/topotape/capture"
@@ -31,8 +33,28 @@ func TestFlowsOfOneHashMeetByPlace(t *testing.T) {
 		}
 	}
 	l.flows, l.meetings = flows, []meeting{{}}
-	keys := append([]sortKey(nil), l.keys...)
+	keys := slices.Clone(l.keys)
 	l.meetAt(0, len(l.keys))
+	for _, k := range keys {
+		f, leaves := l.of(k)
+		at := f.enter
+		if leaves {
+			at = f.leave
+		}
+		if at == 0 {
+			continue
+		}
+		m := l.meetings[int(at)+l.listOf(k)]
+		list := l.keys[m.from:m.to]
+		if !slices.Contains(list, k) || !slices.IsSortedFunc(list, func(a, b sortKey) int { return cmp.Compare(a.at(), b.at()) }) {
+			t.Fatalf("key %x is not in order in its list %x", k, list)
+		}
+		for _, other := range list {
+			if g, also := l.of(other); g.nat != f.nat || also != leaves || l.place(other) != l.place(k) {
+				t.Fatalf("%v leaves %v, %v leaves %v: one list", l.place(k), leaves, l.place(other), also)
+			}
+		}
+	}
 	at := func(k sortKey) (place, int32) {
 		if f, leaves := l.of(k); leaves {
 			return f.flow.leave(), f.leave
@@ -55,21 +77,56 @@ func TestFlowsOfOneHashMeetByPlace(t *testing.T) {
 	}
 }
 
-// A tuple that is used again and again between two reports is one connection each
-// time, whether one namespace tells of it or two.
+// A tuple that is used again and again is one connection each time, whether two
+// namespaces tell of each at once or one of all first.
 func TestManyLivesOfOneTupleInTwoNamespaces(t *testing.T) {
-	const lives = 2000
+	const lives = 1000
 	h := newHost(t)
-	for i := range uint32(lives) {
-		h.at += 1000
-		for _, typ := range []ctmsg.Type{ctmsg.Update, ctmsg.Destroy} {
-			for _, source := range []uint32{1, 5} {
-				h.send(ct{typ: typ, id: i, source: source, state: map[ctmsg.Type]string{ctmsg.Update: "ESTABLISHED"}[typ], tuples: plain})
+	for _, sources := range [][]uint32{{1, 5}, {1}, {5}} {
+		for i := range uint32(lives) {
+			h.at = int64(i+1) * 1e6
+			for _, source := range sources {
+				h.send(ct{typ: ctmsg.Update, id: i, source: source, state: "ESTABLISHED", tuples: plain})
+				h.send(ct{typ: ctmsg.Destroy, id: i, source: source, tuples: plain})
 			}
 		}
+		if len(sources) == 1 && sources[0] == 1 {
+			continue
+		}
+		if r := h.report(); len(r.Connections) != lives {
+			t.Errorf("sources %v: %d connections of %d", sources, len(r.Connections), lives)
+		}
+		h.want()
 	}
-	if r := h.report(); len(r.Connections) != lives {
-		t.Errorf("%d connections of %d", len(r.Connections), lives)
+}
+
+// What ended since the last walk of /proc does not stand between the flows of a
+// connection that lives.
+func TestFlowsThatEndedHideNoPartner(t *testing.T) {
+	h := newHost(t)
+	h.walk(sock{netns: 7, row: "10.3.3.3:1>10.4.4.4:2", inode: 3}) // the only one
+	h.pass(1).send(ct{typ: ctmsg.Update, id: 1, source: 5, state: "ESTABLISHED", tuples: plain})
+	const lives = 600
+	for i := range uint32(lives) {
+		h.pass(1).send(ct{typ: ctmsg.Update, id: i + 9, source: 1, state: "ESTABLISHED", tuples: plain})
+		if i < lives-1 {
+			h.pass(1).send(ct{typ: ctmsg.Destroy, id: i + 9, source: 1, tuples: plain})
+		}
+		if i%50 > 0 && i < lives-1 {
+			h.put(capture.KindTick, 0, &capture.Tick{})
+			continue
+		}
+		open := 0
+		r := h.report()
+		for j := range r.Connections {
+			if c := &r.Connections[j]; !c.Closed && c.From.Addr.Port() == 40000 {
+				open++
+			}
+		}
+		if open != 1 {
+			t.Fatalf("%d open connections after %d lives", open, i+1)
+		}
+		r.Release()
 	}
 }
 
