@@ -138,12 +138,14 @@ func established(b *testing.B, n int, k kind) *host {
 	return h
 }
 
-// reports makes reports of n connections.
+// reports makes reports of n connections, each at a tick.
 func (h *host) reports(b *testing.B, n int) {
 	h.report().Release()
-	h.r.Report().Release()
+	h.report().Release()
+	tick := capture.AppendPayload(nil, &capture.Tick{Interval: 3e9})
 	b.ReportAllocs()
 	for b.Loop() {
+		h.raw(capture.KindTick, 0, tick)
 		r := h.r.Report()
 		if len(r.Connections) != n {
 			b.Fatal(len(r.Connections))

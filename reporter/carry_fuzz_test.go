@@ -136,7 +136,7 @@ func TestCarryLayout(t *testing.T) {
 		layout, core int
 		sum          string
 	}
-	known := written{2, 2, "10f2e676af19d615"}
+	known := written{2, 3, "10f2e676af19d615"}
 	h := sha256.New()
 	for seed := range uint64(20) {
 		for _, rules := range []string{RulesCurrent, RulesScope2016} {

@@ -10,7 +10,7 @@ import (
 // connect makes the report's connections of the drafts, in the report's order.
 func (j *join) connect() {
 	j.order()
-	j.reserve(len(j.drafts))
+	j.reserve()
 	first := 0 // of those with equal ends
 	done := func(end int) {
 		j.settle(first, end)
@@ -41,9 +41,8 @@ func (j *join) expect(some []sortKey) {
 	}
 	for i := range some {
 		d := &j.drafts[some[i].at()]
-		if d.nats > 0 {
-			n := &j.nat[d.nat]
-			sum += uint64(n.OriginalSrc.Port()) + uint64(n.ReplyDst.Port())
+		if d.shown > 0 {
+			sum += j.shown[d.aliases].ip.Hi
 		}
 		for _, row := range [...]int32{d.client, d.server} {
 			if row >= 0 {
@@ -80,9 +79,6 @@ func (j *join) complete(c *Connection, d *draft, from hostPort) {
 	if d.hasState {
 		c.State = d.state.String()
 	}
-	if d.nats > 0 {
-		c.NAT = j.nat[d.nat : d.nat+d.nats : d.nat+d.nats]
-	}
 	switch {
 	case d.handshake:
 		c.Direction = DirectionHandshake
@@ -92,16 +88,39 @@ func (j *join) complete(c *Connection, d *draft, from hostPort) {
 		c.Direction = DirectionOriginal
 	}
 	to := hostPort{d.to, d.port}
-	if d.client < 0 && d.server < 0 && !d.kept && !from.ip.IsLoopback() && !to.ip.IsLoopback() { // as most
-		c.From, c.To = End{}, End{}
-		if d.nats > 0 && !d.swapped { // made before
-			c.From.Addr, c.To.Addr = c.NAT[0].OriginalSrc, c.NAT[d.nats-1].ReplySrc
-		} else {
-			c.From.Addr, c.To.Addr = from.addr(), to.addr()
-		}
-		return
+	c.From, c.To = End{}, End{}
+	c.From.Addr, c.To.Addr = j.addrs[0].of(from), j.addrs[1].of(to)
+	if d.shown > 0 {
+		c.NAT = j.nats(d, c)
 	}
-	j.fromSockets(c, d, from, to)
+	if d.client >= 0 || d.server >= 0 || d.kept || from.ip.IsLoopback() || to.ip.IsLoopback() {
+		j.fromSockets(c, d, from, to)
+	}
+}
+
+// nats are the translations of a connection whose ends are known.
+func (j *join) nats(d *draft, c *Connection) []NAT {
+	first := len(j.nat)
+	if d.long {
+		for _, f := range j.path(d) {
+			j.nat = append(j.nat, NAT{f.key.orig.Src(), f.key.orig.Dst(), f.reply.Src(), f.reply.Dst()})
+		}
+	} else {
+		client, server := &c.From.Addr, &c.To.Addr
+		if d.swapped {
+			client, server = server, client
+		}
+		n := added(&j.nat)
+		n.OriginalSrc, n.OriginalDst, n.ReplySrc, n.ReplyDst = *client, *server, *server, *client
+		for i := range j.shown[d.aliases:][:d.shown] {
+			if a := &j.shown[int(d.aliases)+i]; a.reply {
+				n.OriginalDst = j.addrs[2].of(a.hostPort)
+			} else {
+				n.ReplyDst = j.addrs[2].of(a.hostPort)
+			}
+		}
+	}
+	return j.nat[first:len(j.nat):len(j.nat)]
 }
 
 // fromSockets adds what sockets tell.
@@ -142,7 +161,7 @@ func (j *join) sides(d *draft, from, to hostPort) {
 	j.side(client, d, from, 0)
 	j.side(server, d, to, 1)
 	if from.ip.IsLoopback() || to.ip.IsLoopback() {
-		path := j.chain(d).path
+		path := j.path(d)
 		if client.state == "" && from.ip.IsLoopback() {
 			client.netns = j.c.sources.netnsOf(path[0].key.source)
 		}
@@ -161,7 +180,7 @@ func (j *join) side(s *side, d *draft, at hostPort, which int) {
 		return
 	}
 	if d.kept {
-		path := j.chain(d).path
+		path := j.path(d)
 		f := path[which*(len(path)-1)]
 		if f.kept {
 			if kept := &j.c.flows.kept[f.number][which]; kept.state != "" {
@@ -182,6 +201,7 @@ type tied struct {
 	zone        uint16
 	swapped     bool
 	at          int32
+	key         sortKey // of its draft
 }
 
 // settle orders the connections from first on, whose ends are equal, by all they
@@ -193,9 +213,9 @@ func (j *join) settle(first, end int) {
 	j.group, j.moved = j.group[:0], append(j.moved[:0], j.connections[first:end]...)
 	for i := first; i < end; i++ {
 		c := &j.connections[i]
-		t := tied{from: c.From.Netns, to: c.To.Netns, first: c.FirstSeen, last: c.LastSeen, swapped: j.swapped[i], at: int32(i - first)}
+		t := tied{from: c.From.Netns, to: c.To.Netns, first: c.FirstSeen, last: c.LastSeen, swapped: j.swapped[i], at: int32(i - first), key: j.keys[i]}
 		if d := &j.drafts[j.keys[i].at()]; d.kind <= ofChain {
-			t.of(j.chain(d).path[0])
+			t.of(j.path(d)[0])
 		}
 		j.group = append(j.group, t)
 	}
@@ -206,7 +226,7 @@ func (j *join) settle(first, end int) {
 	})
 	for i := range j.group {
 		t := &j.group[i]
-		j.connections[first+i], j.swapped[first+i] = j.moved[t.at], t.swapped
+		j.connections[first+i], j.swapped[first+i], j.keys[first+i] = j.moved[t.at], t.swapped, t.key
 	}
 }
 

@@ -55,6 +55,7 @@ func newCurrent(h *capture.Header) *current {
 }
 
 func (c *current) step(r *capture.Record) bool {
+	c.join.linker.fresh = false
 	switch r.Kind {
 	case capture.KindConntrack, capture.KindDumpEntry:
 		c.conntrack(r)
@@ -140,7 +141,9 @@ func (c *current) ticked(r *capture.Record) bool {
 	}
 	c.learn(r, c.dns.Expire(r.At))
 	c.hold()
-	c.flows.sweep(c.window, &c.sources, &c.sockets)
+	if c.flows.sweep(c.window, &c.sources, &c.sockets) {
+		c.join.linker.fresh = false
+	}
 	c.sockets.forget(c.window)
 	c.lastTick, c.tickAt, c.tick = c.tickAt, r.At, t
 	c.window++

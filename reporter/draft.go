@@ -14,7 +14,7 @@ type draft struct {
 	first, last    int64
 	at             int32  // by kind: the flow's number, the chain's, or a place among the closed rows
 	client, server int32  // rows of the sockets, -1 for none
-	nat, nats      int32  // where its translations are among the report's, and how many
+	aliases, shown int32  // where its aliases are among the join's, and how many
 	port           uint16 // the server's
 	kind           draftKind
 	state          ctmsg.State
@@ -25,6 +25,7 @@ type draft struct {
 	closed         bool
 	hidden         bool // as its end would be
 	kept           bool // sockets may have been kept with the flow
+	long           bool // several flows translate
 }
 
 type draftKind uint8
@@ -36,103 +37,99 @@ const (
 	ofClosed // rows
 )
 
-// chain is what a draft was made of.
-func (j *join) chain(d *draft) chain {
+// path is that of which a draft was made.
+func (j *join) path(d *draft) []*flow {
 	if d.kind == ofChain {
-		return j.linker.chain(d.at)
+		_, path := j.linker.chain(int(d.at))
+		return path
 	}
 	j.single[0] = j.c.flows.at(d.at)
-	return chain{path: j.single[:]}
+	return j.single[:]
+}
+
+// next is the draft after the last. It is written where it stands, and counts only
+// when it is noted.
+func (j *join) next() *draft {
+	n := len(j.drafts)
+	if n == cap(j.drafts) {
+		j.drafts = slices.Grow(j.drafts, 1)
+	}
+	d := &j.drafts[:n+1][n]
+	*d = draft{}
+	return d
 }
 
 // draft drafts one connection.
-func (j *join) draft(l chain, d draft, h endHashes) {
-	first, last := l.path[0], l.path[len(l.path)-1]
+func (j *join) draft(l *heard, path []*flow, kind draftKind, at int32, h endHashes) {
+	first, last := path[0], path[len(path)-1]
+	d := j.next()
+	d.kind, d.at = kind, at
 	d.client = j.socket(first, &first.key.orig, 0, h.client)
 	d.server = j.socket(last, &last.reply, 1, h.server)
-	edge := d.client >= 0 || d.server >= 0
-	l.each(func(f *flow) { edge, d.handshake = edge || f.edge, d.handshake || f.handshake })
-	if !edge {
+	if !l.edge && d.client < 0 && d.server < 0 {
 		return // half open
 	}
 	d.kept = first.kept || last.kept
 	from, to := hostPort{first.key.orig.SrcIP, first.key.orig.SrcPort}, hostPort{last.reply.SrcIP, last.reply.SrcPort}
-	if !d.handshake {
-		j.sides(&d, from, to)
+	if d.handshake = l.handshake; !d.handshake {
+		j.sides(d, from, to)
 		d.listener, d.swapped = j.listener(first, &j.ends[0], &j.ends[1])
 	}
-	j.hear(&d, l)
+	d.first, d.last, d.state, d.hasState, d.closed, d.hidden = l.first, l.last, l.state, l.hasState, l.closed, l.hidden
+	for _, row := range [...]int32{d.client, d.server} {
+		if row >= 0 && !d.closed {
+			d.hidden = d.hidden && j.c.sockets.rows[row].table.at.seq < l.gap
+		}
+	}
+	d.aliases, d.long = int32(len(j.shown)), len(path) > 1
+	if first.nat {
+		for _, f := range path {
+			j.show(f)
+		}
+		d.shown = int32(len(j.shown)) - d.aliases
+	}
 	if d.swapped {
 		from, to = to, from
 	}
-	j.note(&d, from, to)
+	j.note(from, to)
 }
 
-// hear notes what the flows of a chain tell together, and lists their translations.
-func (j *join) hear(d *draft, l chain) {
-	teller, gap := l.path[0], uint64(0) // of the state
-	d.nat = int32(len(j.nat))
-	d.closed, d.hidden, d.first, d.last = true, true, teller.first, teller.last
-	l.each(func(f *flow) {
-		s := j.c.sources.get(f.key.source)
-		d.closed = d.closed && f.ended
-		d.hidden = d.hidden && s.hidden(f.shown)
-		d.first, d.last = min(d.first, f.first), max(d.last, f.last)
-		gap = max(gap, s.gapSeq)
-		if f != teller && f.tells() > teller.tells() {
-			teller = f
-		}
-		if f.nat {
-			j.nat = append(j.nat, f.translation())
-		}
-	})
-	d.state, d.hasState = teller.state, teller.hasState
-	d.nats = int32(len(j.nat)) - d.nat
-	for _, row := range [...]int32{d.client, d.server} {
-		if row >= 0 && !d.closed {
-			d.hidden = d.hidden && j.c.sockets.rows[row].table.at.seq < gap
-		}
-	}
+// An alias is what a translation shows in place of one of its ends.
+type alias struct {
+	hostPort
+	reply bool // in place of the end from which the replies come
 }
 
-// translation is that of a translating flow: most often one end stays as it is.
-func (f *flow) translation() NAT {
+// show lists the aliases of a translating flow: most often one end stays as it is.
+func (j *join) show(f *flow) {
+	j.translations++
 	orig, reply := &f.key.orig, &f.reply
-	n := NAT{OriginalSrc: orig.Src(), OriginalDst: orig.Dst()}
-	if n.ReplyDst = n.OriginalSrc; reply.DstIP != orig.SrcIP || reply.DstPort != orig.SrcPort {
-		n.ReplyDst = reply.Dst()
+	if reply.DstIP != orig.SrcIP || reply.DstPort != orig.SrcPort {
+		a := added(&j.shown)
+		a.ip, a.port, a.reply = reply.DstIP, reply.DstPort, false
 	}
-	if n.ReplySrc = n.OriginalDst; reply.SrcIP != orig.DstIP || reply.SrcPort != orig.DstPort {
-		n.ReplySrc = reply.Src()
+	if reply.SrcIP != orig.DstIP || reply.SrcPort != orig.DstPort {
+		a := added(&j.shown)
+		a.ip, a.port, a.reply = orig.DstIP, orig.DstPort, true
 	}
-	return n
-}
-
-// tells ranks flows of one chain by what their state is worth.
-func (f *flow) tells() int {
-	switch {
-	case f.edge && !f.ended:
-		return 3
-	case !f.ended:
-		return 2
-	case f.edge:
-		return 1
-	}
-	return 0
 }
 
 // draftRows drafts a connection of which only rows tell: c is what will be made of
 // them, again when its turn comes, for to keep it until then takes more memory
 // than the rest of the report's making.
-func (j *join) draftRows(d draft, c *Connection) {
-	j.note(&d, hostPortOf(c.From.Addr), hostPortOf(c.To.Addr))
+func (j *join) draftRows(kind draftKind, at, client, server int32, c *Connection) {
+	d := j.next()
+	d.kind, d.at, d.client, d.server = kind, at, client, server
+	j.note(hostPortOf(c.From.Addr), hostPortOf(c.To.Addr))
 }
 
-// note puts a draft among the others, to be sorted.
-func (j *join) note(d *draft, from, to hostPort) {
+// note puts the next draft among the others, to be sorted.
+func (j *join) note(from, to hostPort) {
+	at := len(j.drafts)
+	j.drafts = j.drafts[:at+1]
+	d := &j.drafts[at]
 	d.to, d.port = to.ip, to.port
-	j.keys = append(j.keys, from.key(uint32(len(j.drafts))))
-	j.drafts = append(j.drafts, *d)
+	from.order(added(&j.keys), uint32(at))
 }
 
 // order sorts the drafts by their clients' ends, then those that have one in common
@@ -147,7 +144,7 @@ func (j *join) order() {
 			for i := range run {
 				at := run[i].at()
 				d := &j.drafts[at]
-				run[i] = hostPort{d.to, d.port}.key(at)
+				hostPort{d.to, d.port}.order(&run[i], at)
 			}
 			sorted, _ := sortKeys(run, j.spareKeys[:len(run)], &byAll)
 			for i := range sorted {
@@ -173,13 +170,25 @@ func hostPortOf(a netip.AddrPort) hostPort { return hostPort{ctmsg.IPOf(a.Addr()
 
 func (p hostPort) addr() netip.AddrPort { return netip.AddrPortFrom(p.ip.Addr(), p.port) }
 
-// key orders ends as netip does: IPv4 goes first.
-func (p hostPort) key(at uint32) sortKey {
-	k := sortKey{p.ip.Hi >> 1, p.ip.Hi<<63 | p.ip.Lo>>1, p.ip.Lo<<63 | uint64(p.port)<<32 | uint64(at)}
+// A lastAddr is an address that may well come again.
+type lastAddr struct {
+	ip   ctmsg.IP
+	addr netip.Addr
+}
+
+func (l *lastAddr) of(p hostPort) netip.AddrPort {
+	if l.ip != p.ip || !l.addr.IsValid() {
+		l.ip, l.addr = p.ip, p.ip.Addr()
+	}
+	return netip.AddrPortFrom(l.addr, p.port)
+}
+
+// order makes a key that orders ends as netip does: IPv4 goes first.
+func (p hostPort) order(k *sortKey, at uint32) {
+	k[0], k[1], k[2] = p.ip.Hi>>1, p.ip.Hi<<63|p.ip.Lo>>1, p.ip.Lo<<63|uint64(p.port)<<32|uint64(at)
 	if !p.ip.Is4() {
 		k[0] |= 1 << 63
 	}
-	return k
 }
 
 // hostPort is the end that the key orders.

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+
+	"github.com/topotape/topotape/reporter/ctmsg"
 )
 
 // A mention is one end of one connection of the report: the connection's place,
@@ -19,84 +21,116 @@ const (
 
 // A noted mention is what the next one of a client or a server is compared with.
 type noted struct {
-	addr  netip.AddrPort
+	end   hostPort
 	netns uint64
-	alias netip.AddrPort
-	key   sortKey
+	alias alias
+	tells bool // of that alias
+	known bool
+	text  sortKey // of its address, if that is of IPv6
 }
 
-// distinct is how many ends sorted keys are of.
-func distinct(keys []sortKey, by *sortBy) int {
-	n := 0
-	for i := range keys {
-		if i == 0 || !keys[i].alike(&keys[i-1], by) {
-			n++
+// An end6 is what a mention of IPv6 tells: its end, and the only alias.
+type end6 struct {
+	ip, alias       ctmsg.IP
+	port, aliasPort uint16
+	tells           bool // of that alias
+	mention         mention
+}
+
+// mentions are those of clients' and of servers' ends.
+type mentions [2][]sortKey
+
+// next is the key of the end that comes next, nil if there is none.
+func (m *mentions) next() *sortKey {
+	switch {
+	case len(m[0]) == 0 && len(m[1]) == 0:
+		return nil
+	case len(m[1]) == 0 || len(m[0]) > 0 && m[0][0].before(&m[1][0]):
+		return &m[0][0]
+	}
+	return &m[1][0]
+}
+
+// sort sorts mentions and returns how many ends they are of, at most.
+func (m *mentions) sort(j *join, by *sortBy) (ends int) {
+	for side := range m {
+		j.sort(&m[side], by)
+		for i := range m[side] {
+			if i == 0 || !m[side][i].alike(&m[side][i-1], by) {
+				ends++
+			}
 		}
 	}
-	return n
+	return ends
 }
 
 // mentions notes the ends of a connection for sorting.
 func (j *join) mentions(i int) {
-	c, at := &j.connections[i], mention(i<<2)
-	j.shown += j.mention(at, c, &c.From, j.swapped[i]) + j.mention(at|server, c, &c.To, !j.swapped[i])
+	c, d := &j.connections[i], &j.drafts[j.keys[i].at()]
+	at, shown := mention(i<<2), j.shown[d.aliases:][:d.shown]
+	j.mention(at, j.keys[i].hostPort(), &c.From, shown, j.swapped[i])
+	j.mention(at|server, hostPort{d.to, d.port}, &c.To, shown, !j.swapped[i])
 }
 
 // mention notes an end for sorting. One alias of IPv4 stands in the key of an end
-// of IPv4. It returns how many there are; reply says that the flow's replies come
-// from it.
-func (j *join) mention(m mention, c *Connection, e *End, reply bool) (aliases int) {
-	var alias netip.AddrPort
-	for i := range c.NAT {
-		if shown := c.NAT[i].alias(reply); shown != nil {
-			alias = *shown
+// of IPv4. Reply says that the flow's replies come from the end.
+func (j *join) mention(at mention, p hostPort, e *End, shown []alias, reply bool) {
+	m, last, aliases := at, &j.noted[at>>1&1], 0
+	var one alias
+	for i := range shown {
+		if shown[i].reply == reply {
+			one = shown[i]
 			aliases++
 		}
 	}
-	last := &j.noted[m>>1&1]
-	if len(e.Processes) > 0 || aliases > 0 {
+	j.aliased += aliases
+	if len(e.Processes) > 0 || aliases > 1 {
 		m |= look
 	}
 	// Neighbours have an end in common often: it needs no second mention that tells
 	// nothing more.
-	if e.Addr == last.addr && e.Netns == last.netns && (m&look == 0 || aliases == 1 && alias == last.alias && len(e.Processes) == 0) {
-		return aliases
+	tells := aliases == 1
+	if p == last.end && last.known && e.Netns == last.netns && m&look == 0 && (!tells || last.tells && one == last.alias) {
+		return
 	}
-	a, list, k := e.Addr.Addr(), &j.ipv4, sortKey{}
-	switch scope := j.scope(e); {
+	side := at >> 1 & 1
+	var k *sortKey
+	switch scope := j.scope(p.ip, e.Netns); {
 	case scope >= 0:
-		list = &j.scoped
-		k[0], k[1] = uint64(scope), loopbackText(e.Addr)
-	case !a.Is4():
-		list = &j.ipv6
-		if k = last.key; a != last.addr.Addr() || a.IsLoopback() {
-			k = textual6(a)
+		if tells {
+			m |= look
 		}
-		k = k.withPort(e.Addr.Port())
+		k = added(&j.scoped[side])
+		k[0], k[1], k[2] = uint64(scope), loopbackText(p), uint64(m)
+	case !p.ip.Is4():
+		if p.ip != last.end.ip || !last.known || p.ip.IsLoopback() { // which may have had a scope
+			textual6(&last.text, p.ip)
+		}
+		k = added(&j.ipv6[side])
+		k[0], k[1] = last.text[0], last.text[1]
+		k[2] = last.text[2] | portText6(p.port) | uint64(len(j.ends6))
+		n := added(&j.ends6)
+		n.ip, n.port, n.alias, n.aliasPort, n.tells, n.mention = p.ip, p.port, one.ip, one.port, tells && m&look == 0, m
 	default:
-		k[0] = textual(e.Addr)
-		if aliases == 1 && alias.Addr().Is4() {
-			k[1] = 1<<48 | numeric(alias)
-			if len(e.Processes) == 0 {
-				m &^= look
-			}
+		k = added(&j.ipv4[side])
+		k[0], k[1] = textual(p), 0
+		if tells && m&look == 0 && one.ip.Is4() {
+			k[1] = 1<<48 | numeric(one.hostPort)
+		} else if tells {
+			m |= look
 		}
+		k[2] = uint64(m)
 	}
-	*last = noted{e.Addr, e.Netns, alias, k}
-	k[2] |= uint64(m)
-	*list = append(*list, k)
-	return aliases
+	last.end, last.netns, last.alias, last.tells, last.known = p, e.Netns, one, tells, true
 }
 
 // listEndpoints lists the ends of the connections, each address once. Numbers
 // order them as their ids do.
 func (j *join) listEndpoints() []Endpoint {
 	j.sortScopes()
-	j.sort(&j.ipv4, &byFirst)
-	j.sort(&j.ipv6, &byAll)
-	j.sort(&j.scoped, &byAll)
-	j.aliases = slices.Grow(j.aliases, j.shown)
-	j.endpoints = slices.Grow(j.endpoints, distinct(j.ipv4, &byFirst)+distinct(j.ipv6, &byAll)+distinct(j.scoped, &byAll))
+	ends := j.ipv4.sort(j, &byFirst) + j.ipv6.sort(j, &byAll) + j.scoped.sort(j, &byAll)
+	j.aliases = slices.Grow(j.aliases, j.aliased)
+	j.endpoints = slices.Grow(j.endpoints, ends)
 	// All scopes begin alike, the ids of what has none with a semicolon.
 	begin := byte(';')
 	if len(j.scopes) > 0 {
@@ -116,29 +150,40 @@ func (j *join) listEndpoints() []Endpoint {
 }
 
 func (j *join) listScoped() {
-	for keys := j.scoped; len(keys) > 0; {
-		scope := j.scopes[keys[0][0]]
-		keys = j.endpointOf(keys, scope[:len(scope)-1])
+	ends := j.scoped
+	for next := ends.next(); next != nil; next = ends.next() {
+		key, scope := *next, j.scopes[next[0]]
+		e := j.endpoint(scope[:len(scope)-1], j.end(mention(key.at())).Addr)
+		for side := range ends {
+			keys := ends[side]
+			for ; len(keys) > 0 && keys[0].alike(&key, &byAll); keys = keys[1:] {
+				j.look(e, mention(keys[0].at()))
+			}
+			ends[side] = keys
+		}
+		j.tidy(e)
 	}
 }
 
 // listPlain lists the ends that are the same everywhere.
 func (j *join) listPlain() {
-	six, start, behind := j.ipv6, uint64(0), uint64(0)
-	for keys := j.ipv4; len(keys) > 0; {
-		for len(six) > 0 {
-			if s := six[0][0] >> startShift; s != start {
+	ends4, ends6, start, behind := j.ipv4, j.ipv6, uint64(0), uint64(0)
+	next6 := ends6.next()
+	for next := ends4.next(); next != nil; next = ends4.next() {
+		for next6 != nil {
+			if s := next6[0] >> startShift; s != start {
 				start, behind = s, behindStart(s)
 			}
-			if behind > keys[0][0] {
+			if behind > next[0] {
 				break
 			}
-			six = j.endpointOf(six, "")
+			j.endpointOf6(&ends6, *next6)
+			next6 = ends6.next()
 		}
-		keys = j.endpointOf4(keys)
+		j.endpointOf4(&ends4, next[0])
 	}
-	for len(six) > 0 {
-		six = j.endpointOf(six, "")
+	for ; next6 != nil; next6 = ends6.next() {
+		j.endpointOf6(&ends6, *next6)
 	}
 }
 
@@ -150,66 +195,68 @@ func (j *join) end(m mention) *End {
 	}
 }
 
-// endpointOf lists the first endpoint of sorted mentions and returns the others.
-func (j *join) endpointOf(keys []sortKey, scope string) []sortKey {
-	j.lookAtNext(keys)
-	key := keys[0].number()
-	e := j.endpoint(scope, j.end(mention(keys[0].at())).Addr)
-	for len(keys) > 0 && keys[0].number() == key {
-		if m := mention(keys[0].at()); m&look != 0 {
-			j.tell(e, m)
+// endpointOf6 lists one end of IPv6, which is the next.
+func (j *join) endpointOf6(ends *mentions, key sortKey) {
+	first := &j.ends6[key.at()]
+	e := j.endpoint("", j.addrs[0].of(hostPort{first.ip, first.port}))
+	var last *end6 // that told of an alias
+	for side := range ends {
+		keys := ends[side]
+		for ; len(keys) > 0 && keys[0].alike(&key, &byAll); keys = keys[1:] {
+			if len(keys)%batch == 0 {
+				j.lookAtNext(keys[:batch])
+			}
+			m := &j.ends6[keys[0].at()]
+			if m.tells && (last == nil || m.alias != last.alias || m.aliasPort != last.aliasPort) {
+				last = m
+				e.Aliases = append(e.Aliases, j.addrs[2].of(hostPort{m.alias, m.aliasPort}))
+			}
+			j.look(e, m.mention)
 		}
-		keys = keys[1:]
-		j.lookAtNext(keys)
+		ends[side] = keys
 	}
 	j.tidy(e)
-	return keys
 }
 
-// lookAtNext touches, now and then, what the next mentions have to tell.
+// lookAtNext touches what the next mentions of IPv6 have to tell.
 func (j *join) lookAtNext(keys []sortKey) {
-	if len(keys)%batch != 0 {
-		return
-	}
-	var some [batch]*Connection
-	n, sum := 0, uint64(0)
-	for i := range keys[:min(batch, len(keys))] {
-		if m := mention(keys[i].at()); m&look != 0 {
-			some[n] = &j.connections[m>>2]
-			sum += uint64(j.end(m).Addr.Port()) + uint64(len(some[n].NAT))
-			n++
-		}
-	}
-	for _, c := range some[:n] {
-		if len(c.NAT) > 0 {
-			sum += uint64(c.NAT[0].OriginalSrc.Port()) + uint64(c.NAT[0].ReplyDst.Port())
-		}
+	sum := uint64(0)
+	for i := range keys {
+		sum += uint64(j.ends6[keys[i].at()].mention)
 	}
 	j.touched = sum
 }
 
-// endpointOf4 is endpointOf one of IPv4.
-func (j *join) endpointOf4(keys []sortKey) []sortKey {
-	key := keys[0][0]
+// endpointOf4 lists one end of IPv4, which is the next.
+func (j *join) endpointOf4(ends *mentions, key uint64) {
 	e := j.endpoint("", fromText(key))
-	for ; len(keys) > 0 && keys[0][0] == key; keys = keys[1:] {
-		if alias := keys[0][1]; alias != 0 {
-			e.Aliases = appendNew(e.Aliases, fromNumber(alias))
+	for side := range ends {
+		keys := ends[side]
+		for ; len(keys) > 0 && keys[0][0] == key; keys = keys[1:] {
+			if alias := keys[0][1]; alias != 0 {
+				e.Aliases = appendNew(e.Aliases, fromNumber(alias))
+			}
+			j.look(e, mention(keys[0].at()))
 		}
-		if m := mention(keys[0].at()); m&look != 0 {
-			j.tell(e, m)
-		}
+		ends[side] = keys
 	}
 	j.tidy(e)
-	return keys
 }
 
 func (j *join) endpoint(scope string, addr netip.AddrPort) *Endpoint {
-	j.endpoints = append(j.endpoints, Endpoint{Scope: scope, Addr: addr, Aliases: j.aliases[len(j.aliases):]})
-	return &j.endpoints[len(j.endpoints)-1]
+	e := added(&j.endpoints)
+	e.Scope, e.Addr, e.Aliases, e.Processes = scope, addr, j.aliases[len(j.aliases):], nil
+	return e
 }
 
-// tell adds to an endpoint what one connection tells of it.
+// look adds to an endpoint what one connection tells of it, if that has to be
+// looked at.
+func (j *join) look(e *Endpoint, m mention) {
+	if m&look != 0 {
+		j.tell(e, m)
+	}
+}
+
 func (j *join) tell(e *Endpoint, m mention) {
 	if p := j.end(m).Processes; len(p) > 0 {
 		j.hold(e, p)
@@ -288,22 +335,22 @@ func (n *NAT) alias(server bool) *netip.AddrPort {
 
 // scope tells a loopback address apart by host and namespace: the place of its
 // scope, -1 of any other address, which is the same everywhere.
-func (j *join) scope(e *End) int {
-	if !e.Addr.Addr().IsLoopback() {
+func (j *join) scope(ip ctmsg.IP, netns uint64) int {
+	if !ip.IsLoopback() {
 		return -1
 	}
-	at, found := j.scopeOf[e.Netns]
+	at, found := j.scopeOf[netns]
 	if !found {
 		name := j.c.hostID
-		if e.Netns != 0 {
-			name += "-" + strconv.FormatUint(e.Netns, 10)
+		if netns != 0 {
+			name += "-" + strconv.FormatUint(netns, 10)
 		}
 		at = -1
 		if name != "" {
 			at = len(j.scopes)
 			j.scopes = append(j.scopes, name+";")
 		}
-		j.scopeOf[e.Netns] = at
+		j.scopeOf[netns] = at
 	}
 	return at
 }
@@ -318,9 +365,10 @@ func (j *join) sortScopes() {
 		at, _ := slices.BinarySearch(sorted, scope)
 		place[i] = uint64(at)
 	}
-	for i := range j.scoped {
-		k := &j.scoped[i]
-		k[0] = place[k[0]]
+	for _, keys := range j.scoped {
+		for i := range keys {
+			keys[i][0] = place[keys[i][0]]
+		}
 	}
 	j.scopes = sorted
 }

@@ -68,9 +68,14 @@ type flows struct {
 	ended []*flow            // since the tick before last
 	dead  []*flow            // gone from the kernel, kept for a report or a walk
 	kept  map[int32]*[2]side // client's and server's sockets, by the flow's number
+
+	maxDead int
 }
 
-func (t *flows) init() { *t = flows{kept: make(map[int32]*[2]side)}; t.named.init() }
+func (t *flows) init() {
+	*t = flows{kept: make(map[int32]*[2]side), maxDead: 1 << 20}
+	t.named.init()
+}
 
 // unname takes a flow's name away; it does nothing to a flow without one.
 func (t *flows) unname(f *flow) {
@@ -317,16 +322,13 @@ func (t *flows) detach(f *flow, now stamp) {
 	}
 }
 
-// maxDead bounds the flows that are kept for a walk of /proc which does not
-// come to its end.
-const maxDead = 1 << 20
-
 // sweep frees the dead flows that nothing needs: they were reported, no dump
 // that began before their end goes on, and a walk that began after it has
-// finished.
-func (t *flows) sweep(window uint64, ss *sources, sk *sockets) {
+// finished. If that does not come to its end, the oldest of more than maxDead have
+// to go nevertheless; broken says that a chain lost one so.
+func (t *flows) sweep(window uint64, ss *sources, sk *sockets) (broken bool) {
 	keep := t.dead[:0]
-	excess := len(t.dead) - maxDead
+	excess := len(t.dead) - t.maxDead
 	for i, f := range t.dead {
 		s := ss.get(f.key.source)
 		dumping := s != nil && s.dumping && s.dumpFrom < f.goneSeq
@@ -334,6 +336,7 @@ func (t *flows) sweep(window uint64, ss *sources, sk *sockets) {
 			keep = append(keep, f)
 			continue
 		}
+		broken = broken || f.held
 		t.unname(f)
 		if f.kept {
 			delete(t.kept, f.number)
@@ -343,6 +346,7 @@ func (t *flows) sweep(window uint64, ss *sources, sk *sockets) {
 	}
 	t.dead = keep
 	t.ended = slices.DeleteFunc(t.ended, func(f *flow) bool { return !f.used || f.window != window })
+	return broken
 }
 
 // dump begins or ends a table dump.

@@ -26,14 +26,19 @@ type join struct {
 	group   []tied       // of equal ends
 	moved   []Connection // the group's
 	single  [1]*flow
-	ends    [2]side // the client's and the server's, of the connection in the making
-	touched uint64  // by looking ahead
+	ends    [2]side     // the client's and the server's, of the connection in the making
+	addrs   [3]lastAddr // of From, To and an alias
+	touched uint64      // by looking ahead
 
-	ipv4, ipv6, scoped []sortKey      // mentions of the connections' ends
-	noted              [2]noted       // the client's and the server's last one
+	shown        []alias // of all drafts
+	translations int     // that show them
+
+	ipv4, ipv6, scoped mentions       // of the connections' ends
+	ends6              []end6         // those of IPv6
+	noted              [2]noted       // the client's and the server's last mention
 	scopes             []string       // of loopback, each with a semicolon behind it
 	scopeOf            map[uint64]int // its place, by namespace
-	shown              int            // aliases, not all of them different
+	aliased            int            // aliases of ends, not all of them different
 	holders            []Process      // of an endpoint that has them from several connections
 
 	// established rows that conntrack should know, and how many it does
@@ -55,7 +60,7 @@ func (c *current) report() *Report {
 	j.leftRows()
 	for i := range c.sockets.closed {
 		if e := &c.sockets.closed[i]; e.window == c.reported() {
-			j.draftRows(draft{kind: ofClosed, at: int32(i), client: -1, server: -1}, &e.conn)
+			j.draftRows(ofClosed, int32(i), -1, -1, &e.conn)
 		}
 	}
 	r := &Report{
@@ -93,7 +98,7 @@ func (j *join) flows() {
 		j.linked(window)
 		return
 	}
-	zones, edges, translating := false, 0, 0
+	zones, edges := false, 0
 	j.all = slices.Grow(j.all[:0], len(j.c.flows.live)+len(j.c.flows.ended))
 	for _, list := range [...][]*flow{j.c.flows.live, j.c.flows.ended} {
 		for _, f := range list {
@@ -101,9 +106,6 @@ func (j *join) flows() {
 				zones = zones || f.key.zone != 0
 				if f.edge {
 					edges++
-					if f.nat {
-						translating++
-					}
 				}
 				j.all = append(j.all, f)
 			}
@@ -113,42 +115,37 @@ func (j *join) flows() {
 		byZone(j.all)
 	}
 	j.drafts, j.keys = slices.Grow(j.drafts, edges), slices.Grow(j.keys, edges) // of the others few make one
-	if translating > cap(j.nat) {
-		j.nat = slices.Grow(j.nat, translating+translating/8)
-	}
 	for list := j.all; len(list) > 0; {
 		some := list[:min(len(list), batch)]
 		list = list[len(some):]
 		hashes := j.lookAhead(some, some)
 		for i, f := range some {
-			j.draft(chain{path: some[i : i+1]}, draft{kind: ofFlow, at: f.number}, hashes[i])
+			var h heard
+			h.hear(f, j.c.sources.get(f.key.source))
+			j.draft(&h, some[i:i+1], ofFlow, f.number, hashes[i])
 		}
 	}
 }
 
 // linked drafts a connection of every chain that shows one.
 func (j *join) linked(window uint64) {
-	l := j.c.link()
+	l := j.c.link(window)
 	var first, last [batch]*flow
-	var chains [batch]int32
-	n := 0
-	for i := range l.chains {
-		if c := l.chain(int32(i)); c.told(window) {
-			first[n], last[n], chains[n] = c.path[0], c.path[len(c.path)-1], int32(i)
-			n++
-		}
-		if n < batch && i < len(l.chains)-1 {
-			continue
+	for from := 0; from < len(l.chains); from += batch {
+		n := min(batch, len(l.chains)-from)
+		for i := range n {
+			_, path := l.chain(from + i)
+			first[i], last[i] = path[0], path[len(path)-1]
 		}
 		hashes := j.lookAhead(first[:n], last[:n])
-		for i, at := range chains[:n] {
-			d := draft{kind: ofChain, at: at}
-			if c := l.chain(at); c.single() {
-				d = draft{kind: ofFlow, at: c.path[0].number}
+		for i := range n {
+			h, path := l.chain(from + i)
+			kind, at := ofChain, int32(from+i)
+			if len(path) == 1 {
+				kind, at = ofFlow, path[0].number
 			}
-			j.draft(l.chain(at), d, hashes[i])
+			j.draft(h, path, kind, at, hashes[i])
 		}
-		n = 0
 	}
 }
 
@@ -268,6 +265,6 @@ func (j *join) leftRows() {
 			j.count(&k.rows[b], false)
 		}
 		c := k.connection(a, b)
-		j.draftRows(draft{kind: ofRows, client: a, server: b}, &c)
+		j.draftRows(ofRows, 0, a, b, &c)
 	})
 }

@@ -3,6 +3,7 @@ package reporter
 import (
 	"net/netip"
 	"slices"
+	"sort"
 )
 
 // memory is what a report's lists stand in.
@@ -27,10 +28,26 @@ func (j *join) begin() {
 	j.drafts = emptied(j.drafts, last)
 	j.swapped, j.group, j.moved = emptied(j.swapped, last), emptied(j.group, len(j.group)), emptied(j.moved, len(j.moved))
 	j.keys, j.spareKeys = emptied(j.keys, last), emptied(j.spareKeys, 2*last)
-	j.ipv4, j.ipv6, j.scoped = emptied(j.ipv4, 2*last), emptied(j.ipv6, 2*last), emptied(j.scoped, 2*last)
+	j.shown, j.ends6 = emptied(j.shown, last), emptied(j.ends6, 2*last)
+	for side := range j.noted {
+		for _, list := range [...]*mentions{&j.ipv4, &j.ipv6, &j.scoped} {
+			list[side] = emptied(list[side], last)
+		}
+	}
 	j.noted = [2]noted{}
-	j.shown, j.rows, j.tracked = 0, 0, 0
+	j.aliased, j.translations, j.rows, j.tracked = 0, 0, 0, 0
 	j.scopes, j.scopeOf = j.scopes[:0], make(map[uint64]int)
+}
+
+// added makes a list longer by one, which is to be written where it stands: what is
+// copied just after it was made is waited for.
+func added[T any](list *[]T) *T {
+	n := len(*list)
+	if n == cap(*list) {
+		*list = slices.Grow(*list, 1)
+	}
+	*list = (*list)[:n+1]
+	return &(*list)[n]
 }
 
 // emptied makes a list empty. Room for many more than there could be is given up.
@@ -41,10 +58,18 @@ func emptied[T any](list []T, could int) []T {
 	return list[:0]
 }
 
-// reserve makes room for so many connections.
-func (j *join) reserve(connections int) {
-	if connections > cap(j.connections) {
-		j.connections = slices.Grow(j.connections, connections+connections/8)
+// reserve makes room for the connections of sorted drafts, their translations and
+// their clients' ends: those of IPv4 go first.
+func (j *join) reserve() {
+	n := len(j.keys)
+	if n > cap(j.connections) {
+		j.connections = slices.Grow(j.connections, n+n/8)
 	}
-	j.swapped = slices.Grow(j.swapped, connections)
+	if j.translations > cap(j.nat) {
+		j.nat = slices.Grow(j.nat, j.translations+j.translations/8)
+	}
+	j.swapped = slices.Grow(j.swapped, n)
+	ipv4 := sort.Search(n, func(i int) bool { return !j.keys[i].hostPort().ip.Is4() })
+	j.ipv4[0], j.ipv6[0] = slices.Grow(j.ipv4[0], ipv4), slices.Grow(j.ipv6[0], n-ipv4)
+	j.ends6 = slices.Grow(j.ends6, n-ipv4)
 }

@@ -115,3 +115,21 @@ func TestEndpointsOfAnyHostAreInOrder(t *testing.T) {
 		}
 	}
 }
+
+// Of a host without an id, loopback has a scope in some namespaces and none in the
+// unknown one, with the same addresses.
+func TestLoopbackWithScopesAndWithout(t *testing.T) {
+	r, err := New(&capture.Header{}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &host{t: t, r: r}
+	h.ct(ctmsg.Update, 1, "ESTABLISHED", "[2001:db8::1]:9>[2001:db8::2]:80")
+	h.walk(sock{netns: 7, row: "[::1]:3000>[::1]:80", inode: 3}, sock{row: "[::1]:3001>[::1]:80", inode: 4})
+	h.ct(ctmsg.Update, 2, "ESTABLISHED", "[::1]:3002>[::1]:80")
+	rep := h.report()
+	checkReport(t, rep)
+	if len(rep.Connections) != 4 || len(rep.Endpoints) != 7 {
+		t.Errorf("%s", rep.AppendJSON(nil))
+	}
+}

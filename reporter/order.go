@@ -12,6 +12,16 @@ type sortKey [3]uint64
 
 func (k *sortKey) at() uint32 { return uint32(k[2]) }
 
+// before orders keys by all their bits.
+func (k *sortKey) before(other *sortKey) bool {
+	for i := range k {
+		if k[i] != other[i] {
+			return k[i] < other[i]
+		}
+	}
+	return false
+}
+
 // number is what there is to sort by.
 func (k *sortKey) number() sortKey { return sortKey{k[0], k[1], k[2] &^ atBits} }
 
@@ -126,4 +136,32 @@ func (g bitGroup) pass(keys, spare []sortKey) {
 		spare[*d] = keys[i]
 		*d++
 	}
+}
+
+// sortNumbers sorts place keys by their hashes; those of one hash keep their order,
+// which is that of all the others' bits. It returns the sorted list and the other one.
+func sortNumbers(keys, spare []uint64) (sorted, other []uint64) {
+	if len(keys) < radixLeast {
+		slices.Sort(keys)
+		return keys, spare
+	}
+	var count [3][radixSize]uint32
+	for _, k := range keys {
+		for i := range count {
+			count[i][k>>(atLength+i*radixBits)&(radixSize-1)]++
+		}
+	}
+	for i := range count {
+		sum, at := uint32(0), &count[i]
+		for d := range at {
+			at[d], sum = sum, sum+at[d]
+		}
+		for _, k := range keys {
+			d := &at[k>>(atLength+i*radixBits)&(radixSize-1)]
+			spare[*d] = k
+			*d++
+		}
+		keys, spare = spare, keys
+	}
+	return keys, spare
 }

@@ -10,9 +10,7 @@ import (
 )
 
 // numeric orders IPv4 ends as netip does.
-func numeric(a netip.AddrPort) uint64 {
-	return ctmsg.IPOf(a.Addr()).Lo&0xffffffff<<16 | uint64(a.Port())
-}
+func numeric(p hostPort) uint64 { return p.ip.Lo&0xffffffff<<16 | uint64(p.port) }
 
 // fromNumber is the end of which numeric made a number.
 func fromNumber(n uint64) netip.AddrPort {
@@ -20,9 +18,9 @@ func fromNumber(n uint64) netip.AddrPort {
 }
 
 // textual orders IPv4 ends as their ids are ordered, as text.
-func textual(a netip.AddrPort) uint64 {
-	b := a.Addr().As4()
-	return uint64(dotted[b[0]])<<44 | uint64(dotted[b[1]])<<36 | uint64(dotted[b[2]])<<28 | uint64(closed[b[3]])<<20 | portText(a.Port())
+func textual(p hostPort) uint64 {
+	a := uint32(p.ip.Lo)
+	return uint64(dotted[a>>24])<<44 | uint64(dotted[a>>16&255])<<36 | uint64(dotted[a>>8&255])<<28 | uint64(closed[a&255])<<20 | portText(p.port)
 }
 
 // portText orders ports as text: the digits from the left, then how many.
@@ -83,8 +81,7 @@ func ranks(after string) (rank [256]uint8) {
 // textual6 orders IPv6 addresses as their texts with a semicolon behind them: what
 // stands in front of each colon and of the semicolon is a number of 18 bits. Room is
 // left for that of a port.
-func textual6(a netip.Addr) sortKey {
-	ip := ctmsg.IPOf(a)
+func textual6(k *sortKey, ip ctmsg.IP) {
 	zero := 0 // which groups are
 	for i := range 8 {
 		if groupOf(ip, i) == 0 {
@@ -107,19 +104,16 @@ func textual6(a netip.Addr) sortKey {
 		n++
 	}
 	t[n-1] |= 1 // the semicolon
-	return sortKey{
-		t[0]<<startShift | t[1]<<28 | t[2]<<10 | t[3]>>8,
-		t[3]<<56 | t[4]<<38 | t[5]<<20 | t[6]<<2 | t[7]>>16,
-		t[7] >> 1 << 49,
-	}
+	k[0] = t[0]<<startShift | t[1]<<28 | t[2]<<10 | t[3]>>8
+	k[1] = t[3]<<56 | t[4]<<38 | t[5]<<20 | t[6]<<2 | t[7]>>16
+	k[2] = t[7] >> 1 << 49
 }
 
-// withPort completes the key of an IPv6 end.
-func (k sortKey) withPort(port uint16) sortKey {
+// portText6 is what is left to be added for a port.
+func portText6(port uint16) uint64 {
 	p := portText(port)
 	digits, p := p&7, p>>3
-	k[2] = k[2]>>49<<49 | (p+p/10+p/100+p/1000+p/10000+digits-1)<<32
-	return k
+	return (p + p/10 + p/100 + p/1000 + p/10000 + digits - 1) << 32
 }
 
 // startShift is where in a number textual6's text in front of the first colon begins.
@@ -198,9 +192,9 @@ var dottedStarts = func() (starts [256]uint64) {
 }()
 
 // loopbackText orders ends of loopback as textual and textual6 do.
-func loopbackText(a netip.AddrPort) uint64 {
-	if a.Addr().Is4() {
-		return textual(a)
+func loopbackText(p hostPort) uint64 {
+	if p.ip.Is4() {
+		return textual(p)
 	}
-	return 1<<63 | portText(a.Port())
+	return 1<<63 | portText(p.port)
 }
