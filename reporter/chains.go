@@ -169,12 +169,12 @@ func (l *linker) along(first int32) {
 	l.begin(first)
 	for i := first; i >= 0; {
 		f := &l.flows[i]
-		if i = l.partner(f.enter, f.flow.enter(), leaving, f.flow); i >= 0 {
+		if i = l.partner(f.enter, f.flow.enter(), leaving, f.ended); i >= 0 {
 			l.path = append(l.path, i)
 		}
 	}
 	slices.Reverse(l.path)
-	fate := l.flows[l.path[0]].flow
+	fate := l.flows[l.path[0]].ended
 	for i := first; i >= 0; {
 		f := &l.flows[i]
 		if i = l.partner(f.leave, f.flow.leave(), entering, fate); i >= 0 {
@@ -200,7 +200,7 @@ func (l *linker) enter(first int32) {
 // lookOn adds the flows that saw the connection pass at a place, if they saw it
 // from its start or not.
 func (l *linker) lookOn(meeting meetingAt, at place) {
-	fate := l.flows[l.path[0]].flow
+	fate := l.flows[l.path[0]].ended
 	for _, way := range [...]way{passing, passingBack} {
 		for i := l.partner(meeting, at, way, fate); i >= 0; i = l.partner(meeting, at, way, fate) {
 			l.onlookers = append(l.onlookers, i)

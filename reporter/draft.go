@@ -47,27 +47,16 @@ func (j *join) path(d *draft) []*flow {
 	return j.single[:]
 }
 
-// next is the draft after the last. It is written where it stands, and counts only
-// when it is noted.
-func (j *join) next() *draft {
-	n := len(j.drafts)
-	if n == cap(j.drafts) {
-		j.drafts = slices.Grow(j.drafts, 1)
-	}
-	d := &j.drafts[:n+1][n]
-	*d = draft{}
-	return d
-}
-
 // draft drafts one connection.
 func (j *join) draft(l *heard, path []*flow, kind draftKind, at int32, h endHashes) {
 	first, last := path[0], path[len(path)-1]
-	d := j.next()
-	d.kind, d.at = kind, at
+	d := added(&j.drafts)
+	*d = draft{kind: kind, at: at}
 	d.client = j.socket(first, &first.key.orig, 0, h.client)
 	d.server = j.socket(last, &last.reply, 1, h.server)
-	if !l.edge && d.client < 0 && d.server < 0 {
-		return // half open
+	if !l.edge && d.client < 0 && d.server < 0 { // half open
+		j.drafts = j.drafts[:len(j.drafts)-1]
+		return
 	}
 	d.kept = first.kept || last.kept
 	from, to := hostPort{first.key.orig.SrcIP, first.key.orig.SrcPort}, hostPort{last.reply.SrcIP, last.reply.SrcPort}
@@ -91,7 +80,7 @@ func (j *join) draft(l *heard, path []*flow, kind draftKind, at int32, h endHash
 	if d.swapped {
 		from, to = to, from
 	}
-	j.note(from, to)
+	j.note(d, from, to)
 }
 
 // An alias is what a translation shows in place of one of its ends.
@@ -118,18 +107,15 @@ func (j *join) show(f *flow) {
 // them, again when its turn comes, for to keep it until then takes more memory
 // than the rest of the report's making.
 func (j *join) draftRows(kind draftKind, at, client, server int32, c *Connection) {
-	d := j.next()
-	d.kind, d.at, d.client, d.server = kind, at, client, server
-	j.note(hostPortOf(c.From.Addr), hostPortOf(c.To.Addr))
+	d := added(&j.drafts)
+	*d = draft{kind: kind, at: at, client: client, server: server}
+	j.note(d, hostPortOf(c.From.Addr), hostPortOf(c.To.Addr))
 }
 
-// note puts the next draft among the others, to be sorted.
-func (j *join) note(from, to hostPort) {
-	at := len(j.drafts)
-	j.drafts = j.drafts[:at+1]
-	d := &j.drafts[at]
+// note notes the last draft's ends, for sorting.
+func (j *join) note(d *draft, from, to hostPort) {
 	d.to, d.port = to.ip, to.port
-	from.order(added(&j.keys), uint32(at))
+	from.order(added(&j.keys), uint32(len(j.drafts)-1))
 }
 
 // order sorts the drafts by their clients' ends, then those that have one in common

@@ -271,10 +271,8 @@ func (f *flow) at(as way) place {
 }
 
 // partner takes the flow at a place that belongs to the chain: alive at the
-// same time, best one that lives or has ended as another does, and in the same
-// window: those that ended before may be of the connection that had the tuple
-// before. It is -1 if there is none.
-func (l *linker) partner(meeting meetingAt, at place, as way, fate *flow) int32 {
+// same time, best with the same fate. It is -1 if there is none.
+func (l *linker) partner(meeting meetingAt, at place, as way, ended bool) int32 {
 	if meeting.pair() {
 		k := meeting.other()
 		if !l.fits(k, at, as) || loopback(at.Tuple) {
@@ -294,27 +292,22 @@ func (l *linker) partner(meeting meetingAt, at place, as way, fate *flow) int32 
 	if m.from == m.to || loopback(at.Tuple) {
 		return -1
 	}
-	best, rank := uint64(0), 0
-	for _, k := range l.keys[m.from:m.to] {
-		f, _ := l.of(k)
-		like := 3
-		switch {
-		case f.ended != fate.ended:
-			like = 1
-		case f.window != fate.window:
-			like = 2
-		}
-		if like <= rank || !l.fits(k, at, as) {
+	var best *uint64
+	for i, k := range l.keys[m.from:m.to] {
+		if !l.fits(k, at, as) {
 			continue
 		}
-		if best, rank = k, like; rank == 3 {
-			break
+		if f, _ := l.of(k); f.ended == ended {
+			return l.take(k)
+		}
+		if best == nil {
+			best = &l.keys[int(m.from)+i]
 		}
 	}
-	if rank == 0 {
+	if best == nil {
 		return -1
 	}
-	return l.take(best)
+	return l.take(*best)
 }
 
 // fits reports whether a key's flow may be taken for one at a place.
