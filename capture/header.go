@@ -40,3 +40,17 @@ type Parent struct {
 	TapeID [16]byte
 	SHA256 [32]byte // of its bytes
 }
+
+// Origin returns the ID of the recording that numbered the records of this tape.
+func (h *Header) Origin() [16]byte {
+	if h.Recording == [16]byte{} {
+		return h.TapeID
+	}
+	return h.Recording
+}
+
+// Continues reports whether h is the next segment of the recording that before
+// belongs to. A nil before is no segment.
+func (h *Header) Continues(before *Header) bool {
+	return before != nil && h.Recording != [16]byte{} && h.Recording == before.Recording && h.Segment == before.Segment+1
+}

@@ -38,7 +38,7 @@ func anyReport(rng *rand.Rand) *reporter.Report {
 		}
 		r.Connections = append(r.Connections, c)
 	}
-	slices.SortStableFunc(r.Connections, compareConnections)
+	slices.SortStableFunc(r.Connections, func(a, b reporter.Connection) int { return a.Compare(&b) })
 	for _, id := range []string{"a", "b", "c"} {
 		if rng.IntN(2) == 0 {
 			r.Endpoints = append(r.Endpoints, reporter.Endpoint{Scope: id, Addr: addr(), Aliases: []netip.AddrPort{addr()}})
@@ -220,10 +220,6 @@ func applied(t *testing.T, p pair) *reporter.Connection {
 		}
 	}
 	return &c
-}
-
-func report(list ...reporter.Connection) *reporter.Report {
-	return &reporter.Report{Tick: 1, Connections: list}
 }
 
 // What an engineer reads of the usual wrong edges.

@@ -49,7 +49,7 @@ var ErrEmptyWindow = errors.New("no record within the window")
 func Cut(out io.Writer, inputs []Input, o CutOptions) (*CutSummary, error) {
 	c := &cutter{out: out, options: o, tapes: NewTapes(inputs), tape: -1}
 	defer c.tapes.Close()
-	c.tapes.copies = true
+	c.tapes.Copying()
 	if err := o.Window.Check(); err != nil {
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func (c *cutter) begin() error {
 	}
 	h := c.tapes.Header()
 	if into := c.summary.Header; into != nil {
-		if originOf(h) != into.Recording || h.Start != into.Start {
+		if h.Origin() != into.Recording || h.Start != into.Start {
 			return errors.New("the window spans tapes of different recordings: cut one after the other")
 		}
 		if h.Segment != c.segment {

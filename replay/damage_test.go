@@ -5,12 +5,9 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/reporter"
 )
 
 // A victim is a sound tape, its frames and the records that each holds.
@@ -117,108 +114,4 @@ func damage(rng *rand.Rand, file, other []byte) ([]byte, string) {
 	}
 	mid := from + rng.IntN(to-from+1)
 	return join(file[:from], file[mid:to], file[from:mid], file[to:]), fmt.Sprint("swapped ", from, " ", mid, " ", to)
-}
-
-// smallTape is a tape of few records in many frames.
-func smallTape(t testing.TB, id byte, flush int) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w, err := capture.NewWriter(&b, &capture.Header{TapeID: [16]byte{id, 1, 2, 3, 4, 5, 6, 7, 8}, Start: 1e18, HostID: "host1", HostName: "host1"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	core, _ := reporter.New(&capture.Header{Start: 1e18, HostID: "host1", HostName: "host1"}, "")
-	seq := uint64(0)
-	add := func(kind capture.Kind, source uint32, p capture.Payload) {
-		seq++
-		r := capture.Record{Seq: seq, At: int64(seq) * 1e7, Kind: kind, Source: source, Payload: capture.AppendPayload(nil, p)}
-		if err := w.Write(&r); err != nil {
-			t.Fatal(err)
-		}
-		if core.Step(&r) {
-			report := core.Report()
-			seq++
-			r = capture.Record{Seq: seq, At: r.At, Kind: capture.KindWitness,
-				Payload: capture.AppendPayload(nil, &capture.Witness{Tick: report.Tick, Rules: reporter.RulesCurrent, Core: reporter.CoreVersion, Digests: report.Digests()})}
-			if err := w.Write(&r); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if seq%uint64(flush) == 0 {
-			if err := w.Flush(); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	add(capture.KindHost, 0, &capture.Host{ID: "host1", Name: "host1"})
-	add(capture.KindSource, 1, &capture.Source{Open: true, Kind: capture.SourceProc})
-	add(capture.KindSource, 5, &capture.Source{Open: true, Kind: capture.SourceConntrack})
-	for i := range 12 {
-		n := uint64(i + 1)
-		add(capture.KindWalkBegin, 1, &capture.ProcWalk{Number: n})
-		add(capture.KindProcNet, 1, &capture.ProcNet{Netns: 1, Table: "tcp", Text: fmt.Appendf(nil,
-			"  0: 0100000A:%04X 0200000A:0050 01 00000000:00000000 00:00000000 00000000  1000 0 %d 1 0 20 4 30 10 -1\n", 40000+i, 100+i)})
-		if i == 0 {
-			add(capture.KindDumpBegin, 5, &capture.ConntrackDump{Number: n})
-			add(capture.KindDumpEnd, 5, &capture.ConntrackDump{Number: n})
-		}
-		add(capture.KindWalkEnd, 1, &capture.ProcWalk{Number: n})
-		add(capture.KindClock, 0, &capture.Clock{Step: 1e9, Wall: 1e18 + int64(seq+1)*1e7 + int64(i+1)*1e9})
-		add(capture.KindTick, 0, &capture.Tick{Number: n, Interval: 1e8})
-	}
-	add(capture.KindEnd, 0, &capture.End{Why: "test"})
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-func labTape(t testing.TB) []byte {
-	t.Helper()
-	tape, err := os.ReadFile("../fixtures/lab-gateway/capture.tape")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tape
-}
-
-// shippedTapes is tapes of all sorts.
-func shippedTapes(t testing.TB) map[string][]byte {
-	t.Helper()
-	tapes := map[string][]byte{"lab": labTape(t), "small": smallTape(t, 1, 3), "busy": busyTape(t, 2000, 300)}
-	names, err := filepath.Glob("../fixtures/generated/*/capture.tape")
-	if err != nil || len(names) == 0 {
-		t.Fatal("no generated tapes", err)
-	}
-	for _, name := range Some(names) {
-		tape, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		tapes[name] = tape
-	}
-	return tapes
-}
-
-// reframed is a tape with a frame for every few records.
-func reframed(t testing.TB, tape []byte, every int) []byte {
-	t.Helper()
-	h, records := parsed(t, tape)
-	var out bytes.Buffer
-	w, err := capture.NewWriter(&out, &h)
-	for i := range records {
-		if err == nil {
-			err = w.Write(&records[i])
-		}
-		if err == nil && i%every == 0 {
-			err = w.Flush()
-		}
-	}
-	if err == nil {
-		err = w.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
 }

@@ -15,7 +15,7 @@ import (
 // stay those of a recording, for which a built tape counts too.
 func deriveHeader(of *capture.Header, d capture.Derived, tool string) *capture.Header {
 	h := *of
-	h.Recording = originOf(of)
+	h.Recording = of.Origin()
 	h.Minor, h.Tool, h.Core, h.Derived = capture.Minor, tool, reporter.CoreVersion, d
 	sum := sha256.New()
 	add := func(b []byte) {
@@ -33,20 +33,6 @@ func deriveHeader(of *capture.Header, d capture.Derived, tool string) *capture.H
 	}
 	copy(h.TapeID[:], sum.Sum(nil))
 	return &h
-}
-
-// originOf names the recording that the numbers of a tape's records are of.
-func originOf(h *capture.Header) [16]byte {
-	if h.Recording == [16]byte{} {
-		return h.TapeID
-	}
-	return h.Recording
-}
-
-// continues reports whether a tape is the next segment of the recording that
-// the one before it is of.
-func continues(before, h *capture.Header) bool {
-	return before != nil && h.Recording != [16]byte{} && h.Recording == before.Recording && h.Segment == before.Segment+1
 }
 
 // ends are how the ends begin that verbs put where none was.

@@ -50,9 +50,9 @@ func Diff(a, b *Side, o DiffOptions) (d *Difference, ofA, ofB *Summary, err erro
 	c := Comparison{Selectors: o.Selectors, otherRules: otherRules, Apart: otherRules || o.Whole && !(same && a.Window == b.Window)}
 	runA, runB := a.run(o, ofA), b.run(o, ofB)
 	if o.Whole {
-		d, err = c.compareWhole(runA, runB)
+		d, err = c.CompareWhole(runA, runB)
 	} else {
-		d, err = c.compareAll(runA, runB)
+		d, err = c.CompareAll(runA, runB)
 	}
 	if err == nil && d.Ticks == 0 && d.Differ == 0 {
 		err = nothingToCompare([2]*Side{a, b}, [2]*Summary{ofA, ofB})
@@ -83,29 +83,12 @@ func (s *Side) sameTapes(o *Side) bool {
 	return !s.Reports && !o.Reports && slices.EqualFunc(s.Inputs, o.Inputs, func(x, y Input) bool { return x.Name == y.Name })
 }
 
-// compareWhole compares two runs of one report each.
-func (c *Comparison) compareWhole(a, b iter.Seq2[numbered, error]) (*Difference, error) {
-	var reports [2]*reporter.Report
-	for i, run := range []iter.Seq2[numbered, error]{a, b} {
-		for n, err := range run {
-			if err != nil {
-				return nil, err
-			}
-			reports[i] = n.report
-		}
-	}
-	c.Add(reports[0], reports[1])
-	d := c.Difference()
-	d.Whole, d.First, d.FirstConnections, d.reports = true, nil, nil, reports
-	return d, nil
-}
-
 // run makes the reports of the side.
-func (s *Side) run(o DiffOptions, sum *Summary) iter.Seq2[numbered, error] {
+func (s *Side) run(o DiffOptions, sum *Summary) iter.Seq2[Numbered, error] {
 	if s.Reports {
 		return s.read(o, sum)
 	}
-	return func(yield func(numbered, error) bool) {
+	return func(yield func(Numbered, error) bool) {
 		var tick uint64
 		ro := Options{Rules: s.Rules, Reports: All, Window: s.Window, MaxConnections: o.MaxConnections,
 			Each: func(_ *capture.Header, r *capture.Record) {
@@ -117,7 +100,7 @@ func (s *Side) run(o DiffOptions, sum *Summary) iter.Seq2[numbered, error] {
 			ro.Reports = Whole
 		}
 		met, err := Run(s.Inputs, ro, func(r *reporter.Report) error {
-			if !yield(numbered{r, tick}, nil) {
+			if !yield(Numbered{r, tick}, nil) {
 				return errStop
 			}
 			return nil
@@ -127,15 +110,15 @@ func (s *Side) run(o DiffOptions, sum *Summary) iter.Seq2[numbered, error] {
 			err = fmt.Errorf("%s: %w", s.Inputs[0].Name, err)
 		}
 		if err != nil && err != errStop {
-			yield(numbered{}, err)
+			yield(Numbered{}, err)
 		}
 	}
 }
 
 // read reads the reports of the side, folded together for Whole. A file that is
 // torn ends there.
-func (s *Side) read(o DiffOptions, sum *Summary) iter.Seq2[numbered, error] {
-	return func(yield func(numbered, error) bool) {
+func (s *Side) read(o DiffOptions, sum *Summary) iter.Seq2[Numbered, error] {
+	return func(yield func(Numbered, error) bool) {
 		f := newFold(o.MaxConnections)
 		for _, in := range s.Inputs {
 			for r, err := range in.reports() {
@@ -143,22 +126,22 @@ func (s *Side) read(o DiffOptions, sum *Summary) iter.Seq2[numbered, error] {
 				case errors.Is(err, io.ErrUnexpectedEOF):
 					sum.Damage = err
 				case err != nil:
-					yield(numbered{}, err)
+					yield(Numbered{}, err)
 					return
 				case o.Whole:
 					f.add(r)
 				default:
 					sum.Reports++
-					if !yield(numbered{report: r}, nil) {
+					if !yield(Numbered{Report: r}, nil) {
 						return
 					}
 				}
 			}
 		}
-		if o.Whole && f.report != nil {
+		if whole := f.finish(); whole != nil {
 			sum.Reports++
-			sum.LeftOut = uint64(len(f.beyond))
-			yield(numbered{report: f.finish()}, nil)
+			sum.LeftOut = f.leftOut()
+			yield(Numbered{Report: whole}, nil)
 		}
 	}
 }
@@ -207,7 +190,7 @@ func (s *Side) ticks(failed *error) iter.Seq[int64] {
 	return func(yield func(int64) bool) {
 		if s.Reports {
 			for n, err := range s.read(DiffOptions{}, new(Summary)) {
-				if err != nil || !yield(n.report.At) {
+				if err != nil || !yield(n.Report.At) {
 					return // the run says what is wrong
 				}
 			}

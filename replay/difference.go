@@ -143,49 +143,35 @@ func Compare(a, b *reporter.Report) *Difference {
 	return c.Difference()
 }
 
+// A Numbered is a report, and the number of its tick's record, 0 if that is unknown.
+type Numbered struct {
+	Report *reporter.Report
+	Record uint64
+}
+
 // CompareAll compares two runs of reports tick by tick. Reports of the same time
-// are of the same tick; both runs must be in the order of time.
-func (c *Comparison) CompareAll(a, b iter.Seq2[*reporter.Report, error]) (*Difference, error) {
-	return c.compareAll(unnumbered(a), unnumbered(b))
-}
-
-// numbered is a report, and the number of its tick's record.
-type numbered struct {
-	report *reporter.Report
-	record uint64
-}
-
-func unnumbered(reports iter.Seq2[*reporter.Report, error]) iter.Seq2[numbered, error] {
-	return func(yield func(numbered, error) bool) {
-		for r, err := range reports {
-			if !yield(numbered{report: r}, err) {
-				return
-			}
-		}
-	}
-}
-
-func (c *Comparison) compareAll(a, b iter.Seq2[numbered, error]) (*Difference, error) {
+// belong to the same tick. Both runs are in the order of time.
+func (c *Comparison) CompareAll(a, b iter.Seq2[Numbered, error]) (*Difference, error) {
 	nextA, stopA := iter.Pull2(a)
 	defer stopA()
 	nextB, stopB := iter.Pull2(b)
 	defer stopB()
 	x, errA, _ := nextA()
 	y, errB, _ := nextB()
-	for errA == nil && errB == nil && (x.report != nil || y.report != nil) {
+	for errA == nil && errB == nil && (x.Report != nil || y.Report != nil) {
 		ofA, ofB := x, y
 		switch {
-		case y.report == nil || x.report != nil && x.report.At < y.report.At:
-			ofB = numbered{}
-		case x.report == nil || y.report.At < x.report.At:
-			ofA = numbered{}
+		case y.Report == nil || x.Report != nil && x.Report.At < y.Report.At:
+			ofB = Numbered{}
+		case x.Report == nil || y.Report.At < x.Report.At:
+			ofA = Numbered{}
 		}
-		c.recordA, c.recordB = ofA.record, ofB.record
-		c.Add(ofA.report, ofB.report)
-		if ofA.report != nil {
+		c.recordA, c.recordB = ofA.Record, ofB.Record
+		c.Add(ofA.Report, ofB.Report)
+		if ofA.Report != nil {
 			x, errA, _ = nextA()
 		}
-		if ofB.report != nil {
+		if ofB.Report != nil {
 			y, errB, _ = nextB()
 		}
 	}
@@ -193,6 +179,23 @@ func (c *Comparison) compareAll(a, b iter.Seq2[numbered, error]) (*Difference, e
 		return nil, err
 	}
 	return c.Difference(), nil
+}
+
+// CompareWhole compares two runs of one report each.
+func (c *Comparison) CompareWhole(a, b iter.Seq2[Numbered, error]) (*Difference, error) {
+	var reports [2]*reporter.Report
+	for i, run := range []iter.Seq2[Numbered, error]{a, b} {
+		for n, err := range run {
+			if err != nil {
+				return nil, err
+			}
+			reports[i] = n.Report
+		}
+	}
+	c.Add(reports[0], reports[1])
+	d := c.Difference()
+	d.Whole, d.First, d.FirstConnections, d.reports = true, nil, nil, reports
+	return d, nil
 }
 
 // Add compares the reports of one tick; nil is a side that has none.

@@ -19,7 +19,7 @@ func (d *Difference) WriteDot(w io.Writer, selectors []*Selector) error {
 		other := d.reports[1-i]
 		sides = append(sides, withEvidenceOf(Filter(r, selectors), other))
 	}
-	_, err := w.Write(drawing(sides...).dot())
+	_, err := w.Write(dotOf(sides...))
 	return err
 }
 

@@ -11,9 +11,12 @@ import (
 
 // WriteDot writes the report as a graph in Graphviz's language.
 func WriteDot(w io.Writer, r *reporter.Report) error {
-	_, err := w.Write(drawing(r).dot())
+	_, err := w.Write(dotOf(r))
 	return err
 }
+
+// dotOf draws reports over each other.
+func dotOf(reports ...*reporter.Report) []byte { return drawing(reports...).dot() }
 
 // dotLines are the attributes of the kinds of lines.
 var dotLines = [...]string{

@@ -205,7 +205,7 @@ func (d *drawer) end(e *reporter.End) *drawn {
 	}
 	n := d.node(key, e.Addr)
 	n.frame, n.server = d.home(e), server
-	n.processes = union(n.processes, e.Processes, compareProcess)
+	n.processes = union(n.processes, e.Processes, reporter.Process.Compare)
 	return n
 }
 

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/topotape/topotape/reporter"
 )
@@ -43,22 +42,13 @@ type fieldList []Field
 // add notes the field if its values differ. how is what all of one cause have in
 // common; empty, it is the values themselves.
 func (l *fieldList) add(name, a, b, how string) {
-	if a, b = valid(a), valid(b); a == b {
+	if a, b = reporter.ValidText(a), reporter.ValidText(b); a == b {
 		return
 	}
 	if how == "" {
 		how = orNone(a) + " became " + orNone(b)
 	}
 	*l = append(*l, Field{Name: name, A: a, B: b, How: how})
-}
-
-// valid is a text as canonical JSON has it: with U+FFFD for each byte that is
-// no UTF-8.
-func valid(s string) string {
-	if utf8.ValidString(s) {
-		return s
-	}
-	return string([]rune(s))
 }
 
 func orNone(s string) string {
@@ -165,7 +155,7 @@ func (l *fieldList) processes(name string, a, b []reporter.Process) {
 func processesText(list []reporter.Process) string {
 	var parts []string
 	for _, p := range list {
-		name := valid(p.Comm)
+		name := reporter.ValidText(p.Comm)
 		if strings.ContainsAny(name, `,[]"`) { // it must not read as two
 			name = strconv.Quote(name)
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -210,20 +209,11 @@ func TestDrawingOfTwo(t *testing.T) {
 
 // The shipped tape draws, and draws the same twice.
 func TestDrawShippedTape(t *testing.T) {
-	b, err := os.ReadFile("../fixtures/lab-gateway/capture.tape")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, reports := range []Reports{Last, Whole} {
-		if _, err := Run([]Input{memory("x", b)}, Options{Reports: reports}, func(r *reporter.Report) error {
-			dot, mermaid := drawing(r).dot(), drawing(r).mermaid()
-			graphviz(t, dot, "svg")
-			if !bytes.Equal(dot, drawing(r).dot()) || !bytes.Equal(mermaid, drawing(r).mermaid()) {
-				t.Error("drawn twice it differs")
-			}
-			return nil
-		}); err != nil {
-			t.Fatal(err)
+	for _, r := range plainReports(t, labTape(t), "") {
+		dot, mermaid := drawing(r).dot(), drawing(r).mermaid()
+		graphviz(t, dot, "svg")
+		if !bytes.Equal(dot, drawing(r).dot()) || !bytes.Equal(mermaid, drawing(r).mermaid()) {
+			t.Error("drawn twice it differs")
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter"
 )
 
 // A hole is where a tape that is copied is damaged.
@@ -35,7 +36,7 @@ func (h *hole) note(r *capture.Record) {
 	switch closed := r.Kind == capture.KindSource && closes(r); {
 	case closed && known:
 		h.sources = slices.Delete(h.sources, at, at+1)
-	case !closed && !known && len(h.sources) < maxSources:
+	case !closed && !known && len(h.sources) < reporter.MaxSources:
 		h.sources = slices.Insert(h.sources, at, r.Source)
 	}
 }

@@ -201,7 +201,7 @@ func TestMergeKeepsWallTime(t *testing.T) {
 func TestMergeOfSourcesApart(t *testing.T) {
 	whole := labTape(t)
 	h, _ := parsed(t, whole)
-	want, _ := ndjson(t, Options{Reports: All}, whole)
+	want, _ := reportLines(t, Options{Reports: All}, whole)
 	part := func(id byte, sources ...uint32) []byte {
 		h := h
 		h.TapeID, h.Recording = [16]byte{id}, [16]byte{id}
@@ -219,7 +219,7 @@ func TestMergeOfSourcesApart(t *testing.T) {
 	if err != nil || len(m.Cut) != 0 || len(said) > 0 {
 		t.Fatal(err, m, said)
 	}
-	got, _ := ndjson(t, Options{Reports: All}, out)
+	got, _ := reportLines(t, Options{Reports: All}, out)
 	if !slices.Equal(got, want) {
 		for i := range want {
 			if i < len(got) && got[i] != want[i] {

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter"
 )
 
 // A mergeTape is one of the tapes to be merged, and what a first reading says
@@ -83,7 +84,7 @@ func scanInput(in Input, src io.Reader) (list []*mergeTape, err error) {
 		t := &mergeTape{base: reader.Base(), header: &h, sum: new([32]byte)}
 		if len(list) > 0 {
 			before := list[len(list)-1]
-			before.input = in.part(before.base, t.base-before.base)
+			before.input = in.Part(before.base, t.base-before.base)
 		}
 		if err := t.scan(reader); err != nil {
 			return nil, err
@@ -93,33 +94,9 @@ func scanInput(in Input, src io.Reader) (list []*mergeTape, err error) {
 	}
 	if len(list) > 0 {
 		last := list[len(list)-1]
-		last.input = in.part(last.base, math.MaxInt64-last.base)
+		last.input = in.Part(last.base, math.MaxInt64-last.base)
 	}
 	return list, err
-}
-
-// part is a stretch of the input, so that each of many tapes in a file can be read
-// without those before it.
-func (in Input) part(from, size int64) Input {
-	return Input{Name: in.Name, Open: func() (io.ReadCloser, error) {
-		f, err := in.Open()
-		if err != nil {
-			return nil, err
-		}
-		var part io.Reader
-		if at, ok := f.(io.ReaderAt); ok {
-			part = io.NewSectionReader(at, from, size)
-		} else if _, err := io.CopyN(io.Discard, f, from); err != nil {
-			f.Close()
-			return nil, err
-		} else {
-			part = io.LimitReader(f, size)
-		}
-		return struct {
-			io.Reader
-			io.Closer
-		}{part, f}, nil
-	}}
 }
 
 func (t *mergeTape) scan(reader *capture.Reader) error {
@@ -151,8 +128,8 @@ func (t *mergeTape) scan(reader *capture.Reader) error {
 			}
 		default:
 			t.see(&r)
-			if len(t.sources) > maxSources {
-				return fmt.Errorf("it names more than %d sources", maxSources)
+			if len(t.sources) > reporter.MaxSources {
+				return fmt.Errorf("it names more than %d sources", reporter.MaxSources)
 			}
 		}
 	}
@@ -204,7 +181,7 @@ func (r *recording) header() *capture.Header { return r.tapes[0].header }
 // recordings puts tapes of one recording together.
 func recordings(tapes []*mergeTape) (list []*recording, err error) {
 	for _, t := range tapes {
-		at := slices.IndexFunc(list, func(r *recording) bool { return originOf(r.header()) == originOf(t.header) })
+		at := slices.IndexFunc(list, func(r *recording) bool { return r.header().Origin() == t.header.Origin() })
 		if at < 0 {
 			list = append(list, &recording{order: t.order, from: t.from})
 			at = len(list) - 1

@@ -14,44 +14,6 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// parsed reads a sound tape.
-func parsed(t testing.TB, tape []byte) (h capture.Header, records []capture.Record) {
-	t.Helper()
-	r, err := capture.NewReader(bytes.NewReader(tape))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		rec, err := r.Next()
-		if err == io.EOF {
-			return *r.Header(), records
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		rec.Payload = bytes.Clone(rec.Payload)
-		records = append(records, rec)
-	}
-}
-
-func written(t testing.TB, h capture.Header, records []capture.Record) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	w, err := capture.NewWriter(&out, &h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range records {
-		if err := w.Write(&records[i]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
-
 // merged merges tapes, reads the new one back, and checks that it verifies.
 func merged(t testing.TB, tapes ...[]byte) (h capture.Header, records []capture.Record, m *Merged, said []string) {
 	t.Helper()
@@ -60,7 +22,7 @@ func merged(t testing.TB, tapes ...[]byte) (h capture.Header, records []capture.
 		t.Fatal(err)
 	}
 	h, records = parsed(t, out)
-	s, err := Run([]Input{memory("out", out)}, Options{Reports: None, Verify: true}, func(*reporter.Report) error { return nil })
+	s, err := Run([]Input{tapeInput("out", out)}, Options{Reports: None, Verify: true}, func(*reporter.Report) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +35,7 @@ func merged(t testing.TB, tapes ...[]byte) (h capture.Header, records []capture.
 func tryMerge(tapes ...[]byte) (out []byte, m *Merged, said []string, err error) {
 	var inputs []Input
 	for i, tape := range tapes {
-		inputs = append(inputs, memory(fmt.Sprintf("tape%d", i), tape))
+		inputs = append(inputs, tapeInput(fmt.Sprintf("tape%d", i), tape))
 	}
 	var b bytes.Buffer
 	if m, err = Merge(inputs, &b, MergeOptions{Tool: "test", Say: func(s string) { said = append(said, s) }}); err == nil {
@@ -144,7 +106,7 @@ func TestMergeOfOne(t *testing.T) {
 			if !reflect.DeepEqual(records, closed) || len(said) > 0 || len(m.Differ) > 0 {
 				t.Errorf("%s: other records, or %q", name, said)
 			}
-			if got.Derived.Verb != "merge" || got.Derived.Parent != h.TapeID || len(got.Derived.Others) != n || got.Recording != originOf(&h) || got.Start != h.Start {
+			if got.Derived.Verb != "merge" || got.Derived.Parent != h.TapeID || len(got.Derived.Others) != n || got.Recording != h.Origin() || got.Start != h.Start {
 				t.Errorf("%s: %+v", name, got)
 			}
 		}
@@ -157,7 +119,7 @@ func TestMergeOfSegments(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		tape := [][]byte{labTape(t), smallTape(t, 1, 3), busyTape(t, 500, 50)}[seed%3]
 		list, whole := segments(t, rng, tape, 2+rng.IntN(6))
-		want, _ := ndjson(t, Options{Reports: All}, list...)
+		want, _ := reportLines(t, Options{Reports: All}, list...)
 		rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 		out, m, said, err := tryMerge(list...)
 		if err != nil {
@@ -170,7 +132,7 @@ func TestMergeOfSegments(t *testing.T) {
 		if !reflect.DeepEqual(records, whole) || len(said) > 0 || len(m.Differ) > 0 || h.Segment != 0 {
 			t.Fatalf("seed %d: %d records of %d, %q, %+v", seed, len(records), len(whole), said, m)
 		}
-		if got, _ := ndjson(t, Options{Reports: All}, out); !slices.Equal(got, want) {
+		if got, _ := reportLines(t, Options{Reports: All}, out); !slices.Equal(got, want) {
 			t.Fatalf("seed %d: other reports", seed)
 		}
 	}

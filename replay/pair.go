@@ -79,7 +79,7 @@ func viewed(list []reporter.Connection, asked int) map[ends]*reporter.Connection
 // has; those that are equal to that in the order of their text.
 func sortedConnections(list []reporter.Connection) []reporter.Connection {
 	order := func(a, b reporter.Connection) int {
-		n := compareConnections(a, b)
+		n := a.Compare(&b)
 		if n == 0 {
 			n = bytes.Compare(a.AppendJSON(nil), b.AppendJSON(nil))
 		}
@@ -331,5 +331,5 @@ func sameConnection(a, b *reporter.Connection) bool {
 }
 
 func sameProcess(a, b reporter.Process) bool {
-	return a.PID == b.PID && (a.Comm == b.Comm || valid(a.Comm) == valid(b.Comm))
+	return a.PID == b.PID && (a.Comm == b.Comm || reporter.ValidText(a.Comm) == reporter.ValidText(b.Comm))
 }

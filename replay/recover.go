@@ -148,7 +148,7 @@ func (w *rescue) begin(r *remnant, s *survey, guessed []string) error {
 	if err != nil {
 		return err
 	}
-	if continues(w.before, w.header) {
+	if w.header.Continues(w.before) {
 		d.core, d.lossy = w.d.core, w.d.lossy
 	} else {
 		w.steps = 0
@@ -220,7 +220,7 @@ func (w *rescue) record(r *capture.Record) error {
 // step shows the core a record as a replay does: what a tape carries that
 // continues the one before it is taken only if records are missing between.
 func (w *rescue) step(r *capture.Record) {
-	follows := continues(w.before, w.header)
+	follows := w.header.Continues(w.before)
 	switch {
 	case r.Seq == 0 && w.seq == 0 && follows:
 		part := *r

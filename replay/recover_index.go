@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter"
 )
 
 // lostChunks is what the index still says of chunks that are lost. One page is
@@ -78,7 +79,7 @@ func (l *chunkLoss) add(e *capture.Entry) {
 		}
 		at := slices.IndexFunc(l.sources, func(s sourceLoss) bool { return s.number == n.Source })
 		if at < 0 {
-			if len(l.sources) == maxSources {
+			if len(l.sources) == reporter.MaxSources {
 				continue
 			}
 			l.sources = append(l.sources, sourceLoss{number: n.Source})

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter"
 )
 
 // A survey is what must be known of a remnant before it is written.
@@ -62,10 +63,10 @@ func (l *layout) survey(r *remnant) (s *survey, guessed []string, err error) {
 		if !r.head {
 			g.record(&rec)
 		}
-		if kind := rec.Kind.Source(); kind != "" && !seen[rec.Source] && len(seen) < maxSources {
+		if kind := rec.Kind.Source(); kind != "" && !seen[rec.Source] && len(seen) < reporter.MaxSources {
 			s.orphans = append(s.orphans, orphan{rec.Source, kind, rec.Seq})
 			seen[rec.Source] = true
-		} else if rec.Kind == capture.KindSource && len(seen) < maxSources {
+		} else if rec.Kind == capture.KindSource && len(seen) < reporter.MaxSources {
 			seen[rec.Source] = true
 		}
 	}

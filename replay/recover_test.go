@@ -118,7 +118,7 @@ func checkAll(t testing.TB, file []byte, victims ...*victim) (whole bool) {
 		}
 		return false
 	}
-	summary, err := Run([]Input{memory("out", out)}, Options{Reports: None, Verify: true}, func(*reporter.Report) error { return nil })
+	summary, err := Run([]Input{tapeInput("out", out)}, Options{Reports: None, Verify: true}, func(*reporter.Report) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestRecoverWritesGaps(t *testing.T) {
 		t.Errorf("%+v: %q", r, said)
 	}
 	degraded := false
-	if _, err := Run([]Input{memory("out", out)}, Options{Reports: All}, func(r *reporter.Report) error {
+	if _, err := Run([]Input{tapeInput("out", out)}, Options{Reports: All}, func(r *reporter.Report) error {
 		for _, c := range r.Coverage {
 			degraded = degraded || c.Source == capture.SourceConntrack && c.State == reporter.CoverageDegraded && strings.Contains(c.Why, g.Why)
 		}

@@ -326,16 +326,17 @@ func (d *driver) lastBefore(inputs []Input, records uint64) (last *reporter.Repo
 }
 
 func (d *driver) finish() error {
+	report := d.last
+	if d.options.Reports == Whole {
+		report, d.summary.LeftOut = d.fold.finish(), d.fold.leftOut()
+	}
 	switch {
-	case d.yielded:
-	case d.options.Reports == Last && d.last != nil:
+	case d.yielded || d.options.Reports == None:
+		return nil
+	case report != nil:
 		d.summary.Reports++
-		return d.yield(d.last)
-	case d.options.Reports == Whole && d.fold.report != nil:
-		d.summary.Reports++
-		d.summary.LeftOut = uint64(len(d.fold.beyond))
-		return d.yield(d.fold.finish())
-	case d.summary.Reports == 0 && d.options.Reports != None && !d.options.ReadOn:
+		return d.yield(report)
+	case d.summary.Reports == 0 && !d.options.ReadOn:
 		return d.nothing()
 	}
 	return nil

@@ -154,36 +154,6 @@ func TestPrefixesGiveAPrefixOfTheReports(t *testing.T) {
 	}
 }
 
-// rewrite makes a tape of another one's records.
-func rewrite(t testing.TB, tape []byte, h capture.Header, change func(*capture.Record) bool) []byte {
-	t.Helper()
-	r, err := capture.NewReader(bytes.NewReader(tape))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	w, err := capture.NewWriter(&out, &h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		rec, err := r.Next()
-		if err == io.EOF {
-			break
-		}
-		if !change(&rec) {
-			continue
-		}
-		if err := w.Write(&rec); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
-
 func newReporter(h *capture.Header, rules string) (core, error) { return reporter.New(h, rules) }
 
 // Segments of one recording go through one core, wherever they are cut; other
@@ -321,5 +291,20 @@ func TestDue(t *testing.T) {
 	yielded := 0
 	if _, err := Run([]Input{memory("x", tape)}, o, func(*reporter.Report) error { yielded++; return nil }); err != stop || yielded > 0 {
 		t.Error(err, yielded)
+	}
+}
+
+func TestFoldIsBounded(t *testing.T) {
+	tape := busyTape(t, 7000, 500)
+	full, s := ndjson(t, Options{Reports: Whole}, tape)
+	if n := strings.Count(full[0], `"proto"`); n != 1000 || s.LeftOut != 0 {
+		t.Fatal(n, s.LeftOut)
+	}
+	some, s := ndjson(t, Options{Reports: Whole, MaxConnections: 300}, tape)
+	if n := strings.Count(some[0], `"proto"`); n != 300 || s.LeftOut != 300 {
+		t.Fatal(n, s.LeftOut)
+	}
+	if again, _ := ndjson(t, Options{Reports: Whole}, tape); again[0] != full[0] {
+		t.Error("another report of the same tape")
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -284,34 +283,30 @@ func TestScopeRoundTrip(t *testing.T) {
 
 // The shipped tape's reports are such, every one.
 func TestScopeOfShippedTape(t *testing.T) {
-	b, err := os.ReadFile("../fixtures/lab-gateway/capture.tape")
-	if err != nil {
-		t.Fatal(err)
+	list := plainReports(t, labTape(t), "")
+	whole := newFold(0)
+	for _, r := range list {
+		whole.add(r)
 	}
-	for _, reports := range []Reports{All, Whole} {
-		if _, err := Run([]Input{memory("x", b)}, Options{Reports: reports}, func(r *reporter.Report) error {
-			got := decoded(t, r)
-			generic(t, AppendScopeJSON(nil, r))
-			edges := 0
-			for id, n := range got.Endpoint.Nodes {
-				edges += len(n.Adjacency)
-				for _, to := range append(slices.Clone(n.Adjacency), n.Latest["copy_of"].Value) {
-					if _, ok := got.Endpoint.Nodes[to]; !ok && to != "" {
-						t.Errorf("%s tells of %s, which is no node", id, to)
-					}
-				}
-				if pid, ok := n.Latest["pid"]; ok {
-					if _, ok := got.Process.Nodes["gateway;"+pid.Value]; !ok {
-						t.Errorf("%s belongs to process %s, which is no node", id, pid.Value)
-					}
+	for _, r := range append(list, whole.finish()) {
+		got := decoded(t, r)
+		generic(t, AppendScopeJSON(nil, r))
+		edges := 0
+		for id, n := range got.Endpoint.Nodes {
+			edges += len(n.Adjacency)
+			for _, to := range append(slices.Clone(n.Adjacency), n.Latest["copy_of"].Value) {
+				if _, ok := got.Endpoint.Nodes[to]; !ok && to != "" {
+					t.Errorf("%s refers to %s, which is no node", id, to)
 				}
 			}
-			if edges != len(r.Connections) {
-				t.Errorf("%d edges of %d connections", edges, len(r.Connections))
+			if pid, ok := n.Latest["pid"]; ok {
+				if _, ok := got.Process.Nodes["gateway;"+pid.Value]; !ok {
+					t.Errorf("%s belongs to process %s, which is no node", id, pid.Value)
+				}
 			}
-			return nil
-		}); err != nil {
-			t.Fatal(err)
+		}
+		if edges != len(r.Connections) {
+			t.Errorf("%d edges of %d connections", edges, len(r.Connections))
 		}
 	}
 }

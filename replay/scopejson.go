@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"strconv"
 	"time"
+
+	"github.com/topotape/topotape/reporter"
 )
 
 // scopeJSON encodes what scopeWriter writes in JSON, without spaces and HTML
@@ -84,7 +86,7 @@ func (j *scopeJSON) text(s string) {
 	j.string.Reset()
 	e := json.NewEncoder(&j.string)
 	e.SetEscapeHTML(false)
-	if e.Encode(valid(s)) == nil { // a string always can be
+	if e.Encode(reporter.ValidText(s)) == nil { // a string always can be
 		j.buf = append(j.buf, bytes.TrimSuffix(j.string.Bytes(), []byte("\n"))...)
 	}
 	j.shut()

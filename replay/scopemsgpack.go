@@ -3,6 +3,8 @@ package replay
 import (
 	"encoding/binary"
 	"time"
+
+	"github.com/topotape/topotape/reporter"
 )
 
 // scopeMsgpack encodes what scopeWriter writes in the MessagePack of 2016:
@@ -37,7 +39,7 @@ func (m *scopeMsgpack) number(n uint64) {
 }
 
 func (m *scopeMsgpack) text(s string) {
-	s = valid(s)
+	s = reporter.ValidText(s)
 	m.length(len(s), 0xa0, 32, 0xda)
 	m.buf = append(m.buf, s...)
 }

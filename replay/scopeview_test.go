@@ -2,7 +2,6 @@ package replay
 
 import (
 	"maps"
-	"os"
 	"slices"
 	"testing"
 
@@ -11,20 +10,19 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// shipped replays the shipped tape under the rules of 2016.
-func shipped(t *testing.T, reports Reports) (list []*reporter.Report) {
+// shipped returns every report of the shipped tape under the rules of 2016.
+func shipped2016(t *testing.T) []*reporter.Report {
 	t.Helper()
-	b, err := os.ReadFile("../fixtures/lab-gateway/capture.tape")
-	if err != nil {
-		t.Fatal(err)
+	return plainReports(t, labTape(t), reporter.RulesScope2016)
+}
+
+// folded folds reports into one.
+func folded(list []*reporter.Report) *reporter.Report {
+	f := newFold(0)
+	for _, r := range list {
+		f.add(r)
 	}
-	if _, err := Run([]Input{memory("x", b)}, Options{Rules: reporter.RulesScope2016, Reports: reports}, func(r *reporter.Report) error {
-		list = append(list, r)
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return list
+	return f.finish()
 }
 
 // All of a view is all of it; the part of some connections has their nodes,
@@ -35,7 +33,7 @@ func TestPartOfView(t *testing.T) {
 		t.Fatal(err)
 	}
 	smaller := 0
-	for _, r := range append(shipped(t, All), shipped(t, Whole)...) {
+	for _, r := range append(shipped2016(t), folded(shipped2016(t))) {
 		view := r.Scope()
 		if d := cmp.Diff(view, partOfView(view, r), cmpopts.EquateEmpty()); d != "" {
 			t.Error(d)
@@ -75,7 +73,7 @@ func TestPartOfView(t *testing.T) {
 func TestWholeView(t *testing.T) {
 	nodes := map[string]map[string]string{}
 	edges := map[[2]string]bool{}
-	for _, r := range shipped(t, All) {
+	for _, r := range shipped2016(t) {
 		for _, n := range r.Scope().Nodes {
 			if nodes[n.ID] == nil {
 				nodes[n.ID] = map[string]string{}
@@ -88,7 +86,7 @@ func TestWholeView(t *testing.T) {
 			}
 		}
 	}
-	whole := shipped(t, Whole)[0].Scope()
+	whole := folded(shipped2016(t)).Scope()
 	got := map[string]map[string]string{}
 	for _, n := range whole.Nodes {
 		got[n.ID] = map[string]string{}

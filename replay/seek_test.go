@@ -112,26 +112,6 @@ func TestWindowsByIndexAreThoseOfAScan(t *testing.T) {
 
 func damaged(line string) bool { return bytes.Contains([]byte(line), []byte("offset")) }
 
-// countedReads counts what is read of a file.
-type countedReads struct {
-	*bytes.Reader
-	bytes *int
-}
-
-func (c countedReads) Read(b []byte) (int, error) {
-	n, err := c.Reader.Read(b)
-	*c.bytes += n
-	return n, err
-}
-
-func (c countedReads) ReadAt(b []byte, at int64) (int, error) {
-	n, err := c.Reader.ReadAt(b, at)
-	*c.bytes += n
-	return n, err
-}
-
-func (c countedReads) Close() error { return nil }
-
 // A short window far behind costs little of a long tape.
 func TestWindowsByIndexReadLittle(t *testing.T) {
 	var out bytes.Buffer
@@ -265,5 +245,30 @@ func TestDamageBehindASkip(t *testing.T) {
 	last, _ := ParseTime("-1s")
 	if got := windowed([]Input{missing}, Window{From: last}); len(got) != 1 || got[0] != "gone" {
 		t.Error(got)
+	}
+}
+
+// On a long tape what is found by the runs of its index is what a reading finds.
+func TestWindowsOfALongTape(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 4))
+	b := chunkyTape(t, rng, 0, 4, 13_000, 1, 10)
+	skipped := 0
+	for range 40 {
+		text := []string{fmt.Sprintf("+%ds", rng.IntN(13_000)), fmt.Sprintf("-%ds", rng.IntN(13_000)), fmt.Sprintf("#%d", rng.IntN(13_000)), "mark:m", "mark:no", time.Unix(1e9+rng.Int64N(13_000), 0).UTC().Format(time.RFC3339)}[rng.IntN(6)]
+		from, err := ParseTime(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sought := Input{Name: "x", Size: int64(len(b)), Open: func() (io.ReadCloser, error) { return anywhere{bytes.NewReader(b)}, nil }}
+		want, got := windowed([]Input{memory("x", b)}, Window{From: from}), windowed([]Input{sought}, Window{From: from})
+		if !slices.Equal(got, want) {
+			t.Errorf("from %s: %d lines, want %d", text, len(got), len(want))
+		}
+		if len(want) > 2 && len(want) < 12_000 {
+			skipped++
+		}
+	}
+	if skipped < 10 {
+		t.Errorf("only %d windows begin on the way", skipped)
 	}
 }

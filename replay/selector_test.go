@@ -1,39 +1,9 @@
 package replay
 
 import (
-	"net/netip"
 	"strings"
 	"testing"
-
-	"github.com/topotape/topotape/reporter"
 )
-
-func ap(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
-
-// selected is a report of three connections: one through NAT, one of IPv6, one
-// of loopback in a namespace.
-func selected() *reporter.Report {
-	return &reporter.Report{
-		Connections: []reporter.Connection{
-			{Proto: "tcp", From: reporter.End{Addr: ap("10.0.0.1:40000"), Processes: []reporter.Process{{PID: 4242, Comm: "curl"}}},
-				To:  reporter.End{Addr: ap("172.17.0.2:8080"), Processes: []reporter.Process{{PID: 7, Comm: "nginx"}}},
-				NAT: []reporter.NAT{{OriginalSrc: ap("10.0.0.1:40000"), OriginalDst: ap("10.0.0.80:80"), ReplySrc: ap("172.17.0.2:8080"), ReplyDst: ap("192.0.2.1:1024")}}},
-			{Proto: "tcp", From: reporter.End{Addr: ap("[2001:db8::1]:40000")}, To: reporter.End{Addr: ap("[2001:db8::2]:443")}},
-			{Proto: "tcp", From: reporter.End{Addr: ap("127.0.0.1:40000"), Netns: 5}, To: reporter.End{Addr: ap("127.0.0.1:443"), Netns: 5}},
-		},
-		Endpoints: []reporter.Endpoint{
-			{Addr: ap("10.0.0.1:40000")}, {Addr: ap("172.17.0.2:8080")},
-			{Addr: ap("[2001:db8::1]:40000")}, {Addr: ap("[2001:db8::2]:443")},
-			{Scope: "host1-5", Addr: ap("127.0.0.1:40000")}, {Scope: "host1-5", Addr: ap("127.0.0.1:443")},
-			{Scope: "host1-6", Addr: ap("127.0.0.1:443")},
-		},
-		Names: []reporter.Names{
-			{Addr: netip.MustParseAddr("10.0.0.80"), Forward: []string{"shop.internal"}},
-			{Addr: netip.MustParseAddr("172.17.0.2"), Reverse: []string{"web-1.internal"}},
-			{Addr: netip.MustParseAddr("2001:db8::2"), Forward: []string{"db.internal"}},
-		},
-	}
-}
 
 func TestSelectors(t *testing.T) {
 	for sel, want := range map[string]string{

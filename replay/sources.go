@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter"
 )
 
 // rank orders sources by what a loss of theirs does to the reports.
@@ -16,9 +17,6 @@ func rank(kind string) int {
 	}
 	return 4
 }
-
-// maxSources bounds what is kept of a tape's sources.
-const maxSources = 1 << 10
 
 // An openSource could deliver records now.
 type openSource struct {
@@ -50,7 +48,7 @@ func (o *openSources) change(number uint32, p capture.Payload) {
 		return
 	}
 	*o = slices.DeleteFunc(*o, func(x openSource) bool { return x.number == number })
-	if s.Open && len(*o) < maxSources {
+	if s.Open && len(*o) < reporter.MaxSources {
 		own := openSource{number, s.Kind}
 		at, _ := slices.BinarySearchFunc(*o, own, func(a, b openSource) int {
 			return cmp.Or(cmp.Compare(rank(a.kind), rank(b.kind)), cmp.Compare(a.number, b.number))

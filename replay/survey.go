@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter"
 )
 
 // A Survey is what tapes say of themselves, without a reporter: what is on them,
@@ -19,7 +20,7 @@ type Survey struct {
 	Counts      []capture.Count // by source and kind
 	CountsMore  uint64          // records of sources and kinds beyond maxCounts
 	Sources     []SourceState   // as the source records opened them
-	SourcesMore uint64          // openings beyond maxSources
+	SourcesMore uint64          // openings beyond reporter.MaxSources
 	Coverage    []SourceCoverage
 	Gaps        []SurveyedRecord[capture.Gap]
 	GapsMore    uint64 // beyond MaxSurveyed
@@ -162,7 +163,7 @@ func (s *surveyor) byReading(in Input) error {
 
 // begin opens the next tape, whose first record is at a time.
 func (s *surveyor) begin(h *capture.Header, at int64) {
-	follows := continues(s.header, h)
+	follows := h.Continues(s.header)
 	s.endTape()
 	s.survey.Tapes = append(s.survey.Tapes, SurveyedTape{Header: h, First: at, Last: at})
 	s.header = h
@@ -254,7 +255,7 @@ func keep[P any](list *[]SurveyedRecord[P], more *uint64, r *capture.Record, kin
 
 func (s *surveyor) source(r *capture.Record, p *capture.Source) {
 	list := &s.survey.Sources
-	if p.Open && len(*list) >= maxSources {
+	if p.Open && len(*list) >= reporter.MaxSources {
 		s.survey.SourcesMore++
 		return
 	}
@@ -268,7 +269,7 @@ func (s *surveyor) source(r *capture.Record, p *capture.Source) {
 			return
 		}
 	}
-	if len(*list) >= maxSources {
+	if len(*list) >= reporter.MaxSources {
 		return
 	}
 	*list = append(*list, SourceState{Number: r.Source, Opened: -1, Closed: r.At, Source: *p})

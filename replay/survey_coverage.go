@@ -105,7 +105,7 @@ func (g *coverageGroup) of(number uint32, kind string) *sourceFollower {
 	if kind == "" && int(number) < len(usualSources) {
 		kind = usualSources[number]
 	}
-	if len(g.sources) >= maxSources {
+	if len(g.sources) >= reporter.MaxSources {
 		s := &sourceFollower{SourceCoverage: SourceCoverage{Kind: kind}} // nobody looks at it again
 		s.change(g, g.from)
 		return s

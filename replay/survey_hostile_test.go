@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter"
 )
 
 // A tape of more sources than any host has is surveyed in bounded memory and
@@ -30,7 +31,7 @@ func TestSurveyOfTooManySources(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if v.Records != n || v.CountsMore != n-maxCounts || len(v.Sources) != maxSources || v.SourcesMore != n-maxSources || len(v.Coverage) > maxSources+3 {
+		if v.Records != n || v.CountsMore != n-maxCounts || len(v.Sources) != reporter.MaxSources || v.SourcesMore != n-reporter.MaxSources || len(v.Coverage) > reporter.MaxSources+3 {
 			t.Errorf("%d records, %d more, %d sources, %d more, %d covered", v.Records, v.CountsMore, len(v.Sources), v.SourcesMore, len(v.Coverage))
 		}
 	}

@@ -9,15 +9,10 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/topotape/topotape/capture"
 )
-
-type anywhere struct{ *bytes.Reader }
-
-func (anywhere) Close() error { return nil }
 
 func inputAt(name string, b []byte) Input {
 	return Input{Name: name, Open: func() (io.ReadCloser, error) { return anywhere{bytes.NewReader(b)}, nil }}
@@ -34,77 +29,6 @@ func surveyedTape(t testing.TB, rng *rand.Rand, segment uint32, id byte) []byte 
 func longTape(t testing.TB, rng *rand.Rand, segment uint32, id byte) []byte {
 	t.Helper()
 	return chunkyTape(t, rng, segment, id, 8500+rng.IntN(5000), 1, []int{1, 20, 400}[rng.IntN(3)])
-}
-
-// chunkyTape has that many records, about so many in a chunk; of what is told one
-// by one it has the less the duller it is.
-func chunkyTape(t testing.TB, rng *rand.Rand, segment uint32, id byte, records, chunk, dull int) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	w, err := capture.NewWriter(&out, &capture.Header{TapeID: [16]byte{id}, Recording: [16]byte{id / 4}, Segment: segment, Start: 1e18})
-	if err != nil {
-		t.Fatal(err)
-	}
-	seq, at := uint64(0), int64(segment)*1e12
-	put := func(k capture.Kind, source uint32, payload []byte) {
-		at += rng.Int64N(3) * 1e9
-		if seq += 1; rng.IntN(200) == 0 {
-			seq += 3
-		}
-		r := capture.Record{Seq: seq, At: at, Kind: k, Source: source, Payload: payload}
-		if k == capture.KindCarry {
-			r.Seq = 0
-			seq--
-		}
-		if err := w.Write(&r); err != nil {
-			t.Fatal(err)
-		}
-		if rng.IntN(chunk) == 0 {
-			w.Flush()
-		}
-	}
-	encoded := func(p capture.Payload) []byte { return capture.AppendPayload(nil, p) }
-	if rng.IntN(3) == 0 {
-		put(capture.KindCarry, 0, encoded(&capture.Carry{Core: 1}))
-	}
-	kinds := []string{"", capture.SourceConntrack, capture.SourceProc, capture.SourceDNS, capture.SourceRDNS}
-	for range records {
-		source := uint32(1 + rng.IntN(4))
-		reason := []string{"", "why"}[rng.IntN(2)]
-		n := rng.IntN(200)
-		if n < 4 && rng.IntN(dull) > 0 {
-			n = 50
-		}
-		switch {
-		case n == 0:
-			put(capture.KindSource, source, encoded(&capture.Source{Open: rng.IntN(3) > 0, Kind: kinds[source], Why: reason}))
-		case n == 1:
-			put(capture.KindGap, source, encoded(&capture.Gap{Lost: rng.Uint64N(9), Why: reason}))
-		case n == 2:
-			put(capture.KindMark, 0, encoded(&capture.Mark{Text: "m"}))
-		case n == 3 && rng.IntN(5) == 0:
-			put(capture.KindHost, 0, encoded(&capture.Host{Sysctls: []capture.Sysctl{{Name: "nf_conntrack_events", Value: fmt.Sprint(rng.IntN(2))}}}))
-		case n == 3 && rng.IntN(4) == 0:
-			put(capture.KindClock, 0, encoded(&capture.Clock{Step: rng.Int64N(9e9) - 4e9}))
-		case n < 20:
-			put(capture.KindTick, 0, encoded(&capture.Tick{Number: seq}))
-		case n < 30:
-			put([]capture.Kind{capture.KindDumpBegin, capture.KindDumpEnd}[rng.IntN(2)], 1, encoded(&capture.ConntrackDump{Failed: reason}))
-		case n < 40:
-			put([]capture.Kind{capture.KindWalkBegin, capture.KindWalkEnd}[rng.IntN(2)], 2, encoded(&capture.ProcWalk{Failed: reason}))
-		case n < 45:
-			put(200, source, []byte{0x90})
-		case n < 100:
-			put(capture.KindDNS, 3, encoded(&capture.DNS{}))
-		default:
-			put(capture.KindConntrack, 1, []byte("x"))
-		}
-	}
-	put(capture.KindEnd, 0, encoded(&capture.End{Totals: []capture.Total{{Source: 1, Undecodable: 7}, {Source: 3}}}))
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
 }
 
 // sameEitherWay surveys by the index and by reading, and compares.
@@ -164,31 +88,6 @@ func TestLongIndexTellsWhatReadingTells(t *testing.T) {
 		}
 		sameEitherWay(t, fmt.Sprint(seed), []Input{inputAt("a", a), inputAt("b", b)})
 		sameEitherWay(t, fmt.Sprint(seed, "joined"), []Input{inputAt("ab", bytes.Join([][]byte{a, b}, nil))})
-	}
-}
-
-// On a long tape what is found by the runs of its index is what a reading finds.
-func TestWindowsOfALongTape(t *testing.T) {
-	rng := rand.New(rand.NewPCG(4, 4))
-	b := chunkyTape(t, rng, 0, 4, 13_000, 1, 10)
-	skipped := 0
-	for range 40 {
-		text := []string{fmt.Sprintf("+%ds", rng.IntN(13_000)), fmt.Sprintf("-%ds", rng.IntN(13_000)), fmt.Sprintf("#%d", rng.IntN(13_000)), "mark:m", "mark:no", time.Unix(1e9+rng.Int64N(13_000), 0).UTC().Format(time.RFC3339)}[rng.IntN(6)]
-		from, err := ParseTime(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sought := Input{Name: "x", Size: int64(len(b)), Open: inputAt("x", b).Open}
-		want, got := windowed([]Input{memory("x", b)}, Window{From: from}), windowed([]Input{sought}, Window{From: from})
-		if !slices.Equal(got, want) {
-			t.Errorf("from %s: %d lines, want %d", text, len(got), len(want))
-		}
-		if len(want) > 2 && len(want) < 12_000 {
-			skipped++
-		}
-	}
-	if skipped < 10 {
-		t.Errorf("only %d windows begin on the way", skipped)
 	}
 }
 

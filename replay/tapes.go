@@ -32,6 +32,30 @@ func (in Input) Head() (*capture.Header, error) {
 	return r.Header(), nil
 }
 
+// Part returns a section of the input: size bytes from an offset. It makes each of
+// many tapes in one file readable without those before it.
+func (in Input) Part(from, size int64) Input {
+	return Input{Name: in.Name, Open: func() (io.ReadCloser, error) {
+		f, err := in.Open()
+		if err != nil {
+			return nil, err
+		}
+		var part io.Reader
+		if at, ok := f.(io.ReaderAt); ok {
+			part = io.NewSectionReader(at, from, size)
+		} else if _, err := io.CopyN(io.Discard, f, from); err != nil {
+			f.Close()
+			return nil, err
+		} else {
+			part = io.LimitReader(f, size)
+		}
+		return struct {
+			io.Reader
+			io.Closer
+		}{part, f}, nil
+	}}
+}
+
 // A TapeEnd says how a tape ended.
 type TapeEnd struct {
 	Name    string
@@ -59,6 +83,9 @@ type Tapes struct {
 // NewTapes returns the tapes of the inputs, in order. Nothing is opened before
 // the first Next.
 func NewTapes(inputs []Input) *Tapes { return &Tapes{inputs: inputs} }
+
+// Copying makes Next return records of unknown kinds too.
+func (t *Tapes) Copying() { t.copies = true }
 
 // Next reads the next record. Its payload is valid until the next call. At the
 // end of the last input it returns io.EOF. Errors name the input; a
@@ -212,7 +239,7 @@ func (in *Input) beginsWith(magic string) bool {
 func (t *Tapes) begin(before *capture.Header) {
 	h := *t.reader.Header()
 	t.header = &h
-	t.fresh = !continues(before, &h)
+	t.fresh = !h.Continues(before)
 	if t.fresh {
 		t.steps = 0
 	}

@@ -2,7 +2,6 @@ package replay
 
 import (
 	"bytes"
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -278,23 +277,5 @@ func TestVerifyShowsOnlyWhatMayDiffer(t *testing.T) {
 		}
 	})); !strings.Contains(text, "endpoint") {
 		t.Errorf("%q", text)
-	}
-}
-
-// Groups are written up to a number, or all.
-func TestWriteGroupsWritesAll(t *testing.T) {
-	d := new(Difference)
-	for i := range maxLines + 5 {
-		d.Groups = append(d.Groups, Group{Section: NamesSection, Change: Added, Count: 1, To: fmt.Sprintf("10.0.0.%d", i)})
-	}
-	var some, all strings.Builder
-	if d.WriteGroups(&some, false) != nil || d.WriteGroups(&all, true) != nil {
-		t.Fatal("not written")
-	}
-	if n := strings.Count(some.String(), "+ name "); n != maxLines || !strings.HasSuffix(some.String(), "and 5 causes more; --format json has all\n") {
-		t.Errorf("%d: %s", n, &some)
-	}
-	if n := strings.Count(all.String(), "+ name "); n != maxLines+5 || strings.Contains(all.String(), "more") {
-		t.Errorf("%d: %s", n, &all)
 	}
 }

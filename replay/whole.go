@@ -131,11 +131,7 @@ func mergeEnd(to, old *reporter.End) {
 	if to.Netns == 0 {
 		to.Netns = old.Netns
 	}
-	to.Processes = union(old.Processes, to.Processes, compareProcess)
-}
-
-func compareProcess(a, b reporter.Process) int {
-	return cmp.Or(cmp.Compare(a.PID, b.PID), strings.Compare(a.Comm, b.Comm))
+	to.Processes = union(old.Processes, to.Processes, reporter.Process.Compare)
 }
 
 // union of two sorted lists. It does not change them.
@@ -160,7 +156,7 @@ func (f *fold) endpoint(e *reporter.Endpoint) {
 	switch {
 	case old != nil:
 		old.Aliases = union(old.Aliases, e.Aliases, netip.AddrPort.Compare)
-		old.Processes = union(old.Processes, e.Processes, compareProcess)
+		old.Processes = union(old.Processes, e.Processes, reporter.Process.Compare)
 	case len(f.endpoints) < 2*f.max:
 		own := *e
 		f.endpoints[id] = &own
@@ -180,12 +176,18 @@ func (f *fold) name(n *reporter.Names) {
 	}
 }
 
-// finish makes the report.
+// leftOut counts the connections beyond the bound, up to as many as are kept.
+func (f *fold) leftOut() uint64 { return uint64(len(f.beyond)) }
+
+// finish returns the folded report, nil if none was added.
 func (f *fold) finish() *reporter.Report {
+	if f.report == nil {
+		return nil
+	}
 	r := *f.report
 	r.Window = f.window
 	r.Connections = f.list
-	slices.SortStableFunc(r.Connections, compareConnections)
+	slices.SortStableFunc(r.Connections, func(a, b reporter.Connection) int { return a.Compare(&b) })
 	r.Endpoints = make([]reporter.Endpoint, 0, len(f.endpoints))
 	for _, e := range f.endpoints {
 		r.Endpoints = append(r.Endpoints, *e)
@@ -200,13 +202,4 @@ func (f *fold) finish() *reporter.Report {
 		r.SetScope(f.view.view())
 	}
 	return &r
-}
-
-// compareConnections is the order of a report: proto, from, to, namespaces,
-// first seen.
-func compareConnections(a, b reporter.Connection) int {
-	return cmp.Or(strings.Compare(a.Proto, b.Proto),
-		a.From.Addr.Compare(b.From.Addr), a.To.Addr.Compare(b.To.Addr),
-		cmp.Compare(a.From.Netns, b.From.Netns), cmp.Compare(a.To.Netns, b.To.Netns),
-		cmp.Compare(a.FirstSeen, b.FirstSeen))
 }

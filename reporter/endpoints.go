@@ -274,7 +274,7 @@ func (j *join) hold(e *Endpoint, list []Process) {
 		return
 	}
 	for _, p := range list {
-		if _, found := slices.BinarySearchFunc(e.Processes, p, compareProcess); found {
+		if _, found := slices.BinarySearchFunc(e.Processes, p, Process.Compare); found {
 			continue
 		}
 		if len(j.holders) == 0 {

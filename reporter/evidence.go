@@ -106,7 +106,7 @@ const (
 
 // keepLast keeps the last record of each source.
 func keepLast(by map[uint32]capture.Record, r *capture.Record) {
-	if _, known := by[r.Source]; known || len(by) < maxSources {
+	if _, known := by[r.Source]; known || len(by) < MaxSources {
 		by[r.Source] = keep(r)
 	}
 }

@@ -42,7 +42,7 @@ func TestEvidenceIsBounded(t *testing.T) {
 	for i := range list {
 		size += len(list[i].Payload)
 	}
-	if size > maxWalk || len(list) > 20_000+100+10+2*maxSources {
+	if size > maxWalk || len(list) > 20_000+100+10+2*MaxSources {
 		t.Errorf("%d records of %d MiB", len(list), size>>20)
 	}
 	if w := e.walk.appendTo(nil); len(w) > 20_000+100+10 {

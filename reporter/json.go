@@ -320,3 +320,12 @@ func appendString(b []byte, s string) []byte {
 	}
 	return append(append(b, s[plain:]...), '"')
 }
+
+// ValidText returns a text as the canonical JSON has it: U+FFFD replaces each byte
+// that is not UTF-8.
+func ValidText(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return string([]rune(s))
+}

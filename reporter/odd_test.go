@@ -40,11 +40,11 @@ func TestAddressOfTwoZonesIsKeptWithOne(t *testing.T) {
 // Sources beyond those that are kept count as the last, with their flows.
 func TestMoreSourcesThanAreKept(t *testing.T) {
 	h := newHost(t)
-	for i := range uint32(maxSources + 50) {
+	for i := range uint32(MaxSources + 50) {
 		h.send(ct{typ: ctmsg.Update, id: i, state: "ESTABLISHED", source: i + 1, tuples: fmt.Sprintf("10.0.%d.%d:1000>10.9.0.1:80", i/200, i%200)})
 	}
 	checkReport(t, h.report())
-	if n := len(h.r.rules.(*current).sources.list); n != maxSources {
+	if n := len(h.r.rules.(*current).sources.list); n != MaxSources {
 		t.Errorf("%d sources", n)
 	}
 }

@@ -1,7 +1,6 @@
 package reporter
 
 import (
-	"cmp"
 	"slices"
 )
 
@@ -85,13 +84,9 @@ func (k *sockets) processes(w *socketRow) []Process {
 }
 
 func addProcess(list []Process, p Process) []Process {
-	i, found := slices.BinarySearchFunc(list, p, compareProcess)
+	i, found := slices.BinarySearchFunc(list, p, Process.Compare)
 	if found {
 		return list
 	}
 	return slices.Insert(list, i, p)
-}
-
-func compareProcess(a, b Process) int {
-	return cmp.Or(cmp.Compare(a.PID, b.PID), cmp.Compare(a.Comm, b.Comm))
 }

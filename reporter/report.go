@@ -1,8 +1,10 @@
 package reporter
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // A Report is what the core says at a tick. It is values only, and every list
@@ -76,6 +78,15 @@ type Connection struct {
 	MayHaveClosed bool
 }
 
+// Compare orders connections as a report lists them: by protocol, ends, namespaces,
+// and when they were first seen.
+func (c *Connection) Compare(o *Connection) int {
+	return cmp.Or(strings.Compare(c.Proto, o.Proto),
+		c.From.Addr.Compare(o.From.Addr), c.To.Addr.Compare(o.To.Addr),
+		cmp.Compare(c.From.Netns, o.From.Netns), cmp.Compare(c.To.Netns, o.To.Netns),
+		cmp.Compare(c.FirstSeen, o.FirstSeen))
+}
+
 // An End of a connection.
 type End struct {
 	Addr      netip.AddrPort
@@ -87,6 +98,11 @@ type End struct {
 type Process struct {
 	PID  uint32
 	Comm string
+}
+
+// Compare orders processes by PID, then by name.
+func (p Process) Compare(q Process) int {
+	return cmp.Or(cmp.Compare(p.PID, q.PID), strings.Compare(p.Comm, q.Comm))
 }
 
 // Direction is the evidence for which end is the client, best first.

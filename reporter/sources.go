@@ -51,7 +51,7 @@ type sources struct {
 func (ss *sources) of(r *capture.Record) *source {
 	s := ss.get(r.Source)
 	if s == nil {
-		if len(ss.list) >= maxSources {
+		if len(ss.list) >= MaxSources {
 			return ss.list[len(ss.list)-1]
 		}
 		s = &source{number: r.Source}
@@ -64,8 +64,8 @@ func (ss *sources) of(r *capture.Record) *source {
 	return s
 }
 
-// maxSources bounds what is kept of sources; those beyond it count as the last.
-const maxSources = 1 << 10
+// MaxSources bounds what is kept of sources; those beyond it count as the last.
+const MaxSources = 1 << 10
 
 func kindOf(r *capture.Record) string {
 	if kind := r.Kind.Source(); kind != "" {

@@ -1,0 +1,31 @@
+package replay
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"testing"
+
+	"github.com/topotape/topotape/reporter"
+)
+
+func tapeInput(name string, b []byte) Input {
+	return Input{Name: name, Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }}
+}
+
+// reportLines replays tapes and returns the reports, a line each.
+func reportLines(t testing.TB, o Options, tapes ...[]byte) (lines []string, s *Summary) {
+	t.Helper()
+	var inputs []Input
+	for i, tape := range tapes {
+		inputs = append(inputs, tapeInput(fmt.Sprintf("tape%d", i), tape))
+	}
+	s, err := Run(inputs, o, func(r *reporter.Report) error {
+		lines = append(lines, string(r.AppendJSON(nil)))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lines, s
+}
