@@ -2,324 +2,175 @@ package reporter
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 )
 
 // ParseReport reads one report from its canonical JSON, as AppendJSON writes
-// it; a final newline may follow. It is strict: what it accepts, AppendJSON
-// writes again byte for byte. Errors tell the offset in bytes.
+// it; a final newline may follow. Any other JSON is an error, even if it means
+// the same. The error gives the offset of the first wrong byte, counted from 0.
 func ParseReport(line []byte) (*Report, error) {
 	r := new(Report)
-	err := parse(bytes.TrimSuffix(line, []byte{'\n'}), func(p *parser) { *r = p.report() }, r.AppendJSON)
+	var wire reportJSON
+	err := parse(bytes.TrimSuffix(line, []byte{'\n'}), &wire, func(b []byte) []byte {
+		*r = wire.report()
+		return r.AppendJSON(b)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("report: %w", err)
+		return nil, fmt.Errorf("report: %w; want a line that replay --all --format ndjson prints", err)
 	}
 	return r, nil
 }
 
-// ParseConnection reads one connection from its canonical JSON, as strictly.
+// ParseConnection reads one connection from its canonical JSON, as strictly as
+// ParseReport reads a report.
 func ParseConnection(text []byte) (*Connection, error) {
 	c := new(Connection)
-	err := parse(text, func(p *parser) { *c = p.connection() }, c.AppendJSON)
+	var wire connectionJSON
+	err := parse(text, &wire, func(b []byte) []byte {
+		*c = wire.connection()
+		return c.AppendJSON(b)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("connection: %w", err)
 	}
 	return c, nil
 }
 
-// parse reads the whole text, and compares it with what is written of it.
-func parse(text []byte, read func(*parser), write func([]byte) []byte) error {
-	p := &parser{text: text, seen: map[string]string{}}
-	read(p)
-	if p.err == nil && p.at < len(text) {
-		p.fail("more stands behind it")
+// parse decodes text into wire and compares text with what write appends for
+// the decoded values. A value that does not decode stays zero or is lost, so
+// the first difference is also the place of a decoding error, which seldom has
+// an offset of its own.
+func parse(text []byte, wire any, write func([]byte) []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(wire)
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Errorf("byte %d: %w", syntax.Offset-1, err)
+	case err == io.EOF || err == io.ErrUnexpectedEOF:
+		return fmt.Errorf("byte %d: %w", len(text), io.ErrUnexpectedEOF)
 	}
-	if p.err != nil {
-		return p.err
+	again := write(make([]byte, 0, len(text)))
+	at := 0
+	for at < len(text) && at < len(again) && text[at] == again[at] {
+		at++
 	}
-	if again := write(make([]byte, 0, len(text))); !bytes.Equal(again, text) {
-		for p.at = 0; p.at < len(again) && p.at < len(text) && again[p.at] == text[p.at]; p.at++ {
-		}
-		p.fail("not canonical JSON")
+	switch {
+	case err != nil:
+		return fmt.Errorf("byte %d: %.24q: %w", at, text[at:], err)
+	case at < len(again):
+		return fmt.Errorf("byte %d: %.24q, in canonical JSON %.24q", at, text[at:], again[at:])
+	case at < len(text):
+		return fmt.Errorf("byte %d: %.24q after the end", at, text[at:])
 	}
-	return p.err
+	return nil
 }
 
-// A parser reads the fields in the order in which AppendJSON writes them. After
-// an error it reads nothing more.
-type parser struct {
-	text []byte
-	at   int
-	err  error
-	seen map[string]string // short strings, so that equal ones are kept once
-}
-
-func (p *parser) report() (r Report) {
-	p.want(`{"host":{"id":`)
-	r.HostID = p.string()
-	p.want(`,"name":`)
-	r.HostName = p.string()
-	p.want(`},"tick":`)
-	r.Tick = p.number(64)
-	p.want(`,"at":`)
-	r.At = p.time()
-	p.want(`,"window":`)
-	r.Window = p.duration()
-	p.want(`,"rules":`)
-	r.Rules = p.string()
-	p.want(`,"coverage":`)
-	r.Coverage = parseList(p, p.coverage)
-	p.want(`,"connections":`)
-	r.Connections = parseList(p, p.connection)
-	p.want(`,"endpoints":`)
-	r.Endpoints = parseList(p, p.endpoint)
-	p.want(`,"names":`)
-	r.Names = parseList(p, p.names)
-	p.want(`}`)
-	return r
-}
-
-func (p *parser) coverage() (c Coverage) {
-	p.want(`{"source":`)
-	c.Source = p.string()
-	p.want(`,"state":`)
-	c.State = CoverageState(p.string())
-	p.want(`,"why":`)
-	c.Why = p.string()
-	p.want(`,"records":`)
-	c.Records = p.number(64)
-	p.want(`,"lost":`)
-	c.Lost = p.number(64)
-	p.want(`,"undecodable":`)
-	c.Undecodable = p.number(64)
-	p.want(`,"ignored":`)
-	c.Ignored = p.number(64)
-	if p.accept(`,"netns":`) {
-		c.Netns = p.number(64)
+// The types below mirror the JSON. Coverage, Process and Names are decoded as
+// they are, because their fields have the names of the JSON.
+type (
+	reportJSON struct {
+		Host struct {
+			ID   string `json:"id"`
+			Name string `json:"name"`
+		} `json:"host"`
+		Tick        uint64           `json:"tick"`
+		At          time.Time        `json:"at"`
+		Window      durationJSON     `json:"window"`
+		Rules       string           `json:"rules"`
+		Coverage    []Coverage       `json:"coverage"`
+		Connections []connectionJSON `json:"connections"`
+		Endpoints   []endpointJSON   `json:"endpoints"`
+		Names       []Names          `json:"names"`
 	}
-	p.want(`}`)
-	return c
-}
 
-func (p *parser) connection() (c Connection) {
-	p.want(`{"proto":`)
-	c.Proto = p.string()
-	p.want(`,"from":`)
-	c.From = p.end()
-	p.want(`,"to":`)
-	c.To = p.end()
-	p.want(`,"state":`)
-	c.State = p.string()
-	p.want(`,"direction":`)
-	c.Direction = Direction(p.string())
-	p.want(`,"nat":`)
-	c.NAT = parseList(p, p.nat)
-	p.want(`,"first_seen":`)
-	c.FirstSeen = p.duration()
-	p.want(`,"last_seen":`)
-	c.LastSeen = p.duration()
-	p.want(`,"closed":`)
-	c.Closed = p.bool()
-	p.want(`,"seen":`)
-	c.Seen = parseList(p, p.string)
-	c.MayHaveClosed = p.accept(`,"may_have_closed":true`)
-	p.want(`}`)
-	return c
-}
-
-func (p *parser) end() (e End) {
-	p.want(`{"addr":`)
-	addr := p.addr()
-	p.want(`,"port":`)
-	e.Addr = netip.AddrPortFrom(addr, uint16(p.number(16)))
-	p.want(`,"netns":`)
-	e.Netns = p.number(64)
-	p.want(`,"processes":`)
-	e.Processes = parseList(p, p.process)
-	p.want(`}`)
-	return e
-}
-
-func (p *parser) process() (q Process) {
-	p.want(`{"pid":`)
-	q.PID = uint32(p.number(32))
-	p.want(`,"comm":`)
-	q.Comm = p.string()
-	p.want(`}`)
-	return q
-}
-
-func (p *parser) nat() (n NAT) {
-	p.want(`{"original":{"src":`)
-	n.OriginalSrc = p.addrPort()
-	p.want(`,"dst":`)
-	n.OriginalDst = p.addrPort()
-	p.want(`},"reply":{"src":`)
-	n.ReplySrc = p.addrPort()
-	p.want(`,"dst":`)
-	n.ReplyDst = p.addrPort()
-	p.want(`}}`)
-	return n
-}
-
-func (p *parser) endpoint() (e Endpoint) {
-	p.want(`{"id":`)
-	at := p.at
-	id := p.string()
-	p.want(`,"addr":`)
-	addr := p.addr()
-	p.want(`,"port":`)
-	e.Addr = netip.AddrPortFrom(addr, uint16(p.number(16)))
-	var room [64]byte
-	end := string(e.AppendID(room[:0]))
-	if p.err == nil && !strings.HasSuffix(id, end) {
-		p.at = at
-		p.fail("the id of an endpoint is %q; want one that ends in %q, its address and port", id, end)
+	connectionJSON struct {
+		Proto         string       `json:"proto"`
+		From          endJSON      `json:"from"`
+		To            endJSON      `json:"to"`
+		State         string       `json:"state"`
+		Direction     Direction    `json:"direction"`
+		NAT           []natJSON    `json:"nat"`
+		FirstSeen     durationJSON `json:"first_seen"`
+		LastSeen      durationJSON `json:"last_seen"`
+		Closed        bool         `json:"closed"`
+		Seen          []string     `json:"seen"`
+		MayHaveClosed bool         `json:"may_have_closed"`
 	}
-	e.Scope = strings.Clone(strings.TrimSuffix(id, end))
-	p.want(`,"aliases":`)
-	e.Aliases = parseList(p, p.addrPort)
-	p.want(`,"processes":`)
-	e.Processes = parseList(p, p.process)
-	p.want(`}`)
-	return e
+
+	endJSON struct {
+		Addr      netip.Addr `json:"addr"`
+		Port      uint16     `json:"port"`
+		Netns     uint64     `json:"netns"`
+		Processes []Process  `json:"processes"`
+	}
+
+	natJSON struct {
+		Original tupleJSON `json:"original"`
+		Reply    tupleJSON `json:"reply"`
+	}
+
+	tupleJSON struct {
+		Src netip.AddrPort `json:"src"`
+		Dst netip.AddrPort `json:"dst"`
+	}
+
+	endpointJSON struct {
+		ID        string           `json:"id"`
+		Addr      netip.Addr       `json:"addr"`
+		Port      uint16           `json:"port"`
+		Aliases   []netip.AddrPort `json:"aliases"`
+		Processes []Process        `json:"processes"`
+	}
+
+	durationJSON int64 // ns, as time.Duration writes it
+)
+
+func (d *durationJSON) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	*d = durationJSON(v)
+	return err
 }
 
-func (p *parser) names() (n Names) {
-	p.want(`{"addr":`)
-	n.Addr = p.addr()
-	p.want(`,"forward":`)
-	n.Forward = parseList(p, p.string)
-	p.want(`,"reverse":`)
-	n.Reverse = parseList(p, p.string)
-	if p.accept(`,"host":`) {
-		n.Host = p.string()
-	}
-	p.want(`}`)
-	return n
+func (r *reportJSON) report() Report {
+	return Report{HostID: r.Host.ID, HostName: r.Host.Name, Tick: r.Tick, At: r.At.UnixNano(), Window: int64(r.Window),
+		Rules: r.Rules, Coverage: r.Coverage, Connections: converted(r.Connections, (*connectionJSON).connection),
+		Endpoints: converted(r.Endpoints, (*endpointJSON).endpoint), Names: r.Names}
 }
 
-// parseList reads a list; an empty one is nil.
-func parseList[T any](p *parser, one func() T) (list []T) {
-	p.want(`[`)
-	if p.accept(`]`) {
-		return nil
-	}
-	for p.err == nil {
-		list = append(list, one())
-		if !p.accept(`,`) {
-			p.want(`]`)
-			break
-		}
-	}
-	return list
+func (c *connectionJSON) connection() Connection {
+	return Connection{Proto: c.Proto, From: c.From.end(), To: c.To.end(), State: c.State, Direction: c.Direction,
+		NAT: converted(c.NAT, (*natJSON).nat), FirstSeen: int64(c.FirstSeen), LastSeen: int64(c.LastSeen),
+		Closed: c.Closed, Seen: c.Seen, MayHaveClosed: c.MayHaveClosed}
 }
 
-func (p *parser) fail(format string, args ...any) {
-	if p.err == nil {
-		p.err = fmt.Errorf("byte %d: "+format, append([]any{p.at}, args...)...)
-	}
+func (e *endJSON) end() End {
+	return End{Addr: netip.AddrPortFrom(e.Addr, e.Port), Netns: e.Netns, Processes: e.Processes}
 }
 
-// accept reads the text if it stands there.
-func (p *parser) accept(text string) bool {
-	if p.err != nil || len(p.text)-p.at < len(text) || string(p.text[p.at:p.at+len(text)]) != text {
-		return false
-	}
-	p.at += len(text)
-	return true
+func (n *natJSON) nat() NAT {
+	return NAT{OriginalSrc: n.Original.Src, OriginalDst: n.Original.Dst, ReplySrc: n.Reply.Src, ReplyDst: n.Reply.Dst}
 }
 
-func (p *parser) want(text string) {
-	if p.err == nil && !p.accept(text) {
-		rest := p.text[p.at:]
-		p.fail("%q where a report has %s; want the lines that replay --all --format ndjson prints", rest[:min(len(rest), 24)], text)
-	}
+// endpoint takes the scope from the id. An id that does not end in the address
+// and port is kept whole, so that AppendJSON writes another one.
+func (e *endpointJSON) endpoint() Endpoint {
+	out := Endpoint{Addr: netip.AddrPortFrom(e.Addr, e.Port), Aliases: e.Aliases, Processes: e.Processes}
+	out.Scope = strings.TrimSuffix(e.ID, out.ID())
+	return out
 }
 
-func (p *parser) bool() bool {
-	if p.accept(`true`) {
-		return true
+func converted[W, T any](list []W, one func(*W) T) []T {
+	out := make([]T, len(list))
+	for i := range list {
+		out[i] = one(&list[i])
 	}
-	p.want(`false`)
-	return false
-}
-
-func (p *parser) number(bits int) uint64 {
-	end := p.at
-	for end < len(p.text) && p.text[end]-'0' < 10 {
-		end++
-	}
-	n, err := strconv.ParseUint(string(p.text[p.at:end]), 10, bits)
-	if err != nil {
-		p.fail("%q is no number of %d bits", p.text[p.at:end], bits)
-		return 0
-	}
-	p.at = end
-	return n
-}
-
-// quoted reads a string that has no escapes. The bytes are those of the text.
-func (p *parser) quoted() []byte {
-	p.want(`"`)
-	if p.err != nil {
-		return nil
-	}
-	n := bytes.IndexByte(p.text[p.at:], '"')
-	if n < 0 {
-		p.fail("a string without an end")
-		return nil
-	}
-	s := p.text[p.at : p.at+n]
-	p.at += n + 1
-	return s
-}
-
-func (p *parser) time() int64 {
-	at := p.at
-	t, err := time.Parse(time.RFC3339Nano, string(p.quoted()))
-	if err != nil {
-		p.at = at
-		p.fail("no time: %v", err)
-		return 0
-	}
-	return t.UnixNano()
-}
-
-func (p *parser) duration() int64 {
-	at := p.at
-	d, err := time.ParseDuration(string(p.quoted()))
-	if err != nil {
-		p.at = at
-		p.fail("no duration: %v", err)
-	}
-	return int64(d)
-}
-
-func (p *parser) addr() (a netip.Addr) {
-	at := p.at
-	if s := p.quoted(); len(s) > 0 {
-		var err error
-		if a, err = netip.ParseAddr(string(s)); err != nil {
-			p.at = at
-			p.fail("no address: %v", err)
-		}
-	}
-	return a
-}
-
-func (p *parser) addrPort() (a netip.AddrPort) {
-	at := p.at
-	if s := p.quoted(); len(s) > 0 {
-		var err error
-		if a, err = netip.ParseAddrPort(string(s)); err != nil {
-			p.at = at
-			p.fail("no address with a port: %v", err)
-		}
-	}
-	return a
+	return out
 }

@@ -2,6 +2,9 @@ package reporter
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
@@ -114,48 +117,96 @@ func TestParseKeepsValues(t *testing.T) {
 	}
 }
 
+// Every deviation from the canonical JSON is an error, which says what is wrong
+// and gives an offset within the changed text.
 func TestParseRefuses(t *testing.T) {
 	good := string((&Report{HostID: "h", Rules: "current", Connections: []Connection{{Proto: "tcp"}},
 		Endpoints: []Endpoint{{Scope: "s", Addr: netip.MustParseAddrPort("10.0.0.1:80")}}}).AppendJSON(nil))
 	if _, err := ParseReport([]byte(good)); err != nil {
 		t.Fatal(err)
 	}
-	for _, change := range [][2]string{
-		{`{"host"`, ` {"host"`},
-		{`"tick":0`, `"tick":00`},
-		{`"tick":0`, `"tick":-1`},
-		{`"tick":0`, `"tick":99999999999999999999`},
-		{`"port":0`, `"port":65536`},
-		{`"h"`, `"\u0068"`},
-		{`"h"`, `"\x"`},
-		{`"h"`, "\"\xff\""},
-		{`00:00Z`, `00:00+00:00`},
-		{`"0s"`, `"0m0s"`},
-		{`"0s"`, `"soon"`},
-		{`"addr":""`, `"addr":"10.0.0.01"`},
-		{`"addr":""`, `"addr":"FE80::1"`},
-		{`"closed":false`, `"closed":no`},
-		{`"closed":false`, `"closed":false,"new":1`},
-		{`"seen":[]`, `"seen":null`},
-		{`"rules"`, `"Rules"`},
-		{`"s;10.0.0.1;80"`, `"s;10.0.0.1;81"`},
-		{`"s;10.0.0.1;80"`, `";10.0.0.1"`},
+	for _, change := range []struct{ old, new, want string }{
+		{`{"host"`, ` {"host"`, `in canonical JSON "{\"host\":`},
+		{`"tick":0`, `"tick":00`, `invalid character '0'`},
+		{`"tick":0`, `"tick":-1`, `cannot unmarshal number -1`},
+		{`"tick":0`, `"tick":1.5`, `cannot unmarshal number 1.5`},
+		{`"tick":0`, `"tick":"0"`, `cannot unmarshal string`},
+		{`"tick":0`, `"tick":99999999999999999999`, `cannot unmarshal number 99999999999999999999`},
+		{`"tick":0,`, `"tick":0, `, `in canonical JSON "\"at\":`},
+		{`"tick":0`, `"tick":0,"tick":0`, `in canonical JSON "at\":`},
+		{`"tick":0,`, ``, `in canonical JSON "tick\":0,`},
+		{`"port":0`, `"port":65536`, `cannot unmarshal number 65536`},
+		{`"port":0,"netns":0`, `"netns":0,"port":0`, `in canonical JSON "port\":0,`},
+		{`"h"`, `"\u0068"`, `in canonical JSON "h\",`},
+		{`"h"`, `"\x"`, `invalid character 'x' in string escape code`},
+		{`"h"`, "\"\x01\"", `invalid character '\x01' in string literal`},
+		{`"h"`, "\"\xff\"", `"\xff\",`},
+		{`00:00Z`, `00:00+00:00`, `in canonical JSON "Z\",`},
+		{`1970-`, `2970-`, `in canonical JSON "`},
+		{`1970-`, `today-`, `cannot parse "today-`},
+		{`"0s"`, `"0m0s"`, `in canonical JSON "s\",`},
+		{`"0s"`, `"soon"`, `invalid duration "soon"`},
+		{`"0s"`, `0`, `cannot unmarshal number`},
+		{`"addr":""`, `"addr":"10.0.0.01"`, `ParseAddr("10.0.0.01")`},
+		{`"addr":""`, `"addr":"FE80::1"`, `in canonical JSON "fe80::1\",`},
+		{`"nat":[]`, `"nat":[{"original":{"src":"x"}}]`, `"x\"}}]`},
+		{`"closed":false`, `"closed":no`, `invalid character 'o'`},
+		{`"closed":false`, `"closed":false,"new":1`, `unknown field "new"`},
+		{`"closed":false`, `"closed":true,"closed":false`, `in canonical JSON "false,`},
+		{`"seen":[]`, `"seen":null`, `in canonical JSON "[]`},
+		{`"seen":[]`, `"seen":[],"may_have_closed":false`, `in canonical JSON "}]`},
+		{`"rules"`, `"Rules"`, `in canonical JSON "rules\":`},
+		{`"s;10.0.0.1;80"`, `"s;10.0.0.1;81"`, `in canonical JSON ";10.0.0.1;80\"`},
+		{`"s;10.0.0.1;80"`, `";10.0.0.1"`, `in canonical JSON ";10.0.0.1;80\"`},
+		{`"names":[]}`, `"names":[]}` + "\n\n", `"\n" after the end`},
+		{`"names":[]}`, `"names":[]}{}`, `"{}" after the end`},
+		{`"names":[]}`, `"names":[]`, `unexpected EOF`},
+		{good, `null`, `in canonical JSON "{\"host\":`},
+		{good, `{}`, `in canonical JSON "\"host\":`},
+		{good, ``, `unexpected EOF`},
+		{good, strings.Repeat(`[`, 1e5), `exceeded max depth`},
 	} {
-		bad := strings.Replace(good, change[0], change[1], 1)
-		if bad == good {
-			t.Errorf("%s is not in %s", change[0], good)
+		from := strings.Index(good, change.old)
+		if from < 0 {
+			t.Errorf("%s is not in %s", change.old, good)
+			continue
 		}
-		if _, err := ParseReport([]byte(bad)); err == nil || !strings.Contains(err.Error(), "byte ") {
-			t.Errorf("%s: %v", change[1], err)
+		bad := strings.Replace(good, change.old, change.new, 1)
+		_, err := ParseReport([]byte(bad))
+		if err == nil || !strings.Contains(err.Error(), change.want) {
+			t.Errorf("%.99s: %v, want %s", change.new, err, change.want)
+			continue
+		}
+		at, to := 0, from+len(change.new)+1 // the quote after a removed field is in both
+		if _, err := fmt.Sscanf(err.Error(), "report: byte %d: ", &at); err != nil || at < from || at > to {
+			t.Errorf("%.99s: byte %d, want %d to %d: %v", change.new, at, from, to, err)
 		}
 	}
 	for n := range good {
-		if _, err := ParseReport([]byte(good[:n])); err == nil {
-			t.Errorf("the first %d bytes pass", n)
+		if _, err := ParseReport([]byte(good[:n])); !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), fmt.Sprintf("byte %d: ", n)) {
+			t.Errorf("the first %d bytes: %v", n, err)
 		}
 	}
 	if _, err := ParseReport([]byte(good + good)); err == nil {
 		t.Error("two reports pass")
+	}
+}
+
+// A connection is read as strictly as a report.
+func TestParseConnectionIsStrict(t *testing.T) {
+	for seed := range uint64(200) {
+		for _, c := range anyReport(seed).Connections {
+			text := c.AppendJSON(nil)
+			again, err := ParseConnection(text)
+			if err != nil || !bytes.Equal(again.AppendJSON(nil), text) {
+				t.Errorf("%s: %v", text, err)
+			}
+			for _, bad := range []string{"", "null", "{}", string(text) + "\n", string(text[:len(text)-1]), string(text[:len(text)-1]) + `,"new":1}`} {
+				if _, err := ParseConnection([]byte(bad)); err == nil || !strings.HasPrefix(err.Error(), "connection: byte ") {
+					t.Errorf("%s: %v", bad, err)
+				}
+			}
+		}
 	}
 }
 
