@@ -18,8 +18,7 @@ import (
 )
 
 func buildCommand() *cobra.Command {
-	var out string
-	var force bool
+	var tape newTape
 	cmd := &cobra.Command{
 		Use:   "build INPUT... -o TAPE",
 		Short: "Make a tape of a script or of what other tools saw",
@@ -42,17 +41,10 @@ inputs give the same bytes.`,
   topotape cat --format jsonl x.tape | topotape build - -o y.tape`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if (out == "-" || out == "/dev/stdout") && isTerminal(os.Stdout) {
-				return usage("a tape is not for a terminal: redirect standard output, or name a file with -o")
-			}
-			return build(cmd, args, out, force)
+			return build(cmd, args, tape.path, tape.force)
 		},
 	}
-	cmd.Flags().StringVarP(&out, "output", "o", "", "the new tape: a file, or - for standard output (required)")
-	cmd.Flags().BoolVar(&force, "force", false, "replace an existing tape")
-	if err := cmd.MarkFlagRequired("output"); err != nil {
-		panic(err)
-	}
+	tape.addFlags(cmd)
 	return cmd
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -14,13 +13,11 @@ import (
 	"github.com/topotape/topotape/replay"
 )
 
-var catFormats = []string{"text", "jsonl", "pcapng"}
-
 func catCommand() *cobra.Command {
 	var format, out string
-	var from, to timeFlag
-	var match selectorFlag
-	var kinds kindFlag
+	var window replay.Window
+	var match []*replay.Selector
+	var kinds []capture.Kind
 	cmd := &cobra.Command{
 		Use:   "cat TAPE...",
 		Short: "Print the records of a tape, one a line",
@@ -56,13 +53,10 @@ still hold, let that pass:
   topotape record -o - | topotape cat -`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !slices.Contains(catFormats, format) {
-				return usage("--format %q; this version has %s", format, strings.Join(catFormats, ", "))
-			}
-			if format == "pcapng" && (out == "-" || out == "/dev/stdout") && isTerminal(os.Stdout) {
+			if format == "pcapng" && toTerminal(out) {
 				return usage("packets are not for a terminal: redirect standard output, or name a file with -o")
 			}
-			inputs, err := tapeInputs(args, needScan(from.Time, to.Time))
+			inputs, err := tapeInputs(args, needScan(window.From, window.To))
 			if err != nil {
 				return err
 			}
@@ -81,7 +75,7 @@ still hold, let that pass:
 			case "pcapng":
 				c.packets = &packetPrinter{out: lines}
 			}
-			err = c.run(inputs, replay.Window{From: from.Time, To: to.Time})
+			err = c.run(inputs, window)
 			c.progress.done()
 			if err = lines.finish(err); err != nil {
 				return err
@@ -90,12 +84,12 @@ still hold, let that pass:
 		},
 	}
 	s := cmd.Flags()
-	s.StringVar(&format, "format", "text", "text, jsonl or pcapng")
-	s.StringVarP(&out, "output", "o", "-", "where the records go: a file, or - for standard output")
-	s.Var(&match, "match", "only records of these connections; may be repeated")
-	s.Var(&kinds, "kind", "only records of these kinds: names as cat prints them, with commas between; may be repeated")
-	s.Var(&from, "from", "only records from this time on")
-	s.Var(&to, "to", "only records before this time")
+	addFormat(s, &format, "text", "jsonl", "pcapng")
+	s.VarP(fileFlag(&out).or("-"), "output", "o", "where the records go: a file, or - for standard output")
+	s.Var(selectorFlag(&match), "match", "only records of these connections; may be repeated")
+	s.Var(kindFlag(&kinds), "kind", "only records of these kinds: names as cat prints them, with commas between; may be repeated")
+	s.Var(timeFlag(&window.From), "from", "only records from this time on")
+	s.Var(timeFlag(&window.To), "to", "only records before this time")
 	return cmd
 }
 
@@ -106,8 +100,8 @@ type catter struct {
 	script   *fixtures.Printer // of jsonl
 	packets  *packetPrinter    // of pcapng
 	text     recordText
-	match    selectorFlag
-	kinds    kindFlag // nil is all
+	match    []*replay.Selector
+	kinds    []capture.Kind // nil is all
 	matcher  recordMatcher
 	header   *capture.Header // of the tape whose header was printed
 	progress *progress
@@ -170,7 +164,7 @@ func (c *catter) record(r *capture.Record) error {
 	if c.packets != nil {
 		c.packets.see(r)
 	}
-	if c.kinds != nil && !c.kinds[r.Kind] || len(c.match) > 0 && !c.matcher.match(r, c.header.BigEndian, c.match) {
+	if c.kinds != nil && !slices.Contains(c.kinds, r.Kind) || len(c.match) > 0 && !c.matcher.match(r, c.header.BigEndian, c.match) {
 		return nil
 	}
 	switch {

@@ -12,9 +12,8 @@ import (
 )
 
 func cutCommand() *cobra.Command {
-	var out string
-	var force bool
-	var from, to timeFlag
+	var tape newTape
+	var w replay.Window
 	cmd := &cobra.Command{
 		Use:   "cut TAPE... -o TAPE",
 		Short: "Cut a window out of a tape, also of one that is being written",
@@ -30,24 +29,15 @@ is up to a quarter of a second ago.`,
   topotape cut --from 2026-01-02T03:00:00Z --to 2026-01-02T03:10:00Z x.tape -o - | ssh me@there topotape replay -`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			w := replay.Window{From: from.Time, To: to.Time}
 			if err := w.Check(); err != nil {
 				return usage("%w", err)
 			}
-			if (out == "-" || out == "/dev/stdout") && isTerminal(os.Stdout) {
-				return usage("a tape is not for a terminal: redirect standard output, or name a file with -o")
-			}
-			return cut(cmd, args, w, out, force)
+			return cut(cmd, args, w, tape.path, tape.force)
 		},
 	}
-	s := cmd.Flags()
-	s.StringVarP(&out, "output", "o", "", "the new tape: a file, or - for standard output (required)")
-	s.BoolVar(&force, "force", false, "replace an existing tape")
-	s.Var(&from, "from", "from this time on (default the tape's start)")
-	s.Var(&to, "to", "up to before this time (default the tape's end)")
-	if err := cmd.MarkFlagRequired("output"); err != nil {
-		panic(err)
-	}
+	tape.addFlags(cmd)
+	cmd.Flags().Var(timeFlag(&w.From), "from", "from this time on (default the tape's start)")
+	cmd.Flags().Var(timeFlag(&w.To), "to", "up to before this time (default the tape's end)")
 	return cmd
 }
 

@@ -10,26 +10,21 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/reporter"
 )
 
-var diffFormats = []string{"text", "json", "markdown", "dot"}
-
-// diffFlags are the command line of diff. What is given twice is for A and for
-// B.
+// diffFlags are the command line of diff.
 type diffFlags struct {
 	rules       twice[string]
 	from, to    twice[replay.Time]
 	whole       bool
 	format, out string
-	match       selectorFlag
+	match       []*replay.Selector
 }
 
 func diffCommand() *cobra.Command {
-	f := diffFlags{rules: twice[string]{parse: knownRules, kind: "string"},
-		from: twice[replay.Time]{parse: someTime, kind: "time"}, to: twice[replay.Time]{parse: someTime, kind: "time"}}
+	var f diffFlags
 	cmd := &cobra.Command{
 		Use:   "diff A [B]",
 		Short: "What differs in the topology",
@@ -57,67 +52,24 @@ bisect" shows how that finds the commit that changed a report.`,
   topotape diff before.tape after.tape --format dot | dot -Tsvg >diff.svg`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !slices.Contains(diffFormats, f.format) {
-				return usage("--format %q; this version has %s", f.format, strings.Join(diffFormats, ", "))
-			}
 			return f.run(cmd, args)
 		},
 	}
 	s := cmd.Flags()
-	s.Var(&f.rules, "rules", "which semantics the core follows: current or scope2016 (default current)")
-	s.Var(&f.from, "from", "only reports from this time on")
-	s.Var(&f.to, "to", "only reports before this time")
+	s.Var(twiceFlag(&f.rules, rulesFlag), "rules", "which semantics the core follows: current or scope2016 (default current)")
+	s.Var(twiceFlag(&f.from, timeFlag), "from", "only reports from this time on")
+	s.Var(twiceFlag(&f.to, timeFlag), "to", "only reports before this time")
 	s.BoolVar(&f.whole, "whole", false, "compare everything that was ever seen, not tick by tick")
-	s.StringVar(&f.format, "format", "text", "text, json, markdown or dot")
-	s.StringVarP(&f.out, "output", "o", "-", "where the difference goes: a file, or - for standard output")
-	s.Var(&f.match, "match", "only these connections, and what comes with them; may be repeated")
+	addFormat(s, &f.format, "text", "json", "markdown", "dot")
+	s.VarP(fileFlag(&f.out).or("-"), "output", "o", "where the difference goes: a file, or - for standard output")
+	s.Var(selectorFlag(&f.match), "match", "only these connections, and what comes with them; may be repeated")
 	return cmd
-}
-
-// twice is a flag that is given once for both sides, or twice: for A, for B.
-type twice[T any] struct {
-	values []T
-	parse  func(string) (T, error)
-	kind   string
-}
-
-func (f *twice[T]) Set(s string) error {
-	if len(f.values) == 2 {
-		return errors.New("is given more than twice: there are two sides")
-	}
-	v, err := f.parse(s)
-	if err == nil {
-		f.values = append(f.values, v)
-	}
-	return err
-}
-
-func (f *twice[T]) Type() string   { return f.kind }
-func (f *twice[T]) String() string { return "" }
-
-// of is the value for side 0 or 1.
-func (f *twice[T]) of(side int) (v T) {
-	if len(f.values) == 0 {
-		return v
-	}
-	return f.values[min(side, len(f.values)-1)]
-}
-
-func knownRules(s string) (string, error) {
-	_, err := reporter.New(&capture.Header{}, s)
-	return s, err
-}
-
-func someTime(s string) (replay.Time, error) {
-	var f timeFlag
-	err := f.Set(s)
-	return f.Time, err
 }
 
 // sides are what the arguments and flags name.
 func (f *diffFlags) sides(args []string) (sides [2]*replay.Side, err error) {
 	if len(args) == 1 {
-		if len(f.rules.values) < 2 && len(f.from.values) < 2 && len(f.to.values) < 2 {
+		if len(f.rules) < 2 && len(f.from) < 2 && len(f.to) < 2 {
 			return sides, usage("nothing to compare %s with; name B, or give --rules, or --from and --to, twice", args[0])
 		}
 		args = []string{args[0], args[0]}
@@ -148,7 +100,7 @@ func (f *diffFlags) sides(args []string) (sides [2]*replay.Side, err error) {
 		}
 		sides[i] = s
 	}
-	if sides[0].Reports && sides[1].Reports && len(f.rules.values) > 0 {
+	if sides[0].Reports && sides[1].Reports && len(f.rules) > 0 {
 		return sides, usage("%s and %s hold reports: --rules is for tapes; the reports were made by the rules that they name", args[0], args[1])
 	}
 	return sides, nil

@@ -39,18 +39,12 @@ hide something, ░ it was open for a part, · it was closed.`,
 		Example: "  topotape info x.tape\n  topotape info --top 10 x.tape\n  topotape info --format json x.tape",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if format != "text" && format != "json" {
-				return usage("--format %q; this version has text and json", format)
-			}
-			if cmd.Flags().Changed("top") && top < 1 || most < 1 {
-				return usage("--top and --max-connections are numbers from 1 on")
-			}
 			return info(cmd, args, format, top, most)
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "text", "text or json")
-	cmd.Flags().IntVar(&top, "top", 0, "replay too, and list the so many first of talkers, servers, processes and names")
-	cmd.Flags().IntVar(&most, "max-connections", 1_000_000, "with --top: how many connections to keep in memory")
+	addFormat(cmd.Flags(), &format, "text", "json")
+	cmd.Flags().Var(countFlag(&top), "top", "replay too, and list the so many first of talkers, servers, processes and names")
+	cmd.Flags().Var(countFlag(&most).or("1000000"), "max-connections", "with --top: how many connections to keep in memory")
 	return cmd
 }
 

@@ -193,30 +193,3 @@ func needScan(times ...replay.Time) bool {
 	}
 	return false
 }
-
-// timeFlag is a flag that takes a time.
-type timeFlag struct{ replay.Time }
-
-func (f *timeFlag) Set(s string) (err error) {
-	if s == "" {
-		return errors.New("is empty")
-	}
-	f.Time, err = replay.ParseTime(s)
-	return err
-}
-
-func (f *timeFlag) Type() string { return "time" }
-
-// selectorFlag is a flag that takes selectors; given again, it adds one.
-type selectorFlag []*replay.Selector
-
-func (f *selectorFlag) Set(s string) error {
-	sel, err := replay.ParseSelector(s)
-	if err == nil {
-		*f = append(*f, sel)
-	}
-	return err
-}
-
-func (f *selectorFlag) Type() string   { return "selector" }
-func (f *selectorFlag) String() string { return "" }

@@ -10,8 +10,7 @@ import (
 )
 
 func mergeCommand() *cobra.Command {
-	var out string
-	var force bool
+	var tape newTape
 	cmd := &cobra.Command{
 		Use:   "merge TAPE... -o TAPE",
 		Short: "Put segments or tapes of one host onto one tape",
@@ -26,17 +25,10 @@ the tape that is named first.`,
   topotape merge conntrack.tape dns.tape -o both.tape`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if (out == "-" || out == "/dev/stdout") && isTerminal(os.Stdout) {
-				return usage("a tape is not for a terminal: redirect standard output, or name a file with -o")
-			}
-			return mergeTapes(cmd, args, out, force)
+			return mergeTapes(cmd, args, tape.path, tape.force)
 		},
 	}
-	cmd.Flags().StringVarP(&out, "output", "o", "", "the new tape: a file, or - for standard output (required)")
-	cmd.Flags().BoolVar(&force, "force", false, "replace an existing tape")
-	if err := cmd.MarkFlagRequired("output"); err != nil {
-		panic(err)
-	}
+	tape.addFlags(cmd)
 	return cmd
 }
 

@@ -54,6 +54,19 @@ func createOutput(path string, replace func(path string) error) (*output, error)
 	return &output{Writer: bufio.NewWriterSize(f, 64<<10), file: f, partial: partial, path: path}, nil
 }
 
+// toTerminal reports whether the output of that name goes to a terminal.
+func toTerminal(path string) bool {
+	return (path == "-" || path == "/dev/stdout") && isTerminal(os.Stdout)
+}
+
+// checkTapeOutput refuses to write a tape to a terminal.
+func checkTapeOutput(path string) error {
+	if toTerminal(path) {
+		return errors.New("a tape is not for a terminal: redirect standard output, or name a file with -o")
+	}
+	return nil
+}
+
 // target is where the output goes in the end.
 func (o *output) target() *os.File {
 	if o.file == nil {

@@ -2,31 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"math"
 	"os"
 	"os/signal"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
-
-// rateFlag is how many times faster than real time a replay is: 10x.
-type rateFlag float64
-
-func (f *rateFlag) Set(s string) error {
-	number, found := strings.CutSuffix(s, "x")
-	v, err := strconv.ParseFloat(number, 64)
-	if !found || err != nil || !(v > 0) || math.IsInf(v, 1) {
-		return errors.New("want a number above 0 and an x, like 10x or 0.5x")
-	}
-	*f = rateFlag(v)
-	return nil
-}
-
-func (f *rateFlag) Type() string   { return "rate" }
-func (f *rateFlag) String() string { return "" }
 
 // pacer waits until a time of the tape has come.
 type pacer struct {

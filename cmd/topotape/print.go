@@ -12,8 +12,6 @@ import (
 	"github.com/topotape/topotape/reporter/ctmsg"
 )
 
-var reportFormats = []string{"table", "json", "ndjson", "scope-json", "scope-msgpack", "dot", "mermaid"}
-
 // pictures are the formats that show one report.
 var pictures = map[string]func(io.Writer, *reporter.Report) error{"dot": replay.WriteDot, "mermaid": replay.WriteMermaid}
 

@@ -100,16 +100,6 @@ func fileOf(t *testing.T, name string, size int) replay.Input {
 	return fileInput(name, int64(size))
 }
 
-func TestRateFlag(t *testing.T) {
-	for text, want := range map[string]float64{"1x": 1, "10x": 10, "0.5x": 0.5, "1e3x": 1000, "10": 0, "x": 0, "0x": 0, "-1x": 0, "infx": 0, "nanx": 0, "": 0, "10 x": 0} {
-		var f rateFlag
-		err := f.Set(text)
-		if float64(f) != want || (err == nil) != (want > 0) {
-			t.Errorf("%q is %v: %v", text, f, err)
-		}
-	}
-}
-
 // Waiting ends at once where nobody waits.
 func TestPacerEnds(t *testing.T) {
 	r, w, err := os.Pipe()

@@ -2,16 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math"
-	"net/netip"
 	"os"
 	"os/signal"
 	"os/user"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -22,9 +18,7 @@ import (
 
 func recordCommand() *cobra.Command {
 	o := live.Options{}
-	var output string
 	var dryRun bool
-	buffer, maxSize, minFree := sizeValue(64<<20), sizeValue(1<<30), sizeValue(512<<20)
 	cmd := &cobra.Command{
 		Use:   "record",
 		Short: "Record what this host's network does onto a tape",
@@ -44,70 +38,40 @@ Nothing on the host is configured or flushed. Recording needs root.`,
   topotape record --dry-run`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.Output = output; output == "/dev/stdout" { // which may stand for a file
+			if o.Output == "/dev/stdout" { // which may be a file
 				o.Output = "-"
 			}
-			o.ConntrackBuffer, o.MaxSize, o.MinFree = int(min(buffer, math.MaxInt32)), unlimited(maxSize), unlimited(minFree)
-			if err := checkRecord(&o, dryRun); err != nil {
-				return &exitError{exitUsage, err}
+			if !dryRun {
+				if err := checkOutput(o.Output); err != nil {
+					return usage("%w", err)
+				}
 			}
 			return runRecord(cmd.Context(), &o, dryRun)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&output, "output", "o", "", "the tape: a file, or - for standard output (default HOST-20260102T030405Z.tape)")
-	f.DurationVar(&o.Duration, "duration", 10*time.Minute, "stop after this long")
-	f.DurationVar(&o.Interval, "interval", 3*time.Second, "time between reports")
-	f.DurationVar(&o.ProcInterval, "proc-interval", 3*time.Second, "time between walks of /proc")
-	f.StringSliceVar(&o.Sources, "sources", live.DefaultSources(), "what to record; rdns only if asked for: it looks up names of addresses in reports")
+	f.VarP(fileFlag(&o.Output), "output", "o", "the tape: a file, or - for standard output (default HOST-20260102T030405Z.tape)")
+	f.Var(lengthFlag(&o.Duration).or("10m"), "duration", "stop after this long")
+	f.Var(durationFlag(&o.Interval).or("3s"), "interval", "time between reports")
+	f.Var(durationFlag(&o.ProcInterval).or("3s"), "proc-interval", "time between walks of /proc")
+	f.Var(sourcesFlag(&o.Sources), "sources", "what to record; rdns only if asked for: it looks up names of addresses in reports")
 	f.StringVar(&o.Note, "note", "", "a note that stands in the tape's header")
 	f.StringVar(&o.HostID, "host-id", "", "the host's id in reports (default made from /etc/machine-id)")
-	f.StringSliceVar(&o.LocalNetworks, "local-network", nil, "a network (CIDR) to count as local, beside those of the interfaces")
-	f.Var(&buffer, "conntrack-buffer", "socket buffer for conntrack events")
-	f.Var(&maxSize, "max-size", "stop when the tape is this large, 0 never")
-	f.Var(&minFree, "min-free", "stop when the disk has less than this left, 0 never")
+	f.Var(networkFlag(&o.LocalNetworks), "local-network", "a network (CIDR) to count as local, beside those of the interfaces")
+	f.Var(bufferFlag(&o.ConntrackBuffer).or("64MiB"), "conntrack-buffer", "socket buffer for conntrack events")
+	f.Var(limitFlag(&o.MaxSize).or("1GiB"), "max-size", "stop when the tape is this large, 0 never")
+	f.Var(limitFlag(&o.MinFree).or("512MiB"), "min-free", "stop when the disk has less than this left, 0 never")
 	f.BoolVar(&o.Force, "force", false, "replace an existing tape")
 	f.BoolVar(&dryRun, "dry-run", false, "say what every source would see, and record nothing")
 	return cmd
 }
 
-// unlimited makes the zero of a flag what live takes for no limit.
-func unlimited(v sizeValue) int64 {
-	if v == 0 {
-		return -1
+// checkOutput refuses a ring and a terminal.
+func checkOutput(name string) error {
+	if isRing(name) {
+		return fmt.Errorf("%s: a ring of segments is not available in this version: name a file", name)
 	}
-	return int64(v)
-}
-
-// checkRecord finds what is wrong with the command line itself.
-func checkRecord(o *live.Options, dryRun bool) error {
-	switch {
-	case o.Duration == 0:
-		return errors.New("--duration 0: recording for ever needs a ring of segments, which is not available in this version")
-	case o.Duration < 0 || o.Interval <= 0 || o.ProcInterval <= 0:
-		return errors.New("--duration, --interval and --proc-interval must be more than 0")
-	case o.ConntrackBuffer > 1<<30:
-		return errors.New("--conntrack-buffer: the kernel takes 1GiB at most")
-	case len(o.Sources) == 0:
-		return errors.New("--sources names none")
-	case !dryRun && isRing(o.Output):
-		return fmt.Errorf("%s: a ring of segments is not available in this version: name a file", o.Output)
-	case !dryRun && o.Output == "-" && isTerminal(os.Stdout):
-		return errors.New("a tape is not for a terminal: redirect standard output, or name a file with -o")
-	}
-	slices.Sort(o.Sources)
-	o.Sources = slices.Compact(o.Sources)
-	for _, s := range o.Sources {
-		if !slices.Contains(live.Sources(), s) {
-			return fmt.Errorf("--sources: %q is unknown: there are %s", s, strings.Join(live.Sources(), ", "))
-		}
-	}
-	for _, n := range o.LocalNetworks {
-		if _, err := netip.ParsePrefix(n); err != nil {
-			return fmt.Errorf("--local-network: %w", err)
-		}
-	}
-	return nil
+	return checkTapeOutput(name)
 }
 
 // isRing reports whether the name means a directory.

@@ -7,60 +7,18 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/topotape/topotape/capture/live"
 )
 
-func TestSizes(t *testing.T) {
-	for in, want := range map[string]int64{
-		"0": 0, "1500": 1500, "64MiB": 64 << 20, "1GiB": 1 << 30, "16 KiB": 16 << 10, "1.5GiB": 3 << 29,
-		"10MB": 10_000_000, "8k": 8 << 10, "2G": 2 << 30, "7B": 7,
-	} {
-		var v sizeValue
-		if err := v.Set(in); err != nil || int64(v) != want {
-			t.Errorf("%q: %d, %v", in, v, err)
-		}
-		var again sizeValue
-		if err := again.Set(v.String()); err != nil || again != v {
-			t.Errorf("%q: printed as %q, read as %d", in, v.String(), again)
+func TestRecordRefusesPlaces(t *testing.T) {
+	for _, name := range []string{"", "x.tape", "no/such/directory/x.tape"} {
+		if err := checkOutput(name); err != nil {
+			t.Errorf("%q: %v", name, err)
 		}
 	}
-	for _, in := range []string{"", "MiB", "-1", "1 PB", "12q", "9999999999GiB", "NaN", "1e"} {
-		var v sizeValue
-		if err := v.Set(in); err == nil {
-			t.Errorf("%q: %d", in, v)
+	for _, name := range []string{"somewhere/", t.TempDir()} {
+		if err := checkOutput(name); err == nil || !strings.Contains(err.Error(), "a ring of segments is not available in") {
+			t.Errorf("%q: %v", name, err)
 		}
-	}
-}
-
-func TestRecordRefusesWhatItCannotDo(t *testing.T) {
-	good := func() *live.Options {
-		return &live.Options{Duration: time.Minute, Interval: time.Second, ProcInterval: time.Second, Sources: live.Sources()}
-	}
-	if err := checkRecord(good(), false); err != nil {
-		t.Fatal(err)
-	}
-	for want, spoil := range map[string]func(*live.Options){
-		"ring of segments, which is not available": func(o *live.Options) { o.Duration = 0 },
-		"--interval":                   func(o *live.Options) { o.Interval = 0 },
-		"--proc-interval":              func(o *live.Options) { o.ProcInterval = -1 },
-		"more than 0":                  func(o *live.Options) { o.Duration = -1 },
-		`"whois" is unknown`:           func(o *live.Options) { o.Sources = []string{"proc", "whois"} },
-		"--sources names none":         func(o *live.Options) { o.Sources = nil },
-		"segments is not available in": func(o *live.Options) { o.Output = "somewhere/" },
-		"a ring of segments":           func(o *live.Options) { o.Output = t.TempDir() },
-		"--local-network":              func(o *live.Options) { o.LocalNetworks = []string{"10.0.0.0"} },
-	} {
-		o := good()
-		spoil(o)
-		if err := checkRecord(o, false); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: error %v", want, err)
-		}
-	}
-	o := good()
-	o.Sources = []string{"proc", "conntrack", "proc"}
-	if err := checkRecord(o, false); err != nil || len(o.Sources) != 2 {
-		t.Errorf("sources %v, %v", o.Sources, err)
 	}
 }
 

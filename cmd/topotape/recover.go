@@ -10,8 +10,7 @@ import (
 )
 
 func recoverCommand() *cobra.Command {
-	var out string
-	var force bool
+	var tape newTape
 	cmd := &cobra.Command{
 		Use:   "recover TAPE -o TAPE",
 		Short: "Save what can be saved of a torn or damaged tape",
@@ -28,17 +27,10 @@ The exit code is 3 when anything is lost or may be, 0 when the tape is whole.`,
   ssh HOST cat damaged.tape | topotape recover - -o saved.tape`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if (out == "-" || out == "/dev/stdout") && isTerminal(os.Stdout) {
-				return usage("a tape is not for a terminal: redirect standard output, or name a file with -o")
-			}
-			return recoverTape(cmd, args[0], out, force)
+			return recoverTape(cmd, args[0], tape.path, tape.force)
 		},
 	}
-	cmd.Flags().StringVarP(&out, "output", "o", "", "the new tape: a file, or - for standard output (required)")
-	cmd.Flags().BoolVar(&force, "force", false, "replace an existing tape")
-	if err := cmd.MarkFlagRequired("output"); err != nil {
-		panic(err)
-	}
+	tape.addFlags(cmd)
 	return cmd
 }
 

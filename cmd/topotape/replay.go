@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,12 +15,13 @@ import (
 // replayFlags are the command line of replay.
 type replayFlags struct {
 	rules, format, out string
-	at, from, to       timeFlag
+	at                 replay.Time
+	window             replay.Window
 	all, whole         bool
-	match              selectorFlag
+	match              []*replay.Selector
 	verify, strict     bool
 	maxConnections     int
-	rate               rateFlag
+	rate               float64
 }
 
 func replayCommand() *cobra.Command {
@@ -66,30 +66,24 @@ of one client are one box, the line says who is known to be the client, and how.
 		},
 	}
 	s := cmd.Flags()
-	s.StringVar(&f.rules, "rules", reporter.RulesCurrent, "which semantics the core follows: current, or those of Weave Scope in 2016 (scope2016)")
-	s.StringVar(&f.format, "format", "table", "table, json, ndjson, scope-json, scope-msgpack, dot or mermaid")
-	s.StringVarP(&f.out, "output", "o", "-", "where the reports go: a file, or - for standard output")
-	s.Var(&f.at, "at", "the last report at or before this time (default end)")
+	s.Var(rulesFlag(&f.rules).or(reporter.RulesCurrent), "rules", "which semantics the core follows: current, or those of Weave Scope in 2016 (scope2016)")
+	addFormat(s, &f.format, "table", "json", "ndjson", "scope-json", "scope-msgpack", "dot", "mermaid")
+	s.VarP(fileFlag(&f.out).or("-"), "output", "o", "where the reports go: a file, or - for standard output")
+	s.Var(timeFlag(&f.at), "at", "the last report at or before this time (default end)")
 	s.BoolVar(&f.all, "all", false, "every report")
 	s.BoolVar(&f.whole, "whole", false, "one report of every connection that was ever seen")
-	s.Var(&f.from, "from", "only reports from this time on")
-	s.Var(&f.to, "to", "only reports before this time")
-	s.Var(&f.match, "match", "only these connections; may be repeated")
+	s.Var(timeFlag(&f.window.From), "from", "only reports from this time on")
+	s.Var(timeFlag(&f.window.To), "to", "only reports before this time")
+	s.Var(selectorFlag(&f.match), "match", "only these connections; may be repeated")
 	s.BoolVar(&f.verify, "verify", false, "compare the reports with those of production")
 	s.BoolVar(&f.strict, "strict", false, "exit 3 if the sources lost anything")
-	s.Var(&f.rate, "rate", "print every report when it is due, at this many times the tape's own pace (10x, 0.5x)")
-	s.IntVar(&f.maxConnections, "max-connections", 1_000_000, "the most that --whole keeps")
+	s.Var(rateFlag(&f.rate), "rate", "print every report when it is due, at this many times the tape's own pace (10x, 0.5x)")
+	s.Var(countFlag(&f.maxConnections).or("1000000"), "max-connections", "the most that --whole keeps")
 	return cmd
 }
 
 func (f *replayFlags) check() error {
-	if !slices.Contains(reportFormats, f.format) {
-		return usage("--format %q; this version has %s", f.format, strings.Join(reportFormats, ", "))
-	}
-	if _, err := reporter.New(&capture.Header{}, f.rules); err != nil {
-		return usage("--%w", err)
-	}
-	switch window := !f.from.IsZero() || !f.to.IsZero(); {
+	switch window := f.inWindow(); {
 	case pictures[f.format] != nil && (f.all || window && !f.whole):
 		return usage("--format %s is a picture of one report; choose it with --at, or see a window with --whole", f.format)
 	case f.all && f.whole:
@@ -101,28 +95,26 @@ func (f *replayFlags) check() error {
 	case !f.at.IsZero() && window:
 		return usage("--at is one report; leave out --from and --to")
 	}
-	if err := (replay.Window{From: f.from.Time, To: f.to.Time}).Check(); err != nil {
+	if err := f.window.Check(); err != nil {
 		return usage("%w", err)
 	}
 	if f.format == "scope-msgpack" && f.out == "-" && isTerminal(os.Stdout) {
 		return usage("MessagePack is not for a terminal: redirect standard output, or name a file with -o")
 	}
-	if f.maxConnections <= 0 {
-		return usage("--max-connections must be more than 0")
-	}
 	return nil
 }
+
+// inWindow reports whether the reports of a window are wanted.
+func (f *replayFlags) inWindow() bool { return !f.window.From.IsZero() || !f.window.To.IsZero() }
 
 // options are those of the replay. Verifying prints no report unless one is
 // asked for.
 func (f *replayFlags) options() replay.Options {
-	o := replay.Options{Rules: f.rules, At: f.at.Time, Window: replay.Window{From: f.from.Time, To: f.to.Time},
-		Verify: f.verify, MaxConnections: f.maxConnections}
-	window := !f.from.IsZero() || !f.to.IsZero()
+	o := replay.Options{Rules: f.rules, At: f.at, Window: f.window, Verify: f.verify, MaxConnections: f.maxConnections}
 	switch {
 	case f.whole:
 		o.Reports = replay.Whole
-	case f.all || window || f.rate > 0:
+	case f.all || f.inWindow() || f.rate > 0:
 		o.Reports = replay.All
 	case f.verify && f.at.IsZero():
 		o.Reports = replay.None
@@ -152,7 +144,7 @@ func (f *replayFlags) run(cmd *cobra.Command, args []string) error {
 		each(h, r)
 	}
 	if f.rate > 0 {
-		wait := newPacer(float64(f.rate), out.target())
+		wait := newPacer(f.rate, out.target())
 		defer wait.stop()
 		o.Due = wait.until
 	}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/fixtures"
+	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/reporter"
+)
+
+// flagValue is a pflag.Value. Its function set parses a text and stores the
+// value, before the verb runs. An error of set says what the flag wants; pflag
+// adds the name of the flag and the text.
+type flagValue struct {
+	kind string // the name of the type in help
+	text string // the default, then the last text that was set
+	set  func(string) error
+}
+
+var _ pflag.Value = (*flagValue)(nil)
+
+// Set parses a text and stores the value.
+func (f *flagValue) Set(s string) error {
+	if err := f.set(s); err != nil {
+		return err
+	}
+	f.text = s
+	return nil
+}
+
+// Type returns the name of the type in help.
+func (f *flagValue) Type() string { return f.kind }
+
+// String returns the text of the value.
+func (f *flagValue) String() string { return f.text }
+
+// or sets the default, which help shows as written here.
+func (f *flagValue) or(text string) *flagValue {
+	if err := f.Set(text); err != nil {
+		panic(err)
+	}
+	return f
+}
+
+// one makes a flag of one value. Given again, it replaces the value.
+func one[T any](kind string, to *T, parse func(string) (T, error)) *flagValue {
+	return &flagValue{kind: kind, set: func(s string) error {
+		v, err := parse(s)
+		if err == nil {
+			*to = v
+		}
+		return err
+	}}
+}
+
+// list makes a flag of any number of values. Given again, it adds one.
+func list[T any](kind string, to *[]T, parse func(string) (T, error)) *flagValue {
+	return &flagValue{kind: kind, set: func(s string) error {
+		v, err := parse(s)
+		if err == nil {
+			*to = append(*to, v)
+		}
+		return err
+	}}
+}
+
+// commaList makes a list whose text may be several values with commas between.
+func commaList[T any](kind string, to *[]T, parse func(string) (T, error)) *flagValue {
+	each := list(kind, to, parse)
+	return &flagValue{kind: kind, set: func(s string) error {
+		for part := range strings.SplitSeq(s, ",") {
+			if err := each.set(part); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
+}
+
+// twice is the values of a flag that is given once for both sides of a
+// comparison, or twice: for A, then for B.
+type twice[T any] []T
+
+// twiceFlag makes a flag of up to two values of the type of another flag.
+func twiceFlag[T any](to *twice[T], single func(*T) *flagValue) *flagValue {
+	var v T
+	f := single(&v)
+	return list(f.kind, (*[]T)(to), func(s string) (T, error) {
+		if len(*to) == 2 {
+			return v, errors.New("want at most two: there are two sides")
+		}
+		return v, f.set(s)
+	})
+}
+
+// of returns the value for side 0 or 1.
+func (t twice[T]) of(side int) (v T) {
+	if len(t) == 0 {
+		return v
+	}
+	return t[min(side, len(t)-1)]
+}
+
+func timeFlag(to *replay.Time) *flagValue { return one("time", to, parseTime) }
+
+// parseTime checks the grammar. A time like -5m or mark:TEXT is resolved when
+// the tapes are known.
+func parseTime(s string) (replay.Time, error) {
+	if s == "" {
+		return replay.Time{}, errors.New("want a time, like +1m30s or mark:TEXT; see topotape help times")
+	}
+	return replay.ParseTime(s)
+}
+
+func selectorFlag(to *[]*replay.Selector) *flagValue {
+	return list("selector", to, replay.ParseSelector)
+}
+
+func expectationFlag(to *[]*fixtures.Expectation) *flagValue {
+	return list("expectation", to, fixtures.ParseExpectation)
+}
+
+func kindFlag(to *[]capture.Kind) *flagValue { return commaList("kind", to, parseKind) }
+
+func parseKind(s string) (capture.Kind, error) {
+	var names []string
+	for k := capture.Kind(1); k.Known(); k++ {
+		if k.String() == strings.TrimSpace(s) {
+			return k, nil
+		}
+		names = append(names, k.String())
+	}
+	return 0, fmt.Errorf("no kind %q; there are %s", s, strings.Join(names, ", "))
+}
+
+func rulesFlag(to *string) *flagValue { return one("rules", to, parseRules) }
+
+// parseRules checks the name of a rule set. An empty one means the current
+// rules.
+func parseRules(s string) (string, error) {
+	_, err := reporter.New(&capture.Header{}, s)
+	return s, err
+}
+
+// addFormat adds the flag --format, one of these names. The first is the
+// default.
+func addFormat(s *pflag.FlagSet, to *string, names ...string) {
+	last := len(names) - 1
+	known := strings.Join(names[:last], ", ") + " or " + names[last]
+	f := one("format", to, func(s string) (string, error) {
+		if !slices.Contains(names, s) {
+			return "", errors.New("want " + known)
+		}
+		return s, nil
+	})
+	s.Var(f.or(names[0]), "format", known)
+}
+
+func countFlag(to *int) *flagValue { return one("number", to, parseCount) }
+
+// parseCount reads a number as Go source has it: 1000000, 1_000_000, 0x10.
+func parseCount(s string) (int, error) {
+	n, err := strconv.ParseInt(s, 0, 0)
+	if err != nil || n < 1 {
+		return 0, errors.New("want a number from 1 on")
+	}
+	return int(n), nil
+}
+
+func rateFlag(to *float64) *flagValue { return one("rate", to, parseRate) }
+
+// parseRate reads how many times faster than real time a replay is: 10x.
+func parseRate(s string) (float64, error) {
+	number, found := strings.CutSuffix(s, "x")
+	v, err := strconv.ParseFloat(number, 64)
+	if !found || err != nil || !(v > 0) || math.IsInf(v, 1) {
+		return 0, errors.New("want a number above 0 and an x, like 10x or 0.5x")
+	}
+	return v, nil
+}
+
+func fileFlag(to *string) *flagValue {
+	return one("file", to, func(s string) (string, error) { return s, nil })
+}
+
+// newTape is the tape that a verb makes.
+type newTape struct {
+	path  string
+	force bool
+}
+
+// addFlags adds --output, which is required, and --force.
+func (t *newTape) addFlags(cmd *cobra.Command) {
+	output := one("file", &t.path, func(s string) (string, error) { return s, checkTapeOutput(s) })
+	cmd.Flags().VarP(output, "output", "o", "the new tape: a file, or - for standard output (required)")
+	cmd.Flags().BoolVar(&t.force, "force", false, "replace an existing tape")
+	if err := cmd.MarkFlagRequired("output"); err != nil {
+		panic(err)
+	}
+}
