@@ -50,8 +50,8 @@ func (f *feed) read(it *item) error {
 	if it.rec, err = f.tapes.Next(); err != nil {
 		return err
 	}
-	it.place, it.number = f.tapes.position(&it.rec), f.tapes.number()
-	it.header, it.fresh = f.tapes.Header(), !f.tapes.continues()
+	it.place, it.number = f.tapes.Position(&it.rec), f.tapes.Number()
+	it.header, it.fresh = f.tapes.Header(), !f.tapes.Continues()
 	return nil
 }
 

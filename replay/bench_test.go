@@ -6,6 +6,7 @@ import (
 	"io"
 	"testing"
 
+	"github.com/topotape/topotape/replay/replaytest"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -25,7 +26,7 @@ func seekable(name string, b []byte) Input {
 
 func BenchmarkReplay(b *testing.B) {
 	const records = 1_000_000
-	tape := busyTape(b, records, 50_000)
+	tape := replaytest.Busy(b, records, 50_000)
 	for _, o := range []struct {
 		name string
 		Options

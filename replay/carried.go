@@ -6,10 +6,10 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// A heldCarry keeps the carry at the head of a segment that follows on the one
+// A PendingCarry keeps the carry at the head of a segment that follows on the one
 // before it, until the record behind it tells whether records are missing between
 // the two. Only then it is taken: a core that was shown everything knows better.
-type heldCarry struct {
+type PendingCarry struct {
 	parts []capture.Record
 	size  int
 	last  uint64 // number of the last record
@@ -18,7 +18,7 @@ type heldCarry struct {
 // maxHeld bounds the bytes of a carry that is kept; a longer one is not taken.
 const maxHeld = 1 << 30
 
-func (h *heldCarry) hold(r *capture.Record) {
+func (h *PendingCarry) Keep(r *capture.Record) {
 	if h.size += len(r.Payload); h.size > maxHeld {
 		h.parts = nil
 		return
@@ -28,8 +28,8 @@ func (h *heldCarry) hold(r *capture.Record) {
 	h.parts = append(h.parts, part)
 }
 
-// before returns what is to be stepped before the record.
-func (h *heldCarry) before(r *capture.Record) (parts []capture.Record) {
+// Before returns what is to be stepped before the record.
+func (h *PendingCarry) Before(r *capture.Record) (parts []capture.Record) {
 	if r.Seq != h.last+1 {
 		parts = h.parts
 	}
@@ -37,8 +37,8 @@ func (h *heldCarry) before(r *capture.Record) (parts []capture.Record) {
 	return parts
 }
 
-// carrier is a core that hands on what it knows.
-type carrier interface {
+// Carrier is a core that hands on what it knows.
+type Carrier interface {
 	Carry() []capture.Carry
 	Carried() bool
 }

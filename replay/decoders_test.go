@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay/replaytest"
 )
 
 // stepwise is memory that is read like a file, a few bytes at a time.
@@ -38,7 +39,7 @@ func told(inputs ...Input) (lines []string) {
 		var damage *capture.DamageError
 		switch {
 		case err == nil:
-			lines = append(lines, fmt.Sprint(t.number(), t.continues(), t.position(&r), r.Kind, r.Source, crc32.ChecksumIEEE(r.Payload)))
+			lines = append(lines, fmt.Sprint(t.Number(), t.Continues(), t.Position(&r), r.Kind, r.Source, crc32.ChecksumIEEE(r.Payload)))
 			continue
 		case errors.As(err, &damage):
 			lines = append(lines, err.Error())
@@ -57,7 +58,7 @@ func told(inputs ...Input) (lines []string) {
 func TestDecodersChangeNothing(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
 	before := runtime.NumGoroutine()
-	tape := busyTape(t, 12_000, 1000) // 10 chunks
+	tape := replaytest.Busy(t, 12_000, 1000) // 10 chunks
 	check := func(name string, b []byte) {
 		t.Helper()
 		want := told(memory("x", b))
@@ -111,7 +112,7 @@ func TestDecodersChangeNothing(t *testing.T) {
 // A tape that fails in the middle says so at the same place.
 func TestDecodersAndReadErrors(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
-	tape := busyTape(t, 12_000, 1000)
+	tape := replaytest.Busy(t, 12_000, 1000)
 	failing := func(size int64) Input {
 		return Input{Name: "x", Size: size, Open: func() (io.ReadCloser, error) {
 			return struct {

@@ -11,9 +11,9 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// resolve finds the places of times on the tapes. It reads the tapes only if a
+// Resolve finds the places of times on the tapes. It reads the tapes only if a
 // time needs it, and of a tape with an index only the chunks that tell.
-func resolve(inputs []Input, times ...Time) ([]bound, error) {
+func Resolve(inputs []Input, times ...Time) ([]bound, error) {
 	bounds := make([]bound, len(times))
 	e := extent{inputs: inputs}
 	for i, t := range times {
@@ -28,7 +28,7 @@ func resolve(inputs []Input, times ...Time) ([]bound, error) {
 			if err != nil {
 				return nil, err
 			}
-			*b = bound{kind: boundSteady, ns: add(end, t.ns)}
+			*b = bound{kind: boundSteady, ns: AddTime(end, t.ns)}
 		case timeRecord:
 			*b = bound{kind: boundSeq, seq: t.seq}
 		case timeMark:
@@ -70,7 +70,7 @@ func (e *extent) end() (int64, error) {
 		}
 		found := false
 		_, err := scan(e.inputs[i:i+1], func(t *Tapes, r *capture.Record) {
-			found, *e.last = true, t.position(r).steady
+			found, *e.last = true, t.Position(r).steady
 		})
 		if found || err != nil {
 			return *e.last, err
@@ -133,7 +133,7 @@ func (e *extent) list(byIndex bool) error {
 			continue
 		}
 		e.marks = e.marks[:known]
-		n, err := scan(e.inputs[i:i+1], func(t *Tapes, r *capture.Record) { take(tapes+t.number(), r) })
+		n, err := scan(e.inputs[i:i+1], func(t *Tapes, r *capture.Record) { take(tapes+t.Number(), r) })
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay/fold"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -49,28 +50,28 @@ var ErrNoReport = errors.New("no report")
 // that are asked for. An error of yield ends it. A damaged or cut tape is no
 // error: the summary says so.
 func Run(inputs []Input, o Options, yield func(*reporter.Report) error) (*Summary, error) {
-	return drive(inputs, o, yield, func(h *capture.Header, rules string) (core, error) { return reporter.New(h, rules) })
+	return drive(inputs, o, yield, func(h *capture.Header, rules string) (Core, error) { return reporter.New(h, rules) })
 }
 
-// core is a reporter.
-type core interface {
+// Core is a reporter.
+type Core interface {
 	Step(*capture.Record) (tick bool)
 	Report() *reporter.Report
 }
 
-func drive(inputs []Input, o Options, yield func(*reporter.Report) error, newCore func(*capture.Header, string) (core, error)) (*Summary, error) {
+func drive(inputs []Input, o Options, yield func(*reporter.Report) error, newCore func(*capture.Header, string) (Core, error)) (*Summary, error) {
 	d := &driver{options: o, yield: yield, newCore: newCore, feed: feed{tapes: NewTapes(inputs)}}
 	defer d.feed.tapes.Close()
 	if err := o.Window.Check(); err != nil {
 		return &d.summary, err
 	}
-	bounds, err := resolve(inputs, o.At, o.Window.From, o.Window.To)
+	bounds, err := Resolve(inputs, o.At, o.Window.From, o.Window.To)
 	if err != nil {
 		return &d.summary, err
 	}
-	d.at, d.clip = bounds[0], clip{from: bounds[1], to: bounds[2]}
+	d.at, d.clip = bounds[0], Clip{From: bounds[1], To: bounds[2]}
 	if o.Reports == Whole {
-		d.fold = newFold(o.MaxConnections)
+		d.fold = fold.New(o.MaxConnections)
 	}
 	d.verify.rules = o.Rules
 	if d.verify.rules == "" {
@@ -97,15 +98,15 @@ type driver struct {
 	yield   func(*reporter.Report) error
 	feed    feed
 	at      bound
-	clip    clip
-	newCore func(*capture.Header, string) (core, error)
-	core    core // nil once it panicked, or reading goes on without
+	clip    Clip
+	newCore func(*capture.Header, string) (Core, error)
+	core    Core // nil once it panicked, or reading goes on without
 	tape    int  // number of the tape that core is at; -1 before the first
-	held    heldCarry
+	held    PendingCarry
 	carry   bool // one was shown to the core
 	last    *reporter.Report
 	yielded bool // last was
-	fold    *fold
+	fold    *fold.Fold
 	verify  verifier
 	pace    pace
 	summary Summary
@@ -148,11 +149,11 @@ func (d *driver) run() error {
 				return err
 			}
 		}
-		standing := d.clip.place(it.header, &it.rec, it.place)
-		if standing == behind && !d.options.ReadOn {
+		standing := d.clip.Place(it.header, &it.rec, it.place)
+		if standing == Behind && !d.options.ReadOn {
 			return nil
 		}
-		more, err := d.record(&it, standing == within)
+		more, err := d.record(&it, standing == Within)
 		if err != nil || !more {
 			return err
 		}
@@ -171,7 +172,7 @@ func (d *driver) begin(it *item) (err error) {
 	if !first && !it.fresh || d.summary.Damage != nil {
 		return nil
 	}
-	d.carry, d.held = false, heldCarry{}
+	d.carry, d.held = false, PendingCarry{}
 	d.core, err = d.newCore(it.header, d.options.Rules)
 	return err
 }
@@ -195,11 +196,11 @@ func (d *driver) record(it *item, within bool) (bool, error) {
 	}
 	switch {
 	case r.Kind != capture.KindCarry:
-		for _, part := range d.held.before(r) {
+		for _, part := range d.held.Before(r) {
 			d.stepCarry(it, &part)
 		}
 	case d.tape > 0 && !it.fresh:
-		d.held.hold(r)
+		d.held.Keep(r)
 		return true, nil
 	default:
 		d.stepCarry(it, r)
@@ -208,7 +209,7 @@ func (d *driver) record(it *item, within bool) (bool, error) {
 	if d.core == nil {
 		return true, nil
 	}
-	tick, panicked := step(d.core, r)
+	tick, panicked := Step(d.core, r)
 	if panicked != nil {
 		d.panicked(it, panicked)
 		return true, nil
@@ -217,7 +218,7 @@ func (d *driver) record(it *item, within bool) (bool, error) {
 		return true, nil
 	}
 	d.summary.Ticks++
-	if c, ok := d.core.(carrier); ok && d.carry && !c.Carried() {
+	if c, ok := d.core.(Carrier); ok && d.carry && !c.Carried() {
 		d.summary.Uncarried = true
 	}
 	return d.tick(it, within)
@@ -228,7 +229,7 @@ func (d *driver) stepCarry(it *item, part *capture.Record) {
 	if d.core == nil {
 		return
 	}
-	if _, panicked := step(d.core, part); panicked != nil {
+	if _, panicked := Step(d.core, part); panicked != nil {
 		d.panicked(it, panicked)
 	}
 }
@@ -248,7 +249,7 @@ func (d *driver) tick(it *item, within bool) (bool, error) {
 	if !report && !witness {
 		return more, nil
 	}
-	made, panicked := makeReport(d.core)
+	made, panicked := MakeReport(d.core)
 	if panicked != nil {
 		d.panicked(it, panicked)
 		return true, nil
@@ -276,7 +277,7 @@ func (d *driver) tick(it *item, within bool) (bool, error) {
 		d.summary.Reports++
 		return true, d.yield(made)
 	case Whole:
-		d.fold.add(made)
+		d.fold.Add(made)
 	}
 	return more, nil
 }
@@ -328,7 +329,7 @@ func (d *driver) lastBefore(inputs []Input, records uint64) (last *reporter.Repo
 func (d *driver) finish() error {
 	report := d.last
 	if d.options.Reports == Whole {
-		report, d.summary.LeftOut = d.fold.finish(), d.fold.leftOut()
+		report, d.summary.LeftOut = d.fold.Finish(), d.fold.LeftOut()
 	}
 	switch {
 	case d.yielded || d.options.Reports == None:

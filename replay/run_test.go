@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay/replaytest"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -66,7 +67,7 @@ func naive(t testing.TB, tape []byte) (list []ticked) {
 // Reading ahead makes the report that the plain loop makes, wherever it is
 // asked for, and with no room to read ahead too.
 func TestLastIsWhatThePlainLoopMakes(t *testing.T) {
-	tape := busyTape(t, 3000, 250)
+	tape := replaytest.Busy(t, 3000, 250)
 	all := naive(t, tape)
 	if got, s := ndjson(t, Options{Reports: All}, tape); len(got) != 12 || s.Ticks != 12 || s.Ends[0].Ending != capture.Closed {
 		t.Fatal(len(got), s)
@@ -111,7 +112,7 @@ func TestLastIsWhatThePlainLoopMakes(t *testing.T) {
 }
 
 func TestWindowIsHalfOpen(t *testing.T) {
-	tape := busyTape(t, 3000, 250)
+	tape := replaytest.Busy(t, 3000, 250)
 	all := naive(t, tape)
 	parse := func(s string) Time {
 		v, err := ParseTime(s)
@@ -135,7 +136,7 @@ func TestWindowIsHalfOpen(t *testing.T) {
 // Of every prefix of a tape the reports are those of the whole, and what is
 // not closed is said.
 func TestPrefixesGiveAPrefixOfTheReports(t *testing.T) {
-	tape := busyTape(t, 60, 20)
+	tape := replaytest.Busy(t, 60, 20)
 	all, _ := ndjson(t, Options{Reports: All}, tape)
 	for n := 1; n < len(tape); n++ {
 		lines, s := ndjson(t, Options{Reports: All, Verify: true}, tape[:n])
@@ -154,16 +155,16 @@ func TestPrefixesGiveAPrefixOfTheReports(t *testing.T) {
 	}
 }
 
-func newReporter(h *capture.Header, rules string) (core, error) { return reporter.New(h, rules) }
+func newReporter(h *capture.Header, rules string) (Core, error) { return reporter.New(h, rules) }
 
 // Segments of one recording go through one core, wherever they are cut; other
 // tapes do not.
 func TestSegmentsAreOneRecording(t *testing.T) {
-	tape := busyTape(t, 2000, 200)
+	tape := replaytest.Busy(t, 2000, 200)
 	want, _ := ndjson(t, Options{Reports: All, Verify: true}, tape)
 	segment := func(number uint32, recording byte, from, to uint64) []byte {
 		h := capture.Header{HostID: "h", TapeID: [16]byte{byte(number), recording, 7}, Start: 1767323045e9, Recording: [16]byte{recording}, Segment: number}
-		return rewrite(t, tape, h, func(r *capture.Record) bool {
+		return replaytest.Rewrite(t, tape, h, func(r *capture.Record) bool {
 			return r.Seq >= from && r.Seq < to
 		})
 	}
@@ -199,13 +200,13 @@ func (f *fakeCore) Step(r *capture.Record) bool {
 }
 
 func TestPanicsEndTheReports(t *testing.T) {
-	tape := busyTape(t, 2000, 200)
+	tape := replaytest.Busy(t, 2000, 200)
 	all := naive(t, tape)
-	panicking := func(h *capture.Header, rules string) (core, error) {
+	panicking := func(h *capture.Header, rules string) (Core, error) {
 		r, err := reporter.New(h, rules)
 		return &fakeCore{r, 1234}, err
 	}
-	faulty := rewrite(t, tape, capture.Header{HostID: "h", TapeID: [16]byte{3}, Start: 1767323045e9}, func(r *capture.Record) bool {
+	faulty := replaytest.Rewrite(t, tape, capture.Header{HostID: "h", TapeID: [16]byte{3}, Start: 1767323045e9}, func(r *capture.Record) bool {
 		if r.Kind == capture.KindEnd {
 			*r = capture.Record{Seq: r.Seq, At: r.At, Kind: capture.KindFault, Payload: capture.AppendPayload(nil, &capture.Fault{Record: 1234, Message: "boom"})}
 		}
@@ -237,7 +238,7 @@ func TestPanicsEndTheReports(t *testing.T) {
 // A run tells what it was given as well as what it met.
 func TestSummary(t *testing.T) {
 	h := capture.Header{HostID: "h", TapeID: [16]byte{4}}
-	tape := rewrite(t, busyTape(t, 100, 50), h, func(r *capture.Record) bool {
+	tape := replaytest.Rewrite(t, replaytest.Busy(t, 100, 50), h, func(r *capture.Record) bool {
 		if r.Kind == capture.KindWitness {
 			r.Kind, r.Source, r.Payload = capture.KindGap, 1, capture.AppendPayload(nil, &capture.Gap{Lost: 21})
 		}
@@ -264,8 +265,8 @@ func TestSummary(t *testing.T) {
 // Reports are due when their time on the tape has gone by since the window
 // began; the time between two recordings does not count.
 func TestDue(t *testing.T) {
-	tape := busyTape(t, 1000, 250)
-	later := rewrite(t, tape, capture.Header{TapeID: [16]byte{9}, Start: 1767400000e9}, func(*capture.Record) bool { return true })
+	tape := replaytest.Busy(t, 1000, 250)
+	later := replaytest.Rewrite(t, tape, capture.Header{TapeID: [16]byte{9}, Start: 1767400000e9}, func(*capture.Record) bool { return true })
 	all := naive(t, tape)
 	from, _ := ParseTime(fmt.Sprintf("#%d", all[1].seq-10))
 	first := all[1].at - 9*20e3 // 20 us a record, none for the tick
@@ -295,7 +296,7 @@ func TestDue(t *testing.T) {
 }
 
 func TestFoldIsBounded(t *testing.T) {
-	tape := busyTape(t, 7000, 500)
+	tape := replaytest.Busy(t, 7000, 500)
 	full, s := ndjson(t, Options{Reports: Whole}, tape)
 	if n := strings.Count(full[0], `"proto"`); n != 1000 || s.LeftOut != 0 {
 		t.Fatal(n, s.LeftOut)

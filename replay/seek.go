@@ -131,7 +131,7 @@ func (x *indexed) records(r *capture.Reader, e *capture.Entry, each func(*captur
 
 // skip passes over the chunks of the current tape that stand ahead of the clip.
 func (t *Tapes) skip(in *Input, file io.Reader) {
-	if t.clip.entered || t.clip.from.kind == boundNone || t.clip.from.kind == boundCount {
+	if t.clip.entered || t.clip.From.kind == boundNone || t.clip.From.kind == boundCount {
 		return
 	}
 	if x := in.index(file); x != nil {
@@ -142,14 +142,14 @@ func (t *Tapes) skip(in *Input, file io.Reader) {
 // skipAlong stops at a step of the wall clock: times behind it go by that. Only
 // this, that there is none, is believed of chunks that are not looked at.
 func (t *Tapes) skipAlong(x *indexed) {
-	from := t.clip.from
+	from := t.clip.From
 	if !t.clip.settled {
 		from.settle(t.header.Start)
 	}
 	e := x.find(func(list []capture.Entry) int {
 		chunk := sort.Search(len(list), func(i int) bool {
 			e := &list[i]
-			before, _ := from.before(t.position(&capture.Record{Seq: e.FirstSeq, At: e.FirstAt}))
+			before, _ := from.before(t.Position(&capture.Record{Seq: e.FirstSeq, At: e.FirstAt}))
 			return !before
 		}) - 1
 		for i := range list[:max(chunk, 0)] {

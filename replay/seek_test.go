@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay/replaytest"
 )
 
 // windowTape is a tape of many chunks with marks and, if stepped, with steps of
@@ -18,7 +19,7 @@ import (
 func windowTape(t testing.TB, id byte, start int64, stepped bool) []byte {
 	n := uint64(0)
 	h := capture.Header{HostID: "h", TapeID: [16]byte{id}, Start: start}
-	return rewrite(t, busyTape(t, 12_000, 500), h, func(r *capture.Record) bool {
+	return replaytest.Rewrite(t, replaytest.Busy(t, 12_000, 500), h, func(r *capture.Record) bool {
 		n++
 		switch {
 		case n%1700 == 0:
@@ -40,8 +41,8 @@ func windowed(inputs []Input, w Window) (lines []string) {
 			lines = append(lines, err.Error())
 			continue
 		}
-		p := t.position(&r)
-		lines = append(lines, fmt.Sprint(t.Header().TapeID[0], p.steady, p.wall, p.tape, r.Seq, r.Kind, len(r.Payload)))
+		p := t.Position(&r)
+		lines = append(lines, fmt.Sprint(t.Header().TapeID[0], p.steady, p.Wall, p.tape, r.Seq, r.Kind, len(r.Payload)))
 	}
 	for _, e := range t.Ends() {
 		lines = append(lines, fmt.Sprint(e.Name, e.Ending))
@@ -93,7 +94,7 @@ func TestWindowsByIndexAreThoseOfAScan(t *testing.T) {
 			sought = append(sought, seekable(fmt.Sprint(i), b))
 		}
 		random := rand.New(rand.NewPCG(5, 6))
-		for range max(8, 24/Sparse) {
+		for range max(8, 24/replaytest.Sparse) {
 			w := Window{From: somewhere(random, start), To: somewhere(random, start)}
 			want, got := windowed(scanned, w), windowed(sought, w)
 			if name == "torn" || name == "index damaged" { // damage ahead of the window is not met
@@ -141,7 +142,7 @@ func TestWindowsByIndexReadLittle(t *testing.T) {
 		to, _ := ParseTime(c[1])
 		read := 0
 		in := Input{Name: "x", Size: int64(out.Len()), Open: func() (io.ReadCloser, error) {
-			return countedReads{bytes.NewReader(out.Bytes()), &read}, nil
+			return replaytest.CountedReads{Reader: bytes.NewReader(out.Bytes()), Count: &read}, nil
 		}}
 		n := 0
 		_, records := Records([]Input{in}, Window{from, to})
@@ -191,14 +192,14 @@ func TestWindowsByAnIndexThatLies(t *testing.T) {
 		if from.NeedsScan() || from.IsZero() {
 			continue
 		}
-		bounds, err := resolve(nil, from)
+		bounds, err := Resolve(nil, from)
 		if err != nil {
 			t.Fatal(err)
 		}
 		read := func(along *indexed) (lines []string) {
 			tapes := NewTapes([]Input{memory("x", tape)})
 			defer tapes.Close()
-			c := clip{from: bounds[0]}
+			c := Clip{From: bounds[0]}
 			if err := tapes.advance(); err != nil {
 				t.Fatal(err)
 			}
@@ -214,7 +215,7 @@ func TestWindowsByAnIndexThatLies(t *testing.T) {
 				if err != nil {
 					return append(lines, err.Error())
 				}
-				if c.place(tapes.Header(), &r, tapes.position(&r)) == within {
+				if c.Place(tapes.Header(), &r, tapes.Position(&r)) == Within {
 					lines = append(lines, fmt.Sprint(r.Seq, r.At, r.Kind))
 				}
 			}
@@ -251,7 +252,7 @@ func TestDamageBehindASkip(t *testing.T) {
 // On a long tape what is found by the runs of its index is what a reading finds.
 func TestWindowsOfALongTape(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 4))
-	b := chunkyTape(t, rng, 0, 4, 13_000, 1, 10)
+	b := replaytest.Chunky(t, rng, 0, 4, 13_000, 1, 10)
 	skipped := 0
 	for range 40 {
 		text := []string{fmt.Sprintf("+%ds", rng.IntN(13_000)), fmt.Sprintf("-%ds", rng.IntN(13_000)), fmt.Sprintf("#%d", rng.IntN(13_000)), "mark:m", "mark:no", time.Unix(1e9+rng.Int64N(13_000), 0).UTC().Format(time.RFC3339)}[rng.IntN(6)]
@@ -259,7 +260,7 @@ func TestWindowsOfALongTape(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sought := Input{Name: "x", Size: int64(len(b)), Open: func() (io.ReadCloser, error) { return anywhere{bytes.NewReader(b)}, nil }}
+		sought := Input{Name: "x", Size: int64(len(b)), Open: func() (io.ReadCloser, error) { return replaytest.Anywhere{Reader: bytes.NewReader(b)}, nil }}
 		want, got := windowed([]Input{memory("x", b)}, Window{From: from}), windowed([]Input{sought}, Window{From: from})
 		if !slices.Equal(got, want) {
 			t.Errorf("from %s: %d lines, want %d", text, len(got), len(want))

@@ -103,7 +103,7 @@ func (d *driver) panicked(it *item, p *Panic) {
 	d.core = nil
 }
 
-func step(core core, r *capture.Record) (tick bool, panicked *Panic) {
+func Step(core Core, r *capture.Record) (tick bool, panicked *Panic) {
 	defer func() {
 		if v := recover(); v != nil {
 			panicked = &Panic{Value: v, Stack: debug.Stack()}
@@ -112,7 +112,7 @@ func step(core core, r *capture.Record) (tick bool, panicked *Panic) {
 	return core.Step(r), nil
 }
 
-func makeReport(core core) (r *reporter.Report, panicked *Panic) {
+func MakeReport(core Core) (r *reporter.Report, panicked *Panic) {
 	defer func() {
 		if v := recover(); v != nil {
 			panicked = &Panic{Value: v, Stack: debug.Stack()}

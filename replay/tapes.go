@@ -72,7 +72,7 @@ type Tapes struct {
 	ahead  *decoders // of the open input, nil if there are none
 	reader *capture.Reader
 	header *capture.Header
-	clip   *clip // what stands ahead of it need not be read; nil for nothing
+	clip   *Clip // what stands ahead of it need not be read; nil for nothing
 	copies bool  // records of unknown kinds are returned too
 	fresh  bool
 	count  uint64 // records read
@@ -115,8 +115,8 @@ func (t *Tapes) Next() (capture.Record, error) {
 // when reading goes on.
 func (t *Tapes) Header() *capture.Header { return t.header }
 
-// number tells the tape of the last record from the others.
-func (t *Tapes) number() int { return len(t.ends) }
+// Number tells the tape of the last record from the others.
+func (t *Tapes) Number() int { return len(t.ends) }
 
 // nameOf is the name of the input of a tape that was read from, by its number.
 func (t *Tapes) nameOf(number int) string {
@@ -126,9 +126,9 @@ func (t *Tapes) nameOf(number int) string {
 	return t.name
 }
 
-// continues reports whether the tape of the last record is the next segment of
+// Continues reports whether the tape of the last record is the next segment of
 // the recording that the one before it is of.
-func (t *Tapes) continues() bool { return !t.fresh }
+func (t *Tapes) Continues() bool { return !t.fresh }
 
 // Ends says how the tapes ended that were read to their end.
 func (t *Tapes) Ends() []TapeEnd { return t.ends }
@@ -140,10 +140,10 @@ func (t *Tapes) step(r *capture.Record) {
 	}
 }
 
-// position is where the last record stands.
-func (t *Tapes) position(r *capture.Record) position {
+// Position is where the last record stands.
+func (t *Tapes) Position(r *capture.Record) position {
 	ns := t.header.Start + r.At
-	return position{steady: ns, wall: ns + t.steps, seq: r.Seq, count: t.count, tape: t.number()}
+	return position{steady: ns, Wall: ns + t.steps, seq: r.Seq, count: t.count, tape: t.Number()}
 }
 
 // Close closes the open input and waits for what is decoded ahead of it. It must

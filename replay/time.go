@@ -111,7 +111,7 @@ const (
 // position is where a record stands.
 type position struct {
 	steady int64 // Unix ns, without the steps of the wall clock
-	wall   int64 // Unix ns, as reports say it
+	Wall   int64 // Unix ns, as reports say it
 	seq    uint64
 	count  uint64
 	tape   int
@@ -120,12 +120,12 @@ type position struct {
 // settle turns a bound that counts from the start into a time.
 func (b *bound) settle(start int64) {
 	if b.kind == boundStart {
-		b.kind, b.ns = boundSteady, add(start, b.ns)
+		b.kind, b.ns = boundSteady, AddTime(start, b.ns)
 	}
 }
 
-// add adds without overflow.
-func add(a, b int64) int64 {
+// AddTime adds without overflow.
+func AddTime(a, b int64) int64 {
 	switch {
 	case b > 0 && a > math.MaxInt64-b:
 		return math.MaxInt64
@@ -141,7 +141,7 @@ func (b *bound) before(p position) (before, at bool) {
 	case boundSteady:
 		return p.steady < b.ns, p.steady == b.ns
 	case boundWall:
-		return p.wall < b.ns, p.wall == b.ns
+		return p.Wall < b.ns, p.Wall == b.ns
 	case boundSeq:
 		return p.seq < b.seq, p.seq == b.seq
 	case boundCount:

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay/replaytest"
 )
 
 func TestParseTime(t *testing.T) {
@@ -43,7 +44,7 @@ func eventful(t *testing.T) []byte {
 	}
 	h := capture.Header{TapeID: [16]byte{8}, Start: 1767323045e9} // 03:04:05
 	i := 0
-	return rewrite(t, busyTape(t, 100, 50), h, func(r *capture.Record) bool {
+	return replaytest.Rewrite(t, replaytest.Busy(t, 100, 50), h, func(r *capture.Record) bool {
 		if i >= len(list) {
 			return false
 		}

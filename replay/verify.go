@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay/diff"
+	"github.com/topotape/topotape/replay/fold"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -42,8 +44,8 @@ type Mismatch struct {
 	// made it, and Since what changed from there to Report, as far as the digests
 	// differ; nil if there is none, or the tapes cannot be read again. Times of
 	// connections are not compared.
-	Before *Moment
-	Since  *Difference
+	Before *diff.Moment
+	Since  *diff.Difference
 
 	coverage, endpoints, names bool     // differ
 	equal                      position // of Before; count 0 is none
@@ -69,11 +71,11 @@ func (d *Mismatch) connections(r *reporter.Report) (list []reporter.Connection) 
 // suspects are what two reports have of what differs. An endpoint is all that its
 // connections say of it: where buckets differ, it is one of theirs that does.
 func (d *Mismatch) suspects(reports ...*reporter.Report) (parts []*reporter.Report) {
-	ends := endKeys{}
+	ends := fold.EndKeys{}
 	for _, r := range reports {
 		part := &reporter.Report{Connections: d.connections(r)}
 		for i := range part.Connections {
-			ends.add(&part.Connections[i])
+			ends.Add(&part.Connections[i])
 		}
 		if d.coverage {
 			part.Coverage = r.Coverage
@@ -86,7 +88,7 @@ func (d *Mismatch) suspects(reports ...*reporter.Report) (parts []*reporter.Repo
 	for i, r := range reports {
 		switch {
 		case d.endpoints && len(d.Buckets) > 0:
-			parts[i].Endpoints = ends.of(r.Endpoints)
+			parts[i].Endpoints = ends.Of(r.Endpoints)
 		case d.endpoints:
 			parts[i].Endpoints = r.Endpoints
 		}
@@ -96,8 +98,8 @@ func (d *Mismatch) suspects(reports ...*reporter.Report) (parts []*reporter.Repo
 
 // since says what changed since an earlier report that is as production made it.
 func (d *Mismatch) since(before *reporter.Report) {
-	d.Before = &Moment{Tick: before.Tick, At: Wall(before.At), RecordA: d.equal.seq}
-	c := Comparison{untimed: true}
+	d.Before = &diff.Moment{Tick: before.Tick, At: diff.Wall(before.At), RecordA: d.equal.seq}
+	c := diff.Comparison{Untimed: true}
 	parts := d.suspects(before, d.Report)
 	c.Add(parts[0], parts[1])
 	d.Since = c.Difference()

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay/diff"
+	"github.com/topotape/topotape/replay/replaytest"
 )
 
 // headOf is a tape's header.
@@ -28,7 +30,7 @@ func withWitnesses(t testing.TB, tape []byte, h *capture.Header, change func(*ca
 		own := headOf(t, tape)
 		h = &own
 	}
-	return rewrite(t, tape, *h, func(r *capture.Record) bool {
+	return replaytest.Rewrite(t, tape, *h, func(r *capture.Record) bool {
 		var w capture.Witness
 		if r.Kind == capture.KindWitness && r.Decode(&w) == nil {
 			change(&w)
@@ -65,7 +67,7 @@ func parseTime(t testing.TB, text string) Time {
 	return at
 }
 
-func groupsOf(t testing.TB, d *Difference) string {
+func groupsOf(t testing.TB, d *diff.Difference) string {
 	t.Helper()
 	var b strings.Builder
 	if err := d.WriteGroups(&b, true); err != nil {
@@ -77,7 +79,7 @@ func groupsOf(t testing.TB, d *Difference) string {
 // Whatever else is asked for, the first difference and what changed since the
 // last equal report before it are the same.
 func TestVerifyIsTheSameWhateverIsPrinted(t *testing.T) {
-	tape := withWitnesses(t, labTape(t), nil, wrong(4, 6))
+	tape := withWitnesses(t, replaytest.Lab(t), nil, wrong(4, 6))
 	want := verify(t, Options{Reports: None}, tape)
 	if d := want.First; d == nil || d.Tick != 4 || d.Before == nil || d.Before.Tick != 3 || want.Identical != 5 {
 		t.Fatalf("%+v", want)
@@ -96,7 +98,7 @@ func TestVerifyIsTheSameWhateverIsPrinted(t *testing.T) {
 // Reports of another recording are nothing to compare with; those of the segment
 // before are.
 func TestVerifyKeepsRecordingsApart(t *testing.T) {
-	a := labTape(t)
+	a := replaytest.Lab(t)
 	h := headOf(t, a)
 	h.TapeID, h.Recording, h.Start = [16]byte{9}, [16]byte{9}, h.Start+30*24*3600e9
 	d := verify(t, Options{Reports: None}, a, withWitnesses(t, a, &h, wrong(1))).First
@@ -104,7 +106,7 @@ func TestVerifyKeepsRecordingsApart(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 	d = verify(t, Options{Reports: None}, a, withWitnesses(t, a, &h, wrong(2)), a).First
-	if d == nil || d.Tick != 2 || d.Tape != "tape1" || d.Before == nil || d.Before.Tick != 1 || d.Before.At != Wall(d.Report.At-d.Report.Window) {
+	if d == nil || d.Tick != 2 || d.Tape != "tape1" || d.Before == nil || d.Before.Tick != 1 || d.Before.At != diff.Wall(d.Report.At-d.Report.Window) {
 		t.Errorf("%+v", d)
 	}
 	tape := withWitnesses(t, a, nil, wrong(4))
@@ -112,7 +114,7 @@ func TestVerifyKeepsRecordingsApart(t *testing.T) {
 	part := func(segment uint32, within func() bool) []byte {
 		h := headOf(t, a)
 		h.Segment, h.TapeID[0], tick = segment, byte(segment), 0
-		return rewrite(t, tape, h, func(r *capture.Record) bool {
+		return replaytest.Rewrite(t, tape, h, func(r *capture.Record) bool {
 			if r.Kind == capture.KindTick {
 				tick++
 			}
@@ -130,7 +132,7 @@ func TestVerifyKeepsRecordingsApart(t *testing.T) {
 // made.
 func TestVerifyShowsTheDifferenceThatCounts(t *testing.T) {
 	for _, order := range [][2]uint64{{1, 3}, {3, 1}} {
-		v := verify(t, Options{Reports: None}, withWitnesses(t, labTape(t), nil, func(w *capture.Witness) {
+		v := verify(t, Options{Reports: None}, withWitnesses(t, replaytest.Lab(t), nil, func(w *capture.Witness) {
 			wrong(order[:]...)(w)
 			if w.Tick == order[0] {
 				w.Core = 99
@@ -146,7 +148,7 @@ func TestVerifyShowsTheDifferenceThatCounts(t *testing.T) {
 // Every witness counts. One without its tick is equal to no report, except where
 // the tick may stand elsewhere.
 func TestVerifyCountsWitnessesWithoutTheirTick(t *testing.T) {
-	a := labTape(t)
+	a := replaytest.Lab(t)
 	v := verify(t, Options{Reports: None}, withWitnesses(t, a, nil, func(w *capture.Witness) { w.Tick += 7 }))
 	if d := v.First; v.Witnesses != 7 || v.Identical != 0 || v.Unticked != 7 || d.Tick != 8 || d.Report != nil || d.Connections() != nil || d.Tape != "tape0" {
 		t.Errorf("%+v %+v", v, d)
@@ -159,7 +161,7 @@ func TestVerifyCountsWitnessesWithoutTheirTick(t *testing.T) {
 			head := headOf(t, a)
 			head.Segment, head.Derived.Verb = h.segment, h.verb
 			record := uint64(0)
-			v := verify(t, Options{Reports: None}, rewrite(t, a, head, func(r *capture.Record) bool {
+			v := verify(t, Options{Reports: None}, replaytest.Rewrite(t, a, head, func(r *capture.Record) bool {
 				var tick capture.Tick
 				if r.Kind != capture.KindTick || r.Decode(&tick) != nil || tick.Number != lacking {
 					return true
@@ -188,7 +190,7 @@ func TestVerifyCountsWitnessesWithoutTheirTick(t *testing.T) {
 		t.Errorf("%v %+v", err, d.verify.result)
 	}
 	// Where a tick cannot be read it is not known which one it was.
-	v = verify(t, Options{Reports: None}, rewrite(t, a, headOf(t, a), func(r *capture.Record) bool {
+	v = verify(t, Options{Reports: None}, replaytest.Rewrite(t, a, headOf(t, a), func(r *capture.Record) bool {
 		if r.Kind == capture.KindTick && r.Seq > 300 {
 			r.Payload = []byte{0xc0}
 		}
@@ -205,7 +207,7 @@ func far(t testing.TB, tape []byte) []byte {
 	var out bytes.Buffer
 	h := headOf(t, tape)
 	w, err := capture.NewWriter(&out, &h)
-	rewrite(t, tape, h, func(r *capture.Record) bool {
+	replaytest.Rewrite(t, tape, h, func(r *capture.Record) bool {
 		if at := *r; err == nil && r.Kind == capture.KindWitness {
 			at.Seq, at.Kind, at.Payload = 2*r.Seq-1, capture.KindMark, capture.AppendPayload(nil, &capture.Mark{Text: "between"})
 			err = w.Write(&at)
@@ -226,8 +228,8 @@ func far(t testing.TB, tape []byte) []byte {
 // Of what changed since, only what may be what differs is shown: not the times of
 // connections, but counts; of endpoints those of connections that may differ.
 func TestVerifyShowsOnlyWhatMayDiffer(t *testing.T) {
-	a := labTape(t)
-	since := func(change func(*capture.Witness)) *Difference {
+	a := replaytest.Lab(t)
+	since := func(change func(*capture.Witness)) *diff.Difference {
 		d := verify(t, Options{Reports: None}, withWitnesses(t, a, nil, change)).First
 		if d == nil || d.Since == nil {
 			t.Fatal("no difference")
@@ -238,7 +240,7 @@ func TestVerifyShowsOnlyWhatMayDiffer(t *testing.T) {
 	for tick := uint64(2); tick <= 7; tick++ {
 		for _, g := range since(wrong(tick)).Groups {
 			for _, f := range g.Fields {
-				records = records || g.Section == CoverageSection && f.Name == "records" && f.How == "more"
+				records = records || g.Section == diff.CoverageSection && f.Name == "records" && f.How == "more"
 				if strings.HasSuffix(f.Name, "_seen") {
 					t.Errorf("tick %d: %+v", tick, g)
 				}
@@ -259,9 +261,9 @@ func TestVerifyShowsOnlyWhatMayDiffer(t *testing.T) {
 				}
 			}).Groups {
 				switch {
-				case g.Section == Endpoints && g.Follows:
+				case g.Section == diff.Endpoints && g.Follows:
 					with++
-				case g.Section == Endpoints:
+				case g.Section == diff.Endpoints:
 					own++
 				}
 			}

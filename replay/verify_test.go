@@ -9,14 +9,16 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay/diff"
+	"github.com/topotape/topotape/replay/replaytest"
 )
 
 func TestVerifyFindsTheFirstDifference(t *testing.T) {
-	tape := busyTape(t, 2000, 500)
+	tape := replaytest.Busy(t, 2000, 500)
 	h := capture.Header{HostID: "h", TapeID: [16]byte{2}, Start: 1767323045e9}
 	witness := func(change func(n int, w *capture.Witness)) []byte {
 		n := 0
-		return rewrite(t, tape, h, func(r *capture.Record) bool {
+		return replaytest.Rewrite(t, tape, h, func(r *capture.Record) bool {
 			if r.Kind != capture.KindWitness {
 				return true
 			}
@@ -73,7 +75,7 @@ func TestVerifyShowsWhatChangedSince(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tape := rewrite(t, b, *r.Header(), func(r *capture.Record) bool { return !slices.Contains(seq, r.Seq) })
+		tape := replaytest.Rewrite(t, b, *r.Header(), func(r *capture.Record) bool { return !slices.Contains(seq, r.Seq) })
 		_, s := ndjson(t, Options{Reports: None, Verify: true}, tape)
 		d := s.Verification.First
 		if d == nil || d.Before == nil || d.Before.Tick != d.Tick-1 || s.Verification.Identical == 0 {
@@ -88,7 +90,7 @@ func TestVerifyShowsWhatChangedSince(t *testing.T) {
 	}
 	for _, g := range d.Since.Groups {
 		for _, e := range g.Examples {
-			if g.Section == Connections && !strings.Contains(fmt.Sprint(d.Sections), "bucket") || g.Change == Removed {
+			if g.Section == diff.Connections && !strings.Contains(fmt.Sprint(d.Sections), "bucket") || g.Change == diff.Removed {
 				t.Errorf("%+v %s", g, e.B)
 			}
 		}
@@ -100,7 +102,7 @@ func TestVerifyShowsWhatChangedSince(t *testing.T) {
 		t.Errorf("%+v: %s", d, &text)
 	}
 	// Before the first tick that differs there may be none.
-	_, s := ndjson(t, Options{Reports: None, Verify: true}, rewrite(t, b, capture.Header{HostID: "another", TapeID: [16]byte{1}}, func(r *capture.Record) bool { return r.Kind != capture.KindProcSockets }))
+	_, s := ndjson(t, Options{Reports: None, Verify: true}, replaytest.Rewrite(t, b, capture.Header{HostID: "another", TapeID: [16]byte{1}}, func(r *capture.Record) bool { return r.Kind != capture.KindProcSockets }))
 	if d := s.Verification.First; d == nil || d.Before != nil || d.Since != nil {
 		t.Errorf("%+v", d)
 	}

@@ -17,12 +17,12 @@ func Records(inputs []Input, w Window) (*Tapes, iter.Seq2[capture.Record, error]
 	t := NewTapes(inputs)
 	return t, func(yield func(capture.Record, error) bool) {
 		defer t.Close()
-		bounds, err := resolve(inputs, w.From, w.To)
+		bounds, err := Resolve(inputs, w.From, w.To)
 		if err != nil {
 			yield(capture.Record{}, err)
 			return
 		}
-		c := clip{from: bounds[0], to: bounds[1]}
+		c := Clip{From: bounds[0], To: bounds[1]}
 		t.clip = &c
 		for {
 			r, err := t.Next()
@@ -39,10 +39,10 @@ func Records(inputs []Input, w Window) (*Tapes, iter.Seq2[capture.Record, error]
 				yield(r, err)
 				return
 			}
-			switch c.place(t.Header(), &r, t.position(&r)) {
-			case behind:
+			switch c.Place(t.Header(), &r, t.Position(&r)) {
+			case Behind:
 				return
-			case within:
+			case Within:
 				if !yield(r, nil) {
 					return
 				}
@@ -51,10 +51,10 @@ func Records(inputs []Input, w Window) (*Tapes, iter.Seq2[capture.Record, error]
 	}
 }
 
-// clip tells where records stand to a window. Once within, a record stays so
+// Clip tells where records stand to a window. Once within, a record stays so
 // until the window's end.
-type clip struct {
-	from, to bound
+type Clip struct {
+	From, To bound
 	settled  bool
 	entered  bool
 }
@@ -63,28 +63,28 @@ type standing uint8
 
 const (
 	ahead standing = iota
-	within
-	behind
+	Within
+	Behind
 )
 
-func (c *clip) place(h *capture.Header, r *capture.Record, p position) standing {
+func (c *Clip) Place(h *capture.Header, r *capture.Record, p position) standing {
 	if !c.settled {
 		c.settled = true
-		c.from.settle(h.Start)
-		c.to.settle(h.Start)
+		c.From.settle(h.Start)
+		c.To.settle(h.Start)
 	}
-	if c.to.kind != boundNone {
-		if before, _ := c.to.before(p); !before && !(r.Kind == capture.KindCarry && c.to.kind == boundSeq) {
-			return behind
+	if c.To.kind != boundNone {
+		if before, _ := c.To.before(p); !before && !(r.Kind == capture.KindCarry && c.To.kind == boundSeq) {
+			return Behind
 		}
 	}
 	if !c.entered {
-		if before, _ := c.from.before(p); before {
+		if before, _ := c.From.before(p); before {
 			return ahead
 		}
 		c.entered = true
 	}
-	return within
+	return Within
 }
 
 // Check refuses a window that cannot hold anything, where its two times tell.

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/fixtures"
+	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -36,7 +36,7 @@ func shipped(t testing.TB) (out []tape) {
 		}
 		if filepath.Ext(path) == ".jsonl" {
 			var w bytes.Buffer
-			if err := fixtures.Build(&w, bytes.NewReader(b), fixtures.Options{Name: path}); err != nil {
+			if err := script.Build(&w, bytes.NewReader(b), script.Options{Name: path}); err != nil {
 				t.Fatal(err)
 			}
 			b = w.Bytes()

@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
-
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/dnsmsg"

@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/fixtures"
+	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -64,12 +64,12 @@ func scenarios(t testing.TB, name string) []scenario {
 // tape builds the script.
 func (s *scenario) tape(t testing.TB) []byte {
 	t.Helper()
-	var script, tape bytes.Buffer
+	var text, tape bytes.Buffer
 	for _, line := range s.Script {
-		script.Write(line)
-		script.WriteByte('\n')
+		text.Write(line)
+		text.WriteByte('\n')
 	}
-	if err := fixtures.Build(&tape, &script, fixtures.Options{}); err != nil {
+	if err := script.Build(&tape, &text, script.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	return tape.Bytes()

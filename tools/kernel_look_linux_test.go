@@ -14,9 +14,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"github.com/ti-mo/conntrack"
-	"golang.org/x/sys/unix"
-
 	"github.com/topotape/topotape/tools/netlab"
+	"golang.org/x/sys/unix"
 )
 
 // A way is a local and a remote address, or a source and a destination.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"github.com/ti-mo/conntrack"
-
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter"
 )

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/ti-mo/conntrack"
-
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/tools/netlab"
 )

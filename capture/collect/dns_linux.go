@@ -11,10 +11,9 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/topotape/topotape/capture"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
-
-	"github.com/topotape/topotape/capture"
 )
 
 const (

@@ -6,9 +6,8 @@ import (
 	"slices"
 	"strconv"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/topotape/topotape/capture"
+	"golang.org/x/sys/unix"
 )
 
 // thoroughWalks is after how many walks things are looked at which are taken

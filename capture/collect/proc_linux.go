@@ -8,9 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/topotape/topotape/capture"
+	"golang.org/x/sys/unix"
 )
 
 // Proc walks /proc: the TCP tables of every network namespace that has a

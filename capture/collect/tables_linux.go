@@ -5,9 +5,8 @@ import (
 	"errors"
 	"os"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/topotape/topotape/capture"
+	"golang.org/x/sys/unix"
 )
 
 // tableNames are the tables of a namespace, in the order of their records.

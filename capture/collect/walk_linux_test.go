@@ -12,9 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/topotape/topotape/capture"
+	"golang.org/x/sys/unix"
 )
 
 // What no counter shows, the owners show: the tables are read.

@@ -12,8 +12,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/spf13/cobra"
-	"github.com/topotape/topotape/fixtures"
-	"github.com/topotape/topotape/fixtures/evidence"
+	"github.com/topotape/topotape/fixtures/ingest"
+	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -49,7 +49,7 @@ inputs give the same bytes.`,
 }
 
 func build(cmd *cobra.Command, names []string, out string, force bool) error {
-	var inputs []evidence.Input
+	var inputs []ingest.Input
 	var lost []string
 	stdin := false
 	for _, name := range names {
@@ -67,7 +67,7 @@ func build(cmd *cobra.Command, names []string, out string, force bool) error {
 		}
 		inputs = append(inputs, in)
 	}
-	script, err := onlyScript(inputs)
+	text, err := onlyScript(inputs)
 	if err != nil {
 		return err
 	}
@@ -75,11 +75,11 @@ func build(cmd *cobra.Command, names []string, out string, force bool) error {
 	if err != nil {
 		return err
 	}
-	if script != nil {
-		err := fixtures.Build(o, script, fixtures.Options{Name: inputs[0].Name, Tool: toolVersion(), Core: reporter.CoreVersion})
+	if text != nil {
+		err := script.Build(o, text, script.Options{Name: inputs[0].Name, Tool: toolVersion(), Core: reporter.CoreVersion})
 		return cmp.Or(o.finish(err), lossOf(lost))
 	}
-	list, err := evidence.Build(o, inputs, evidence.Options{Tool: toolVersion(), Core: reporter.CoreVersion,
+	list, err := ingest.Build(o, inputs, ingest.Options{Tool: toolVersion(), Core: reporter.CoreVersion,
 		Say: func(line string) { warn(cmd, "%s", line) }})
 	if err := o.finish(err); err != nil {
 		return err
@@ -103,11 +103,11 @@ func lossOf(inputs []string) error {
 
 // onlyScript is the script, if that is all there is: its tape is as its lines
 // say.
-func onlyScript(inputs []evidence.Input) (io.Reader, error) {
+func onlyScript(inputs []ingest.Input) (io.Reader, error) {
 	if len(inputs) != 1 || inputs[0].Dir != nil {
 		return nil, nil
 	}
-	is, err := evidence.IsScript(&inputs[0])
+	is, err := ingest.IsScript(&inputs[0])
 	if !is || err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func onlyScript(inputs []evidence.Input) (io.Reader, error) {
 
 // openEvidence opens an input. What can't be read twice, as a pipe or what is
 // packed, is kept in a file meanwhile. Cut says why not all could be unpacked.
-func openEvidence(name string) (in evidence.Input, cut, err error) {
+func openEvidence(name string) (in ingest.Input, cut, err error) {
 	in.Name = name
 	file := os.Stdin
 	if name == "-" {

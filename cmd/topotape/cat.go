@@ -9,14 +9,15 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/fixtures"
+	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/fold"
 )
 
 func catCommand() *cobra.Command {
 	var format, out string
 	var window replay.Window
-	var match []*replay.Selector
+	var match []*fold.Selector
 	var kinds []capture.Kind
 	cmd := &cobra.Command{
 		Use:   "cat TAPE...",
@@ -71,7 +72,7 @@ still hold, let that pass:
 			}
 			switch format {
 			case "jsonl":
-				c.script = fixtures.NewPrinter(lines)
+				c.script = script.NewPrinter(lines)
 			case "pcapng":
 				c.packets = &packetPrinter{out: lines}
 			}
@@ -97,10 +98,10 @@ still hold, let that pass:
 type catter struct {
 	cmd      *cobra.Command
 	out      io.Writer
-	script   *fixtures.Printer // of jsonl
-	packets  *packetPrinter    // of pcapng
+	script   *script.Printer // of jsonl
+	packets  *packetPrinter  // of pcapng
 	text     recordText
-	match    []*replay.Selector
+	match    []*fold.Selector
 	kinds    []capture.Kind // nil is all
 	matcher  recordMatcher
 	header   *capture.Header // of the tape whose header was printed

@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/fixtures"
-	"github.com/topotape/topotape/fixtures/evidence"
+	"github.com/topotape/topotape/fixtures/ingest"
+	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/reporter"
 )
@@ -24,7 +24,7 @@ func throughPackets(t *testing.T, tape []byte) []byte {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	list, err := evidence.Build(&out, []evidence.Input{{Name: "x.pcapng", Data: bytes.NewReader(b), Size: int64(len(b))}}, evidence.Options{})
+	list, err := ingest.Build(&out, []ingest.Input{{Name: "x.pcapng", Data: bytes.NewReader(b), Size: int64(len(b))}}, ingest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ const dumpScript = `{"tape":{"host_id":"host1","host_name":"host1","start":"2026
 func TestPcapngKeepsDumpsAndGaps(t *testing.T) {
 	for _, big := range []string{"", `,"big_endian":true`} {
 		var tape bytes.Buffer
-		if err := fixtures.Build(&tape, strings.NewReader(fmt.Sprintf(dumpScript, big)), fixtures.Options{}); err != nil {
+		if err := script.Build(&tape, strings.NewReader(fmt.Sprintf(dumpScript, big)), script.Options{}); err != nil {
 			t.Fatal(err)
 		}
 		want, got := evidenceOf(t, tape.Bytes()), evidenceOf(t, throughPackets(t, tape.Bytes()))

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/fold"
 	"github.com/topotape/topotape/reporter"
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/dnsmsg"
@@ -20,15 +20,15 @@ type recordMatcher struct {
 	answers   []dnsmsg.Answer
 }
 
-func (m *recordMatcher) match(r *capture.Record, bigEndian bool, selectors []*replay.Selector) bool {
+func (m *recordMatcher) match(r *capture.Record, bigEndian bool, selectors []*fold.Selector) bool {
 	switch r.Kind {
 	case capture.KindConntrack, capture.KindDumpEntry:
 		if m.conntrack.Decode(r.Payload, bigEndian) != nil {
 			return false
 		}
 		o, p := &m.conntrack.Orig, &m.conntrack.Reply
-		return replay.MatchAny(selectors, &replay.Edge{
-			From: replay.EdgeEnd{Addrs: []netip.AddrPort{o.Src(), p.Dst()}}, To: replay.EdgeEnd{Addrs: []netip.AddrPort{o.Dst(), p.Src()}}})
+		return fold.MatchAny(selectors, &fold.Edge{
+			From: fold.EdgeEnd{Addrs: []netip.AddrPort{o.Src(), p.Dst()}}, To: fold.EdgeEnd{Addrs: []netip.AddrPort{o.Dst(), p.Src()}}})
 	case capture.KindProcNet:
 		var t capture.ProcNet
 		return r.Decode(&t) == nil && matchTable(&t, bigEndian, selectors)
@@ -38,7 +38,7 @@ func (m *recordMatcher) match(r *capture.Record, bigEndian bool, selectors []*re
 			return false
 		}
 		for _, p := range s.Processes {
-			if matchEnd(selectors, replay.EdgeEnd{Processes: []reporter.Process{{PID: p.PID, Comm: p.Comm}}}) {
+			if matchEnd(selectors, fold.EdgeEnd{Processes: []reporter.Process{{PID: p.PID, Comm: p.Comm}}}) {
 				return true
 			}
 		}
@@ -50,7 +50,7 @@ func (m *recordMatcher) match(r *capture.Record, bigEndian bool, selectors []*re
 		if r.Decode(&n) != nil {
 			return false
 		}
-		e := replay.EdgeEnd{}
+		e := fold.EdgeEnd{}
 		if a, err := netip.ParseAddr(n.Addr); err == nil {
 			e.Addrs = append(e.Addrs, netip.AddrPortFrom(a.Unmap(), 0))
 		}
@@ -63,26 +63,26 @@ func (m *recordMatcher) match(r *capture.Record, bigEndian bool, selectors []*re
 }
 
 // matchEnd is for records that tell of one end only.
-func matchEnd(selectors []*replay.Selector, e replay.EdgeEnd) bool {
-	return replay.MatchAny(selectors, &replay.Edge{From: e}) || replay.MatchAny(selectors, &replay.Edge{To: e})
+func matchEnd(selectors []*fold.Selector, e fold.EdgeEnd) bool {
+	return fold.MatchAny(selectors, &fold.Edge{From: e}) || fold.MatchAny(selectors, &fold.Edge{To: e})
 }
 
 // matchTable looks for a row; which end is the client it does not tell.
-func matchTable(t *capture.ProcNet, bigEndian bool, selectors []*replay.Selector) bool {
+func matchTable(t *capture.ProcNet, bigEndian bool, selectors []*fold.Selector) bool {
 	s := procnet.NewScanner(t.Text, bigEndian)
 	var row procnet.Row
 	for s.Next(&row) {
-		local, remote := replay.EdgeEnd{Addrs: []netip.AddrPort{row.Local}}, replay.EdgeEnd{Addrs: []netip.AddrPort{row.Remote}}
-		if replay.MatchAny(selectors, &replay.Edge{From: local, To: remote}) || replay.MatchAny(selectors, &replay.Edge{From: remote, To: local}) {
+		local, remote := fold.EdgeEnd{Addrs: []netip.AddrPort{row.Local}}, fold.EdgeEnd{Addrs: []netip.AddrPort{row.Remote}}
+		if fold.MatchAny(selectors, &fold.Edge{From: local, To: remote}) || fold.MatchAny(selectors, &fold.Edge{From: remote, To: local}) {
 			return true
 		}
 	}
 	return false
 }
 
-func (m *recordMatcher) matchDNS(d *capture.DNS, selectors []*replay.Selector) bool {
+func (m *recordMatcher) matchDNS(d *capture.DNS, selectors []*fold.Selector) bool {
 	err := m.packet.Decode(d.Packet)
-	e := replay.Edge{From: replay.EdgeEnd{Addrs: []netip.AddrPort{m.packet.Src}}, To: replay.EdgeEnd{Addrs: []netip.AddrPort{m.packet.Dst}}}
+	e := fold.Edge{From: fold.EdgeEnd{Addrs: []netip.AddrPort{m.packet.Src}}, To: fold.EdgeEnd{Addrs: []netip.AddrPort{m.packet.Dst}}}
 	if err == nil && m.dns.Decode(dnsPayload(&m.packet)) == nil {
 		for _, q := range m.dns.Questions {
 			e.To.Names = append(e.To.Names, strings.ToLower(m.dns.QuestionName(q)))
@@ -92,7 +92,7 @@ func (m *recordMatcher) matchDNS(d *capture.DNS, selectors []*replay.Selector) b
 			e.To.Addrs = append(e.To.Addrs, netip.AddrPortFrom(a.Addr, 0))
 		}
 	}
-	return replay.MatchAny(selectors, &e)
+	return fold.MatchAny(selectors, &e)
 }
 
 // dnsPayload is the message of a packet. Of a TCP segment it is what stands

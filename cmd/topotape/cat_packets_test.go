@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/fixtures"
+	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/dnsmsg"
@@ -165,9 +165,9 @@ const packetScript = `{"tape":{"host_id":"host1","host_name":"host1","start":"20
 // cut packet, an empty one, a malformed message, marks, a step of the clock.
 func TestTsharkReadsWhatIsHard(t *testing.T) {
 	for _, big := range []string{"", `,"big_endian":true`} {
-		script := fmt.Sprintf(packetScript, big)
+		text := fmt.Sprintf(packetScript, big)
 		var tape bytes.Buffer
-		if err := fixtures.Build(&tape, strings.NewReader(script+script), fixtures.Options{}); err != nil {
+		if err := script.Build(&tape, strings.NewReader(text+text), script.Options{}); err != nil {
 			t.Fatal(err)
 		}
 		file, left := packetsOf(t, tape.Bytes())

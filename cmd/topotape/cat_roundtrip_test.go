@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/fixtures"
+	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/replay"
 )
 
@@ -44,15 +44,15 @@ func tapesOfTheRepository(t testing.TB) map[string][]byte {
 		if i%sparse != 0 {
 			continue
 		}
-		script, err := os.Open(name)
+		text, err := os.Open(name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var tape bytes.Buffer
-		if err := fixtures.Build(&tape, script, fixtures.Options{Name: name, Tool: "test"}); err != nil {
+		if err := script.Build(&tape, text, script.Options{Name: name, Tool: "test"}); err != nil {
 			t.Fatal(err)
 		}
-		script.Close()
+		text.Close()
 		tapes[name] = tape.Bytes()
 	}
 	for name, tape := range tapes {
@@ -92,7 +92,7 @@ func catTo(t testing.TB, name string, tape []byte, format string) []byte {
 	var out bytes.Buffer
 	c := &catter{out: &out}
 	if format == "jsonl" {
-		c.script = fixtures.NewPrinter(&out)
+		c.script = script.NewPrinter(&out)
 	}
 	if err := c.run([]replay.Input{inputOf(name, tape)}, replay.Window{}); err != nil {
 		t.Errorf("%s: %v", name, err)
@@ -153,9 +153,9 @@ func intact(t testing.TB, b []byte) (list [][]copied) {
 // times, sources and payloads.
 func TestScriptOfEveryTapeBuildsItsRecords(t *testing.T) {
 	for name, tape := range tapesOfTheRepository(t) {
-		script := catTo(t, name, tape, "jsonl")
+		text := catTo(t, name, tape, "jsonl")
 		var again bytes.Buffer
-		if err := fixtures.Build(&again, bytes.NewReader(script), fixtures.Options{Name: name}); err != nil {
+		if err := script.Build(&again, bytes.NewReader(text), script.Options{Name: name}); err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}

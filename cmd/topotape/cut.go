@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/edit"
 )
 
 func cutCommand() *cobra.Command {
@@ -50,7 +51,7 @@ func cut(cmd *cobra.Command, args []string, w replay.Window, out string, force b
 	if err != nil {
 		return err
 	}
-	options := replay.CutOptions{Window: w, Tool: toolVersion(), Growing: func(name string) bool { return growing(inputs, name) }}
+	options := edit.CutOptions{Window: w, Tool: toolVersion(), Growing: func(name string) bool { return growing(inputs, name) }}
 	for _, t := range []struct {
 		flag string
 		at   replay.Time
@@ -60,7 +61,7 @@ func cut(cmd *cobra.Command, args []string, w replay.Window, out string, force b
 		}
 	}
 	progress := readProgress(inputs)
-	s, err := replay.Cut(o, inputs, options)
+	s, err := edit.Cut(o, inputs, options)
 	progress.done()
 	if err := o.finish(err); err != nil {
 		return err
@@ -69,7 +70,7 @@ func cut(cmd *cobra.Command, args []string, w replay.Window, out string, force b
 }
 
 // cutOutcome says what was made, to a person, and what was missing.
-func cutOutcome(cmd *cobra.Command, s *replay.CutSummary, out string) error {
+func cutOutcome(cmd *cobra.Command, s *edit.CutSummary, out string) error {
 	if isTerminal(os.Stderr) {
 		at := func(ns int64) string { return time.Unix(0, ns).UTC().Format("2006-01-02T15:04:05.000Z") }
 		warn(cmd, "%s: %d records and %d ticks from %s to %s, and %d records of before; %s", out, s.Records, s.Ticks, at(s.From), at(s.To), s.Evidence, sizeText(uint64(s.Size)))

@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/diff"
+	"github.com/topotape/topotape/replay/fold"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -20,7 +22,7 @@ type diffFlags struct {
 	from, to    twice[replay.Time]
 	whole       bool
 	format, out string
-	match       []*replay.Selector
+	match       []*fold.Selector
 }
 
 func diffCommand() *cobra.Command {
@@ -177,7 +179,7 @@ func title(s *replay.Side) string {
 	return text
 }
 
-func (f *diffFlags) write(w io.Writer, sides [2]*replay.Side, d *replay.Difference) error {
+func (f *diffFlags) write(w io.Writer, sides [2]*replay.Side, d *diff.Difference) error {
 	a, b := title(sides[0]), title(sides[1])
 	switch f.format {
 	case "json":
@@ -188,7 +190,7 @@ func (f *diffFlags) write(w io.Writer, sides [2]*replay.Side, d *replay.Differen
 			A    string `json:"a"`
 			B    string `json:"b"`
 			Same bool   `json:"same"`
-			*replay.Difference
+			*diff.Difference
 		}{a, b, d.Same(), d})
 	case "markdown":
 		return d.WriteMarkdown(w, a, b)
@@ -206,7 +208,7 @@ func (f *diffFlags) write(w io.Writer, sides [2]*replay.Side, d *replay.Differen
 }
 
 // outcome says what the replays met, and with which code that ends.
-func (f *diffFlags) outcome(cmd *cobra.Command, d *replay.Difference, ofA, ofB *replay.Summary) error {
+func (f *diffFlags) outcome(cmd *cobra.Command, d *diff.Difference, ofA, ofB *replay.Summary) error {
 	var loss, panics []string
 	for _, s := range []*replay.Summary{ofA, ofB} {
 		if s.Damage != nil {

@@ -10,13 +10,15 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/diff"
+	"github.com/topotape/topotape/replay/fold"
 	"github.com/topotape/topotape/reporter"
 )
 
 // findLeads looks for the records that the sides part at: the first that the other
 // tape lacks, and, since the last tick whose connections are equal, the first that
 // concerns a connection that differs.
-func findLeads(a, b *replay.Side, d *replay.Difference) error {
+func findLeads(a, b *replay.Side, d *diff.Difference) error {
 	if d.First == nil {
 		return nil
 	}
@@ -50,18 +52,18 @@ func findLeads(a, b *replay.Side, d *replay.Difference) error {
 
 // concerned are selectors of connections that the first tick shows to differ,
 // under all their addresses.
-func concerned(d *replay.Difference) (list []*replay.Selector) {
+func concerned(d *diff.Difference) (list []*fold.Selector) {
 	known := map[string]bool{}
 	add := func(x, y fmt.Stringer) {
 		text := x.String() + " " + y.String()
-		if s, err := replay.ParseSelector(text); err == nil && !known[text] {
+		if s, err := fold.ParseSelector(text); err == nil && !known[text] {
 			known[text] = true
 			list = append(list, s)
 		}
 	}
 	for i := range d.Groups {
 		g := &d.Groups[i]
-		if g.Section != replay.Connections || g.FirstTick != d.FirstConnections.Tick {
+		if g.Section != diff.Connections || g.FirstTick != d.FirstConnections.Tick {
 			continue
 		}
 		for _, e := range g.Examples {
@@ -83,8 +85,8 @@ func concerned(d *replay.Difference) (list []*replay.Selector) {
 
 // concerning finds the first record of a side's tape, of those that make the
 // first tick that differs, that one of the selectors matches.
-func concerning(s *replay.Side, side string, number int, selectors []*replay.Selector, d *replay.Difference) error {
-	recordOf := func(m *replay.Moment) uint64 {
+func concerning(s *replay.Side, side string, number int, selectors []*fold.Selector, d *diff.Difference) error {
+	recordOf := func(m *diff.Moment) uint64 {
 		switch {
 		case m == nil:
 			return 0
@@ -106,7 +108,7 @@ func concerning(s *replay.Side, side string, number int, selectors []*replay.Sel
 			continue
 		}
 		found := lead(tapes.Header(), &r, side, "concerns")
-		if !slices.ContainsFunc(d.Leads, func(l replay.Lead) bool { return l.Side == side && l.Record == found.Record }) {
+		if !slices.ContainsFunc(d.Leads, func(l diff.Lead) bool { return l.Side == side && l.Record == found.Record }) {
 			d.Leads = append(d.Leads, found)
 		}
 		return nil
@@ -114,14 +116,14 @@ func concerning(s *replay.Side, side string, number int, selectors []*replay.Sel
 	return nil
 }
 
-func lead(h *capture.Header, r *capture.Record, side, why string) replay.Lead {
+func lead(h *capture.Header, r *capture.Record, side, why string) diff.Lead {
 	t := recordText{bigEndian: h.BigEndian}
-	return replay.Lead{Side: side, Record: r.Seq, At: time.Duration(r.At).String(), Why: why, Text: strings.TrimSpace(string(t.append(r)))}
+	return diff.Lead{Side: side, Record: r.Seq, At: time.Duration(r.At).String(), Why: why, Text: strings.TrimSpace(string(t.append(r)))}
 }
 
 // partingRecords finds the first place at which the records of two tapes differ,
 // from the later one's first record on.
-func partingRecords(a, b *replay.Side, d *replay.Difference) error {
+func partingRecords(a, b *replay.Side, d *diff.Difference) error {
 	tapes := [2]*stream{newStream(a), newStream(b)}
 	defer tapes[0].stop()
 	defer tapes[1].stop()

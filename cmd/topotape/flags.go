@@ -13,6 +13,7 @@ import (
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/fixtures"
 	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/fold"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -120,8 +121,8 @@ func parseTime(s string) (replay.Time, error) {
 	return replay.ParseTime(s)
 }
 
-func selectorFlag(to *[]*replay.Selector) *flagValue {
-	return list("selector", to, replay.ParseSelector)
+func selectorFlag(to *[]*fold.Selector) *flagValue {
+	return list("selector", to, fold.ParseSelector)
 }
 
 func expectationFlag(to *[]*fixtures.Expectation) *flagValue {

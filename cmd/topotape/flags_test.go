@@ -12,6 +12,7 @@ import (
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/live"
 	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/fold"
 )
 
 // badValues has, for each type of flag, texts that its flags refuse, each with
@@ -169,7 +170,7 @@ func TestListsOfValues(t *testing.T) {
 	if want := []string{"10.0.0.1/8", "FD00::/8", "192.168.0.0/16"}; !slices.Equal(networks, want) {
 		t.Errorf("networks %q, want %q", networks, want)
 	}
-	var selectors []*replay.Selector
+	var selectors []*fold.Selector
 	setAll(t, selectorFlag(&selectors), ":443", "10.0.0.1->*")
 	if len(selectors) != 2 || selectors[0].String() != ":443" {
 		t.Errorf("selectors %v", selectors)

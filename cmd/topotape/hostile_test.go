@@ -12,8 +12,10 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/fixtures"
+	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/edit"
+	"github.com/topotape/topotape/replay/survey"
 	"github.com/topotape/topotape/reporter"
 	"github.com/vmihailenco/msgpack/v5"
 )
@@ -158,7 +160,7 @@ func TestVerbsOnHostileRecords(t *testing.T) {
 				catTo(t, name, tape, format)
 			}
 			var again, cut, merged, saved bytes.Buffer
-			if err := fixtures.Build(&again, bytes.NewReader(catTo(t, name, tape, "jsonl")), fixtures.Options{Name: name}); err != nil {
+			if err := script.Build(&again, bytes.NewReader(catTo(t, name, tape, "jsonl")), script.Options{Name: name}); err != nil {
 				t.Errorf("build: %v", err)
 			} else if want, got := intact(t, tape), intact(t, again.Bytes()); !slices.Equal(want[0], got[0]) {
 				t.Error("build makes other records of the script")
@@ -169,17 +171,17 @@ func TestVerbsOnHostileRecords(t *testing.T) {
 				t.Fatal(err)
 			}
 			w := replay.Window{From: from}
-			if _, err := replay.Cut(&cut, in, replay.CutOptions{Window: w}); err != nil {
+			if _, err := edit.Cut(&cut, in, edit.CutOptions{Window: w}); err != nil {
 				t.Errorf("cut: %v", err)
 			}
-			m, err := replay.Merge([]replay.Input{in[0], inputOf("cut", cut.Bytes())}, &merged, replay.MergeOptions{})
+			m, err := edit.Merge([]replay.Input{in[0], inputOf("cut", cut.Bytes())}, &merged, edit.MergeOptions{})
 			if err == nil {
 				err = m.Check(bytes.NewReader(merged.Bytes()))
 			}
 			if err != nil {
 				t.Errorf("merge: %v", err)
 			}
-			s, err := replay.Recover(bytes.NewReader(tape), int64(len(tape)), &saved, replay.RecoverOptions{})
+			s, err := edit.Recover(bytes.NewReader(tape), int64(len(tape)), &saved, edit.RecoverOptions{})
 			if err == nil {
 				err = s.Check(bytes.NewReader(saved.Bytes()))
 			}
@@ -221,16 +223,16 @@ func replayedLines(t *testing.T, rules string, in []replay.Input) (lines []strin
 
 func measured(t *testing.T, in []replay.Input) {
 	t.Helper()
-	survey, err := replay.Look(in, true)
+	surveyed, err := survey.Look(in, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	facts, messages := factsOf(survey), newMessageCounter()
-	s, summary, err := replay.Measure(in, 5, 0, messages.record)
+	facts, messages := factsOf(surveyed), newMessageCounter()
+	s, summary, err := survey.Measure(in, 5, 0, messages.record)
 	if err != nil {
 		t.Fatal(err)
 	}
-	facts.Top = topFacts(s, messages, survey.Duration)
+	facts.Top = topFacts(s, messages, surveyed.Duration)
 	facts.Top.stopped(summary)
 	facts.coverage(s)
 	if facts.text(80) == "" {

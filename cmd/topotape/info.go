@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/survey"
 )
 
 func infoCommand() *cobra.Command {
@@ -55,18 +56,18 @@ func info(cmd *cobra.Command, args []string, format string, top, most int) error
 	}
 	progress := readProgress(inputs)
 	defer progress.done()
-	survey, err := replay.Look(inputs, top == 0)
+	surveyed, err := survey.Look(inputs, top == 0)
 	if err != nil {
 		return err
 	}
-	facts := factsOf(survey)
+	facts := factsOf(surveyed)
 	if top > 0 {
 		messages := newMessageCounter()
-		s, summary, err := replay.Measure(inputs, top, most, messages.record)
+		s, summary, err := survey.Measure(inputs, top, most, messages.record)
 		if err != nil {
 			return err
 		}
-		facts.Top = topFacts(s, messages, survey.Duration)
+		facts.Top = topFacts(s, messages, surveyed.Duration)
 		facts.Top.stopped(summary)
 		facts.coverage(s)
 	}
@@ -90,12 +91,12 @@ func info(cmd *cobra.Command, args []string, format string, top, most int) error
 	if facts.Top != nil {
 		left = facts.Top.LeftOut
 	}
-	return surveyOutcome(cmd, survey, left)
+	return surveyOutcome(cmd, surveyed, left)
 }
 
 // surveyOutcome is 3 where something of the tapes is missing, or connections
 // were left out.
-func surveyOutcome(cmd *cobra.Command, v *replay.Survey, left uint64) error {
+func surveyOutcome(cmd *cobra.Command, v *survey.Survey, left uint64) error {
 	s := replay.Summary{}
 	for _, t := range v.Tapes {
 		s.Ends = append(s.Ends, replay.TapeEnd{Name: t.Name, Header: t.Header, Ending: t.Ending, Unknown: t.Unknown})

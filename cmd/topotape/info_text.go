@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/survey"
 )
 
 // headerText is a tape's header in one line.
@@ -75,9 +75,9 @@ func rateText(r float64) string {
 
 // readTexts say how much of the tape was looked at.
 var readTexts = map[string]string{
-	replay.ReadAll.String():    "every record",
-	replay.ReadFrames.String(): "its index; all checksums are right",
-	replay.ReadIndex.String():  "its index; the records between were not looked at",
+	survey.ReadAll.String():    "every record",
+	survey.ReadFrames.String(): "its index; all checksums are right",
+	survey.ReadIndex.String():  "its index; the records between were not looked at",
 }
 
 // text is what is to be said of one tape, of several with its own counts.

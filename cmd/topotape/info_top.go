@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/survey"
 )
 
 // infoTop is what a replay adds to the facts.
@@ -61,7 +62,7 @@ type infoDisorder struct {
 }
 
 // topFacts turns statistics into facts. The rates are over the survey's time.
-func topFacts(s *replay.Statistics, m *messageCounter, duration int64) *infoTop {
+func topFacts(s *survey.Statistics, m *messageCounter, duration int64) *infoTop {
 	paceFacts := func(p pace) infoPace {
 		return infoPace{p.count, perSecond(p.count, duration), p.most, spell(p.mostAt)}
 	}
@@ -81,7 +82,7 @@ func topFacts(s *replay.Statistics, m *messageCounter, duration int64) *infoTop 
 	return t
 }
 
-func counts(list []replay.Ranked) []infoCount {
+func counts(list []survey.Ranked) []infoCount {
 	out := make([]infoCount, 0, len(list))
 	for _, r := range list {
 		out = append(out, infoCount(r))
@@ -89,7 +90,7 @@ func counts(list []replay.Ranked) []infoCount {
 	return out
 }
 
-func lackingFacts(l replay.Lacking, of uint64) infoLacking {
+func lackingFacts(l survey.Lacking, of uint64) infoLacking {
 	return infoLacking{l.Connections, float64(l.Connections) / float64(max(of, 1)), counts(l.Why)}
 }
 
@@ -105,7 +106,7 @@ func (t *infoTop) stopped(s *replay.Summary) {
 
 // coverage takes over what the last report says of the sources of a kind, where
 // there is one of that.
-func (f *infoFacts) coverage(s *replay.Statistics) {
+func (f *infoFacts) coverage(s *survey.Statistics) {
 	for _, r := range s.Coverage {
 		var found *infoCoverage
 		n := 0

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/edit"
 )
 
 func mergeCommand() *cobra.Command {
@@ -53,7 +53,7 @@ func mergeTapes(cmd *cobra.Command, args []string, out string, force bool) error
 		progress.clear()
 		warn(cmd, "%s", line)
 	}
-	m, err := replay.Merge(inputs, o, replay.MergeOptions{Tool: toolVersion(), Say: say})
+	m, err := edit.Merge(inputs, o, edit.MergeOptions{Tool: toolVersion(), Say: say})
 	progress.done()
 	if err == nil {
 		err = o.check(m.Check)

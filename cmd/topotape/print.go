@@ -7,13 +7,14 @@ import (
 	"io"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/render"
+	"github.com/topotape/topotape/replay/scope"
 	"github.com/topotape/topotape/reporter"
 	"github.com/topotape/topotape/reporter/ctmsg"
 )
 
 // pictures are the formats that show one report.
-var pictures = map[string]func(io.Writer, *reporter.Report) error{"dot": replay.WriteDot, "mermaid": replay.WriteMermaid}
+var pictures = map[string]func(io.Writer, *reporter.Report) error{"dot": render.WriteDot, "mermaid": render.WriteMermaid}
 
 // reportPrinter writes reports in one of the formats.
 type reportPrinter struct {
@@ -40,9 +41,9 @@ func (p *reportPrinter) print(r *reporter.Report) error {
 			return err
 		}
 	case "scope-json":
-		p.buf = append(replay.AppendScopeJSON(p.buf[:0], r), '\n')
+		p.buf = append(scope.AppendScopeJSON(p.buf[:0], r), '\n')
 	case "scope-msgpack":
-		p.buf = replay.AppendScopeMsgpack(p.buf[:0], r)
+		p.buf = scope.AppendScopeMsgpack(p.buf[:0], r)
 	case "dot", "mermaid":
 		return pictures[p.format](p.out, r)
 	default:
@@ -78,9 +79,9 @@ func (p *reportPrinter) table(r *reporter.Report, first bool) error {
 		}
 	}
 	if p.ended == nil {
-		return replay.WriteTable(p.out, r, p.start)
+		return render.WriteTable(p.out, r, p.start)
 	}
-	if err := replay.WriteTable(p.out, r, p.ended.start); err != nil {
+	if err := render.WriteTable(p.out, r, p.ended.start); err != nil {
 		return err
 	}
 	return p.ended.note(p.out)

@@ -6,7 +6,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
-	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/edit"
 )
 
 func recoverCommand() *cobra.Command {
@@ -55,7 +55,7 @@ func recoverTape(cmd *cobra.Command, name, out string, force bool) error {
 		progress.clear()
 		warn(cmd, "%s: %s", name, line)
 	}
-	r, err := replay.Recover(watched, size, o, replay.RecoverOptions{Tool: toolVersion(), Say: say})
+	r, err := edit.Recover(watched, size, o, edit.RecoverOptions{Tool: toolVersion(), Say: say})
 	progress.done()
 	if err == nil {
 		err = o.check(r.Check)

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/fold"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -18,7 +19,7 @@ type replayFlags struct {
 	at                 replay.Time
 	window             replay.Window
 	all, whole         bool
-	match              []*replay.Selector
+	match              []*fold.Selector
 	verify, strict     bool
 	maxConnections     int
 	rate               float64
@@ -153,7 +154,7 @@ func (f *replayFlags) run(cmd *cobra.Command, args []string) error {
 		if out.file == nil {
 			progress.yield()
 		}
-		err := p.print(replay.Filter(r, f.match))
+		err := p.print(fold.Filter(r, f.match))
 		if err == nil && f.rate > 0 {
 			err = out.Flush()
 		}

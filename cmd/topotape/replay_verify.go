@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/render"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -95,7 +96,7 @@ func (v *verification) differing(b *strings.Builder, d *replay.Mismatch) error {
 	}
 	fmt.Fprintf(b, "connections of these buckets in this replay: %d\n", len(list))
 	if v.format == "table" && len(list) > 0 {
-		return replay.WriteConnections(b, d.Report, list, d.Header.Start)
+		return render.WriteConnections(b, d.Report, list, d.Header.Start)
 	}
 	for i := range list {
 		b.Write(append(list[i].AppendJSON(nil), '\n'))

@@ -6,16 +6,17 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/diff"
 	"github.com/topotape/topotape/reporter"
 )
 
 // What the table leaves out stands in the JSON format, as it says.
 func TestVerificationInJSONHasAllCauses(t *testing.T) {
-	since := new(replay.Difference)
+	since := new(diff.Difference)
 	for i := range 60 {
-		since.Groups = append(since.Groups, replay.Group{Section: replay.NamesSection, Change: replay.Added, Count: 1, To: fmt.Sprintf("10.0.0.%d", i)})
+		since.Groups = append(since.Groups, diff.Group{Section: diff.NamesSection, Change: diff.Added, Count: 1, To: fmt.Sprintf("10.0.0.%d", i)})
 	}
-	first := &replay.Mismatch{Tick: 2, Sections: []string{"names"}, Core: reporter.CoreVersion, Report: new(reporter.Report), Before: new(replay.Moment), Since: since}
+	first := &replay.Mismatch{Tick: 2, Sections: []string{"names"}, Core: reporter.CoreVersion, Report: new(reporter.Report), Before: new(diff.Moment), Since: since}
 	for format, want := range map[string]int{"table": 40, "json": 60} {
 		var text strings.Builder
 		v := verification{Verification: &replay.Verification{Witnesses: 2, Identical: 1, First: first}, format: format}

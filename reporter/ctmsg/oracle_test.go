@@ -11,7 +11,6 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"github.com/ti-mo/conntrack"
-
 	"github.com/topotape/topotape/reporter/ctmsg"
 )
 

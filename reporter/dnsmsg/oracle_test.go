@@ -10,7 +10,6 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 	"github.com/miekg/dns"
-
 	"github.com/topotape/topotape/reporter/dnsmsg"
 )
 

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/prometheus/procfs"
-
 	"github.com/topotape/topotape/reporter/procnet"
 )
 

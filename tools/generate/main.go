@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/topotape/topotape/fixtures"
+	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/reporter"
 )
@@ -109,9 +110,9 @@ func witness(at string, r *reporter.Report) []byte {
 		"coverage": digest(d.Coverage), "endpoints": digest(d.Endpoints), "names": digest(d.Names), "connections": buckets})
 }
 
-func build(script []byte) ([]byte, error) {
+func build(text []byte) ([]byte, error) {
 	var out bytes.Buffer
-	err := fixtures.Build(&out, bytes.NewReader(script), fixtures.Options{Name: "generated", Core: reporter.CoreVersion})
+	err := script.Build(&out, bytes.NewReader(text), script.Options{Name: "generated", Core: reporter.CoreVersion})
 	return out.Bytes(), err
 }
 

@@ -1,0 +1,110 @@
+package render
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/topotape/topotape/reporter"
+)
+
+// WriteDot writes the report as a graph in Graphviz's language.
+func WriteDot(w io.Writer, r *reporter.Report) error {
+	_, err := w.Write(DotOf(r))
+	return err
+}
+
+// DotOf draws reports over each other.
+func DotOf(reports ...*reporter.Report) []byte { return drawing(reports...).dot() }
+
+// dotLines are the attributes of the kinds of lines.
+var dotLines = [...]string{
+	lineHandshake: "penwidth=2.2",
+	lineListener:  "style=solid",
+	lineOriginal:  "style=dashed",
+	linePortOrder: "style=dotted",
+	lineUnknown:   "dir=none",
+	lineScope:     "style=solid",
+	lineAlias:     `dir=none, style=dashed, color="gray60"`,
+}
+
+// sideColors tell two graphs apart that are laid over each other, also for
+// people who see no difference between red and green.
+var sideColors = [...]string{inA: "#d55e00", inB: "#0072b2", inBoth: ""}
+
+// closedColor is that of connections that are over.
+const closedColor = "#999999"
+
+// dot writes the graph for Graphviz.
+func (g *graph) dot() []byte {
+	var b bytes.Buffer
+	b.WriteString("digraph topotape {\n")
+	fmt.Fprintf(&b, "  graph [label=%s, labelloc=b, fontname=\"sans-serif\", fontsize=10, rankdir=LR, compound=true];\n",
+		dotText([]string{g.title, strings.Join(g.legend, "; ")}))
+	b.WriteString("  node [shape=box, fontname=\"sans-serif\", fontsize=11];\n")
+	b.WriteString("  edge [fontname=\"sans-serif\", fontsize=9];\n")
+	g.dotFrame(&b, -1, "  ")
+	for i := range g.edges {
+		g.edges[i].dot(&b)
+	}
+	b.WriteString("}\n")
+	return b.Bytes()
+}
+
+// dotFrame writes what is directly in a frame, and the frames within it.
+func (g *graph) dotFrame(b *bytes.Buffer, in int, indent string) {
+	for i := range g.nodes {
+		if n := &g.nodes[i]; n.in == in {
+			fmt.Fprintf(b, "%sn%d [label=%s%s];\n", indent, i, dotText(n.lines), n.dotStyle())
+		}
+	}
+	for i := range g.frames {
+		if g.frames[i].in != in {
+			continue
+		}
+		fmt.Fprintf(b, "%ssubgraph cluster_%d {\n", indent, i)
+		fmt.Fprintf(b, "%s  label=%s; labelloc=t; color=\"gray50\";\n", indent, dotText([]string{g.frames[i].label}))
+		g.dotFrame(b, i, indent+"  ")
+		fmt.Fprintf(b, "%s}\n", indent)
+	}
+}
+
+func (n *node) dotStyle() string {
+	s := ""
+	if n.alias {
+		s = ", style=dashed"
+	}
+	if c := sideColors[n.side]; c != "" {
+		s += fmt.Sprintf(", color=%q, fontcolor=%q", c, c)
+	}
+	return s
+}
+
+func (e *edge) dot(b *bytes.Buffer) {
+	fmt.Fprintf(b, "  n%d -> n%d [%s", e.from, e.to, dotLines[e.line])
+	color := sideColors[e.side]
+	if color == "" && e.closed {
+		color = closedColor
+	}
+	if color != "" {
+		fmt.Fprintf(b, ", color=%q, fontcolor=%q", color, color)
+	}
+	if len(e.lines) > 0 {
+		fmt.Fprintf(b, ", label=%s", dotText(e.lines))
+	}
+	b.WriteString("];\n")
+}
+
+// dotEscapes are for quoted strings that Graphviz also reads escapes and HTML
+// entities in.
+var dotEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, `&`, `&amp;`)
+
+// dotText is a quoted string of several lines.
+func dotText(lines []string) string {
+	escaped := make([]string, len(lines))
+	for i, l := range lines {
+		escaped[i] = dotEscapes.Replace(Clean(l))
+	}
+	return `"` + strings.Join(escaped, `\n`) + `"`
+}

@@ -1,0 +1,150 @@
+package render
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"sort"
+	"strings"
+
+	"github.com/topotape/topotape/reporter"
+)
+
+// WriteMermaid writes the report as a flowchart in Mermaid's language.
+func WriteMermaid(w io.Writer, r *reporter.Report) error {
+	_, err := w.Write(drawing(r).mermaid())
+	return err
+}
+
+// mermaidLines are the arrows of the kinds of lines, and what their style
+// needs besides.
+var mermaidLines = [...]struct{ arrow, style string }{
+	lineHandshake: {"==>", ""},
+	lineListener:  {"-->", ""},
+	lineOriginal:  {"-->", "stroke-dasharray:6 4"},
+	linePortOrder: {"-->", "stroke-dasharray:1 4"},
+	lineUnknown:   {"---", ""},
+	lineScope:     {"-->", ""},
+	lineAlias:     {"-.-", "stroke:#aaaaaa"},
+}
+
+// What Mermaid draws at most, unless the page that it stands in says otherwise.
+const (
+	mermaidEdges = 500
+	mermaidSize  = 50_000 // characters
+)
+
+// mermaid writes the graph for Mermaid: as much of it as that draws.
+func (g *graph) mermaid() []byte {
+	b := g.flowchart()
+	if len(g.edges) <= mermaidEdges && len(b) <= mermaidSize {
+		return b
+	}
+	fits := sort.Search(min(len(g.edges), mermaidEdges), func(n int) bool { return len(g.first(n+1).flowchart()) > mermaidSize })
+	return g.first(fits).flowchart()
+}
+
+// flowchart writes all of the graph.
+func (g *graph) flowchart() []byte {
+	var b bytes.Buffer
+	b.WriteString("flowchart LR\n")
+	g.mermaidFrame(&b, -1, "  ")
+	for i := range g.edges {
+		e := &g.edges[i]
+		label := ""
+		if len(e.lines) > 0 {
+			label = "|" + mermaidText(e.lines) + "|"
+		}
+		fmt.Fprintf(&b, "  n%d %s%s n%d\n", e.from, mermaidLines[e.line].arrow, label, e.to)
+	}
+	fmt.Fprintf(&b, "  legend[%s]\n", mermaidText(append([]string{g.title}, g.legend...)))
+	b.WriteString("  style legend fill:none,stroke:none\n")
+	g.mermaidStyles(&b)
+	return b.Bytes()
+}
+
+// mermaidFrame writes what is directly in a frame, and the frames within it.
+func (g *graph) mermaidFrame(b *bytes.Buffer, in int, indent string) {
+	for i := range g.nodes {
+		if n := &g.nodes[i]; n.in == in {
+			fmt.Fprintf(b, "%sn%d[%s]\n", indent, i, mermaidText(n.lines))
+		}
+	}
+	for i := range g.frames {
+		if g.frames[i].in != in {
+			continue
+		}
+		fmt.Fprintf(b, "%ssubgraph g%d[%s]\n", indent, i, mermaidText([]string{g.frames[i].label}))
+		g.mermaidFrame(b, i, indent+"  ")
+		fmt.Fprintf(b, "%send\n", indent)
+	}
+}
+
+// mermaidStyles writes what arrows and boxes alone do not show.
+func (g *graph) mermaidStyles(b *bytes.Buffer) {
+	for i := range g.nodes {
+		n := &g.nodes[i]
+		var style []string
+		if n.alias {
+			style = append(style, "stroke-dasharray:5 5")
+		}
+		if c := sideColors[n.side]; c != "" {
+			style = append(style, "stroke:"+c, "color:"+c)
+		}
+		if len(style) > 0 {
+			fmt.Fprintf(b, "  style n%d %s\n", i, strings.Join(style, ","))
+		}
+	}
+	for i := range g.edges {
+		e := &g.edges[i]
+		var style []string
+		if s := mermaidLines[e.line].style; s != "" {
+			style = append(style, s)
+		}
+		if c := sideColors[e.side]; c != "" {
+			style = append(style, "stroke:"+c, "color:"+c)
+		} else if e.closed {
+			style = append(style, "stroke:"+closedColor, "color:"+closedColor)
+		}
+		if len(style) > 0 {
+			fmt.Fprintf(b, "  linkStyle %d %s\n", i, strings.Join(style, ","))
+		}
+	}
+}
+
+// mermaidJoiner has no width. It parts what Mermaid looks for once it has read
+// the entities: \n, formulas in $$, icons as :fa-x, its own coding of entities.
+const mermaidJoiner = "#8288;"
+
+// mermaidText is a quoted string of several lines. All that could mean
+// something to Mermaid, to Markdown or to HTML is a numbered entity; that is
+// most of what is neither a letter nor a digit.
+func mermaidText(lines []string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for i, l := range lines {
+		if i > 0 {
+			b.WriteString("<br/>")
+		}
+		l = Clean(l)
+		for at, c := range l {
+			switch {
+			case alphanumeric(c), c == ' ' || c == ',':
+				b.WriteRune(c)
+			case (c == '.' || c == '-') && at > 0 && at+1 < len(l) && alphanumeric(rune(l[at-1])) && alphanumeric(rune(l[at+1])):
+				b.WriteRune(c)
+			default:
+				fmt.Fprintf(&b, "#%d;", c)
+				if strings.ContainsRune(`\$ﬂ¶`, c) || strings.HasPrefix(l[at:], ":fa-") {
+					b.WriteString(mermaidJoiner)
+				}
+			}
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+func alphanumeric(c rune) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}

@@ -1,0 +1,44 @@
+package render
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/topotape/topotape/replay/replaytest"
+	"github.com/topotape/topotape/reporter"
+)
+
+func TestTable(t *testing.T) {
+	r := replaytest.Selected()
+	r.HostName, r.Tick, r.At, r.Window, r.Rules = "host\x1b[2J", 7, 1767323045e9+10e9, 3e9, "current"
+	r.Coverage = []reporter.Coverage{{Source: "conntrack", State: reporter.CoverageOK, Records: 12}, {Source: "dns", State: reporter.CoverageOff, Why: "not recorded"},
+		{Source: "proc", State: reporter.CoverageDegraded, Records: 3, Lost: 4, Undecodable: 5, Why: "a walk failed"}}
+	c := &r.Connections[0]
+	c.State, c.Direction, c.FirstSeen, c.LastSeen, c.Closed, c.Seen = "CLOSE", reporter.DirectionHandshake, 1e9, 3.25e9, true, []string{"conntrack", "proc"}
+	r.Connections[2].MayHaveClosed = true
+	c.From.Processes = append(c.From.Processes, reporter.Process{PID: 1, Comm: "\x1b]0;x\x07"}, reporter.Process{PID: 2}, reporter.Process{PID: 3}, reporter.Process{PID: 4})
+	var b bytes.Buffer
+	if err := WriteTable(&b, r, 1767323045e9); err != nil {
+		t.Fatal(err)
+	}
+	const want = `host?[2J  2026-01-02T03:04:15Z  tick 7  window 3s  rules current
+coverage: conntrack ok (12 records); dns off (not recorded); proc degraded (3 records, 4 lost, 5 undecodable, a walk failed)
+
+CLIENT                PROCESS                                  SERVER               PROCESS   STATE         BY         AGE   SEEN            NAT                                                   NAMES
+10.0.0.1:40000        curl[4242],?]0;x?[1],[2],and 2 more      172.17.0.2:8080      nginx[7]  CLOSE closed  handshake  2.3s  conntrack+proc  client as 192.0.2.1:1024 server as 10.0.0.80:80       shop.internal,web-1.internal
+[2001:db8::1]:40000   -                                        [2001:db8::2]:443    -         -                        10s                   -                                                     db.internal
+127.0.0.1:40000 in 5  -                                        127.0.0.1:443 in 5   -         - closed?                10s                   -                                                     -
+`
+	squeeze := func(s string) string {
+		var lines []string
+		for _, l := range strings.Split(s, "\n") {
+			lines = append(lines, strings.Join(strings.Fields(l), " "))
+		}
+		return strings.Join(lines, "\n")
+	}
+	if d := cmp.Diff(squeeze(want), squeeze(b.String())); d != "" {
+		t.Errorf("%s\n%s", d, b.String())
+	}
+}

@@ -1,0 +1,39 @@
+package survey
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/reporter"
+)
+
+// A tape of more sources than any host has is surveyed in bounded memory and
+// time, and what is not told apart is counted.
+func TestSurveyOfTooManySources(t *testing.T) {
+	var out bytes.Buffer
+	w, err := capture.NewWriter(&out, &capture.Header{TapeID: [16]byte{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 20_000
+	for i := range uint32(n) {
+		p := capture.AppendPayload(nil, &capture.Source{Open: true, Kind: "dns", Why: "x"})
+		if err := w.Write(&capture.Record{Seq: uint64(i) + 1, Kind: capture.KindSource, Source: i, Payload: p}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, index := range []bool{true, false} {
+		v, err := Look([]replay.Input{inputAt("x", out.Bytes())}, index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.Records != n || v.CountsMore != n-maxCounts || len(v.Sources) != reporter.MaxSources || v.SourcesMore != n-reporter.MaxSources || len(v.Coverage) > reporter.MaxSources+3 {
+			t.Errorf("%d records, %d more, %d sources, %d more, %d covered", v.Records, v.CountsMore, len(v.Sources), v.SourcesMore, len(v.Coverage))
+		}
+	}
+}

@@ -1,0 +1,267 @@
+package survey
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/fold"
+	"github.com/topotape/topotape/reporter"
+)
+
+// Statistics are what the connections of tapes add up to.
+type Statistics struct {
+	Connections uint64
+	LeftOut     uint64 // beyond what is kept
+	Talkers     []Talker
+	Servers     []Ranked // addresses and ports
+	Processes   []Ranked // by name
+	Names       []Ranked // of servers
+	NAT         []Ranked // none, snat, dnat, both, redirect
+	Directions  []Ranked // the evidence for which end is the client
+	NoProcess   Lacking  // at either end
+	NoName      Lacking  // for either end
+	Tables      TableOrder
+	Coverage    []reporter.Coverage // of the last report
+}
+
+// Ranked is something and the connections that have it.
+type Ranked struct {
+	What        string
+	Connections uint64
+}
+
+// Talker is an address.
+type Talker struct {
+	Addr        netip.Addr
+	Connections uint64
+	Names       []string
+}
+
+// Lacking is how many connections lack something, and why.
+type Lacking struct {
+	Connections uint64
+	Why         []Ranked
+}
+
+// Measure replays tapes and adds up their connections. Of each list it keeps the
+// first top, of the connections maxConnections (0 is 1,000,000). Each is called
+// with every record.
+func Measure(inputs []replay.Input, top, maxConnections int, each func(*capture.Header, *capture.Record)) (*Statistics, *replay.Summary, error) {
+	m := &measurer{local: map[netip.Addr]bool{}, talkers: map[netip.Addr]*Talker{}, most: 2 * cmp.Or(maxConnections, fold.DefaultMaxConnections)}
+	var whole *reporter.Report
+	o := replay.Options{Reports: replay.Whole, ReadOn: true, MaxConnections: maxConnections, Each: func(h *capture.Header, r *capture.Record) {
+		m.record(r)
+		each(h, r)
+	}}
+	summary, err := replay.Run(inputs, o, func(r *reporter.Report) error {
+		whole = r
+		return nil
+	})
+	if err != nil {
+		return nil, summary, err
+	}
+	m.result.LeftOut = summary.LeftOut
+	if whole != nil {
+		m.report(whole)
+	}
+	return m.finish(top), summary, nil
+}
+
+// measurer counts, first records and then the connections of one report.
+type measurer struct {
+	result  Statistics
+	local   map[netip.Addr]bool // addresses of the host, and of sockets seen on it
+	walks   []int64             // when walks of /proc ended that are good
+	talkers map[netip.Addr]*Talker
+	most    int // talkers that are kept apart
+	ranks   [rankings]map[string]uint64
+	names   map[netip.Addr][]string
+	sources map[string]bool // kinds that are on the tape
+	records recordMeasurer
+}
+
+const (
+	byServer = iota
+	byProcess
+	byName
+	byNAT
+	byDirection
+	byNoProcess
+	byNoName
+	rankings
+)
+
+func (m *measurer) rank(list int, what string) {
+	if m.ranks[list] == nil {
+		m.ranks[list] = map[string]uint64{}
+	}
+	m.ranks[list][what]++
+}
+
+func (m *measurer) talker(a netip.Addr) *Talker {
+	t := m.talkers[a]
+	if t == nil {
+		t = &Talker{Addr: a}
+		if len(m.talkers) < m.most {
+			m.talkers[a] = t
+		}
+	}
+	return t
+}
+
+// report adds up connections.
+func (m *measurer) report(r *reporter.Report) {
+	m.result.Coverage = r.Coverage
+	m.sources = map[string]bool{}
+	for _, c := range r.Coverage {
+		m.sources[c.Source] = m.sources[c.Source] || c.State != reporter.CoverageOff || c.Records > 0
+	}
+	m.names = map[netip.Addr][]string{}
+	for i := range r.Names {
+		n := &r.Names[i]
+		list := slices.Concat(n.Forward, n.Reverse)
+		if n.Host != "" {
+			list = append(list, n.Host)
+		}
+		m.names[n.Addr] = list
+	}
+	for i := range r.Connections {
+		for _, e := range [...]*reporter.End{&r.Connections[i].From, &r.Connections[i].To} {
+			if e.Netns != 0 || len(e.Processes) > 0 {
+				m.local[e.Addr.Addr()] = true
+			}
+		}
+	}
+	for i := range r.Connections {
+		m.connection(&r.Connections[i])
+	}
+}
+
+func (m *measurer) connection(c *reporter.Connection) {
+	m.result.Connections++
+	from, to := c.From.Addr.Addr(), c.To.Addr.Addr()
+	m.talker(from).Connections++
+	if to != from {
+		m.talker(to).Connections++
+	}
+	m.rank(byServer, c.To.Addr.String())
+	m.rank(byDirection, string(c.Direction))
+	m.rank(byNAT, m.natKind(c))
+	var seen []string
+	for _, p := range slices.Concat(c.From.Processes, c.To.Processes) {
+		if name := cmp.Or(p.Comm, "(no name)"); !slices.Contains(seen, name) {
+			seen = append(seen, name)
+			m.rank(byProcess, name)
+		}
+	}
+	if len(seen) == 0 {
+		m.rank(byNoProcess, m.whyNoProcess(c))
+	}
+	for _, name := range m.names[to] {
+		m.rank(byName, name)
+	}
+	if len(m.names[from]) == 0 && len(m.names[to]) == 0 {
+		m.rank(byNoName, m.whyNoName(c))
+	}
+}
+
+// natKind is what translation does to the connection. Redirected is one whose
+// destination became an address of this host.
+func (m *measurer) natKind(c *reporter.Connection) string {
+	var src, dst bool
+	var server netip.Addr
+	for i := range c.NAT {
+		n := &c.NAT[i]
+		src = src || n.OriginalSrc != n.ReplyDst
+		if n.OriginalDst != n.ReplySrc {
+			dst, server = true, n.ReplySrc.Addr()
+		}
+	}
+	switch {
+	case dst && !src && (server.IsLoopback() || m.records.host[server]):
+		return "redirect"
+	case src && dst:
+		return "both"
+	case src:
+		return "snat"
+	case dst:
+		return "dnat"
+	}
+	return "none"
+}
+
+// whyNoProcess is the likeliest reason that no process is known.
+func (m *measurer) whyNoProcess(c *reporter.Connection) string {
+	isLocal := func(a netip.Addr) bool { return a.IsLoopback() || m.records.host[a] || m.local[a] }
+	switch {
+	case !m.sources[capture.SourceProc] || len(m.walks) == 0:
+		return "no walk of /proc is on the tape"
+	case slices.Contains(c.Seen, capture.SourceProc):
+		return "a socket was seen, and no walk found who holds it"
+	case !isLocal(c.From.Addr.Addr()) && !isLocal(c.To.Addr.Addr()):
+		return "neither end is on this host"
+	}
+	at, _ := slices.BinarySearch(m.walks, c.FirstSeen)
+	if at == len(m.walks) || m.walks[at] > c.LastSeen {
+		return "it came and went between two walks of /proc"
+	}
+	return "no socket table shows it: its namespace was not read"
+}
+
+func (m *measurer) whyNoName(c *reporter.Connection) string {
+	from, to := c.From.Addr.Addr(), c.To.Addr.Addr()
+	switch {
+	case from.IsLoopback() && to.IsLoopback():
+		return "both ends are loopback"
+	case !m.sources[capture.SourceDNS] && !m.sources[capture.SourceRDNS]:
+		return "neither dns nor rdns is on the tape"
+	}
+	return "no answer with either address was seen"
+}
+
+func (m *measurer) finish(top int) *Statistics {
+	s := &m.result
+	list := make([]Talker, 0, len(m.talkers))
+	for _, t := range m.talkers {
+		list = append(list, *t)
+	}
+	slices.SortFunc(list, func(a, b Talker) int {
+		return cmp.Or(cmp.Compare(b.Connections, a.Connections), a.Addr.Compare(b.Addr))
+	})
+	s.Talkers = list[:min(top, len(list))]
+	for i := range s.Talkers {
+		s.Talkers[i].Names = m.names[s.Talkers[i].Addr]
+	}
+	s.Servers, s.Processes, s.Names = m.ranked(byServer, top), m.ranked(byProcess, top), m.ranked(byName, top)
+	s.NAT, s.Directions = m.ranked(byNAT, 0), m.ranked(byDirection, 0)
+	s.NoProcess, s.NoName = lacking(m.ranked(byNoProcess, 0)), lacking(m.ranked(byNoName, 0))
+	s.Tables = m.records.tables
+	return s
+}
+
+// ranked is a list with the most frequent first; top 0 is all.
+func (m *measurer) ranked(list, top int) []Ranked {
+	all := make([]Ranked, 0, len(m.ranks[list]))
+	for what, n := range m.ranks[list] {
+		all = append(all, Ranked{what, n})
+	}
+	slices.SortFunc(all, func(a, b Ranked) int {
+		return cmp.Or(cmp.Compare(b.Connections, a.Connections), strings.Compare(a.What, b.What))
+	})
+	if top > 0 && len(all) > top {
+		all = all[:top]
+	}
+	return all
+}
+
+func lacking(why []Ranked) Lacking {
+	l := Lacking{Why: why}
+	for _, w := range why {
+		l.Connections += w.Connections
+	}
+	return l
+}

@@ -1,0 +1,183 @@
+package survey
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/replaytest"
+)
+
+func inputAt(name string, b []byte) replay.Input {
+	return replay.Input{Name: name, Open: func() (io.ReadCloser, error) { return replaytest.Anywhere{Reader: bytes.NewReader(b)}, nil }}
+}
+
+// surveyedTape is a random tape in which sources come and go and lose things.
+func surveyedTape(t testing.TB, rng *rand.Rand, segment uint32, id byte) []byte {
+	t.Helper()
+	return replaytest.Chunky(t, rng, segment, id, 50+rng.IntN(3000), 20, 1)
+}
+
+// longTape is such a tape with an index of several pages. On some of them little
+// happens.
+func longTape(t testing.TB, rng *rand.Rand, segment uint32, id byte) []byte {
+	t.Helper()
+	return replaytest.Chunky(t, rng, segment, id, 8500+rng.IntN(5000), 1, []int{1, 20, 400}[rng.IntN(3)])
+}
+
+// sameEitherWay surveys by the index and by reading, and compares.
+func sameEitherWay(t *testing.T, name string, inputs []replay.Input) {
+	t.Helper()
+	fast, err := Look(inputs, true)
+	if err != nil {
+		t.Fatal(name, err)
+	}
+	slow, err := Look(inputs, false)
+	if err != nil {
+		t.Fatal(name, err)
+	}
+	for i := range fast.Tapes {
+		if fast.Tapes[i].Reading != ReadFrames || slow.Tapes[i].Reading != ReadAll {
+			t.Errorf("%s: tape %d was read: %v and %v", name, i, fast.Tapes[i].Reading, slow.Tapes[i].Reading)
+		}
+		fast.Tapes[i].Reading = ReadAll
+	}
+	if d := cmp.Diff(slow, fast); d != "" {
+		t.Errorf("%s: read (-), index (+): %s", name, d)
+	}
+}
+
+func TestIndexTellsWhatReadingTells(t *testing.T) {
+	names, err := filepath.Glob("../../fixtures/*/*.tape")
+	if more, _ := filepath.Glob("../../fixtures/*/*/*.tape"); err == nil {
+		names = append(names, more...)
+	}
+	if len(names) < 5 {
+		t.Fatal(names)
+	}
+	for _, name := range replaytest.Some(names) {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameEitherWay(t, name, []replay.Input{inputAt(name, b)})
+	}
+	for seed := range uint64(60 / replaytest.Sparse) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		a, b, c := surveyedTape(t, rng, 0, 4), surveyedTape(t, rng, 1, 5), surveyedTape(t, rng, 0, 8)
+		sameEitherWay(t, fmt.Sprint(seed), []replay.Input{inputAt("a", a)})
+		sameEitherWay(t, fmt.Sprint(seed, "three"), []replay.Input{inputAt("a", a), inputAt("b", b), inputAt("c", c)})
+		sameEitherWay(t, fmt.Sprint(seed, "joined"), []replay.Input{inputAt("abc", bytes.Join([][]byte{a, b, c}, nil))})
+	}
+}
+
+// The runs of a long index tell what reading tells, read whole and by its pages.
+func TestLongIndexTellsWhatReadingTells(t *testing.T) {
+	for seed := range uint64(6) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		a, b := longTape(t, rng, 0, 4), longTape(t, rng, 1, 5)
+		ix, err := capture.ReadIndex(bytes.NewReader(a), int64(len(a)))
+		if err != nil || !slices.ContainsFunc(ix.Entries, func(e capture.Entry) bool { return e.Run() }) {
+			t.Fatalf("%d: an index without runs: %v", seed, err)
+		}
+		sameEitherWay(t, fmt.Sprint(seed), []replay.Input{inputAt("a", a), inputAt("b", b)})
+		sameEitherWay(t, fmt.Sprint(seed, "joined"), []replay.Input{inputAt("ab", bytes.Join([][]byte{a, b}, nil))})
+	}
+}
+
+// Whatever byte of a tape is changed or missing, the survey says what reading
+// says.
+func TestDamageIsSeenPastTheIndex(t *testing.T) {
+	tape := surveyedTape(t, rand.New(rand.NewPCG(3, 3)), 0, 4)
+	same := func(what string, b []byte) {
+		t.Helper()
+		fast, err := Look([]replay.Input{inputAt("x", b)}, true)
+		slow, serr := Look([]replay.Input{inputAt("x", b)}, false)
+		if fmt.Sprint(err) != fmt.Sprint(serr) {
+			t.Errorf("%s: %v, reading says %v", what, err, serr)
+			return
+		}
+		if err == nil && fmt.Sprint(fast.Damage) != fmt.Sprint(slow.Damage) || err == nil && len(slow.Damage) == 0 && fast.Tapes[0].Ending != slow.Tapes[0].Ending {
+			t.Errorf("%s: %v %v, reading says %v %v", what, fast.Tapes, fast.Damage, slow.Tapes, slow.Damage)
+		}
+	}
+	for i := 0; i < len(tape); i += 1 + len(tape)/700 {
+		broken := bytes.Clone(tape)
+		broken[i] ^= 0x20
+		same(fmt.Sprint("byte ", i), broken)
+		same(fmt.Sprint("cut at ", i), tape[:i])
+		same(fmt.Sprint("without byte ", i), append(bytes.Clone(tape[:i]), tape[i+1:]...))
+	}
+}
+
+// A large tape's middle is not read, neither its chunks nor their index pages,
+// and the survey says so.
+func TestLargeTapeIsSurveyedByItsIndexAlone(t *testing.T) {
+	var out bytes.Buffer
+	w, err := capture.NewWriter(&out, &capture.Header{TapeID: [16]byte{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	noise := rand.NewChaCha8([32]byte{})
+	packet := make([]byte, 4000)
+	seq := uint64(0)
+	put := func(k capture.Kind, source uint32, payload []byte) {
+		seq++
+		if err := w.Write(&capture.Record{Seq: seq, At: int64(seq) * 1e9, Kind: k, Source: source, Payload: payload}); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(capture.KindSource, 1, capture.AppendPayload(nil, &capture.Source{Open: true, Kind: capture.SourceConntrack}))
+	for out.Len() <= maxChecked {
+		noise.Read(packet)
+		put(capture.KindConntrack, 1, packet)
+		switch seq {
+		case 3000:
+			put(capture.KindGap, 1, capture.AppendPayload(nil, &capture.Gap{Lost: 7}))
+		case 3500, 3501:
+			put(capture.KindDumpBegin, 1, capture.AppendPayload(nil, &capture.ConntrackDump{}))
+			put(capture.KindDumpEnd, 1, capture.AppendPayload(nil, &capture.ConntrackDump{}))
+		}
+	}
+	put(capture.KindEnd, 0, capture.AppendPayload(nil, &capture.End{}))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	whole := out.Bytes()
+	read := 0
+	input := func(b []byte) replay.Input {
+		return replay.Input{Name: "x", Open: func() (io.ReadCloser, error) { return replaytest.CountedReads{Reader: bytes.NewReader(b), Count: &read}, nil }}
+	}
+	slow, err := Look([]replay.Input{input(whole)}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow.Tapes[0].Reading = ReadIndex
+	broken := bytes.Clone(whole)
+	for at := len(broken) / 5; at < len(broken)*9/10; at += 5000 { // but for the gap and the dump
+		if at < 3000*4000 || at > 3600*4100 {
+			broken[at] ^= 1
+		}
+	}
+	for name, b := range map[string][]byte{"whole": whole, "damaged": broken} {
+		read = 0
+		fast, err := Look([]replay.Input{input(b)}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(slow, fast); d != "" || read > 200_000 {
+			t.Errorf("%s: %d bytes read, read (-), index (+): %s", name, read, d)
+		}
+	}
+}
