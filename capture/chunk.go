@@ -84,7 +84,7 @@ func (p *indexPage) decode(payload []byte) error {
 		*p = page
 		return nil
 	}
-	return decode(payload, p)
+	return decode(payload, p.fields)
 }
 
 // quickPage reads arrays of unsigned integers, and gives up on anything else.

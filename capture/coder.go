@@ -2,7 +2,6 @@ package capture
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -24,27 +23,25 @@ type coder struct {
 	err  error
 }
 
-type encoder struct{ buf bytes.Buffer }
-
-// encode writes p as an array of its fields.
-func (e *encoder) encode(p interface{ fields(*coder) }) {
-	c := &coder{enc: msgpack.NewEncoder(&e.buf)}
+// appendFields appends an array of the fields that are shown to the coder.
+func appendFields(b []byte, fields func(*coder)) []byte {
+	out := bytes.NewBuffer(b)
+	c := &coder{enc: msgpack.NewEncoder(out)}
 	c.enc.UseCompactInts(true)
-	c.object(p.fields)
+	c.object(fields)
+	return out.Bytes()
 }
 
 // maxLists bounds what the lists of one payload take in memory: an element can
 // be one byte on tape and a hundred here.
 const maxLists = 16 << 20
 
-// errShort says that a payload ends inside a value.
-var errShort = errors.New("ends inside a value")
-
-func decode(data []byte, p interface{ fields(*coder) }) error {
+// decode reads an array of fields that fills data. Byte slices point into data.
+func decode(data []byte, fields func(*coder)) error {
 	src := bytes.NewReader(data)
 	c := &coder{dec: msgpack.NewDecoder(src), src: src, data: data, room: maxLists}
 	c.left = 1
-	c.object(p.fields)
+	c.object(fields)
 	if c.err == nil && src.Len() != 0 {
 		c.err = fmt.Errorf("%d bytes stand behind the value", src.Len())
 	}

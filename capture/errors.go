@@ -53,17 +53,3 @@ func (e *DamageError) Error() string {
 }
 
 func (e *DamageError) Unwrap() error { return e.Err }
-
-// A PayloadError says that one record's payload cannot be decoded. The tape
-// is not damaged: what was written is what the kernel or an older tool said.
-type PayloadError struct {
-	Seq  uint64
-	Kind Kind
-	Err  error
-}
-
-func (e *PayloadError) Error() string {
-	return fmt.Sprintf("record %d (%s): %v", e.Seq, e.Kind, e.Err)
-}
-
-func (e *PayloadError) Unwrap() error { return e.Err }

@@ -58,14 +58,12 @@ func indexedTape(t *testing.T, lie func(*indexed)) []byte {
 			if p.previous < uint64(len(where)) {
 				p.previous = where[p.previous]
 			}
-			e := encoder{}
-			e.encode(&p)
+			e := appendFields(nil, p.fields)
 			if p.previous == uint64(len(where)) { // the page behind this one: its offset takes two bytes more than its number
-				p.previous = at + frameHeaderLen + uint64(e.buf.Len()) + 2
-				e = encoder{}
-				e.encode(&p)
+				p.previous = at + frameHeaderLen + uint64(len(e)) + 2
+				e = appendFields(nil, p.fields)
 			}
-			add(frameIndex, e.buf.Bytes())
+			add(frameIndex, e)
 		}
 		f := tape.foot
 		f.offset += at

@@ -85,7 +85,7 @@ func (r *Reader) head() error {
 	}
 	if err == nil {
 		r.header = Header{}
-		err = decode(plain, &r.header)
+		err = decode(plain, r.header.fields)
 	}
 	if err == nil && binary.BigEndian.Uint64(r.header.TapeID[:]) != h.fileID {
 		err = errors.New("the head's tape id is not its file id")

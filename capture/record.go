@@ -96,7 +96,7 @@ func (k Kind) Rare() bool {
 
 // raw reports whether the payload is bytes of the outside world and not one
 // of this package's payload types.
-func (k Kind) raw() bool { return k == KindConntrack || k == KindDumpEntry }
+func (k Kind) Raw() bool { return k == KindConntrack || k == KindDumpEntry }
 
 // A Record is one thing the outside world delivered, with its place in the
 // order in which the core saw it.
@@ -127,10 +127,7 @@ type Payload interface {
 
 // AppendPayload appends p, encoded, to b: what a record of its kind carries.
 func AppendPayload(b []byte, p Payload) []byte {
-	c := encoder{}
-	c.buf.Write(b)
-	c.encode(p)
-	return c.buf.Bytes()
+	return appendFields(b, p.fields)
 }
 
 // Decode reads the payload into p, which must be of the type that belongs to
@@ -141,8 +138,22 @@ func (r *Record) Decode(p Payload) error {
 	if !p.is(r.Kind) {
 		return &PayloadError{Seq: r.Seq, Kind: r.Kind, Err: fmt.Errorf("is not a %T", p)}
 	}
-	if err := decode(r.Payload, p); err != nil {
+	if err := decode(r.Payload, p.fields); err != nil {
 		return &PayloadError{Seq: r.Seq, Kind: r.Kind, Err: err}
 	}
 	return nil
 }
+
+// A PayloadError says that one record's payload cannot be decoded. The tape
+// is not damaged: what was written is what the kernel or an older tool said.
+type PayloadError struct {
+	Seq  uint64
+	Kind Kind
+	Err  error
+}
+
+func (e *PayloadError) Error() string {
+	return fmt.Sprintf("record %d (%s): %v", e.Seq, e.Kind, e.Err)
+}
+
+func (e *PayloadError) Unwrap() error { return e.Err }

@@ -200,9 +200,7 @@ func TestRunsThatLie(t *testing.T) {
 				p.entries = append(p.entries, e)
 				if i == 3 || i == 7 {
 					p.previous = last.previous
-					enc := encoder{}
-					enc.encode(&p)
-					last.previous, _ = add(frameIndex, enc.buf.Bytes())
+					last.previous, _ = add(frameIndex, appendFields(nil, p.fields))
 					last.runs = appendRuns(last.runs, last.previous, p.entries)
 					p = indexPage{}
 				}
@@ -211,9 +209,7 @@ func TestRunsThatLie(t *testing.T) {
 			ft := foot{chunks: 8, records: 8, lastAt: 7}
 			lie(&last, &ft)
 			ft.index = at
-			enc := encoder{}
-			enc.encode(&last)
-			add(frameIndex, enc.buf.Bytes())
+			add(frameIndex, appendFields(nil, last.fields))
 			ft.offset = at
 			add(frameFoot, ft.append(nil))
 			return out

@@ -47,9 +47,7 @@ type Writer struct {
 // header's TapeID mark every frame, so they must differ between tapes.
 func NewWriter(out io.Writer, h *Header) (*Writer, error) {
 	w := &Writer{out: out, pack: new(pack.Packer), fileID: binary.BigEndian.Uint64(h.TapeID[:]), full: maxEntries}
-	var e encoder
-	e.encode(h)
-	if err := w.writeFrame(frameHead, codingPlain, e.buf.Bytes()); err != nil {
+	if err := w.writeFrame(frameHead, codingPlain, appendFields(nil, h.fields)); err != nil {
 		return nil, err
 	}
 	return w, nil
@@ -114,10 +112,8 @@ func (w *Writer) flushIndex(last bool) error {
 	if withRuns {
 		p.earlier, p.runs = w.earlier, w.runs
 	}
-	var e encoder
-	e.encode(&p)
 	at := w.offset
-	if err := w.writeFrame(frameIndex, codingZstd, e.buf.Bytes()); err != nil {
+	if err := w.writeFrame(frameIndex, codingZstd, appendFields(nil, p.fields)); err != nil {
 		return err
 	}
 	if withRuns {
