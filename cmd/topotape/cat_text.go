@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/dnsmsg"
 	"github.com/topotape/topotape/reporter/procnet"
 )
@@ -14,7 +15,6 @@ import (
 type recordText struct {
 	bigEndian bool
 	start     int64 // of the tape, Unix ns
-	conntrack conntrackText
 	packet    dnsmsg.Packet
 	dns       dnsmsg.Message
 	buf       []byte
@@ -27,7 +27,7 @@ func (t *recordText) append(r *capture.Record) []byte {
 	switch r.Kind {
 	case capture.KindConntrack, capture.KindDumpEntry:
 		var err error
-		if b, err = t.conntrack.append(b, r.Payload, t.bigEndian, t.start+r.At); err != nil {
+		if b, err = ctmsg.AppendText(b, r.Payload, t.bigEndian, t.start+r.At); err != nil {
 			b = fmt.Appendf(b, "%d bytes: %v", len(r.Payload), err)
 		}
 	default:
@@ -234,4 +234,13 @@ func lostText(lost uint64, exact bool) string {
 		return fmt.Sprintf("about %d", lost)
 	}
 	return fmt.Sprint(lost)
+}
+
+// plainText returns s, quoted if it has bytes that a terminal should not get.
+func plainText(s string) string {
+	q := fmt.Sprintf("%q", s)
+	if q[1:len(q)-1] == s {
+		return s
+	}
+	return q
 }
