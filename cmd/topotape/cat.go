@@ -74,7 +74,7 @@ still hold, let that pass:
 			case "jsonl":
 				c.script = script.NewPrinter(lines)
 			case "pcapng":
-				c.packets = &packetPrinter{out: lines}
+				c.packets = &packetPrinter{out: lines, tool: toolVersion()}
 			}
 			err = c.run(inputs, window)
 			c.progress.done()

@@ -17,6 +17,7 @@ const netlinkNetfilter = 12
 // packetPrinter writes the records that are packets as pcapng: DNS packets and
 // conntrack messages. A tape is a section.
 type packetPrinter struct {
+	tool     string // version of the tool that writes
 	out      io.Writer
 	header   *capture.Header
 	section  *pcapng.Writer // nil until the tape's first block
@@ -222,7 +223,7 @@ func (p *packetPrinter) open() (err error) {
 		return nil
 	}
 	h := p.header
-	s := pcapng.Section{BigEndian: h.BigEndian, Application: "topotape " + toolVersion(), Comments: []string{
+	s := pcapng.Section{BigEndian: h.BigEndian, Application: "topotape " + p.tool, Comments: []string{
 		fmt.Sprintf("tape %x of host %q (%q), recorded from %s on by topotape %s", h.TapeID, h.HostName, h.HostID,
 			time.Unix(0, h.Start).UTC().Format(time.RFC3339Nano), h.Tool)}}
 	if p.host.Kernel != "" {

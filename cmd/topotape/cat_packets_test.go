@@ -22,7 +22,7 @@ import (
 func packetsOf(t *testing.T, tape []byte) (file, left string) {
 	t.Helper()
 	var out bytes.Buffer
-	c := &catter{out: &out, packets: &packetPrinter{out: &out}}
+	c := &catter{out: &out, packets: &packetPrinter{out: &out, tool: toolVersion()}}
 	if err := c.run([]replay.Input{inputOf("x", tape)}, replay.Window{}); err != nil {
 		t.Fatal(err)
 	}

@@ -244,3 +244,16 @@ func plainText(s string) string {
 	}
 	return q
 }
+
+// sizeText returns a number of bytes with a unit, for people.
+func sizeText(n uint64) string {
+	for _, u := range [...]struct {
+		shift int
+		name  string
+	}{{40, "TiB"}, {30, "GiB"}, {20, "MiB"}, {10, "KiB"}} {
+		if n >= 1<<u.shift {
+			return fmt.Sprintf("%.1f %s", float64(n)/float64(uint64(1)<<u.shift), u.name)
+		}
+	}
+	return fmt.Sprintf("%d B", n)
+}

@@ -277,13 +277,3 @@ func (f *infoFacts) eventsText(b *strings.Builder) {
 		fmt.Fprintf(b, "and at %s\n", plural(f.DamageMore, "more place"))
 	}
 }
-
-// sizeText is bytes with a unit, to read.
-func sizeText(n uint64) string {
-	for _, u := range sizeUnits[:4] {
-		if n >= uint64(u.bytes) {
-			return fmt.Sprintf("%.1f %s", float64(n)/float64(u.bytes), u.name)
-		}
-	}
-	return fmt.Sprintf("%d B", n)
-}
