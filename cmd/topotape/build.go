@@ -80,7 +80,7 @@ func build(cmd *cobra.Command, names []string, out string, force bool) error {
 		return cmp.Or(o.finish(err), lossOf(lost))
 	}
 	list, err := ingest.Build(o, inputs, ingest.Options{Tool: toolVersion(), Core: reporter.CoreVersion,
-		Say: func(line string) { warn(cmd, "%s", line) }})
+		Lost: func(line string) { warn(cmd, "%s", line) }})
 	if err := o.finish(err); err != nil {
 		return err
 	}
