@@ -71,7 +71,7 @@ func (d *Mismatch) connections(r *reporter.Report) (list []reporter.Connection) 
 // suspects are what two reports have of what differs. An endpoint is all that its
 // connections say of it: where buckets differ, it is one of theirs that does.
 func (d *Mismatch) suspects(reports ...*reporter.Report) (parts []*reporter.Report) {
-	ends := fold.EndKeys{}
+	ends := fold.EndSet{}
 	for _, r := range reports {
 		part := &reporter.Report{Connections: d.connections(r)}
 		for i := range part.Connections {
@@ -88,7 +88,7 @@ func (d *Mismatch) suspects(reports ...*reporter.Report) (parts []*reporter.Repo
 	for i, r := range reports {
 		switch {
 		case d.endpoints && len(d.Buckets) > 0:
-			parts[i].Endpoints = ends.Of(r.Endpoints)
+			parts[i].Endpoints = ends.Select(r.Endpoints)
 		case d.endpoints:
 			parts[i].Endpoints = r.Endpoints
 		}

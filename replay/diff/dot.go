@@ -21,8 +21,7 @@ func (d *Difference) WriteDot(w io.Writer, selectors []*fold.Selector) error {
 		other := d.reports[1-i]
 		sides = append(sides, withEvidenceOf(fold.Filter(r, selectors), other))
 	}
-	_, err := w.Write(render.DotOf(sides...))
-	return err
+	return render.Dot(w, sides...)
 }
 
 // withEvidenceOf is the report without the evidence for directions, if the

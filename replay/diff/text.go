@@ -65,7 +65,7 @@ func (d *Difference) groupsText(b *bytes.Buffer, most int) {
 	for i := range d.Groups {
 		g := &d.Groups[i]
 		if g.Follows {
-			follows[g.Change] = append(follows[g.Change], Counted(g.Count, singular(g.Section)))
+			follows[g.Change] = append(follows[g.Change], render.Count(g.Count, singular(g.Section)))
 			continue
 		}
 		if lines++; lines <= most {
@@ -89,11 +89,11 @@ func (d *Difference) Verdict() string {
 	case d.Same() && d.Whole:
 		return "nothing differs in what was ever seen"
 	case d.Same():
-		return fmt.Sprintf("nothing differs in %s", Counted(d.Ticks, "tick"))
+		return fmt.Sprintf("nothing differs in %s", render.Count(d.Ticks, "tick"))
 	case d.First == nil:
-		return fmt.Sprintf("%s differ", Counted(len(d.Groups), "group"))
+		return fmt.Sprintf("%s differ", render.Count(len(d.Groups), "group"))
 	}
-	return fmt.Sprintf("%d of %s %s, the first is %s", d.Differ, Counted(d.Ticks, "tick"),
+	return fmt.Sprintf("%d of %s %s, the first is %s", d.Differ, render.Count(d.Ticks, "tick"),
 		map[bool]string{true: "differs", false: "differ"}[d.Differ == 1], d.First)
 }
 
@@ -117,13 +117,6 @@ func singular(s Section) string {
 		return "report"
 	}
 	return strings.TrimSuffix(string(s), "s")
-}
-
-func Counted[T int | int64 | uint64](n T, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
 }
 
 // leadsText writes the records that the two part at.
@@ -158,13 +151,13 @@ func (d *Difference) groupText(b *bytes.Buffer, g *Group) {
 func (g *Group) Title() string {
 	switch g.Section {
 	case Connections:
-		text := Counted(g.Count, "connection") + " " + g.From + " -> " + g.To
+		text := render.Count(g.Count, "connection") + " " + g.From + " -> " + g.To
 		if g.Reversed {
 			text += " the other way round"
 		}
 		return text
 	case Ticks:
-		return Counted(g.Count, "tick") + " that the other side lacks"
+		return render.Count(g.Count, "tick") + " that the other side lacks"
 	case CoverageSection:
 		return "coverage of " + render.Clean(g.To)
 	case Head:
@@ -173,7 +166,7 @@ func (g *Group) Title() string {
 	if g.Count == 1 {
 		return singular(g.Section) + " " + render.Clean(g.To)
 	}
-	return Counted(g.Count, singular(g.Section))
+	return render.Count(g.Count, singular(g.Section))
 }
 
 // ticksText says when the group is seen, if the comparison has more than a tick.
@@ -218,7 +211,7 @@ func (f *Field) text() string {
 func examplesText(b *bytes.Buffer, g *Group) {
 	show := func(sign string, text []byte) {
 		if c, err := reporter.ParseConnection(text); err == nil { // else that side lacks it
-			fmt.Fprintf(b, "    %s%s\n", sign, connectionText(c))
+			fmt.Fprintf(b, "    %s%s\n", sign, render.Line(c))
 		}
 	}
 	if g.Change == Changed {
@@ -234,20 +227,4 @@ func examplesText(b *bytes.Buffer, g *Group) {
 			show("which the other side has as ", e.As)
 		}
 	}
-}
-
-// connectionText is a connection in a line.
-func connectionText(c *reporter.Connection) string {
-	text := fmt.Sprintf("%s -> %s %s by %s", endAndProcess(&c.From), endAndProcess(&c.To), render.StateText(c), c.Direction)
-	if nat := render.NatText(c); nat != "-" {
-		text += ", " + nat
-	}
-	return text + ", seen by " + strings.Join(c.Seen, "+")
-}
-
-func endAndProcess(e *reporter.End) string {
-	if len(e.Processes) == 0 {
-		return render.EndText(e)
-	}
-	return render.EndText(e) + " " + render.ProcessText(e.Processes)
 }

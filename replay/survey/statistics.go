@@ -51,7 +51,7 @@ type Lacking struct {
 // first top, of the connections maxConnections (0 is 1,000,000). Each is called
 // with every record.
 func Measure(inputs []replay.Input, top, maxConnections int, each func(*capture.Header, *capture.Record)) (*Statistics, *replay.Summary, error) {
-	m := &measurer{local: map[netip.Addr]bool{}, talkers: map[netip.Addr]*Talker{}, most: 2 * cmp.Or(maxConnections, fold.DefaultMaxConnections)}
+	m := &measurer{local: map[netip.Addr]bool{}, talkers: map[netip.Addr]*Talker{}, most: 2 * cmp.Or(maxConnections, fold.DefaultMax)}
 	var whole *reporter.Report
 	o := replay.Options{Reports: replay.Whole, ReadOn: true, MaxConnections: maxConnections, Each: func(h *capture.Header, r *capture.Record) {
 		m.record(r)
