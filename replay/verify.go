@@ -99,7 +99,7 @@ func (d *Mismatch) suspects(reports ...*reporter.Report) (parts []*reporter.Repo
 // since says what changed since an earlier report that is as production made it.
 func (d *Mismatch) since(before *reporter.Report) {
 	d.Before = &diff.Moment{Tick: before.Tick, At: diff.Wall(before.At), RecordA: d.equal.seq}
-	c := diff.Comparison{Untimed: true}
+	c := diff.Comparison{IgnoreTimes: true}
 	parts := d.suspects(before, d.Report)
 	c.Add(parts[0], parts[1])
 	d.Since = c.Difference()
