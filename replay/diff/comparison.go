@@ -139,7 +139,7 @@ func (c *Comparison) add(a, b TickReport) {
 // Difference returns what differs in the ticks that were added so far.
 func (c *Comparison) Difference() *Difference {
 	d := &Difference{Whole: c.whole, Ticks: c.ticks, Differ: c.differ, Groups: c.groups.sorted(), LeftOut: c.groups.leftOut, reports: c.wholeReports}
-	if c.whole { // of which no tick is the first
+	if c.whole { // the folded reports are of no tick
 		return d
 	}
 	if t := c.anything; t.first != nil {

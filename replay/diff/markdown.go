@@ -51,7 +51,7 @@ func (d *Difference) row(b *bytes.Buffer, g *Group) {
 // markdownEscapes replaces characters that Markdown interprets within code in a table.
 var markdownEscapes = strings.NewReplacer("|", "&#124;", "`", "&#96;", "*", "&#42;", "_", "&#95;", "[", "&#91;", "~", "&#126;", "\\", "&#92;")
 
-// code writes text as code of which Markdown and HTML interpret nothing.
+// code writes text as code in which Markdown and HTML interpret nothing.
 func code(s string) string {
 	return "<code>" + markdownEscapes.Replace(html.EscapeString(render.Clean(s))) + "</code>"
 }

@@ -123,8 +123,8 @@ func namesText(c *reporter.Connection, names map[netip.Addr]*reporter.Names) str
 	return strings.Join(parts, ",")
 }
 
-// writeColumns aligns rows, the first of which are the titles. It leaves out
-// columns without a value.
+// writeColumns aligns rows, beginning with the titles. It leaves out columns without
+// a value.
 func writeColumns(b *bytes.Buffer, rows [][]string) {
 	widths := make([]int, len(rows[0])) // characters; 0: left out
 	for column := range widths {

@@ -5,8 +5,8 @@ that Scope's app still draws it.
 	report ─> writer ─> encoder ─┬─> AppendJSON
 	                             └─> AppendMsgpack
 
-scope.go has the content: the topologies of a Scope report, of which endpoints,
-processes and the host have nodes, and the fields of a node. It calls an encoder
+scope.go has the content: the topologies of a Scope report, three of them with
+nodes (endpoints, processes, the host), and the fields of a node. It calls an encoder
 for each value. json.go and msgpack.go are the two encoders. The endpoints come
 from Report.Scope.
 
