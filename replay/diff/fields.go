@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -53,12 +54,7 @@ func (l *fieldList) add(name, a, b, how string) {
 	*l = append(*l, Field{Name: name, A: a, B: b, How: how})
 }
 
-func orNone(s string) string {
-	if s == "" {
-		return "none"
-	}
-	return s
-}
+func orNone(s string) string { return cmp.Or(s, "none") }
 
 // addTime adds a time in ns if the values differ.
 func (l *fieldList) addTime(name string, a, b int64) {

@@ -72,24 +72,28 @@ type Statistics struct {
 	Time     int64   // Unix ns
 	Received *uint64 // packets; nil leaves it out
 	Dropped  *uint64 // packets; nil leaves it out
-	Last     bool // the capture ended at that time
+	Last     bool    // the capture ended at that time
 	Comments []string
 }
 
 // A Writer writes one section. It calls Write once for each block.
 type Writer struct {
 	out        io.Writer
-	order      binary.AppendByteOrder
-	put        binary.ByteOrder
+	order      byteOrder
 	buf        []byte
 	interfaces uint32
 }
 
+type byteOrder interface {
+	binary.ByteOrder
+	binary.AppendByteOrder
+}
+
 // NewWriter writes a section header. A file may have several sections.
 func NewWriter(out io.Writer, s Section) (*Writer, error) {
-	w := &Writer{out: out, order: binary.LittleEndian, put: binary.LittleEndian}
+	w := &Writer{out: out, order: binary.LittleEndian}
 	if s.BigEndian {
-		w.order, w.put = binary.BigEndian, binary.BigEndian
+		w.order = binary.BigEndian
 	}
 	w.begin(blockSection)
 	w.u32(byteOrderMagic)
@@ -215,7 +219,7 @@ func (w *Writer) end() error {
 	w.u16(optEnd)
 	w.u16(0)
 	w.u32(uint32(len(w.buf) + 4))
-	w.put.PutUint32(w.buf[4:], uint32(len(w.buf)))
+	w.order.PutUint32(w.buf[4:], uint32(len(w.buf)))
 	_, err := w.out.Write(w.buf)
 	return err
 }

@@ -52,7 +52,7 @@ func coverageLine(list []reporter.Coverage) string {
 		s := fmt.Sprintf("%s %s", Clean(c.Source), c.State)
 		var notes []string
 		if c.State != reporter.CoverageOff || c.Records > 0 {
-			notes = append(notes, fmt.Sprintf("%d records", c.Records))
+			notes = append(notes, Count(c.Records, "record"))
 		}
 		if c.Lost > 0 {
 			notes = append(notes, fmt.Sprintf("%d lost", c.Lost))

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -81,10 +82,7 @@ func processesText(list []reporter.Process) string {
 }
 
 func stateText(c *reporter.Connection) string {
-	s := c.State
-	if s == "" {
-		s = "-"
-	}
+	s := cmp.Or(c.State, "-")
 	if c.Closed {
 		s += " closed"
 	}
