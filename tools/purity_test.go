@@ -237,7 +237,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"replay/scope":      {"reporter"},
 		"replay/diff":       {"reporter", "replay/fold", "replay/render"},
 		"replay/survey":     {"capture", "reporter", "replay", "replay/fold"},
-		"replay/edit":       {"capture", "reporter", "replay", "replay/diff"},
+		"replay/edit":       {"capture", "reporter", "replay", "replay/render"},
 		"replay/pcapng":     {},
 		"replay/replaytest": {"capture", "reporter", "reporter/ctmsg"},
 		"fixtures/script":   {"capture", "reporter/ctmsg", "reporter/dnsmsg"},
