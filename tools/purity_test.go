@@ -236,7 +236,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"replay/scope":      {"reporter"},
 		"replay/diff":       {"reporter", "replay/fold", "replay/render"},
 		"replay/survey":     {"capture", "reporter", "reporter/ctmsg", "replay", "replay/fold", "replay/render"},
-		"replay/edit":       {"capture", "reporter", "replay", "replay/diff"},
+		"replay/edit":       {"capture", "reporter", "replay", "replay/render"},
 		"replay/pcapng":     {"capture"},
 		"replay/replaytest": {"capture", "reporter", "reporter/ctmsg"},
 		"fixtures/script":   {"capture", "reporter/ctmsg", "reporter/dnsmsg"},

@@ -20,7 +20,7 @@ import (
 var badValues = map[string]map[string]string{
 	"time": {"": "want a time", "yesterday": "want RFC 3339, +1m30s from the start", "+1": "want RFC 3339",
 		"#": "want RFC 3339", "#-1": "want RFC 3339", "mark:": "want RFC 3339", "--5m": "want RFC 3339"},
-	"selector":    {"": "* means all", "10.0.0.300": "is no address", "a->b->c": "want 10.0.0.1->10.0.0.2:80"},
+	"selector":    {"": "* means all", "10.0.0.300": "is not an address", "a->b->c": "want 10.0.0.1->10.0.0.2:80"},
 	"expectation": {"": "want a selector and present or absent", "10.0.0.1": "want a selector and present or absent"},
 	"kind":        {"": "there are source, tick, conntrack", "dns,": "there are source, tick", "dns,dnss": `no kind "dnss"`},
 	"rules":       {"other": `there are "current" and "scope2016"`},

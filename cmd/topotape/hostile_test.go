@@ -223,7 +223,7 @@ func replayedLines(t *testing.T, rules string, in []replay.Input) (lines []strin
 
 func measured(t *testing.T, in []replay.Input) {
 	t.Helper()
-	surveyed, err := survey.Look(in, true)
+	surveyed, err := survey.Read(in, true)
 	if err != nil {
 		t.Fatal(err)
 	}

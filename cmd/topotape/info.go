@@ -57,7 +57,7 @@ func info(cmd *cobra.Command, args []string, format string, top, most int) error
 	}
 	progress := readProgress(inputs)
 	defer progress.done()
-	surveyed, err := survey.Look(inputs, top == 0)
+	surveyed, err := survey.Read(inputs, top == 0)
 	if err != nil {
 		return err
 	}

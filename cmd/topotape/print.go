@@ -14,7 +14,7 @@ import (
 )
 
 // pictures are the formats that show one report.
-var pictures = map[string]func(io.Writer, *reporter.Report) error{"dot": render.WriteDot, "mermaid": render.WriteMermaid}
+var pictures = map[string]func(io.Writer, ...*reporter.Report) error{"dot": render.Dot, "mermaid": render.Mermaid}
 
 // reportPrinter writes reports in one of the formats.
 type reportPrinter struct {
@@ -41,9 +41,9 @@ func (p *reportPrinter) print(r *reporter.Report) error {
 			return err
 		}
 	case "scope-json":
-		p.buf = append(scope.AppendScopeJSON(p.buf[:0], r), '\n')
+		p.buf = append(scope.AppendJSON(p.buf[:0], r), '\n')
 	case "scope-msgpack":
-		p.buf = scope.AppendScopeMsgpack(p.buf[:0], r)
+		p.buf = scope.AppendMsgpack(p.buf[:0], r)
 	case "dot", "mermaid":
 		return pictures[p.format](p.out, r)
 	default:
@@ -79,9 +79,9 @@ func (p *reportPrinter) table(r *reporter.Report, first bool) error {
 		}
 	}
 	if p.ended == nil {
-		return render.WriteTable(p.out, r, p.start)
+		return render.Table(p.out, r, p.start)
 	}
-	if err := render.WriteTable(p.out, r, p.ended.start); err != nil {
+	if err := render.Table(p.out, r, p.ended.start); err != nil {
 		return err
 	}
 	return p.ended.note(p.out)

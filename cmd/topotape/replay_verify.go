@@ -96,7 +96,7 @@ func (v *verification) differing(b *strings.Builder, d *replay.Mismatch) error {
 	}
 	fmt.Fprintf(b, "connections of these buckets in this replay: %d\n", len(list))
 	if v.format == "table" && len(list) > 0 {
-		return render.WriteConnections(b, d.Report, list, d.Header.Start)
+		return render.Rows(b, d.Report, list, d.Header.Start)
 	}
 	for i := range list {
 		b.Write(append(list[i].AppendJSON(nil), '\n'))

@@ -215,7 +215,7 @@ func sameSurveys(t *testing.T, tape []byte) {
 	in := replay.Input{Name: "tape", Size: int64(len(tape)), Open: func() (io.ReadCloser, error) { return file{bytes.NewReader(tape)}, nil }}
 	var said [2]*survey.Survey
 	for i, index := range [...]bool{true, false} {
-		s, err := survey.Look([]replay.Input{in}, index)
+		s, err := survey.Read([]replay.Input{in}, index)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,7 +11,7 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/replay/diff"
+	"github.com/topotape/topotape/replay/render"
 )
 
 // A piece is a stretch of a file that holds frames of one tape, one behind the
@@ -103,7 +103,7 @@ func (l *layout) damaged(d *capture.DamageError) {
 		reason = "no frame of this version's format"
 		l.newer = newer
 	}
-	l.say(fmt.Sprintf("offset %d: %s up to %d cannot be read: %s", d.Offset, diff.Counted(d.Ignored, "byte"), d.Offset+d.Ignored, reason))
+	l.say(fmt.Sprintf("offset %d: %s up to %d cannot be read: %s", d.Offset, render.Count(d.Ignored, "byte"), d.Offset+d.Ignored, reason))
 }
 
 // strays says to which tape the last bytes belong that are no frame: to that
@@ -172,7 +172,7 @@ func (l *layout) sort() {
 			for _, p := range r.pieces {
 				frames += int64(p.next - p.first)
 			}
-			l.say(fmt.Sprintf("offset %d: %s of another tape (file id %016x), without its head, are left out", r.pieces[0].offset, diff.Counted(frames, "frame"), r.fileID))
+			l.say(fmt.Sprintf("offset %d: %s of another tape (file id %016x), without its head, are left out", r.pieces[0].offset, render.Count(frames, "frame"), r.fileID))
 			l.strange = true
 		default:
 			l.remnants = append(l.remnants, r)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/replay"
-	"github.com/topotape/topotape/replay/diff"
+	"github.com/topotape/topotape/replay/render"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -219,7 +219,7 @@ func (m *merger) hole(from, to uint64, before *mergeTape, carried bool) error {
 	}
 	m.options.Say(line)
 	m.holed = true
-	gaps := m.open.gaps(diff.Counted(to-from+1, "record") + " on none of the merged tapes")
+	gaps := m.open.gaps(render.Count(to-from+1, "record") + " on none of the merged tapes")
 	for i := range gaps[:min(uint64(len(gaps)), to-from+1)] {
 		if err := m.make(from+uint64(i), &gaps[i]); err != nil {
 			return err

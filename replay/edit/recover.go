@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/replay/diff"
+	"github.com/topotape/topotape/replay/render"
 )
 
 // RecoverOptions of Recover.
@@ -36,7 +36,7 @@ func (r *Recovery) String() string {
 	if r.Tapes == 1 {
 		return r.last
 	}
-	line := fmt.Sprintf("%d tapes, %s saved", r.Tapes, diff.Counted(r.Saved, "record"))
+	line := fmt.Sprintf("%d tapes, %s saved", r.Tapes, render.Count(r.Saved, "record"))
 	if r.Lost > 0 {
 		line += fmt.Sprintf("; %d lost", r.Lost)
 	}
@@ -271,7 +271,7 @@ func (w *rescue) finish(r *remnant) error {
 }
 
 func (w *rescue) summary(unsure bool) string {
-	line := diff.Counted(w.saved, "record") + " saved"
+	line := render.Count(w.saved, "record") + " saved"
 	if w.saved > 0 {
 		line += fmt.Sprintf(", from %s to %s", w.first, w.when(w.at))
 	}

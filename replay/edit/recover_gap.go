@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/replay/diff"
+	"github.com/topotape/topotape/replay/render"
 )
 
 // hole says what is missing before a record, on the tape too if any number is.
@@ -36,7 +36,7 @@ func (w *rescue) hole(next *capture.Record) error {
 		lost, from = loss.records, max(from, loss.first)
 	}
 	w.lost += lost
-	what, why := w.numbersText(from, next.Seq-1), diff.Counted(lost, "record")+" lost with the damaged part of the tape"
+	what, why := w.numbersText(from, next.Seq-1), render.Count(lost, "record")+" lost with the damaged part of the tape"
 	if lost == 0 {
 		what, why = fmt.Sprintf("what stood before record %d is", next.Seq), "what stood before was lost with the damaged part of the tape"
 	}
@@ -79,7 +79,7 @@ func (w *rescue) close(r *remnant) error {
 		last = w.gaps("what followed is lost with the damaged end of the tape", false)
 	}
 	if loss.records > 0 && r.foot {
-		last = w.counts(&loss, diff.Counted(loss.records, "record")+" lost with the damaged end of the tape")
+		last = w.counts(&loss, render.Count(loss.records, "record")+" lost with the damaged end of the tape")
 	}
 	last = append(last, made{capture.KindEnd, 0, &capture.End{Why: endOfRecover + why}})
 	return w.put(last, w.seq+1, w.at)

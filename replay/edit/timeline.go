@@ -9,7 +9,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/replay"
-	"github.com/topotape/topotape/replay/diff"
+	"github.com/topotape/topotape/replay/render"
 )
 
 // A track is one recording on its way onto a line of several.
@@ -134,7 +134,7 @@ func (l *timeLine) total(t *track, list []capture.Total) {
 // missing says of a recording's hole on the line that its sources have one.
 func (l *timeLine) missing(t *track, from, to uint64, before *mergeTape) error {
 	l.options.Say(fmt.Sprintf("%s on none of the tapes, before those of %s", numbersText(from, to), before.input.Name))
-	gaps := t.open.gaps(diff.Counted(to-from+1, "record") + " on none of the merged tapes")
+	gaps := t.open.gaps(render.Count(to-from+1, "record") + " on none of the merged tapes")
 	for i := range gaps {
 		if err := l.make(l.seq+1, &gaps[i]); err != nil {
 			return err

@@ -6,7 +6,7 @@ import (
 
 // coverageBar is a line of cells, each the same time. A gap shows however short
 // it is, a time that a source was closed if it is a tenth of the cell.
-func coverageBar(spans []CoverageSpan, from, to int64, cells int) string {
+func coverageBar(spans []Span, from, to int64, cells int) string {
 	width := float64(to-from) / float64(cells)
 	share := make([]struct{ ok, degraded, off float64 }, cells)
 	for _, s := range spans {

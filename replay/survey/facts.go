@@ -222,7 +222,7 @@ func perSecond(n uint64, ns int64) float64 {
 	return float64(n) / (float64(ns) / 1e9)
 }
 
-func tapeFacts(v *SurveyedTape) infoTape {
+func tapeFacts(v *Tape) infoTape {
 	h := v.Header
 	t := infoTape{Name: v.Name, Ending: v.Ending.String(), Read: v.Reading.String(), HostID: h.HostID, HostName: h.HostName, Start: wallText(h.Start),
 		First: spell(v.First), Last: spell(v.Last), Duration: spell(v.Last - v.First), Records: v.Records, Bytes: v.Bytes, Missing: v.Missing,
@@ -256,7 +256,7 @@ func parentFacts(id [16]byte, sum [32]byte) infoParent {
 	return p
 }
 
-func coverageFacts(c *SourceCoverage) infoCoverage {
+func coverageFacts(c *Coverage) infoCoverage {
 	f := infoCoverage{Source: c.Kind, State: string(c.State), Why: c.Why, Records: c.Records, Lost: c.Lost, Undecodable: c.Undecodable,
 		Number: c.Number, Tape: c.Tape, Spans: []infoSpan{}}
 	for _, s := range c.Spans {

@@ -11,7 +11,7 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// shipped returns every report of the shipped tape under the rules of 2016.
+// shipped2016 returns every report of the shipped tape under the rules of 2016.
 func shipped2016(t *testing.T) []*reporter.Report {
 	t.Helper()
 	return replaytest.Reports(t, replaytest.Lab(t), reporter.RulesScope2016)
@@ -26,8 +26,8 @@ func folded(list []*reporter.Report) *reporter.Report {
 	return f.Finish()
 }
 
-// All of a view is all of it; the part of some connections has their nodes,
-// their copies and nothing that leads elsewhere.
+// The part of a view that belongs to all connections is the view. The part of some
+// connections has their nodes, copies of these, and no adjacency to other nodes.
 func TestPartOfView(t *testing.T) {
 	one, err := ParseSelector("198.18.1.2:8080")
 	if err != nil {
@@ -69,8 +69,8 @@ func TestPartOfView(t *testing.T) {
 	}
 }
 
-// The whole tape's view has every node and adjacency of every report, and the
-// newest value of every key.
+// The folded view has every node and adjacency of every report, and the newest value
+// of every key.
 func TestWholeView(t *testing.T) {
 	nodes := map[string]map[string]string{}
 	edges := map[[2]string]bool{}
@@ -112,8 +112,8 @@ func TestWholeView(t *testing.T) {
 	}
 }
 
-// What is older does not replace what is newer, whatever comes first.
-func TestUniteNodes(t *testing.T) {
+// A newer value replaces an older one, in either order.
+func TestMergeNodes(t *testing.T) {
 	a := reporter.ScopeNode{ID: "x", Latest: []reporter.ScopeValue{{Key: "b", Value: "new", At: 2}, {Key: "c", Value: "1", At: 1}},
 		Sets: []reporter.ScopeSet{{Name: "s", Values: []string{"1", "3"}}}, Adjacency: []string{"p"}}
 	b := reporter.ScopeNode{ID: "x", Latest: []reporter.ScopeValue{{Key: "a", Value: "1", At: 1}, {Key: "b", Value: "old", At: 1}},
@@ -122,12 +122,12 @@ func TestUniteNodes(t *testing.T) {
 		Sets: []reporter.ScopeSet{{Name: "r", Values: []string{"1"}}, {Name: "s", Values: []string{"1", "2", "3"}}}, Adjacency: []string{"o", "p"}}
 	for _, pair := range [][2]reporter.ScopeNode{{a, b}, {b, a}} {
 		got := pair[0]
-		uniteNodes(&got, &pair[1])
+		mergeNodes(&got, &pair[1])
 		if d := cmp.Diff(want, got); d != "" {
 			t.Error(d)
 		}
 	}
 	if a.Sets[0].Values[1] != "3" || b.Latest[1].Value != "old" {
-		t.Error("the nodes themselves changed")
+		t.Error("the values of the merged nodes changed")
 	}
 }

@@ -15,9 +15,9 @@ func TestFoldKeepsEveryConnectionOnce(t *testing.T) {
 	a1.NAT = []reporter.NAT{{OriginalSrc: replaytest.Ap("10.0.0.1:1")}}
 	a2 := replaytest.Connection("10.0.0.1:1", "10.0.0.2:2", 1, 9, "proc")
 	a2.From.Netns, a2.State, a2.Closed = 77, "CLOSE", true
-	again := replaytest.Connection("10.0.0.1:1", "10.0.0.2:2", 20, 21, "conntrack") // the same tuple later
+	again := replaytest.Connection("10.0.0.1:1", "10.0.0.2:2", 20, 21, "conntrack") // the same tuple, used again
 	turned := replaytest.Connection("10.0.0.9:1", "10.0.0.8:2", 3, 4, "proc")
-	turnedBack := replaytest.Connection("10.0.0.8:2", "10.0.0.9:1", 3, 8, "conntrack") // direction became known
+	turnedBack := replaytest.Connection("10.0.0.8:2", "10.0.0.9:1", 3, 8, "conntrack") // the direction is known now
 	turned.To.Processes = []reporter.Process{{PID: 6, Comm: "server"}}
 	loop := func(netns uint64) reporter.Connection {
 		c := replaytest.Connection("127.0.0.1:1", "127.0.0.1:2", 5, 6, "proc")

@@ -8,19 +8,19 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// ownView reports whether the rules of a report make Scope's view themselves.
-// Else it follows from the report's connections, whatever was done to them.
-func ownView(r *reporter.Report) bool { return r.Rules == reporter.RulesScope2016 }
+// hasOwnView reports whether the rules of a report make Scope's view themselves. The
+// view of other rules derives from the connections, so it needs no folding.
+func hasOwnView(r *reporter.Report) bool { return r.Rules == reporter.RulesScope2016 }
 
-// partOfView is the view of a report of which only some connections and
-// endpoints are kept: their nodes, what are copies of them, and the adjacencies
-// between these.
+// partOfView returns the part of a view that belongs to the connections and endpoints
+// of a filtered report: their nodes, the copies of these nodes, and the adjacencies
+// between them.
 func partOfView(view *reporter.ScopeReport, kept *reporter.Report) *reporter.ScopeReport {
 	ids := make(map[string]bool, len(kept.Endpoints))
 	for i := range kept.Endpoints {
 		ids[kept.Endpoints[i].ID()] = true
 	}
-	for grows := true; grows; { // a copy can have copies
+	for grows := true; grows; { // a copy may have copies
 		grows = false
 		for i := range view.Nodes {
 			n := &view.Nodes[i]
@@ -48,7 +48,8 @@ func partOfView(view *reporter.ScopeReport, kept *reporter.Report) *reporter.Sco
 	return &out
 }
 
-// copyOf is the id of the node that NAT shows as this one, "" if none.
+// copyOf returns the id of the endpoint that NAT translates to this node's address,
+// "" if there is none. Scope calls the node of the translated address its copy.
 func copyOf(n *reporter.ScopeNode) string {
 	for _, v := range n.Latest {
 		if v.Key == "copy_of" {
@@ -58,7 +59,7 @@ func copyOf(n *reporter.ScopeNode) string {
 	return ""
 }
 
-// addrOf is the address and port of an id, scope;addr;port.
+// addrOf returns address and port of a node's id, which is scope;address;port.
 func addrOf(id string) string {
 	_, rest, _ := strings.Cut(id, ";")
 	addr, port, _ := strings.Cut(rest, ";")
@@ -68,10 +69,10 @@ func addrOf(id string) string {
 	return addr + ":" + port
 }
 
-// viewFold puts the views of many reports together as Scope's app does: of a
-// key the newest value counts, sets and adjacencies are united.
+// viewFold merges the views of many reports as Scope's app does: of each key it keeps
+// the newest value, of sets and adjacencies the union.
 type viewFold struct {
-	most  int // nodes
+	max   int // nodes
 	nodes map[string]*reporter.ScopeNode
 	last  *reporter.ScopeReport
 }
@@ -82,15 +83,15 @@ func (f *viewFold) add(view *reporter.ScopeReport) {
 		old := f.nodes[n.ID]
 		switch {
 		case old != nil:
-			uniteNodes(old, &n)
-		case len(f.nodes) < f.most:
+			mergeNodes(old, &n)
+		case len(f.nodes) < f.max:
 			f.nodes[n.ID] = &n
 		}
 	}
 }
 
-// uniteNodes adds a newer node to one of the same id.
-func uniteNodes(to, n *reporter.ScopeNode) {
+// mergeNodes adds a node to another one with the same id.
+func mergeNodes(to, n *reporter.ScopeNode) {
 	latest := slices.Clone(to.Latest)
 	for _, v := range n.Latest {
 		at, found := slices.BinarySearchFunc(latest, v, func(a, b reporter.ScopeValue) int { return strings.Compare(a.Key, b.Key) })
@@ -107,12 +108,13 @@ func uniteNodes(to, n *reporter.ScopeNode) {
 		if !found {
 			sets = slices.Insert(sets, at, s)
 		} else {
-			sets[at].Values = Union(sets[at].Values, s.Values, strings.Compare)
+			sets[at].Values = union(sets[at].Values, s.Values, strings.Compare)
 		}
 	}
-	to.Latest, to.Sets, to.Adjacency = latest, sets, Union(to.Adjacency, n.Adjacency, strings.Compare)
+	to.Latest, to.Sets, to.Adjacency = latest, sets, union(to.Adjacency, n.Adjacency, strings.Compare)
 }
 
+// view returns the merged view, with the head of the last one.
 func (f *viewFold) view() *reporter.ScopeReport {
 	out := *f.last
 	out.Nodes = nil

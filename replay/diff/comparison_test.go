@@ -16,7 +16,7 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// anyReport is a report of few addresses, so that two of them have much in
+// anyReport makes a random report of few addresses, so that two of them have much in
 // common.
 func anyReport(rng *rand.Rand) *reporter.Report {
 	pick := func(list ...string) string { return list[rng.IntN(len(list))] }
@@ -56,6 +56,13 @@ func twoReports(seed uint64) (a, b *reporter.Report) {
 	return anyReport(rand.New(rand.NewPCG(seed, 1))), anyReport(rand.New(rand.NewPCG(seed, 2)))
 }
 
+// compare compares two reports.
+func compare(a, b *reporter.Report) *Difference {
+	var c Comparison
+	c.Add(a, b)
+	return c.Difference()
+}
+
 func check(t *testing.T, law func(seed uint64) bool) {
 	t.Helper()
 	if err := quick.Check(law, &quick.Config{MaxCount: 1000}); err != nil {
@@ -63,7 +70,7 @@ func check(t *testing.T, law func(seed uint64) bool) {
 	}
 }
 
-// Nothing differs if and only if the canonical bytes do not.
+// Reports are the same if and only if their canonical JSON is.
 func TestSameMeansSameBytes(t *testing.T) {
 	check(t, func(seed uint64) bool {
 		a, b := twoReports(seed)
@@ -71,8 +78,8 @@ func TestSameMeansSameBytes(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		return Compare(a, a).Same() && Compare(a, again).Same() && Compare(again, a).Same() &&
-			Compare(a, b).Same() == bytes.Equal(a.AppendJSON(nil), b.AppendJSON(nil))
+		return compare(a, a).Same() && compare(a, again).Same() && compare(again, a).Same() &&
+			compare(a, b).Same() == bytes.Equal(a.AppendJSON(nil), b.AppendJSON(nil))
 	})
 }
 
@@ -93,8 +100,8 @@ func pairTexts(list []pair, mirrored bool) (texts []string) {
 	return texts
 }
 
-// Comparing B with A says the same as A with B, with sides swapped, in whatever
-// order the lists stand.
+// Swapping A and B swaps the sides of the result. The order of the lists does not
+// matter.
 func TestComparisonIsSymmetric(t *testing.T) {
 	check(t, func(seed uint64) bool {
 		a, b := twoReports(seed)
@@ -117,7 +124,7 @@ func TestComparisonIsSymmetric(t *testing.T) {
 		rng.Shuffle(len(shuffled.Coverage), func(i, j int) {
 			shuffled.Coverage[i], shuffled.Coverage[j] = shuffled.Coverage[j], shuffled.Coverage[i]
 		})
-		ab, ba := Compare(a, b), Compare(b, a)
+		ab, ba := compare(a, b), compare(b, a)
 		count := func(d *Difference) (n [3]int) {
 			for _, g := range d.Groups {
 				n[slices.Index([]ChangeKind{Added, Removed, Changed}, g.Change)] += g.Count
@@ -125,7 +132,7 @@ func TestComparisonIsSymmetric(t *testing.T) {
 			return n
 		}
 		x, y := count(ab), count(ba)
-		return x == [3]int{y[1], y[0], y[2]} && slices.Equal(groupTexts(ab), groupTexts(Compare(&shuffled, b)))
+		return x == [3]int{y[1], y[0], y[2]} && slices.Equal(groupTexts(ab), groupTexts(compare(&shuffled, b)))
 	})
 }
 
@@ -137,8 +144,8 @@ func groupTexts(d *Difference) (texts []string) {
 	return texts
 }
 
-// A with the changes applied is B: removed connections taken away, added ones
-// put in, and of the others exactly the listed fields set as B has them.
+// A with all changes applied is B: without the removed connections, with the added
+// ones, and with the listed fields set as B has them.
 func TestChangesLeadFromAToB(t *testing.T) {
 	check(t, func(seed uint64) bool {
 		a, b := twoReports(seed)
@@ -182,7 +189,7 @@ func applied(t *testing.T, p pair) *reporter.Connection {
 		t.Errorf("no field differs: %+v", p)
 	}
 	for _, f := range fields {
-		// The fields of an end have A's names.
+		// Fields of an end are named as in A.
 		from, to, otherFrom, otherTo := &c.From, &c.To, &p.b.From, &p.b.To
 		if p.reversed {
 			from, to, otherFrom, otherTo = to, from, otherTo, otherFrom
@@ -223,7 +230,7 @@ func applied(t *testing.T, p pair) *reporter.Connection {
 	return &c
 }
 
-// What an engineer reads of the usual wrong edges.
+// Common kinds of wrong edges are one group each, with a readable line.
 func TestOneCauseIsOneLine(t *testing.T) {
 	many := func(n int, format string, server string) (list []reporter.Connection) {
 		for i := range n {
@@ -255,7 +262,7 @@ func TestOneCauseIsOneLine(t *testing.T) {
 		"elsewhere": {replaytest.Report(forty[0]), replaytest.Report(replaytest.Connection("10.0.0.1:4000", "10.0.0.3:9", 1, 2, "conntrack")), []string{"to: 10.0.0.2:443 became 10.0.0.3:9"}},
 	} {
 		var b bytes.Buffer
-		d := Compare(c.a, c.b)
+		d := compare(c.a, c.b)
 		if err := d.WriteText(&b); err != nil || len(d.Groups) != 1 {
 			t.Errorf("%s: %v\n%s", name, err, b.String())
 		}
@@ -267,12 +274,12 @@ func TestOneCauseIsOneLine(t *testing.T) {
 	}
 }
 
-// Connections that nothing tells apart count one by one, in both directions.
+// Connections that are equal in every field are counted one by one.
 func TestTwinsCountEach(t *testing.T) {
 	twin := replaytest.Connection("10.0.0.1:1", "10.0.0.2:2", 1, 2, "proc")
 	other := twin
 	other.State = "CLOSE"
-	for _, d := range []*Difference{Compare(replaytest.Report(twin, twin), replaytest.Report(other, other)), Compare(replaytest.Report(twin, twin), replaytest.Report()), Compare(replaytest.Report(), replaytest.Report(twin, twin))} {
+	for _, d := range []*Difference{compare(replaytest.Report(twin, twin), replaytest.Report(other, other)), compare(replaytest.Report(twin, twin), replaytest.Report()), compare(replaytest.Report(), replaytest.Report(twin, twin))} {
 		if len(d.Groups) != 1 || d.Groups[0].Count != 2 {
 			t.Error(textOf(t, d))
 		}
