@@ -29,7 +29,7 @@ func recoverAll(t testing.TB, file []byte) (tapes []recovered, r *Recovery, said
 	t.Helper()
 	var b bytes.Buffer
 	r, err := Recover(bytes.NewReader(file), int64(len(file)), &b, RecoverOptions{Tool: "test", Say: func(s string) { said = append(said, s) }})
-	if errors.Is(err, ErrNothing) {
+	if errors.Is(err, errNothing) {
 		return nil, nil, said, nil
 	}
 	if err != nil {
@@ -327,7 +327,7 @@ func TestRecoverOfNewerFormat(t *testing.T) {
 	if _, err := Recover(bytes.NewReader(tape[:100]), 100, io.Discard, RecoverOptions{}); !errors.As(err, &newer) || newer.Major != capture.Format+1 {
 		t.Error(err)
 	}
-	if _, err := Recover(bytes.NewReader(tape[11:60]), 49, io.Discard, RecoverOptions{}); !errors.Is(err, ErrNothing) {
+	if _, err := Recover(bytes.NewReader(tape[11:60]), 49, io.Discard, RecoverOptions{}); !errors.Is(err, errNothing) {
 		t.Error(err)
 	}
 }
