@@ -80,10 +80,10 @@ func (c *cutter) enterTape() error {
 	}
 	if cut := c.cut.summary.Header; cut != nil {
 		if h.Origin() != cut.Recording || h.Start != cut.Start {
-			return errors.New("the window spans tapes of different recordings: cut one after the other")
+			return errors.New("the window spans tapes of different recordings: cut each recording on its own")
 		}
 		if h.Segment != segment {
-			c.cut.missing(fmt.Sprintf("segment %d of the recording stands behind segment %d: the core begins anew there", h.Segment, segment))
+			c.cut.missing(fmt.Sprintf("segment %d of the recording follows segment %d: the core starts again there", h.Segment, segment))
 		}
 	}
 	c.damage.settle()
@@ -170,7 +170,7 @@ func (c *cutter) step(r *capture.Record) {
 }
 
 func (c *cutter) notePanic(r *capture.Record, rules string) {
-	c.cut.missing(fmt.Sprintf("the core panics on record %d under the rules %s: what it knew is not on the cut", r.Seq, rules))
+	c.cut.missing(fmt.Sprintf("the core panics on record %d under the rules %s: its state is not on the new tape", r.Seq, rules))
 }
 
 // begin begins the new tape, before the window's first record.
@@ -216,7 +216,7 @@ func (c *cutter) writeCarries(at int64) error {
 	for _, core := range c.cores.carriers() {
 		parts := core.Carry()
 		if parts == nil {
-			c.cut.missing("what the core knows at the cut is too much for a tape: reports of it may lack some")
+			c.cut.missing("the state of the core is too large for a tape: reports of the new tape may lack connections")
 		}
 		for i := range parts {
 			if err := c.cut.writeCarry(&parts[i], at); err != nil {

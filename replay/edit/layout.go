@@ -101,9 +101,9 @@ func (s *layoutScan) addDamage(d *capture.DamageError) {
 	var newer *capture.VersionError
 	switch {
 	case d.Torn:
-		reason = "a frame that is torn off"
+		reason = "a torn frame"
 	case errors.As(d.Err, &newer):
-		reason = "no frame of this version's format"
+		reason = "not a frame of this format version"
 		s.newer = newer
 	}
 	s.say(fmt.Sprintf("offset %d: %s up to %d cannot be read: %s", d.Offset, diff.Counted(d.Ignored, "byte"), d.Offset+d.Ignored, reason))
@@ -149,7 +149,7 @@ func (s *layoutScan) addFrame(t *brokenTape, f *capture.Frame) {
 		s.runs++
 		t.runs = append(t.runs, frameRun{offset: f.Offset, size: f.Size, first: f.Number, next: f.Number + 1})
 	case !s.full:
-		s.say(fmt.Sprintf("offset %d: more than %d pieces of tapes; what follows is left out where it makes one more", f.Offset, maxRuns))
+		s.say(fmt.Sprintf("offset %d: more than %d runs of frames: further runs are left out", f.Offset, maxRuns))
 		s.full, s.foreign = true, true
 	}
 }
@@ -174,7 +174,7 @@ func (s *layoutScan) dropFragments() {
 		case len(t.runs) == 0:
 			s.foreign = s.foreign || !t.head
 		case !t.head && inside:
-			s.say(fmt.Sprintf("offset %d: %s of another tape (file id %016x), without its head, are left out", t.runs[0].offset, diff.Counted(t.frames(), "frame"), t.fileID))
+			s.say(fmt.Sprintf("offset %d: %s of another tape (file id %016x) are left out: its head is missing", t.runs[0].offset, diff.Counted(t.frames(), "frame"), t.fileID))
 			s.foreign = true
 		default:
 			s.tapes = append(s.tapes, t)

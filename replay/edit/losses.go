@@ -30,11 +30,11 @@ func (w *rescue) addGaps(next *capture.Record) error {
 	missing := next.Seq - w.seq - 1
 	switch {
 	case missing == 0 && w.facts.sparse():
-		w.say(fmt.Sprintf("frame %d: %v: no record is lost by it, but what the tape carries there may be", d.Frame, d.Err))
+		w.say(fmt.Sprintf("frame %d: %v: no record is lost, but a carry may be", d.Frame, d.Err))
 		w.noteLoss()
 		return nil
 	case missing == 0:
-		w.say(fmt.Sprintf("frame %d: %v; no record is lost by it", d.Frame, d.Err))
+		w.say(fmt.Sprintf("frame %d: %v; no record is lost", d.Frame, d.Err))
 		return nil
 	}
 	w.noteLoss()
@@ -50,7 +50,7 @@ func (w *rescue) addGaps(next *capture.Record) error {
 	w.lost.records += lost
 	what, why := w.numbersText(first, next.Seq-1), diff.Counted(lost, "record")+" lost with the damaged part of the tape"
 	if lost == 0 {
-		what, why = fmt.Sprintf("what stood before record %d is", next.Seq), "what stood before was lost with the damaged part of the tape"
+		what, why = fmt.Sprintf("everything before record %d is", next.Seq), "everything before was lost with the damaged part of the tape"
 	}
 	w.say(fmt.Sprintf("frame %d: %v: %s lost, %s", d.Frame, d.Err, what, where))
 	gaps := append(w.open.gaps(why), w.unopenedGaps(why)...)
@@ -80,14 +80,14 @@ func (w *rescue) addEnd() error {
 		w.lost.counted = w.tape.foot
 		w.say(fmt.Sprintf("%s: %s lost, between %s and %s", why, w.numbersText(chunks.first, chunks.last), w.clock.text(w.at), w.clock.text(chunks.lastAt)))
 	case w.saved.records == 0:
-		w.say(why + ": what followed its head is lost")
+		w.say(why + ": everything after its head is lost")
 	default:
-		w.say(fmt.Sprintf("%s: what followed record %d, at %s, is lost, if there was anything", why, w.seq, w.clock.text(w.at)))
+		w.say(fmt.Sprintf("%s: anything after record %d, at %s, is lost", why, w.seq, w.clock.text(w.at)))
 	}
 	var list []addition
 	if damaged {
 		w.noteLoss()
-		list = w.open.gaps("what followed is lost with the damaged end of the tape")
+		list = w.open.gaps("anything after this is lost with the damaged end of the tape")
 	}
 	if w.lost.counted {
 		list = w.countedGaps(&chunks, diff.Counted(chunks.records, "record")+" lost with the damaged end of the tape")
@@ -156,13 +156,13 @@ func (w *rescue) summary() string {
 	}
 	switch {
 	case w.lost.records > 0 && w.lost.end && !w.lost.counted:
-		return line + lost + ", and what followed"
+		return line + lost + ", and anything after them"
 	case w.lost.records > 0:
 		return line + lost
 	case w.lost.end:
-		return line + "; what followed is lost, if there was anything"
+		return line + "; anything after them is lost"
 	case w.lost.any:
-		return line + "; how many are lost is not known"
+		return line + "; it is not known how many are lost"
 	}
 	return line + "; nothing is lost"
 }

@@ -21,7 +21,6 @@ type MergeOptions struct {
 
 // A Merged describes the result of Merge.
 type Merged struct {
-	Tapes      int
 	Recordings int
 	Records    uint64
 	Cut        []string // tapes that were not closed
@@ -61,9 +60,9 @@ func Merge(inputs []replay.Input, out io.Writer, o MergeOptions) (*Merged, error
 		return nil, err
 	}
 	if len(recordings) == 1 {
-		err = mergeRecording(&mergeWriter{out: w}, recordings[0], o.Say)
+		err = mergeRecording(&mergeWriter{writer: w}, recordings[0], o.Say)
 	} else {
-		err = mergeTimeLine(&mergeWriter{out: w}, recordings, o.Say)
+		err = mergeTimeLine(&mergeWriter{writer: w}, recordings, o.Say)
 	}
 	if err != nil {
 		return nil, err
@@ -71,7 +70,7 @@ func Merge(inputs []replay.Input, out io.Writer, o MergeOptions) (*Merged, error
 	if err := w.tape.Close(); err != nil {
 		return nil, err
 	}
-	return &Merged{Tapes: len(tapes), Recordings: len(recordings), Records: w.written.records,
+	return &Merged{Recordings: len(recordings), Records: w.written.records,
 		Cut: notClosed(tapes), Differ: differ, written: w.written}, nil
 }
 
@@ -111,7 +110,7 @@ func verifyRecordings(list []*recording, say func(string)) (differ []string, err
 			continue
 		}
 		differ = append(differ, r.names()...)
-		say(fmt.Sprintf("the witness of tick %d (record %d) is not what this version makes; so are %d of %d on the tapes of this recording",
+		say(fmt.Sprintf("the witness of tick %d (record %d) differs from the report of this version; %d of %d witnesses of this recording differ",
 			v.First.Tick, v.First.Record, v.Witnesses-v.Identical, v.Witnesses))
 	}
 	return differ, nil
@@ -148,22 +147,22 @@ func compareStarts(a, b *recording) int {
 
 // A mergeWriter writes the merged tape. It knows the last number and time on it.
 type mergeWriter struct {
-	out *tapeWriter
-	seq uint64
-	at  int64
+	writer *tapeWriter
+	seq    uint64
+	at     int64
 }
 
 // write writes a record of one of the tapes.
 func (w *mergeWriter) write(r *capture.Record) error {
 	w.seq, w.at = max(w.seq, r.Seq), r.At
-	w.out.witnesses.stepReporting(r)
-	return w.out.write(r)
+	w.writer.witnesses.stepReporting(r)
+	return w.writer.write(r)
 }
 
 // add writes a record that Merge adds, at the time of the last record.
 func (w *mergeWriter) add(seq uint64, a *addition) error {
 	w.seq = seq
-	return w.out.add(seq, w.at, a)
+	return w.writer.add(seq, w.at, a)
 }
 
 // mergeRecording writes the records of one recording.
@@ -189,7 +188,7 @@ func mergeRecording(w *mergeWriter, r *recording, say func(string)) error {
 		} else {
 			open.update(next.record)
 			ended = next.record.Kind == capture.KindEnd
-			w.out.witnesses.incomplete = incomplete || next.tape.recovered()
+			w.writer.witnesses.incomplete = incomplete || next.tape.recovered()
 			err = w.write(next.record)
 		}
 		if err != nil {
@@ -205,7 +204,7 @@ func addMissing(w *mergeWriter, at *recordingItem, open openSources, say func(st
 	m := at.missing
 	line := fmt.Sprintf("%s on none of the tapes, before those of %s", numbersText(m.from, m.to), at.tape.input.Name)
 	if m.carried {
-		say(line + "; what follows begins with the state that it carries")
+		say(line + "; a carry of the state follows")
 		return nil
 	}
 	say(line)

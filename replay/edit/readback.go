@@ -36,7 +36,7 @@ func (c *checksum) add(r *capture.Record) {
 // be closed and have exactly the records that were written.
 func readBack(from io.Reader, want []checksum) error {
 	if err := compareTapes(from, want); err != nil {
-		return fmt.Errorf("what was written does not read back: %w", err)
+		return fmt.Errorf("the new tape does not read back: %w", err)
 	}
 	return nil
 }
@@ -52,7 +52,7 @@ func compareTapes(from io.Reader, want []checksum) error {
 		}
 		var more bool
 		if more, err = reader.NextTape(); err == nil && more != (i+1 < len(want)) {
-			return fmt.Errorf("it does not hold %d tapes", len(want))
+			return fmt.Errorf("it does not have %d tapes", len(want))
 		}
 	}
 	return err
@@ -75,9 +75,9 @@ func compareTape(reader *capture.Reader, want *checksum) error {
 	case reader.Ending() != capture.Closed:
 		return fmt.Errorf("it is %s", reader.Ending())
 	case got.records != want.records:
-		return fmt.Errorf("it holds %d records, %d were written", got.records, want.records)
+		return fmt.Errorf("it has %d records, but %d were written", got.records, want.records)
 	case string(got.sha.Sum(nil)) != string(want.sha.Sum(nil)):
-		return errors.New("it holds other records than were written")
+		return errors.New("its records differ from those written")
 	}
 	return nil
 }

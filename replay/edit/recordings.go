@@ -47,7 +47,7 @@ func groupTapes(tapes []*scannedTape) (list []*recording, err error) {
 
 func (r *recording) add(t *scannedTape) error {
 	if len(r.tapes) > 0 && r.header().Start != t.header.Start {
-		return fmt.Errorf("%s and %s are of one recording, and tell different starts of it", r.tapes[0].input.Name, t.input.Name)
+		return fmt.Errorf("%s and %s are of one recording, but have different starts", r.tapes[0].input.Name, t.input.Name)
 	}
 	r.tapes = append(r.tapes, t)
 	r.ticks = r.ticks || t.ticks

@@ -108,7 +108,7 @@ func (l *layout) nothing(size int64) error {
 	case size == 0:
 		return fmt.Errorf("%w: it is empty", errNothing)
 	case len(l.tapes) == 0:
-		return fmt.Errorf("%w: no sound frame of a tape is in it", errNothing)
+		return fmt.Errorf("%w: it has no intact frame of a tape", errNothing)
 	}
-	return fmt.Errorf("%w: no frame that is left holds a record", errNothing)
+	return fmt.Errorf("%w: none of its intact frames has a record", errNothing)
 }

@@ -43,7 +43,7 @@ func (t *brokenTape) readFacts() (*tapeFacts, error) {
 		return nil, err
 	}
 	facts := &tapeFacts{headLost: reader == nil}
-	guess := headerGuess{header: capture.Header{Minor: capture.Minor, TapeID: t.tapeID(), Note: "the head of this tape was lost; it was made anew of what the records tell"}}
+	guess := headerGuess{header: capture.Header{Minor: capture.Minor, TapeID: t.tapeID(), Note: "the head of this tape was lost; this head is made from its records"}}
 	if facts.headLost {
 		if reader, err = t.open(&guess.header); err != nil {
 			return nil, err
@@ -131,10 +131,10 @@ func (g *headerGuess) texts() (list []string) {
 	if g.start {
 		list = append(list, "it starts at "+wallText(g.header.Start)+", by a clock record")
 	} else {
-		list = append(list, "its start is unknown: times count from it")
+		list = append(list, "its start is unknown: times are relative to it")
 	}
 	if !g.byteOrder {
-		list = append(list, "its byte order is unknown: little endian is taken")
+		list = append(list, "its byte order is unknown: little endian is assumed")
 	}
-	return append(list, "networks that were given by hand are lost")
+	return append(list, "local networks given by the user are lost")
 }

@@ -24,16 +24,16 @@ func openTape(t *scannedTape) (*tapeReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &tapeReader{tape: t, file: f}
-	if s.reader, err = capture.NewReader(f); err == nil {
-		s.reader.Copying()
-		err = s.advance()
+	tr := &tapeReader{tape: t, file: f}
+	if tr.reader, err = capture.NewReader(f); err == nil {
+		tr.reader.Copying()
+		err = tr.advance()
 	}
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", t.input.Name, err)
 	}
-	return s, nil
+	return tr, nil
 }
 
 // maxCarry bounds the bytes of a carry that is kept in memory. A larger one is
@@ -41,43 +41,46 @@ func openTape(t *scannedTape) (*tapeReader, error) {
 const maxCarry = 1 << 30
 
 // advance goes to the next numbered record. The parts of a carry have no number.
-func (s *tapeReader) advance() (err error) {
-	s.previous, s.carry = s.record.Seq, nil
+func (tr *tapeReader) advance() (err error) {
+	tr.previous, tr.carry = tr.record.Seq, nil
 	for size := 0; ; {
-		if s.record, err = s.reader.Next(); err == io.EOF {
-			s.done = true
-			return s.file.Close()
+		if tr.record, err = tr.reader.Next(); err == io.EOF {
+			tr.done = true
+			return tr.file.Close()
 		}
-		if err != nil || s.record.Seq != 0 {
+		if err != nil || tr.record.Seq != 0 {
 			return err
 		}
-		if size += len(s.record.Payload); size > maxCarry {
-			s.carry = nil
+		if size += len(tr.record.Payload); size > maxCarry {
+			tr.carry = nil
 			continue
 		}
-		part := s.record
+		part := tr.record
 		part.Payload = bytes.Clone(part.Payload)
-		s.carry = append(s.carry, part)
+		tr.carry = append(tr.carry, part)
 	}
 }
 
-// The ranks of records with the same number on different tapes.
+// A preference orders records with the same number on different tapes.
+type preference int
+
 const (
-	rankEnd      = iota // an end of a tape: others may have more records
-	rankAdded           // a record that a verb may have added
-	rankRecorded        // a record of the recording
+	preferLast  preference = iota // the end of a tape: others may have more records
+	preferAdded                   // a record that a verb may have added
+	preferFirst                   // an original record
 )
 
-// rank ranks the current record. The record with the highest rank is used. Of two
-// that are recorded, both must be the same; of others, any will do.
-func (s *tapeReader) rank() int {
+// preference returns that of the current record. Merge uses the record with the
+// highest one. Of several original records all must be the same; of others, Merge
+// uses any.
+func (tr *tapeReader) preference() preference {
 	switch {
-	case s.record.Kind == capture.KindEnd:
-		return rankEnd
-	case s.tape.mayBeAdded(s.record.Kind):
-		return rankAdded
+	case tr.record.Kind == capture.KindEnd:
+		return preferLast
+	case tr.tape.mayBeAdded(tr.record.Kind):
+		return preferAdded
 	}
-	return rankRecorded
+	return preferFirst
 }
 
 // sameRecord compares records with the same number. Verbs replace the digests of

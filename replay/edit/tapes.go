@@ -126,7 +126,7 @@ func (t *scannedTape) scan(reader *capture.Reader) error {
 		default:
 			t.noteSource(&r)
 			if len(t.sources) > reporter.MaxSources {
-				return fmt.Errorf("it names more than %d sources", reporter.MaxSources)
+				return fmt.Errorf("it has more than %d sources", reporter.MaxSources)
 			}
 		}
 	}

@@ -28,7 +28,7 @@ type timeLine struct {
 
 // mergeTimeLine writes the records of several recordings.
 func mergeTimeLine(out *mergeWriter, recordings []*recording, say func(string)) error {
-	out.out.witnesses.incomplete = true
+	out.writer.witnesses.incomplete = true
 	l := &timeLine{out: out, say: say, tracks: placeRecordings(recordings)}
 	numberSources(l.tracks)
 	for _, t := range l.tracks {
@@ -137,16 +137,16 @@ func (l *timeLine) adapt(t *track, r *capture.Record) bool {
 		return l.keepCarry(t)
 	case capture.KindTick:
 		var p capture.Tick
-		if t.tick = !t.namedAfter(l.ticking, r.At); !t.tick || r.Decode(&p) != nil {
-			return t.tick
+		if t.tickKept = !t.namedAfter(l.ticking, r.At); !t.tickKept || r.Decode(&p) != nil {
+			return t.tickKept
 		}
 		l.ticks++
 		p.Number = l.ticks
 		setPayload(r, &p)
 	case capture.KindWitness:
 		var p capture.Witness
-		if !t.tick || r.Decode(&p) != nil {
-			return t.tick
+		if !t.tickKept || r.Decode(&p) != nil {
+			return t.tickKept
 		}
 		p.Tick = l.ticks
 		setPayload(r, &p)
@@ -172,7 +172,7 @@ func (l *timeLine) keepCarry(t *track) bool {
 	}
 	if tape := t.next.tape; !slices.Contains(l.carries, tape) {
 		l.carries = append(l.carries, tape)
-		l.say(fmt.Sprintf("%s: the state that it carries has no place on a line with other recordings; what was there before it began may be missing", tape.input.Name))
+		l.say(fmt.Sprintf("%s: its carry is left out, because records of another recording precede it; connections from before its start may be missing", tape.input.Name))
 	}
 	return false
 }

@@ -19,7 +19,7 @@ type track struct {
 	reader     *recordingReader
 	next       recordingItem // the next record
 	open       openSources   // by their numbers on the line
-	tick       bool          // its last tick is on the line
+	tickKept   bool          // its last tick is on the line
 	renumbered recentNumbers
 }
 

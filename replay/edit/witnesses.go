@@ -25,11 +25,11 @@ func (w *witnessMaker) step(r *capture.Record) bool {
 	if w.core == nil {
 		return true
 	}
-	_, panicked := replay.Step(w.core, r)
-	if panicked != nil {
+	_, ok := stepCore(w.core, r)
+	if !ok {
 		w.core = nil
 	}
-	return panicked == nil
+	return ok
 }
 
 // stepReporting steps the core and makes the report of a tick.
@@ -37,23 +37,35 @@ func (w *witnessMaker) stepReporting(r *capture.Record) {
 	if w.core == nil {
 		return
 	}
-	tick, panicked := replay.Step(w.core, r)
-	if panicked == nil && tick {
+	tick, ok := stepCore(w.core, r)
+	switch {
+	case !ok:
+		w.core, w.digests = nil, nil
+	case tick:
 		w.digests = nil
 		var t capture.Tick
-		if r.Decode(&t) != nil {
-			return
-		}
-		var report *reporter.Report
-		if report, panicked = replay.MakeReport(w.core); panicked == nil {
-			digests := report.Digests()
-			w.tick, w.digests = t.Number, &digests
-			report.Release()
+		if r.Decode(&t) == nil {
+			w.tick = t.Number
+			w.makeDigests()
 		}
 	}
+}
+
+func (w *witnessMaker) makeDigests() {
+	report, panicked := replay.MakeReport(w.core)
 	if panicked != nil {
-		w.core, w.digests = nil, nil
+		w.core = nil
+		return
 	}
+	digests := report.Digests()
+	w.digests = &digests
+	report.Release()
+}
+
+// stepCore steps a core. ok is false if it panics.
+func stepCore(core replay.Core, r *capture.Record) (tick, ok bool) {
+	tick, panicked := replay.Step(core, r)
+	return tick, panicked == nil
 }
 
 // rewrite returns what the tape gets for a record that the core has seen, and

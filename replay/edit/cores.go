@@ -39,11 +39,11 @@ func (c *cutCores) stepScope2016(r *capture.Record) bool {
 	if c.scope2016 == nil {
 		return true
 	}
-	_, panicked := replay.Step(c.scope2016, r)
-	if panicked != nil {
+	_, ok := stepCore(c.scope2016, r)
+	if !ok {
 		c.scope2016 = nil
 	}
-	return panicked == nil
+	return ok
 }
 
 // carriers returns the cores whose state can be written.
