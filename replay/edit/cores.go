@@ -45,13 +45,3 @@ func (c *cutCores) stepScope2016(r *capture.Record) bool {
 	}
 	return ok
 }
-
-// carriers returns the cores whose state can be written.
-func (c *cutCores) carriers() (list []replay.Carrier) {
-	for _, core := range [...]replay.Core{c.current.core, c.scope2016} {
-		if carrier, ok := core.(replay.Carrier); ok {
-			list = append(list, carrier)
-		}
-	}
-	return list
-}

@@ -104,15 +104,6 @@ func (t *cutTape) begin(h *capture.Header, from int64) (err error) {
 
 func (t *cutTape) missing(text string) { t.summary.Missing = append(t.summary.Missing, text) }
 
-func (t *cutTape) writeEvidence(r *capture.Record) error {
-	t.summary.Evidence++
-	return t.tape.Write(r)
-}
-
-func (t *cutTape) writeCarry(part *capture.Carry, at int64) error {
-	return t.tape.Write(&capture.Record{At: at, Kind: capture.KindCarry, Payload: capture.AppendPayload(nil, part)})
-}
-
 // count counts a record of the window, whose wall time is in Unix ns.
 func (t *cutTape) count(r *capture.Record, wall int64) {
 	t.summary.Records++

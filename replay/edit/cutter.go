@@ -180,9 +180,10 @@ func (c *cutter) begin(first *capture.Record) error {
 	}
 	if c.cores.stepped {
 		for _, e := range c.evidence.Records(first.At) {
-			if err := c.cut.writeEvidence(&e); err != nil {
+			if err := c.cut.tape.Write(&e); err != nil {
 				return err
 			}
+			c.cut.summary.Evidence++
 		}
 		if err := c.writeCarries(c.previous.At); err != nil {
 			return err
@@ -213,13 +214,18 @@ func (c *cutter) copy(r *capture.Record) error {
 // writeCarries writes the state of the cores.
 func (c *cutter) writeCarries(at int64) error {
 	c.cores.unwritten = false
-	for _, core := range c.cores.carriers() {
-		parts := core.Carry()
+	for _, core := range [...]replay.Core{c.cores.current.core, c.cores.scope2016} {
+		carrier, ok := core.(replay.Carrier)
+		if !ok { // it panicked
+			continue
+		}
+		parts := carrier.Carry()
 		if parts == nil {
 			c.cut.missing("the state of the core is too large for a tape: reports of the new tape may lack connections")
 		}
 		for i := range parts {
-			if err := c.cut.writeCarry(&parts[i], at); err != nil {
+			r := capture.Record{At: at, Kind: capture.KindCarry, Payload: capture.AppendPayload(nil, &parts[i])}
+			if err := c.cut.tape.Write(&r); err != nil {
 				return err
 			}
 		}

@@ -15,10 +15,10 @@ import (
 type recordingReader struct {
 	unopened []*scannedTape // by their first record
 	open     []*tapeReader
-	used     []*tapeReader   // those whose current record is the last item of the queue
+	used     []*tapeReader   // those with the record that was read last
 	queue    []recordingItem // to be returned next
 	end      *recordingItem  // the last record, if it is an end: returned if no other follows
-	at       int64           // time of the last record returned
+	at       int64           // time of the last record queued
 	begun    bool
 	reached  uint64 // the highest number so far, without ends that a verb added
 	// complete says that the records up to reached, together with a carry, have all
@@ -53,53 +53,17 @@ func (rr *recordingReader) close() {
 // returns only the one that ends the recording. It returns a carry only where the
 // records before it are not complete.
 func (rr *recordingReader) next() (recordingItem, error) {
-	for {
-		for len(rr.queue) > 0 {
-			item := rr.queue[0]
-			rr.queue = slices.Delete(rr.queue, 0, 1)
-			if rr.keepEnd(&item) {
-				continue
-			}
-			rr.setTime(item.record)
-			return item, nil
-		}
+	for len(rr.queue) == 0 {
 		err := rr.advance()
 		if err == io.EOF && rr.end != nil {
-			item := *rr.end
-			rr.end = nil
-			return item, nil
-		}
-		if err != nil {
+			rr.queue, rr.end = []recordingItem{*rr.end}, nil
+		} else if err != nil {
 			return recordingItem{}, err
 		}
 	}
-}
-
-// keepEnd reports whether an item is an end, and keeps it until another record
-// follows.
-func (rr *recordingReader) keepEnd(item *recordingItem) bool {
-	switch {
-	case item.record == nil || item.record.Seq == 0: // a carry has no number
-		return false
-	case item.record.Kind != capture.KindEnd:
-		rr.end = nil
-		return false
-	}
-	end := *item.record
-	end.Payload = bytes.Clone(end.Payload)
-	rr.end = &recordingItem{record: &end, tape: item.tape}
-	return true
-}
-
-// setTime keeps the times of carries from going back.
-func (rr *recordingReader) setTime(r *capture.Record) {
-	if r == nil {
-		return
-	}
-	if r.Seq == 0 {
-		r.At = max(r.At, rr.at)
-	}
-	rr.at = r.At
+	item := rr.queue[0]
+	rr.queue = slices.Delete(rr.queue, 0, 1)
+	return item, nil
 }
 
 // advance fills the queue with the next record and the items to be returned before it.
@@ -190,16 +154,30 @@ func (rr *recordingReader) fillQueue(tr *tapeReader) {
 		missing.carried = len(carry) > 0
 		rr.complete = missing.carried || !skips && (rr.complete || seq == 1)
 	}
-	rr.queue = rr.queue[:0]
 	if skips && !consecutive {
 		rr.queue = append(rr.queue, recordingItem{tape: tr.tape, missing: missing})
 	}
 	for i := range carry {
+		rr.at = max(rr.at, carry[i].At) // time does not go back
+		carry[i].At = rr.at
 		rr.queue = append(rr.queue, recordingItem{record: &carry[i], tape: tr.tape})
 	}
-	rr.queue = append(rr.queue, recordingItem{record: &tr.record, tape: tr.tape})
+	rr.queueRecord(recordingItem{record: &tr.record, tape: tr.tape})
 	rr.begun = true
 	if !isAddedEnd(tr.tape.header, &tr.record) {
 		rr.reached = seq
 	}
+}
+
+// queueRecord queues a record. An end is kept until it is known whether other records
+// follow.
+func (rr *recordingReader) queueRecord(item recordingItem) {
+	if item.record.Kind == capture.KindEnd {
+		end := *item.record
+		end.Payload = bytes.Clone(end.Payload)
+		rr.end = &recordingItem{record: &end, tape: item.tape}
+		return
+	}
+	rr.end, rr.at = nil, item.record.At
+	rr.queue = append(rr.queue, item)
 }
