@@ -13,8 +13,8 @@ import (
 
 const lineStart, second, hour = int64(1e18), int64(1e9), int64(3600e9)
 
-// recordingOf makes a recording: of every payload a record, at the time that
-// stands before it.
+// recordingOf makes a recording. In the list, an int64 is the time of the payloads
+// after it; each payload becomes a record.
 func recordingOf(t testing.TB, id byte, start int64, source uint32, list ...any) []byte {
 	t.Helper()
 	h := capture.Header{TapeID: [16]byte{id}, Recording: [16]byte{id}, Start: start, HostID: "host1"}
@@ -56,7 +56,7 @@ func recordingOf(t testing.TB, id byte, start int64, source uint32, list ...any)
 	return replaytest.Written(t, h, records)
 }
 
-// spelled is the records as lines: number, seconds, source, what.
+// spelled returns a line for each record: number, seconds, source, content.
 func spelled(t testing.TB, records []capture.Record) (lines []string) {
 	t.Helper()
 	for _, r := range records {
@@ -112,11 +112,11 @@ func threeRecordings(t testing.TB) (a, b, c []byte) {
 	return a, b, c
 }
 
-// Two recordings at one time and a third one later, and a wall clock that was
-// stepped meanwhile.
+// Two recordings overlap, a third one follows, and a step of the wall clock lies
+// between.
 func TestMergeOfRecordings(t *testing.T) {
 	a, b, c := threeRecordings(t)
-	h, records, m, said := merged(t, a, b, c)
+	h, records, m, lines := merged(t, a, b, c)
 	want := strings.Split(strings.TrimSpace(`
 #1 0s 1 source proc open true
 #2 1s 1 proc_net read 1e-09 1
@@ -143,10 +143,10 @@ func TestMergeOfRecordings(t *testing.T) {
 	if got := spelled(t, records); !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if h.Start != lineStart || h.Recording != h.TapeID || len(h.Derived.Others) != 2 || m.Recordings != 3 || len(said) > 0 {
-		t.Errorf("%+v, %+v, %q", h, m, said)
+	if h.Start != lineStart || h.Recording != h.TapeID || len(h.Derived.Others) != 2 || m.Recordings != 3 || len(lines) > 0 {
+		t.Errorf("%+v, %+v, %q", h, m, lines)
 	}
-	// The ticks are those of whichever is named first, as far as it reaches.
+	// The ticks are those of the recording named first, until it ends.
 	_, records, _, _ = merged(t, b, a)
 	var ticks []string
 	for _, line := range spelled(t, records) {
@@ -159,7 +159,7 @@ func TestMergeOfRecordings(t *testing.T) {
 	}
 }
 
-// Every record stands at the wall clock's time that its own tape gives it.
+// Every record keeps its wall time.
 func TestMergeKeepsWallTime(t *testing.T) {
 	a, b, c := threeRecordings(t)
 	wall := func(tape []byte) map[string]int64 {
@@ -190,7 +190,7 @@ func TestMergeKeepsWallTime(t *testing.T) {
 		for what, at := range wall(tape) {
 			n++
 			if got[what] != at {
-				t.Errorf("%q stands at %d, its tape says %d", what, got[what], at)
+				t.Errorf("%q is at %d, on its own tape at %d", what, got[what], at)
 			}
 		}
 	}
@@ -199,7 +199,8 @@ func TestMergeKeepsWallTime(t *testing.T) {
 	}
 }
 
-// What two recorders saw of a host, each its own sources, is what one sees.
+// Recordings of one host that have different sources, merged, have the reports of one
+// recording with all of them.
 func TestMergeOfSourcesApart(t *testing.T) {
 	whole := replaytest.Lab(t)
 	h, _ := replaytest.Parsed(t, whole)
@@ -217,9 +218,9 @@ func TestMergeOfSourcesApart(t *testing.T) {
 			return true
 		})
 	}
-	out, m, said, err := tryMerge(part(1, 3), part(2, 1), part(3, 2, 0))
-	if err != nil || len(m.Cut) != 0 || len(said) > 0 {
-		t.Fatal(err, m, said)
+	out, m, lines, err := tryMerge(part(1, 3), part(2, 1), part(3, 2, 0))
+	if err != nil || len(m.Cut) != 0 || len(lines) > 0 {
+		t.Fatal(err, m, lines)
 	}
 	got, _ := reportLines(t, replay.Options{Reports: replay.All}, out)
 	if !slices.Equal(got, want) {
