@@ -8,6 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync"
+	"time"
 )
 
 // output is what a verb writes its result to: standard output, a file that
@@ -123,4 +125,118 @@ func unlessTape(path string) error {
 		return fmt.Errorf("%s is a tape; name another file for this", path)
 	}
 	return nil
+}
+
+// tapeOutput is an output that is read back before it counts. What goes to a
+// pipe is kept until then.
+type tapeOutput struct {
+	*output
+	kept *os.File // the tape, when it is to go on to out
+	out  *output
+}
+
+// createTape opens the output of that name for a tape.
+func createTape(path string, replace func(path string) error) (*tapeOutput, error) {
+	o, err := createOutput(path, replace)
+	if err != nil {
+		return nil, err
+	}
+	if o.partial != "" {
+		return &tapeOutput{output: o}, nil
+	}
+	kept, err := os.CreateTemp("", "topotape-*.tape")
+	if err != nil {
+		return nil, o.finish(err)
+	}
+	if err := os.Remove(kept.Name()); err != nil {
+		return nil, o.finish(errors.Join(err, kept.Close()))
+	}
+	return &tapeOutput{output: &output{Writer: bufio.NewWriterSize(kept, 64<<10), file: kept}, kept: kept, out: o}, nil
+}
+
+// check reads back what was written.
+func (o *tapeOutput) check(read func(io.Reader) error) error {
+	if err := o.Flush(); err != nil {
+		return err
+	}
+	if o.kept != nil {
+		if _, err := o.kept.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		if err := read(o.kept); err != nil {
+			return err
+		}
+		if _, err := o.kept.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		_, err := io.Copy(o.out, o.kept)
+		return err
+	}
+	f, err := os.Open(o.partial)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return read(f)
+}
+
+// finish completes the output if err is nil, else it takes back what can be.
+func (o *tapeOutput) finish(err error) error {
+	if o.out == nil {
+		return o.output.finish(err)
+	}
+	return errors.Join(o.out.finish(err), o.kept.Close())
+}
+
+// streamDelay is how long a line may wait for others before it is written out.
+const streamDelay = 50 * time.Millisecond
+
+// liveOutput hands on what is written to it within streamDelay, however slowly more
+// comes: a tape that is still being recorded is read from a pipe that stays open.
+type liveOutput struct {
+	mu    sync.Mutex
+	out   *output
+	fresh bool // something was written since the last flush
+	stop  chan struct{}
+	ended chan struct{}
+}
+
+// newLiveOutput starts a goroutine that ends with finish.
+func newLiveOutput(out *output) *liveOutput {
+	s := &liveOutput{out: out, stop: make(chan struct{}), ended: make(chan struct{})}
+	go s.flush()
+	return s
+}
+
+func (s *liveOutput) flush() {
+	defer close(s.ended)
+	tick := time.NewTicker(streamDelay)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-tick.C:
+		}
+		s.mu.Lock()
+		if s.fresh {
+			s.fresh = false
+			s.out.Flush() // an error stays with the writer, and comes with the next write
+		}
+		s.mu.Unlock()
+	}
+}
+
+func (s *liveOutput) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fresh = true
+	return s.out.Write(b)
+}
+
+// finish completes the output if err is nil, else it takes back what can be.
+func (s *liveOutput) finish(err error) error {
+	close(s.stop)
+	<-s.ended
+	return s.out.finish(err)
 }
