@@ -12,21 +12,21 @@ import (
 	"time"
 )
 
-// output is what a verb writes its result to: standard output, a file that
-// appears under its name when it is whole, or a device or pipe.
+// output is the destination of a verb's result: standard output, a file that gets
+// its name when it is complete, or a device or pipe.
 type output struct {
 	*bufio.Writer
-	file    *os.File
-	partial string // the file's name until it is whole
+	file    *os.File // nil for standard output
+	partial string   // the file's name until it is complete, "" for a device or pipe
 	path    string
 }
 
-// createOutput opens the output of that name, - being standard output. An
-// existing file is an error unless replace allows it. The name that it has until
-// it is whole is none of a recording: a left-over x.tape.partial can become x.tape.
+// createOutput opens the output of that name, standard output for -. An existing file
+// is an error unless replace allows it. Until it is complete, the file has a name that
+// no recording has, so that x.tape.partial of a recording can be recovered to x.tape.
 func createOutput(path string, replace func(path string) error) (*output, error) {
 	partial := path + ".new.partial"
-	if path == "-" || path == "" || path == "/dev/stdout" { // which may stand for a file
+	if path == "-" || path == "" || path == "/dev/stdout" { // which may be redirected to a file
 		return &output{Writer: bufio.NewWriterSize(os.Stdout, 64<<10)}, nil
 	}
 	st, err := os.Stat(path)
@@ -48,7 +48,7 @@ func createOutput(path string, replace func(path string) error) (*output, error)
 	}
 	f, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("%s exists: another topotape writes it, or one was killed; remove it", partial)
+		return nil, fmt.Errorf("%s exists: another topotape is writing it, or one was killed; in that case remove it", partial)
 	}
 	if err != nil {
 		return nil, err
@@ -64,12 +64,12 @@ func toTerminal(path string) bool {
 // checkTapeOutput refuses to write a tape to a terminal.
 func checkTapeOutput(path string) error {
 	if toTerminal(path) {
-		return errors.New("a tape is not for a terminal: redirect standard output, or name a file with -o")
+		return errors.New("standard output is a terminal and a tape is binary: redirect it, or name a file with -o")
 	}
 	return nil
 }
 
-// target is where the output goes in the end.
+// target returns the file that the output is written to.
 func (o *output) target() *os.File {
 	if o.file == nil {
 		return os.Stdout
@@ -77,7 +77,7 @@ func (o *output) target() *os.File {
 	return o.file
 }
 
-// finish completes the output if err is nil, else it takes back what can be.
+// finish completes the output if err is nil, else it removes the file.
 func (o *output) finish(err error) error {
 	if err == nil {
 		err = o.Flush()
@@ -101,7 +101,7 @@ func (o *output) finish(err error) error {
 	return os.Rename(o.partial, o.path)
 }
 
-// onlyForced lets an existing file be replaced if the user said so.
+// onlyForced allows an existing file to be replaced if the user gave --force.
 func onlyForced(force bool) func(string) error {
 	return func(path string) error {
 		if force {
@@ -111,8 +111,8 @@ func onlyForced(force bool) func(string) error {
 	}
 }
 
-// unlessTape lets any file be replaced that is not a tape: reports can be made
-// again, a tape cannot.
+// unlessTape allows any file but a tape to be replaced: reports can be made again, a
+// tape cannot.
 func unlessTape(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -122,17 +122,17 @@ func unlessTape(path string) error {
 	head := make([]byte, 16)
 	n, _ := io.ReadFull(f, head)
 	if bytes.Contains(head[:n], []byte("topotape")) {
-		return fmt.Errorf("%s is a tape; name another file for this", path)
+		return fmt.Errorf("%s is a tape and is not overwritten; name another file", path)
 	}
 	return nil
 }
 
-// tapeOutput is an output that is read back before it counts. What goes to a
-// pipe is kept until then.
+// tapeOutput is the output of a tape, which is read back before it is complete. For a
+// pipe the tape is written to a temporary file first.
 type tapeOutput struct {
 	*output
-	kept *os.File // the tape, when it is to go on to out
-	out  *output
+	temporary *os.File // nil if the output is a file
+	pipe      *output
 }
 
 // createTape opens the output of that name for a tape.
@@ -144,32 +144,32 @@ func createTape(path string, replace func(path string) error) (*tapeOutput, erro
 	if o.partial != "" {
 		return &tapeOutput{output: o}, nil
 	}
-	kept, err := os.CreateTemp("", "topotape-*.tape")
+	f, err := os.CreateTemp("", "topotape-*.tape")
 	if err != nil {
 		return nil, o.finish(err)
 	}
-	if err := os.Remove(kept.Name()); err != nil {
-		return nil, o.finish(errors.Join(err, kept.Close()))
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, o.finish(errors.Join(err, f.Close()))
 	}
-	return &tapeOutput{output: &output{Writer: bufio.NewWriterSize(kept, 64<<10), file: kept}, kept: kept, out: o}, nil
+	return &tapeOutput{output: &output{Writer: bufio.NewWriterSize(f, 64<<10), file: f}, temporary: f, pipe: o}, nil
 }
 
-// check reads back what was written.
+// check calls read with the tape as it was written, and passes it on to the pipe.
 func (o *tapeOutput) check(read func(io.Reader) error) error {
 	if err := o.Flush(); err != nil {
 		return err
 	}
-	if o.kept != nil {
-		if _, err := o.kept.Seek(0, io.SeekStart); err != nil {
+	if o.temporary != nil {
+		if _, err := o.temporary.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		if err := read(o.kept); err != nil {
+		if err := read(o.temporary); err != nil {
 			return err
 		}
-		if _, err := o.kept.Seek(0, io.SeekStart); err != nil {
+		if _, err := o.temporary.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		_, err := io.Copy(o.out, o.kept)
+		_, err := io.Copy(o.pipe, o.temporary)
 		return err
 	}
 	f, err := os.Open(o.partial)
@@ -180,36 +180,36 @@ func (o *tapeOutput) check(read func(io.Reader) error) error {
 	return read(f)
 }
 
-// finish completes the output if err is nil, else it takes back what can be.
+// finish completes the output if err is nil, else it removes the file.
 func (o *tapeOutput) finish(err error) error {
-	if o.out == nil {
+	if o.pipe == nil {
 		return o.output.finish(err)
 	}
-	return errors.Join(o.out.finish(err), o.kept.Close())
+	return errors.Join(o.pipe.finish(err), o.temporary.Close())
 }
 
-// streamDelay is how long a line may wait for others before it is written out.
+// streamDelay bounds how long a line waits for others before it is written.
 const streamDelay = 50 * time.Millisecond
 
-// liveOutput hands on what is written to it within streamDelay, however slowly more
-// comes: a tape that is still being recorded is read from a pipe that stays open.
+// liveOutput passes on what is written to it within streamDelay. The records of a
+// tape that is read from a recorder's pipe are printed as they arrive.
 type liveOutput struct {
 	mu    sync.Mutex
 	out   *output
-	fresh bool // something was written since the last flush
+	dirty bool // something was written since the last flush
 	stop  chan struct{}
-	ended chan struct{}
+	done  chan struct{}
 }
 
-// newLiveOutput starts a goroutine that ends with finish.
+// newLiveOutput starts a goroutine, which finish ends.
 func newLiveOutput(out *output) *liveOutput {
-	s := &liveOutput{out: out, stop: make(chan struct{}), ended: make(chan struct{})}
+	s := &liveOutput{out: out, stop: make(chan struct{}), done: make(chan struct{})}
 	go s.flush()
 	return s
 }
 
 func (s *liveOutput) flush() {
-	defer close(s.ended)
+	defer close(s.done)
 	tick := time.NewTicker(streamDelay)
 	defer tick.Stop()
 	for {
@@ -219,9 +219,9 @@ func (s *liveOutput) flush() {
 		case <-tick.C:
 		}
 		s.mu.Lock()
-		if s.fresh {
-			s.fresh = false
-			s.out.Flush() // an error stays with the writer, and comes with the next write
+		if s.dirty {
+			s.dirty = false
+			s.out.Flush() // the writer keeps an error for the next write
 		}
 		s.mu.Unlock()
 	}
@@ -230,13 +230,13 @@ func (s *liveOutput) flush() {
 func (s *liveOutput) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fresh = true
+	s.dirty = true
 	return s.out.Write(b)
 }
 
-// finish completes the output if err is nil, else it takes back what can be.
+// finish completes the output if err is nil, else it removes the file.
 func (s *liveOutput) finish(err error) error {
 	close(s.stop)
-	<-s.ended
+	<-s.done
 	return s.out.finish(err)
 }
