@@ -13,6 +13,7 @@ import (
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/diff"
 	"github.com/topotape/topotape/replay/fold"
+	"github.com/topotape/topotape/replay/render"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -219,7 +220,7 @@ func (f *diffFlags) outcome(cmd *cobra.Command, d *diff.Difference, ofA, ofB *re
 			loss = append(loss, cut)
 		}
 		if s.LeftOut > 0 {
-			loss = append(loss, fmt.Sprintf("at least %d connections are left out of the comparison", s.LeftOut))
+			loss = append(loss, fmt.Sprintf("at least %s left out of the comparison", render.Plural(s.LeftOut, "connection")))
 		}
 		if s.Panic != nil {
 			panics = append(panics, fmt.Sprintf("the core panics on record %d: %v; reports end there", s.Panic.Record, s.Panic.Value))

@@ -116,7 +116,7 @@ func TestDurations(t *testing.T) {
 		t.Errorf("%v, %v", d, err)
 	}
 	for _, text := range []string{"0", "0s", "-0s"} {
-		if d, err := parseLength(text); err == nil || !strings.Contains(err.Error(), "ring of segments, which is not available") {
+		if d, err := parseLength(text); err == nil || !strings.Contains(err.Error(), "ring of segments, which this version does not have") {
 			t.Errorf("%q: %v, %v", text, d, err)
 		}
 	}

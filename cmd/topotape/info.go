@@ -107,7 +107,7 @@ func surveyOutcome(cmd *cobra.Command, v *survey.Survey, left uint64) error {
 		loss = append(loss, cut)
 	}
 	if left > 0 {
-		loss = append(loss, fmt.Sprintf("at least %d connections are not counted; raise --max-connections", left))
+		loss = append(loss, fmt.Sprintf("at least %s not counted; raise --max-connections", render.Plural(left, "connection")))
 	}
 	return lossError(loss)
 }

@@ -289,7 +289,7 @@ func isLink(path string) bool {
 
 // joinSegments puts the segments of a recording together, in the order of their
 // numbers, at the place of the first one. Other tapes keep their places; so does a
-// tape whose head cannot be read, of which the replay reports the error.
+// tape whose head cannot be read: the replay reports that error.
 func joinSegments(list []tapeFile) []tapeFile {
 	groupOf := map[[16]byte]int{} // index of a recording's group
 	var groups [][]tapeFile

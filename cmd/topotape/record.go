@@ -24,7 +24,7 @@ func recordCommand() *cobra.Command {
 		Use:   "record",
 		Short: "Record the network activity of this host onto a tape",
 		Long: `Record conntrack events, /proc/net snapshots with the owners of sockets, and DNS
-packets onto one tape, until Ctrl-C or for at most 10 minutes. If a source lacks
+packets onto one tape, until Ctrl-C or for 10 minutes. If a source lacks
 something, one line reports it and the other sources continue.
 
 The source rdns runs only if --sources names it. It asks the host's name servers for

@@ -199,7 +199,7 @@ func (f *replayFlags) outcome(cmd *cobra.Command, s *replay.Summary, v *verifica
 		loss = append(loss, cut)
 	}
 	if s.LeftOut > 0 {
-		loss = append(loss, fmt.Sprintf("at least %d connections are left out of the report; raise --max-connections (%d)", s.LeftOut, f.maxConnections))
+		loss = append(loss, fmt.Sprintf("at least %s left out of the report; raise --max-connections (%d)", render.Plural(s.LeftOut, "connection"), f.maxConnections))
 	}
 	if s.Gaps > 0 && f.strict {
 		loss = append(loss, fmt.Sprintf("%s (--strict)", gapText(s)))

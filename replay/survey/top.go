@@ -140,7 +140,7 @@ func (f *Facts) addCoverage(s *Statistics) {
 func (t *infoTop) text(b *strings.Builder) {
 	fmt.Fprintf(b, "\nconnections %d", t.Connections)
 	if t.LeftOut > 0 {
-		fmt.Fprintf(b, "; at least %d more are not counted: raise --max-connections", t.LeftOut)
+		fmt.Fprintf(b, "; at least %d more not counted: raise --max-connections", t.LeftOut)
 	}
 	if t.Stopped != "" {
 		fmt.Fprintf(b, "; %s", t.Stopped)
