@@ -240,8 +240,8 @@ func TestImportsPointOneWay(t *testing.T) {
 		"replay/pcapng":     {"capture"},
 		"replay/replaytest": {"capture", "reporter", "reporter/ctmsg"},
 		"fixtures/script":   {"capture", "reporter/ctmsg", "reporter/dnsmsg"},
-		"fixtures":          {"capture", "replay", "replay/fold", "replay/diff", "replay/scope", "reporter", "fixtures/script"},
-		"fixtures/ingest":   {"capture", "fixtures/script", "reporter/ctmsg", "reporter/dnsmsg"},
+		"fixtures":          {"replay/render", "capture", "replay", "replay/fold", "replay/diff", "replay/scope", "reporter", "fixtures/script"},
+		"fixtures/ingest":   {"replay/render", "capture", "fixtures/script", "reporter/ctmsg", "reporter/dnsmsg"},
 		"cmd/topotape": {"capture", "capture/live", "fixtures", "fixtures/ingest", "fixtures/script", "replay", "replay/diff", "replay/edit", "replay/fold", "replay/pcapng",
 			"replay/render", "replay/scope", "replay/survey", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg"},
 	}

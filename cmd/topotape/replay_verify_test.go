@@ -10,7 +10,7 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// What the table leaves out stands in the JSON format, as it says.
+// The JSON format has the causes that the table leaves out.
 func TestVerificationInJSONHasAllCauses(t *testing.T) {
 	since := new(diff.Difference)
 	for i := range 60 {
