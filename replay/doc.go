@@ -9,10 +9,9 @@
 // next tick, before it decides. What it read is stepped afterwards, in order;
 // what is read ahead is bounded, beyond that the report is made on suspicion.
 //
-// A file is read with its chunks decoded ahead on other cores (decoders), a window of
-// it through its index (seek.go). Neither changes what is read: what was decoded
-// ahead is used where the reader comes to it, and an index is believed where the
-// chunk that it leads to is the one that it describes. A pipe is read in the plain way.
+// A window of a file is read through its index (seek.go). That does not change
+// which records are read: an index is believed only where the chunk that it leads
+// to is the one that it describes. A pipe is read from its start.
 //
 // What it writes of a report besides its JSON: a table (WriteTable), pictures
 // (WriteDot, WriteMermaid: both draw one graph, which also lays two reports over

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 
 	"github.com/topotape/topotape/capture"
 )
@@ -69,7 +68,6 @@ type Tapes struct {
 	inputs []Input
 	name   string
 	file   io.Closer
-	ahead  *decoders // of the open input, nil if there are none
 	reader *capture.Reader
 	header *capture.Header
 	clip   *Clip // what stands ahead of it need not be read; nil for nothing
@@ -146,13 +144,8 @@ func (t *Tapes) Position(r *capture.Record) position {
 	return position{steady: ns, Wall: ns + t.steps, seq: r.Seq, count: t.count, tape: t.Number()}
 }
 
-// Close closes the open input and waits for what is decoded ahead of it. It must
-// be called.
+// Close closes the open input. It must be called.
 func (t *Tapes) Close() error {
-	if t.ahead != nil {
-		t.ahead.close()
-		t.ahead = nil
-	}
 	if t.file == nil {
 		return nil
 	}
@@ -199,17 +192,7 @@ func (t *Tapes) advance() error {
 	if t.clip != nil {
 		t.skip(&in, file)
 	}
-	return t.readAhead(&in, file)
-}
-
-// readAhead has chunks decoded ahead where that gains something: with a core to
-// spare, and from a file, which does not make a reader wait.
-func (t *Tapes) readAhead(in *Input, file io.Reader) error {
-	if _, ok := file.(io.ReaderAt); !ok || in.Size == 0 || runtime.GOMAXPROCS(0) == 1 {
-		return nil
-	}
-	t.ahead = newDecoders()
-	return t.reader.Ahead(t.ahead)
+	return nil
 }
 
 // headError says what to do with what is no tape.
