@@ -10,11 +10,12 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
+// memory returns an input that is read like a pipe.
 func memory(name string, b []byte) Input {
 	return Input{Name: name, Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }}
 }
 
-// seekable is memory that is read like a file.
+// seekable returns an input that is read like a file, by its index.
 func seekable(name string, b []byte) Input {
 	return Input{Name: name, Size: int64(len(b)), Open: func() (io.ReadCloser, error) {
 		return struct {

@@ -28,9 +28,8 @@ func mustDiff(t *testing.T, a, b *Side, o DiffOptions) *diff.Difference {
 	return d
 }
 
-// A tape does not differ from itself, nor from its reports, whichever way they
-// were printed.
-func TestTapeIsWhatItsReportsSay(t *testing.T) {
+// A tape does not differ from itself, nor from its reports in any form.
+func TestTapeEqualsItsReports(t *testing.T) {
 	tape := replaytest.Busy(t, 2000, 250)
 	lines, _ := ndjson(t, Options{Reports: All}, tape)
 	x, y := tapeSide("x", tape, Window{}), tapeSide("y", tape, Window{})
@@ -47,9 +46,8 @@ func TestTapeIsWhatItsReportsSay(t *testing.T) {
 	}
 }
 
-// Ticks are told by their times: what one side lacks is said, and the others
-// are compared.
-func TestTicksThatOneSideLacks(t *testing.T) {
+// Ticks of the same time are compared. The others are listed as missing on one side.
+func TestTicksMissingOnOneSide(t *testing.T) {
 	tape := replaytest.Busy(t, 2000, 250)
 	lines, _ := ndjson(t, Options{Reports: All}, tape)
 	all, some := reportSide("all", strings.Join(lines, "\n")), reportSide("some", strings.Join(slices.Delete(slices.Clone(lines), 2, 4), "\n"))
@@ -65,7 +63,7 @@ func TestTicksThatOneSideLacks(t *testing.T) {
 	}
 }
 
-// Two windows of one tape are compared by what was seen in them.
+// Two windows of one tape are compared by all connections that were seen in them.
 func TestWindowsAreComparedAsAWhole(t *testing.T) {
 	tape := replaytest.Busy(t, 2000, 250)
 	window := func(from, to string) Window {
@@ -92,7 +90,7 @@ func TestWindowsAreComparedAsAWhole(t *testing.T) {
 	}
 }
 
-// A file of reports that is torn is compared as far as it goes.
+// A file that ends within a report is compared up to there.
 func TestTornReports(t *testing.T) {
 	lines, _ := ndjson(t, Options{Reports: All}, replaytest.Busy(t, 1000, 250))
 	text := strings.Join(lines, "\n")
@@ -109,8 +107,7 @@ func TestTornReports(t *testing.T) {
 	}
 }
 
-// With selectors only what concerns the connections they match is left, whichever
-// side shows what they match.
+// With selectors only the connections that they match are compared, on either side.
 func TestSelectorsMatchEitherSide(t *testing.T) {
 	a := replaytest.Connection("10.0.0.1:4000", "10.0.0.80:80", 1, 2, "conntrack")
 	b := replaytest.Connection("10.0.0.1:4000", "172.17.0.2:8080", 1, 2, "conntrack")
@@ -132,7 +129,7 @@ func TestSelectorsMatchEitherSide(t *testing.T) {
 	}
 }
 
-// differenceText returns the difference as diff prints it.
+// differenceText returns the difference as topotape diff prints it.
 func differenceText(t *testing.T, d *diff.Difference) string {
 	t.Helper()
 	var b strings.Builder

@@ -10,27 +10,25 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/replay/replaytest"
 )
 
 // readingLines reads the inputs to their end and returns a line for each record,
 // error and end of a tape.
 func readingLines(inputs ...Input) (lines []string) {
-	t := NewTapes(inputs)
+	t := &Tapes{inputs: inputs}
 	defer t.Close()
+	var it Item
 	for {
-		r, err := t.Next()
-		var damage *capture.DamageError
-		switch {
-		case err == nil:
-			lines = append(lines, fmt.Sprint(t.Number(), t.Continues(), t.Position(&r), r.Kind, r.Source, crc32.ChecksumIEEE(r.Payload)))
-			continue
-		case errors.As(err, &damage):
-			lines = append(lines, err.Error())
+		err := t.Next(&it)
+		if err == nil {
+			lines = append(lines, fmt.Sprint(it.Follows, it.position, it.Kind, it.Source, crc32.ChecksumIEEE(it.Payload)))
 			continue
 		}
 		lines = append(lines, err.Error())
+		if isDamage(err) {
+			continue
+		}
 		for _, e := range t.Ends() {
 			lines = append(lines, fmt.Sprintf("%s %x %s %d", e.Name, e.Header.TapeID, e.Ending, e.Unknown))
 		}

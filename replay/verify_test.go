@@ -64,7 +64,7 @@ func TestVerifyFindsTheFirstDifference(t *testing.T) {
 	}
 }
 
-// A difference is shown against the last report that is as production made it.
+// A mismatch is compared with the last report that is as production made it.
 func TestVerifyShowsWhatChangedSince(t *testing.T) {
 	b, err := os.ReadFile("../fixtures/lab-gateway/capture.tape")
 	if err != nil {
@@ -95,13 +95,13 @@ func TestVerifyShowsWhatChangedSince(t *testing.T) {
 			}
 		}
 	}
-	// A message that only was counted.
+	// A message that changes only the count of records.
 	text.Reset()
 	d = without(301)
 	if err := d.Since.WriteGroups(&text, false); err != nil || d.Tick != 4 || !slices.Equal(d.Sections, []string{"coverage"}) || !strings.Contains(text.String(), "~ coverage of conntrack\n    records: ") {
 		t.Errorf("%+v: %s", d, &text)
 	}
-	// Before the first tick that differs there may be none.
+	// There may be no equal report before the first mismatch.
 	_, s := ndjson(t, Options{Reports: None, Verify: true}, replaytest.Rewrite(t, b, capture.Header{HostID: "another", TapeID: [16]byte{1}}, func(r *capture.Record) bool { return r.Kind != capture.KindProcSockets }))
 	if d := s.Verification.First; d == nil || d.Before != nil || d.Since != nil {
 		t.Errorf("%+v", d)

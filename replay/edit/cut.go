@@ -48,17 +48,13 @@ var ErrEmptyWindow = errors.New("no record within the window")
 // read several times and must not change meanwhile. Nothing is written if the window is
 // empty. What is missing of the tapes is no error: the summary says it.
 func Cut(out io.Writer, inputs []replay.Input, o CutOptions) (*CutSummary, error) {
-	c := &cutter{out: out, options: o, tapes: replay.NewTapes(inputs), tape: -1}
-	defer c.tapes.Close()
-	c.tapes.Copying()
-	if err := o.Window.Check(); err != nil {
-		return nil, err
-	}
-	bounds, err := replay.Resolve(inputs, o.Window.From, o.Window.To)
+	tapes, err := replay.Open(inputs, o.Window)
 	if err != nil {
 		return nil, err
 	}
-	c.clip = replay.Clip{From: bounds[0], To: bounds[1]}
+	defer tapes.Close()
+	tapes.KeepUnknown()
+	c := &cutter{out: out, options: o, tapes: tapes, tape: -1}
 	if c.parents, err = parentsOf(inputs); err != nil {
 		return nil, err
 	}
@@ -100,14 +96,12 @@ type cutter struct {
 	out      io.Writer
 	options  CutOptions
 	tapes    *replay.Tapes
-	clip     replay.Clip
 	parents  []capture.Parent
 	tape     int    // number of the tape that the cores are at; -1 before the first
 	segment  uint32 // its
 	deriver  deriver
-	older    replay.Core // of the rules of 2016; nil once it panicked
+	older    *replay.Core // of the rules of 2016; nil once it panicked
 	evidence *reporter.Evidence
-	held     replay.PendingCarry
 	stepped  bool // the cores were shown records before the window
 	moved    bool // within the window, the cores have come to know what its records do not tell
 	hole     hole
@@ -119,10 +113,9 @@ type cutter struct {
 }
 
 func (c *cutter) read() error {
-	r := new(capture.Record)
+	it := new(replay.Item)
 	for {
-		var err error
-		*r, err = c.tapes.Next()
+		err := c.tapes.Next(it)
 		var damage *capture.DamageError
 		switch {
 		case err == io.EOF:
@@ -134,19 +127,17 @@ func (c *cutter) read() error {
 		case err != nil:
 			return err
 		}
-		if err := c.begin(); err != nil {
+		if err := c.begin(it); err != nil {
 			return err
 		}
-		p := c.tapes.Position(r)
 		if c.first == 0 {
-			c.first = p.Wall
+			c.first = it.Wall()
 		}
-		c.now = p.Wall
-		standing := c.clip.Place(c.tapes.Header(), r, p)
-		if standing == replay.Behind {
-			return c.bridge(r, true)
+		c.now = it.Wall()
+		if it.Place == replay.After {
+			return c.bridge(&it.Record, true)
 		}
-		if err := c.record(r, standing == replay.Within); err != nil {
+		if err := c.record(it, it.Place == replay.Within); err != nil {
 			return err
 		}
 	}
@@ -154,17 +145,17 @@ func (c *cutter) read() error {
 
 // begin goes on to the tape of the last record. One that does not follow on the
 // one before it is what the cores know nothing of.
-func (c *cutter) begin() error {
-	if c.tape == c.tapes.Number() {
+func (c *cutter) begin(it *replay.Item) error {
+	if c.tape == it.Tape() {
 		return nil
 	}
-	defer func() { c.segment = c.tapes.Header().Segment }()
+	h := it.Header
+	defer func() { c.segment = h.Segment }()
 	first := c.tape < 0
-	c.tape = c.tapes.Number()
-	if !first && c.tapes.Continues() {
+	c.tape = it.Tape()
+	if !first && it.Follows {
 		return nil
 	}
-	h := c.tapes.Header()
 	if into := c.summary.Header; into != nil {
 		if h.Origin() != into.Recording || h.Start != into.Start {
 			return errors.New("the window spans tapes of different recordings: cut one after the other")
@@ -174,15 +165,15 @@ func (c *cutter) begin() error {
 		}
 	}
 	c.hole.close()
-	current, err := reporter.New(h, reporter.RulesCurrent)
+	current, err := replay.NewCore(h, reporter.RulesCurrent)
 	if err != nil {
 		return err
 	}
-	older, err := reporter.New(h, reporter.RulesScope2016)
+	older, err := replay.NewCore(h, reporter.RulesScope2016)
 	if err != nil {
 		return err
 	}
-	c.deriver.core, c.older, c.held = current, older, replay.PendingCarry{}
+	c.deriver.core, c.older = current, older
 	c.deriver.lossy = false
 	c.moved = true
 	if c.summary.Header == nil {
@@ -192,17 +183,16 @@ func (c *cutter) begin() error {
 }
 
 // record takes a record into the cut, or only into what comes before it.
-func (c *cutter) record(r *capture.Record, within bool) error {
+func (c *cutter) record(it *replay.Item, within bool) error {
+	r := &it.Record
 	if r.Kind == capture.KindCarry {
-		if c.tape > 0 && c.tapes.Continues() {
-			c.held.Keep(r)
-		} else {
+		if !it.Follows {
 			c.carry(r, within)
 		}
 		return nil
 	}
-	for _, part := range c.held.Before(r) {
-		c.carry(&part, within)
+	for i := range it.Carry {
+		c.carry(&it.Carry[i], within)
 	}
 	if err := c.bridge(r, within); err != nil {
 		return err
@@ -267,7 +257,7 @@ func (c *cutter) add(r *capture.Record, within bool) error {
 // step shows the cores a record before the window.
 func (c *cutter) step(r *capture.Record) {
 	if c.deriver.core != nil {
-		if _, panicked := replay.Step(c.deriver.core, r); panicked != nil {
+		if _, panicked := c.deriver.core.Step(r); panicked != nil {
 			c.panicked(r, reporter.RulesCurrent)
 			c.deriver.core = nil
 		}
@@ -279,7 +269,7 @@ func (c *cutter) stepOlder(r *capture.Record) {
 	if c.older == nil {
 		return
 	}
-	if _, panicked := replay.Step(c.older, r); panicked != nil {
+	if _, panicked := c.older.Step(r); panicked != nil {
 		if c.summary.Header == nil {
 			c.panicked(r, reporter.RulesScope2016)
 		}
@@ -319,12 +309,11 @@ func (c *cutter) enter(r *capture.Record) error {
 
 // writeCarries writes what the cores know.
 func (c *cutter) writeCarries(at int64) error {
-	for _, core := range [...]replay.Core{c.deriver.core, c.older} {
-		known, ok := core.(replay.Carrier)
-		if !ok {
+	for _, core := range [...]*replay.Core{c.deriver.core, c.older} {
+		if core == nil {
 			continue
 		}
-		parts := known.Carry()
+		parts := core.Carry()
 		if parts == nil {
 			c.summary.Missing = append(c.summary.Missing, "what the core knows at the cut is too much for a tape: reports of it may lack some")
 		}

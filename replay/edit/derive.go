@@ -58,7 +58,7 @@ func madeEnd(h *capture.Header, r *capture.Record) bool {
 // that production had by default. The core may be shown more than is written.
 type deriver struct {
 	out    *capture.Writer
-	core   replay.Core // nil once it panicked
+	core   *replay.Core // nil once it panicked
 	number uint64
 	digest *capture.Digests // of the report at the tick of that number
 	// lossy says that records are missing before: witnesses of the parents can
@@ -75,7 +75,7 @@ func newDeriver(out io.Writer, h *capture.Header) (*deriver, error) {
 	if err != nil {
 		return nil, err
 	}
-	core, err := reporter.New(h, reporter.RulesCurrent)
+	core, err := replay.NewCore(h, reporter.RulesCurrent)
 	written := newContent()
 	return &deriver{out: w, core: core, content: &written}, err
 }
@@ -85,7 +85,7 @@ func (d *deriver) step(r *capture.Record) {
 	if d.core == nil {
 		return
 	}
-	tick, panicked := replay.Step(d.core, r)
+	tick, panicked := d.core.Step(r)
 	if panicked == nil && tick {
 		d.digest = nil
 		var t capture.Tick
@@ -93,7 +93,7 @@ func (d *deriver) step(r *capture.Record) {
 			return
 		}
 		var report *reporter.Report
-		if report, panicked = replay.MakeReport(d.core); panicked == nil {
+		if report, panicked = d.core.Report(); panicked == nil {
 			digests := report.Digests()
 			d.number, d.digest = t.Number, &digests
 			report.Release()
