@@ -21,7 +21,7 @@ type pendingCarry struct {
 // dropped.
 const maxPendingCarry = 1 << 30
 
-// next takes the next record of the tapes. It returns the carry to step before it.
+// next returns the carry to step before the next record of the tapes.
 func (p *pendingCarry) next(it *Item) (parts []capture.Record) {
 	if it.Tape() != p.tape {
 		p.tape = it.Tape()

@@ -61,17 +61,19 @@ func eachJSON(r io.Reader, each func([]byte) error) error {
 	for !array || dec.More() {
 		var text json.RawMessage
 		err := dec.Decode(&text)
-		if err == io.EOF {
+		switch {
+		case err == io.EOF && !array:
 			return nil
+		case err == io.EOF: // after a comma
+			return io.ErrUnexpectedEOF
+		case err != nil:
+			return err
 		}
-		if err == nil {
-			err = each(text)
-		}
-		if err != nil {
+		if err := each(text); err != nil {
 			return err
 		}
 	}
-	if _, err = dec.Token(); err == io.EOF { // the array's end
+	if _, err = dec.Token(); err == io.EOF { // where the array's end should be
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -95,7 +95,7 @@ func TestWindowsByIndexAreThoseOfAScan(t *testing.T) {
 			sought = append(sought, seekable(fmt.Sprint(i), b))
 		}
 		random := rand.New(rand.NewPCG(5, 6))
-		for range max(8, 24/replaytest.Sparse) {
+		for range max(8, 24/replaytest.OneIn) {
 			w := Window{From: randomTime(random, start), To: randomTime(random, start)}
 			want, got := windowLines(scanned, w), windowLines(sought, w)
 			if name == "torn" || name == "index damaged" { // damage before the window is not read
@@ -143,7 +143,7 @@ func TestWindowsByIndexReadLittle(t *testing.T) {
 		to, _ := ParseTime(c[1])
 		read := 0
 		in := Input{Name: "x", Size: int64(out.Len()), Open: func() (io.ReadCloser, error) {
-			return replaytest.CountedReads{Reader: bytes.NewReader(out.Bytes()), Count: &read}, nil
+			return replaytest.File{Reader: bytes.NewReader(out.Bytes()), Count: &read}, nil
 		}}
 		n := 0
 		_, records := Records([]Input{in}, Window{from, to})
@@ -251,7 +251,7 @@ func TestDamageAfterASkip(t *testing.T) {
 // of a reading from the start.
 func TestWindowsOfALongTape(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 4))
-	b := replaytest.Chunky(t, rng, 0, 4, 13_000, 1, 10)
+	b := replaytest.Random(t, rng, 0, 4, 13_000, 1, 10)
 	skipped := 0
 	for range 40 {
 		text := []string{fmt.Sprintf("+%ds", rng.IntN(13_000)), fmt.Sprintf("-%ds", rng.IntN(13_000)), fmt.Sprintf("#%d", rng.IntN(13_000)), "mark:m", "mark:no", time.Unix(1e9+rng.Int64N(13_000), 0).UTC().Format(time.RFC3339)}[rng.IntN(6)]
@@ -259,8 +259,7 @@ func TestWindowsOfALongTape(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sought := Input{Name: "x", Size: int64(len(b)), Open: func() (io.ReadCloser, error) { return replaytest.Anywhere{Reader: bytes.NewReader(b)}, nil }}
-		want, got := windowLines([]Input{memory("x", b)}, Window{From: from}), windowLines([]Input{sought}, Window{From: from})
+		want, got := windowLines([]Input{memory("x", b)}, Window{From: from}), windowLines([]Input{seekable("x", b)}, Window{From: from})
 		if !slices.Equal(got, want) {
 			t.Errorf("from %s: %d lines, want %d", text, len(got), len(want))
 		}

@@ -1,6 +1,8 @@
 package replay
 
 import (
+	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -114,7 +116,7 @@ func TestSelectorsMatchEitherSide(t *testing.T) {
 	other := replaytest.Connection("10.0.0.7:4000", "10.0.0.8:80", 1, 2, "conntrack")
 	x, y := replaytest.Report(a), replaytest.Report(b, other)
 	x.Coverage = []reporter.Coverage{{Source: "dns"}}
-	x.Endpoints = []reporter.Endpoint{{Addr: a.To.Addr}, {Addr: replaytest.Ap("9.9.9.9:9")}}
+	x.Endpoints = []reporter.Endpoint{{Addr: a.To.Addr}, {Addr: replaytest.AddrPort("9.9.9.9:9")}}
 	for _, text := range []string{"10.0.0.80:80", ":8080"} {
 		sel, err := fold.ParseSelector(text)
 		if err != nil {
@@ -137,4 +139,52 @@ func differenceText(t *testing.T, d *diff.Difference) string {
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+func TestNothingToCompare(t *testing.T) {
+	x, y := tapeSide("x", nil, Window{}), tapeSide("y", nil, Window{})
+	damage, other := errors.New("damage"), errors.New("other damage")
+	for _, c := range []struct {
+		a, b Summary
+		want string
+	}{
+		{Summary{}, Summary{}, "no report to compare: neither side has a tick there"},
+		{Summary{Reports: 1}, Summary{}, "no report to compare: y has no tick there"},
+		{Summary{}, Summary{Reports: 1}, "no report to compare: x has no tick there"},
+		{Summary{Damage: damage}, Summary{}, "no report to compare: neither side has a tick there; damage"},
+		{Summary{Damage: damage}, Summary{Damage: damage}, "no report to compare: neither side has a tick there; damage"},
+		{Summary{Damage: damage}, Summary{Damage: other}, "no report to compare: neither side has a tick there; damage; other damage"},
+		{Summary{}, Summary{Damage: other}, "no report to compare: neither side has a tick there; other damage"},
+	} {
+		err := nothingToCompare([2]*Side{x, y}, [2]*Summary{&c.a, &c.b})
+		if err.Error() != c.want || !errors.Is(err, ErrNoReport) {
+			t.Errorf("%v, want %s", err, c.want)
+		}
+	}
+}
+
+func TestEachJSON(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                     "",
+		" \n\t":                "",
+		"1 2\n{\"a\":3}":       "1 2 {\"a\":3}",
+		"\n [1, [2], \"]\"]\n": "1 [2] \"]\"",
+		"[]":                   "",
+		"[1, 2":                "1 2 " + io.ErrUnexpectedEOF.Error(),
+		"[1,":                  "1 " + io.ErrUnexpectedEOF.Error(),
+		"1 {\"a\":":            "1 " + io.ErrUnexpectedEOF.Error(),
+	} {
+		var got []string
+		err := eachJSON(strings.NewReader(text), func(value []byte) error { got = append(got, string(value)); return nil })
+		if err != nil {
+			got = append(got, err.Error())
+		}
+		if g := strings.Join(got, " "); g != want {
+			t.Errorf("%q: %q, want %q", text, g, want)
+		}
+	}
+	stop := errors.New("stop")
+	if err := eachJSON(strings.NewReader("1 2"), func([]byte) error { return stop }); err != stop {
+		t.Error(err)
+	}
 }

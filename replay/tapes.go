@@ -187,7 +187,7 @@ func (t *Tapes) open(in *Input) error {
 	return nil
 }
 
-// begin takes the header of the tape that the reader is at.
+// begin sets the header to that of the tape that the reader is at.
 func (t *Tapes) begin() {
 	h := *t.reader.Header()
 	t.follows = h.Continues(t.header)

@@ -13,6 +13,16 @@ import (
 	"github.com/topotape/topotape/replay/replaytest"
 )
 
+// memory returns an input that is read like a pipe.
+func memory(name string, b []byte) Input {
+	return Input{Name: name, Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }}
+}
+
+// seekable returns an input that is read like a file, by its index.
+func seekable(name string, b []byte) Input {
+	return Input{Name: name, Size: int64(len(b)), Open: func() (io.ReadCloser, error) { return replaytest.File{Reader: bytes.NewReader(b)}, nil }}
+}
+
 // readingLines reads the inputs to their end and returns a line for each record,
 // error and end of a tape.
 func readingLines(inputs ...Input) (lines []string) {

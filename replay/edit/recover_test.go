@@ -142,8 +142,8 @@ func TestRecoverSavesEveryWholeFrame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := newVictim(t, replaytest.Reframed(t, generated, 10))
-	for seed := range uint64(1000 / replaytest.Sparse) {
+	made := newVictim(t, replaytest.Reframe(t, generated, 10))
+	for seed := range uint64(1000 / replaytest.OneIn) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		v, other := small, coarse
 		switch {
@@ -167,7 +167,7 @@ func TestRecoverSavesEveryWholeFrame(t *testing.T) {
 
 // A tape that is not damaged comes out as it is, but for its witnesses.
 func TestRecoverOfWholeTapes(t *testing.T) {
-	for name, tape := range replaytest.Shipped(t) {
+	for name, tape := range replaytest.Tapes(t) {
 		v := newVictim(t, tape)
 		if whole := checkAll(t, tape, v); !whole && name != "busy" { // which has no end
 			t.Errorf("%s is not called whole", name)
@@ -184,13 +184,13 @@ func TestRecoverOfPrefixes(t *testing.T) {
 		telling := map[int]bool{len(v.tape): true}
 		for i, f := range v.frames {
 			for n := range header {
-				telling[int(f.Offset)+n] = n < 2 || flush > 1 && i%replaytest.Sparse == 0
+				telling[int(f.Offset)+n] = n < 2 || flush > 1 && i%replaytest.OneIn == 0
 			}
 			telling[int(f.Offset)-1] = true
 		}
 		records := int(v.frames[len(v.frames)-2].Offset) // of the index: all records stand before it
 		for n := range len(v.tape) + 1 {
-			if !telling[n] && n%(11*replaytest.Sparse) != 0 {
+			if !telling[n] && n%(11*replaytest.OneIn) != 0 {
 				continue
 			}
 			whole := checkAll(t, v.tape[:n], v)
@@ -307,7 +307,7 @@ func TestRecoverOfSegments(t *testing.T) {
 	var whole []byte
 	var victims []*victim
 	for _, tape := range list {
-		tape = replaytest.Reframed(t, tape, 4)
+		tape = replaytest.Reframe(t, tape, 4)
 		whole = append(whole, tape...)
 		victims = append(victims, newVictim(t, tape))
 	}

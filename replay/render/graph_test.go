@@ -210,7 +210,7 @@ func TestDrawingOfTwo(t *testing.T) {
 
 // The shipped tape draws, and draws the same twice.
 func TestDrawShippedTape(t *testing.T) {
-	for _, r := range replaytest.Reports(t, replaytest.Lab(t), "") {
+	for _, r := range replaytest.Replay(t, replaytest.Lab(t), "") {
 		dot, mermaid := drawing(r).dot(), drawing(r).mermaid()
 		graphviz(t, dot, "svg")
 		if !bytes.Equal(dot, drawing(r).dot()) || !bytes.Equal(mermaid, drawing(r).mermaid()) {

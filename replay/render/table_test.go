@@ -11,7 +11,7 @@ import (
 )
 
 func TestTable(t *testing.T) {
-	r := replaytest.Selected()
+	r := replaytest.ThreeConnections()
 	r.HostName, r.Tick, r.At, r.Window, r.Rules = "host\x1b[2J", 7, 1767323045e9+10e9, 3e9, "current"
 	r.Coverage = []reporter.Coverage{{Source: "conntrack", State: reporter.CoverageOK, Records: 12}, {Source: "dns", State: reporter.CoverageOff, Why: "not recorded"},
 		{Source: "proc", State: reporter.CoverageDegraded, Records: 3, Lost: 4, Undecodable: 5, Why: "a walk failed"}}

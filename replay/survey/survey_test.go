@@ -17,20 +17,20 @@ import (
 )
 
 func inputAt(name string, b []byte) replay.Input {
-	return replay.Input{Name: name, Open: func() (io.ReadCloser, error) { return replaytest.Anywhere{Reader: bytes.NewReader(b)}, nil }}
+	return replay.Input{Name: name, Open: func() (io.ReadCloser, error) { return replaytest.File{Reader: bytes.NewReader(b)}, nil }}
 }
 
 // surveyedTape is a random tape in which sources come and go and lose things.
 func surveyedTape(t testing.TB, rng *rand.Rand, segment uint32, id byte) []byte {
 	t.Helper()
-	return replaytest.Chunky(t, rng, segment, id, 50+rng.IntN(3000), 20, 1)
+	return replaytest.Random(t, rng, segment, id, 50+rng.IntN(3000), 20, 1)
 }
 
 // longTape is such a tape with an index of several pages. On some of them little
 // happens.
 func longTape(t testing.TB, rng *rand.Rand, segment uint32, id byte) []byte {
 	t.Helper()
-	return replaytest.Chunky(t, rng, segment, id, 8500+rng.IntN(5000), 1, []int{1, 20, 400}[rng.IntN(3)])
+	return replaytest.Random(t, rng, segment, id, 8500+rng.IntN(5000), 1, []int{1, 20, 400}[rng.IntN(3)])
 }
 
 // sameEitherWay surveys by the index and by reading, and compares.
@@ -63,14 +63,14 @@ func TestIndexTellsWhatReadingTells(t *testing.T) {
 	if len(names) < 5 {
 		t.Fatal(names)
 	}
-	for _, name := range replaytest.Some(names) {
+	for _, name := range replaytest.Sample(names) {
 		b, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		sameEitherWay(t, name, []replay.Input{inputAt(name, b)})
 	}
-	for seed := range uint64(60 / replaytest.Sparse) {
+	for seed := range uint64(60 / replaytest.OneIn) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		a, b, c := surveyedTape(t, rng, 0, 4), surveyedTape(t, rng, 1, 5), surveyedTape(t, rng, 0, 8)
 		sameEitherWay(t, fmt.Sprint(seed), []replay.Input{inputAt("a", a)})
@@ -157,7 +157,7 @@ func TestLargeTapeIsSurveyedByItsIndexAlone(t *testing.T) {
 	whole := out.Bytes()
 	read := 0
 	input := func(b []byte) replay.Input {
-		return replay.Input{Name: "x", Open: func() (io.ReadCloser, error) { return replaytest.CountedReads{Reader: bytes.NewReader(b), Count: &read}, nil }}
+		return replay.Input{Name: "x", Open: func() (io.ReadCloser, error) { return replaytest.File{Reader: bytes.NewReader(b), Count: &read}, nil }}
 	}
 	slow, err := Look([]replay.Input{input(whole)}, false)
 	if err != nil {
