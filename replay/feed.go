@@ -6,9 +6,10 @@ import (
 
 // A feed returns the items of tapes in order. lookAhead shows the items to come
 // before next returns them. Their payloads are copied into one buffer, so that an
-// item that was read ahead costs a copy and no allocation.
+// item that was read ahead costs no allocation.
 type feed struct {
 	tapes *Tapes
+	item  Item // the last one that was not read ahead
 	queue []queued
 	head  int // index of the next item in queue
 	bytes []byte
@@ -24,19 +25,18 @@ type queued struct {
 // maxAhead bounds the payload bytes that are read ahead.
 const maxAhead = 64 << 20
 
-// next reads the next item into it.
-func (f *feed) next(it *Item) error {
+// next returns the next item. It is valid until the next call of next or lookAhead.
+func (f *feed) next() (*Item, error) {
 	if f.head < len(f.queue) {
 		q := &f.queue[f.head]
-		*it = q.item
-		it.Payload = f.bytes[q.start:q.end:q.end]
+		q.item.Payload = f.bytes[q.start:q.end:q.end]
 		f.head++
-		return nil
+		return &q.item, nil
 	}
 	if f.err != nil {
-		return f.err
+		return nil, f.err
 	}
-	return f.tapes.Next(it)
+	return &f.item, f.tapes.Next(&f.item)
 }
 
 // lookAhead calls look with the items to come until look returns false or the tapes

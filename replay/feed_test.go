@@ -17,9 +17,8 @@ func TestFeedKeepsTheOrder(t *testing.T) {
 	read := func(tape []byte, every, limit int) (lines []string) {
 		f := feed{tapes: &Tapes{inputs: []Input{memory("x", tape)}}, limit: limit}
 		defer f.tapes.Close()
-		var it Item
 		for n := 1; ; n++ {
-			err := f.next(&it)
+			it, err := f.next()
 			switch {
 			case err == io.EOF:
 				return lines
@@ -31,7 +30,7 @@ func TestFeedKeepsTheOrder(t *testing.T) {
 			lines = append(lines, fmt.Sprintf("%v %d %x", it.position, it.Kind, it.Payload))
 			if every > 0 && n%every == 0 {
 				for f.head < len(f.queue) { // lookAhead needs an empty queue
-					if err := f.next(&it); err != nil {
+					if it, err = f.next(); err != nil {
 						t.Fatal(err)
 					}
 					lines = append(lines, fmt.Sprintf("%v %d %x", it.position, it.Kind, it.Payload))

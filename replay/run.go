@@ -103,9 +103,8 @@ type driver struct {
 // run reads to the end of the window, of the tapes, or of what is wanted.
 func (d *driver) run() error {
 	d.tape = -1
-	var it Item
 	for {
-		err := d.feed.next(&it)
+		it, err := d.feed.next()
 		switch {
 		case err == io.EOF:
 			return nil
@@ -118,18 +117,19 @@ func (d *driver) run() error {
 			continue
 		}
 		if it.Tape() != d.tape {
-			if err := d.begin(&it); err != nil {
+			if err := d.begin(it); err != nil {
 				return err
 			}
 		}
 		if it.Place == After && !d.options.ReadOn {
 			return nil
 		}
-		d.observe(&it)
-		if !d.step(&it) {
+		d.observe(it)
+		if !d.step(it) {
 			continue
 		}
-		if more, err := d.tick(&it); err != nil || !more {
+		tick := *it // looking ahead overwrites the item
+		if more, err := d.tick(&tick); err != nil || !more {
 			return err
 		}
 	}

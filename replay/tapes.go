@@ -95,9 +95,9 @@ func (t *Tapes) Next(it *Item) error {
 func (t *Tapes) read(it *Item) error {
 	for {
 		if t.reader != nil {
-			r, err := t.reader.Next()
-			if err == nil {
-				t.place(&r, it)
+			var err error
+			if it.Record, err = t.reader.Next(); err == nil {
+				t.place(it)
 				return nil
 			}
 			if err != io.EOF {
@@ -110,14 +110,22 @@ func (t *Tapes) read(it *Item) error {
 	}
 }
 
-func (t *Tapes) place(r *capture.Record, it *Item) {
+// place sets all fields of an item besides the record and the carry.
+func (t *Tapes) place(it *Item) {
 	t.count++
+	if it.Kind == capture.KindClock {
+		t.stepClock(&it.Record)
+	}
+	it.Header, it.Follows, it.input = t.header, t.follows, t.name
+	it.position = t.position(it.Seq, it.At)
+	it.Place = t.window.place(it)
+}
+
+func (t *Tapes) stepClock(r *capture.Record) {
 	var c capture.Clock
-	if r.Kind == capture.KindClock && r.Decode(&c) == nil {
+	if r.Decode(&c) == nil {
 		t.steps += c.Step
 	}
-	*it = Item{Record: *r, Header: t.header, Follows: t.follows, position: t.position(r.Seq, r.At), input: t.name}
-	it.Place = t.window.place(it)
 }
 
 // position returns where a record of the current tape is, by its number and time.

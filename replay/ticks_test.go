@@ -97,8 +97,7 @@ func TestLookAhead(t *testing.T) {
 		if c.at > 0 {
 			d.at = bound{kind: boundSeq, seq: c.at}
 		}
-		var it Item
-		if err := d.feed.next(&it); err != nil {
+		if _, err := d.feed.next(); err != nil {
 			t.Fatal(err)
 		}
 		got := d.lookAhead(func(r *capture.Record) bool { return d.verify.isWitness(r, 1) })
