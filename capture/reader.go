@@ -45,12 +45,10 @@ type Reader struct {
 	unknown  uint64
 	records  uint64 // of the tape, with the unknown ones
 	chunks   uint64
-	skipped  bool       // some of them were
-	copying  bool       // records of unknown kinds are returned too
-	pending  error      // to be returned before anything else
-	tapeBase int64      // offset of this tape's head
-	ahead    *lookahead // nil: every chunk is decoded when its turn comes
-	split    split      // the records at the chunk's head, if they were read ahead
+	skipped  bool  // some of them were
+	copying  bool  // records of unknown kinds are returned too
+	pending  error // to be returned before anything else
+	tapeBase int64 // offset of this tape's head
 }
 
 // NewReader reads the head of the tape. The error wraps ErrNotTape when the
@@ -166,17 +164,6 @@ func (r *Reader) Next() (Record, error) {
 // record takes the next record off the chunk. After an error the chunk begins
 // with that record.
 func (r *Reader) record(rec *Record) error {
-	if len(r.split.records) > 0 {
-		*rec = r.split.records[0]
-		if err := r.order(rec); err != nil {
-			r.chunk, r.split = r.split.rest(r.chunk), split{}
-			return err
-		}
-		if r.split.records = r.split.records[1:]; len(r.split.records) == 0 {
-			r.chunk = r.chunk[r.split.size:]
-		}
-		return nil
-	}
 	n, err := readRecord(r.chunk, rec)
 	if err == nil {
 		err = r.order(rec)
@@ -205,9 +192,6 @@ func (r *Reader) order(rec *Record) error {
 // tape's end, with ending set.
 func (r *Reader) nextChunk() error {
 	for {
-		if r.ahead != nil {
-			r.ahead.look(&r.in)
-		}
 		h, stored, err := r.in.frame()
 		major := otherMajor(err)
 		if err == io.EOF || err == nil && h.kind == frameHead && (r.foot || h.fileID != r.fileID) || major != 0 && r.foot {
@@ -221,7 +205,7 @@ func (r *Reader) nextChunk() error {
 		}
 		if err == nil && h.kind < frameOptional {
 			var plain []byte
-			if plain, err = r.payload(&h, stored); err == nil {
+			if plain, err = r.unpack.unpack(&h, stored); err == nil {
 				err = r.accept(&h, plain)
 			}
 		}
@@ -245,17 +229,6 @@ func otherMajor(err error) int {
 		return v.Major
 	}
 	return 0
-}
-
-// payload is that of the frame at the window's head.
-func (r *Reader) payload(h *frameHeader, stored []byte) (plain []byte, err error) {
-	r.split = split{}
-	if r.ahead != nil {
-		if plain, r.split = r.ahead.take(r.in.base); plain != nil {
-			return plain, nil
-		}
-	}
-	return r.unpack.unpack(h, stored)
 }
 
 // check looks at a sound frame's place: is it ours, and the one expected?
@@ -369,6 +342,6 @@ func (r *Reader) NextTape() (bool, error) {
 	if r.ending == Unfinished || !r.in.fill(1) {
 		return false, nil
 	}
-	*r = Reader{in: r.in, unpack: r.unpack, ahead: r.ahead, copying: r.copying}
+	*r = Reader{in: r.in, unpack: r.unpack, copying: r.copying}
 	return true, r.head()
 }

@@ -15,7 +15,7 @@ var errEntry = errors.New("the chunk is not what the index says")
 // that the chunk is not the one that the index describes, by its place and its
 // first record; the Reader stays where it was then.
 func (r *Reader) Skip(src io.Reader, e *Entry) error {
-	if r.tapeBase != 0 || e.Offset > 1<<62 || e.FirstSeq == 0 || r.ahead != nil {
+	if r.tapeBase != 0 || e.Offset > 1<<62 || e.FirstSeq == 0 {
 		return errEntry
 	}
 	to := Reader{in: input{src: src, base: int64(e.Offset)}, unpack: r.unpack, header: r.header, fileID: r.fileID, skipped: true, copying: r.copying}

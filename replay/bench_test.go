@@ -1,28 +1,12 @@
 package replay
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"testing"
 
 	"github.com/topotape/topotape/replay/replaytest"
 	"github.com/topotape/topotape/reporter"
 )
-
-func memory(name string, b []byte) Input {
-	return Input{Name: name, Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }}
-}
-
-// seekable is memory that is read like a file.
-func seekable(name string, b []byte) Input {
-	return Input{Name: name, Size: int64(len(b)), Open: func() (io.ReadCloser, error) {
-		return struct {
-			*bytes.Reader
-			io.Closer
-		}{bytes.NewReader(b), io.NopCloser(nil)}, nil
-	}}
-}
 
 func BenchmarkReplay(b *testing.B) {
 	const records = 1_000_000

@@ -1,67 +1,50 @@
-// Package replay drives tapes through a reporter.
+// Package replay drives tapes through a reporter and yields its reports.
 //
-//	tapes ─> Tapes.Next ─> reporter.Step ─┬─> (tick) Report ─> yield
-//	                                      └─> (witness) Digests ─> compared
+//	Tapes.Next ─> Core.Step ─┬─> (a tick that is wanted)     Core.Report ─> yield
+//	                         └─> (a tick that has a witness) Core.Report ─> compared
 //
-// Run does it. It makes a report only where one is wanted: which tick is the
-// last one before a time, or has a witness, is not known when the tick comes,
-// and a report must be made before the next step. So Run reads ahead, to the
-// next tick, before it decides. What it read is stepped afterwards, in order;
-// what is read ahead is bounded, beyond that the report is made on suspicion.
+// Run does that, in one pass over the tapes. A report costs much more than a record,
+// so Run makes one only where it is wanted. Whether a tick is the last one of a time,
+// or has a witness, is not known at the tick, but its report must be made before the
+// next record is stepped. So Run looks ahead, to the next tick, before it decides. The
+// records that were read ahead are stepped afterwards, in order. They are limited to
+// maxAhead bytes; at that limit the report is made in case it is wanted.
 //
-// A file is read with its chunks decoded ahead on other cores (decoders), a window of
-// it through its index (seek.go). Neither changes what is read: what was decoded
-// ahead is used where the reader comes to it, and an index is believed where the
-// chunk that it leads to is the one that it describes. A pipe is read in the plain way.
+// # Files
 //
-// What it writes of a report besides its JSON: a table (WriteTable), pictures
-// (WriteDot, WriteMermaid: both draw one graph, which also lays two reports over
-// each other), and what Weave Scope's app takes (AppendScopeJSON, AppendScopeMsgpack).
+//   - run.go is Run and its loop over the records.
+//   - ticks.go decides what to do at a tick: planTick is the rule.
+//   - core.go is a reporter whose panics are values.
+//   - feed.go reads ahead.
+//   - tapes.go reads inputs one after the other; input.go opens them. An Item is a
+//     record with its tape and its place relative to the window.
+//   - carry.go decides whether the carry at the head of a segment applies.
+//   - time.go has the times that a user writes, and the bounds they are on certain
+//     tapes; extent.go finds those bounds; window.go places records between them.
+//   - seek.go uses the index of a tape to read less.
+//   - verify.go has the result of a verification, verifier.go makes it.
+//   - summary.go is what Run reports besides the reports.
+//   - sides.go compares two runs with package diff; reports.go reads reports from files.
 //
-// Look surveys tapes without a reporter: what is on them, from when to when, what
-// was lost. Of a closed tape its index tells that. Measure adds up the connections of
-// a whole run.
+// The packages below this one use its reports and tapes: fold folds many reports into
+// one, render and scope write reports in other forms, diff compares them, survey lists
+// what is on a tape, and edit makes tapes from tapes. Open is for edit: it reads all
+// records up to the end of a window. Records reads only those within it.
 //
-// Diff compares two such runs, or files of their reports, and Comparison any two
-// runs of reports: tick by tick, and what differs is grouped by its cause as it
-// comes, so that memory does not grow with the tapes. Which connection is which is
-// told by pairConnections.
+// # What surprises
 //
-// Recover and Merge make tapes of tapes: Recover of what is left of a damaged file,
-// Merge of several tapes of one host. Both write through a deriver, which steps a
-// core over what it writes and makes the witnesses anew, and both read back what
-// they wrote. They read their inputs several times and keep no more of them in
-// memory than a chunk of each open tape, and where the pieces stand.
-//
-// Cut writes the records of a window as a tape of its own. In front of them stand the
-// records of before that matter most (reporter.Evidence), with their own numbers, and then,
-// as carry records, all that the cores of both rule sets knew (Reporter.Carry). So
-//
-//	Run(tape, window) = Run(Cut(tape, window))
-//
-// byte for byte, whatever the window, and for any row of tapes: where a core begins
-// anew within the window, or takes a carry, the cut has a carry of what it knows then.
-//
-// What surprises:
-//
-//   - Tapes of one recording, segment after segment, go through one reporter.
-//     Any other tape begins with a fresh one.
-//   - The carry at a segment's head is taken only if records are missing before it,
-//     which the number of the record behind it tells.
-//   - Steps of the host's wall clock move what an RFC 3339 time means, as they
-//     move the times of reports. Times from the start or the end ignore them.
-//   - Damage ends a replay: what stands behind it lacks what stood before.
-//     A cut tape is replayed to its end, and said to be cut.
-//   - What stands outside of a window is not looked at where the index tells it
-//     apart, so damage there goes unsaid.
-//   - Recover goes by the frames, wherever they stand: it puts those that were
-//     swapped back into order and takes one that is there twice once. A frame that
-//     fails its checksum is lost as a whole, though its first records may decode.
-//     Its gap records take the first numbers that are missing, so that what was
-//     saved keeps its own; behind a loss the parent's witnesses prove nothing.
-//   - Merge keeps numbers within one recording; a gap that Recover wrote gives way
-//     to the record that another tape has. Different recordings are numbered anew,
-//     and a source that closes with one and opens with the next is one source.
-//   - A panic of the core ends the reports, not the reading: the tape may say
-//     that production met the same, at the same record.
+//   - Tapes of one recording, segment after segment, go through one core. Every other
+//     tape begins with a new one.
+//   - The carry at the head of a segment applies only if records are missing before
+//     it. The number of the next record shows that.
+//   - A step of the host's wall clock changes which record an RFC 3339 time refers to,
+//     as it changes the times of reports. Times from the start or the end ignore it.
+//   - Damage ends a replay: the core would lack the records that are lost. A tape that
+//     was not closed is replayed to its end, and the summary reports it.
+//   - Records skips records before the window if the tape has an index, so damage there
+//     is not reported. An index never changes which records are within a window.
+//   - A panic of the core ends the reports, but not the reading: the tape may have a
+//     fault record of the same panic in production.
+//   - If a report is needed that was not made, the tapes are replayed again up to its
+//     tick: the last report before a panic, and the last one before the first mismatch.
 package replay

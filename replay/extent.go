@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -11,152 +10,186 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// Resolve finds the places of times on the tapes. It reads the tapes only if a
-// time needs it, and of a tape with an index only the chunks that tell.
-func Resolve(inputs []Input, times ...Time) ([]bound, error) {
+// resolve returns the bounds of times on the tapes. It reads the tapes only for a
+// time that counts from their end and for a mark; of a tape with an index it reads
+// only the chunks that it needs.
+func resolve(inputs []Input, times ...Time) ([]bound, error) {
 	bounds := make([]bound, len(times))
 	e := extent{inputs: inputs}
 	for i, t := range times {
-		b := &bounds[i]
-		switch t.kind {
-		case timeWall:
-			*b = bound{kind: boundWall, ns: t.ns}
-		case timeFromStart:
-			*b = bound{kind: boundStart, ns: t.ns}
-		case timeFromEnd:
-			end, err := e.end()
-			if err != nil {
-				return nil, err
-			}
-			*b = bound{kind: boundSteady, ns: AddTime(end, t.ns)}
-		case timeRecord:
-			*b = bound{kind: boundSeq, seq: t.seq}
-		case timeMark:
-			m, err := e.mark(t.mark)
-			if err != nil {
-				return nil, err
-			}
-			*b = bound{kind: boundPlace, tape: m.tape, seq: m.seq}
+		var err error
+		if bounds[i], err = e.bound(t); err != nil {
+			return nil, err
 		}
 	}
 	return bounds, nil
 }
 
-// extent is what a reading of the tapes tells of their end and marks. Damage is
-// read past.
+// An extent finds the end of the tapes and their marks, each once. Damage is
+// skipped.
 type extent struct {
 	inputs []Input
-	last   *int64 // steady time of the last record, once it was asked for
-	marks  []mark
-	listed bool // marks are
-	hidden bool // they are those that indexes tell of
+	last   *int64 // Unix ns of the last record, without steps of the wall clock; nil until it is needed
+	marks  *markList
 }
 
-type mark struct {
-	tape int
-	seq  uint64
-	text string
-}
-
-// end is the time of the last record, 0 if there is none.
-func (e *extent) end() (int64, error) {
-	if e.last != nil {
-		return *e.last, nil
+func (e *extent) bound(t Time) (bound, error) {
+	switch t.kind {
+	case timeWall:
+		return bound{kind: boundWall, ns: t.ns}, nil
+	case timeFromStart:
+		return bound{kind: boundStart, ns: t.ns}, nil
+	case timeFromEnd:
+		end, err := e.end()
+		return bound{kind: boundSteady, ns: AddTime(end, t.ns)}, err
+	case timeRecord:
+		return bound{kind: boundSeq, seq: t.seq}, nil
+	case timeMark:
+		m, err := e.mark(t.mark)
+		return bound{kind: boundPlace, tape: m.tape, seq: m.seq}, err
 	}
-	e.last = new(int64)
-	for i := len(e.inputs) - 1; i >= 0; i-- {
-		if e.inputs[i].endByIndex(e.last) {
-			break
+	return bound{}, nil
+}
+
+func (e *extent) end() (int64, error) {
+	if e.last == nil {
+		last, err := endOf(e.inputs)
+		if err != nil {
+			return 0, err
 		}
-		found := false
-		_, err := scan(e.inputs[i:i+1], func(t *Tapes, r *capture.Record) {
-			found, *e.last = true, t.Position(r).steady
-		})
-		if found || err != nil {
-			return *e.last, err
-		}
+		e.last = &last
 	}
 	return *e.last, nil
 }
 
-// mark finds the first mark of that text, else the first that contains it. That
-// there is none is not said before everything was read.
+// endOf returns the time of the last record, 0 if there is none. It goes back from
+// the last input to one that has records.
+func endOf(inputs []Input) (last int64, err error) {
+	for i := len(inputs) - 1; i >= 0; i-- {
+		end, ok := inputs[i].endByIndex()
+		if ok {
+			return end, nil
+		}
+		found := false
+		_, err := scan(inputs[i:i+1], func(it *Item) { found, last = true, it.position.steady })
+		if found || err != nil {
+			return last, err
+		}
+	}
+	return 0, nil
+}
+
+// mark returns the first mark with the text, or else the first that contains it.
+// An index may lack marks: if its marks do not match, the tapes are read.
 func (e *extent) mark(text string) (mark, error) {
-	if !e.listed {
-		if err := e.list(true); err != nil {
+	if e.marks == nil {
+		list, err := listMarks(e.inputs, true)
+		if err != nil {
 			return mark{}, err
 		}
+		e.marks = &list
 	}
-	at := e.find(text)
-	if at < 0 && e.hidden {
-		if err := e.list(false); err != nil {
+	m := e.marks.find(text)
+	if m == nil && e.marks.byIndex {
+		list, err := listMarks(e.inputs, false)
+		if err != nil {
 			return mark{}, err
 		}
-		at = e.find(text)
+		e.marks = &list
+		m = list.find(text)
 	}
-	switch {
-	case at >= 0:
-		return e.marks[at], nil
-	case len(e.marks) == 0:
-		return mark{}, fmt.Errorf("no mark %q: there are no marks on the tape", text)
+	if m == nil {
+		return mark{}, e.marks.missing(text)
+	}
+	return *m, nil
+}
+
+// A mark is a mark record.
+type mark struct {
+	tape int // number of its tape
+	seq  uint64
+	text string
+}
+
+// appendMark appends the record to the marks, if it is one.
+func appendMark(marks []mark, r *capture.Record, tape int) []mark {
+	var m capture.Mark
+	if r.Kind == capture.KindMark && r.Decode(&m) == nil {
+		marks = append(marks, mark{tape: tape, seq: r.Seq, text: m.Text})
+	}
+	return marks
+}
+
+// A markList is the marks of tapes, in order.
+type markList struct {
+	marks   []mark
+	byIndex bool // some of them were found by an index
+}
+
+// find returns the first mark with the text, or else the first that contains it, or
+// nil.
+func (l *markList) find(text string) *mark {
+	at := slices.IndexFunc(l.marks, func(m mark) bool { return m.text == text })
+	if at < 0 {
+		at = slices.IndexFunc(l.marks, func(m mark) bool { return strings.Contains(m.text, text) })
+	}
+	if at < 0 {
+		return nil
+	}
+	return &l.marks[at]
+}
+
+// missing is the error for a text that no mark contains.
+func (l *markList) missing(text string) error {
+	if len(l.marks) == 0 {
+		return fmt.Errorf("no mark %q: there are no marks on the tape", text)
 	}
 	var texts []string
-	for _, m := range e.marks[:min(len(e.marks), 10)] {
+	for _, m := range l.marks[:min(len(l.marks), 10)] {
 		texts = append(texts, strconv.Quote(m.text))
 	}
-	return mark{}, fmt.Errorf("no mark %q; the tape has %s", text, strings.Join(texts, ", "))
+	return fmt.Errorf("no mark %q; the tape has %s", text, strings.Join(texts, ", "))
 }
 
-func (e *extent) find(text string) int {
-	at := slices.IndexFunc(e.marks, func(m mark) bool { return m.text == text })
-	if at < 0 {
-		at = slices.IndexFunc(e.marks, func(m mark) bool { return strings.Contains(m.text, text) })
-	}
-	return at
-}
-
-// list lists the marks.
-func (e *extent) list(byIndex bool) error {
-	e.marks, e.listed, e.hidden = nil, true, false
+// listMarks lists the marks of the inputs. An input with an index is one tape.
+func listMarks(inputs []Input, byIndex bool) (list markList, err error) {
 	tapes := 0
-	take := func(tape int, r *capture.Record) {
-		var m capture.Mark
-		if r.Kind == capture.KindMark && r.Decode(&m) == nil {
-			e.marks = append(e.marks, mark{tape: tape, seq: r.Seq, text: m.Text})
+	for i := range inputs {
+		if byIndex {
+			if marks, ok := inputs[i].marksByIndex(); ok {
+				list.byIndex = true
+				for _, m := range marks {
+					m.tape = tapes
+					list.marks = append(list.marks, m)
+				}
+				tapes++
+				continue
+			}
 		}
-	}
-	for i := range e.inputs {
-		known := len(e.marks)
-		if byIndex && e.inputs[i].marksByIndex(func(r *capture.Record) { take(tapes, r) }) {
-			e.hidden = true
-			tapes++
-			continue
-		}
-		e.marks = e.marks[:known]
-		n, err := scan(e.inputs[i:i+1], func(t *Tapes, r *capture.Record) { take(tapes+t.Number(), r) })
+		n, err := scan(inputs[i:i+1], func(it *Item) { list.marks = appendMark(list.marks, &it.Record, tapes+it.Tape()) })
 		if err != nil {
-			return err
+			return markList{}, err
 		}
 		tapes += n
 	}
-	return nil
+	return list, nil
 }
 
-// scan reads the inputs to their end and returns how many tapes they are.
-func scan(inputs []Input, each func(*Tapes, *capture.Record)) (tapes int, err error) {
-	t := NewTapes(inputs)
+// scan calls each with every record of the inputs, past damage. It returns the
+// number of tapes.
+func scan(inputs []Input, each func(*Item)) (tapes int, err error) {
+	t := &Tapes{inputs: inputs}
 	defer t.Close()
+	var it Item
 	for {
-		r, err := t.Next()
-		var damage *capture.DamageError
+		err := t.read(&it)
 		switch {
 		case err == io.EOF:
 			return len(t.Ends()), nil
-		case errors.As(err, &damage):
-		case err != nil:
+		case err == nil:
+			each(&it)
+		case !isDamage(err):
 			return 0, err
-		default:
-			each(t, &r)
 		}
 	}
 }

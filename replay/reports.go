@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -13,18 +12,14 @@ import (
 )
 
 // ReadReports reads reports as replay prints them: canonical JSON, one a line or
-// indented, in an array or not. The error that ends it names what the reports are
-// called; a file that ends within a report is io.ErrUnexpectedEOF.
+// indented, in an array or not. An error ends the iteration; it names the input and
+// the report. It wraps io.ErrUnexpectedEOF if the input ends within a report.
 func ReadReports(name string, r io.Reader) iter.Seq2[*reporter.Report, error] {
 	return func(yield func(*reporter.Report, error) bool) {
 		n := 0
 		err := eachJSON(r, func(text []byte) error {
 			n++
-			var line bytes.Buffer
-			if err := json.Compact(&line, text); err != nil {
-				return err
-			}
-			report, err := reporter.ParseReport(line.Bytes())
+			report, err := parseReport(text)
 			if err != nil {
 				return err
 			}
@@ -39,52 +34,61 @@ func ReadReports(name string, r io.Reader) iter.Seq2[*reporter.Report, error] {
 	}
 }
 
-// errStop ends an iteration that nobody listens to any more.
-var errStop = errors.New("stopped")
+func parseReport(text []byte) (*reporter.Report, error) {
+	var line bytes.Buffer
+	if err := json.Compact(&line, text); err != nil {
+		return nil, err
+	}
+	return reporter.ParseReport(line.Bytes())
+}
 
-// eachJSON calls each with the values of a stream, or of the array that it is.
+// eachJSON calls each with the values of a stream of JSON, or with the elements of
+// the array that it consists of.
 func eachJSON(r io.Reader, each func([]byte) error) error {
 	in := bufio.NewReaderSize(r, 64<<10)
-	array := false
-	for {
-		b, err := in.Peek(1)
-		if err != nil {
-			return ended(err)
-		}
-		if array = b[0] == '['; array || !bytes.ContainsAny(b, " \t\r\n") {
-			break
-		}
-		in.Discard(1)
+	first, err := skipSpace(in)
+	if err == io.EOF {
+		return nil
+	}
+	if err != nil {
+		return err
 	}
 	dec := json.NewDecoder(in)
+	array := first == '['
 	if array {
 		dec.Token()
 	}
 	for !array || dec.More() {
 		var text json.RawMessage
-		if err := dec.Decode(&text); err != nil {
-			return ended(err)
+		err := dec.Decode(&text)
+		switch {
+		case err == io.EOF && !array:
+			return nil
+		case err == io.EOF: // after a comma
+			return io.ErrUnexpectedEOF
+		case err != nil:
+			return err
 		}
 		if err := each(text); err != nil {
 			return err
 		}
 	}
-	_, err := dec.Token() // the array's end
-	return torn(err)
-}
-
-// ended is nil for the end between two values.
-func ended(err error) error {
-	if err == io.EOF {
-		return nil
-	}
-	return err
-}
-
-// torn is the end where there should be more.
-func torn(err error) error {
-	if err == io.EOF {
+	if _, err = dec.Token(); err == io.EOF { // where the array's end should be
 		return io.ErrUnexpectedEOF
 	}
 	return err
+}
+
+// skipSpace skips the white space of JSON and returns the byte after it, unread.
+func skipSpace(in *bufio.Reader) (byte, error) {
+	for {
+		b, err := in.Peek(1)
+		if err != nil {
+			return 0, err
+		}
+		if !bytes.ContainsAny(b, " \t\r\n") {
+			return b[0], nil
+		}
+		in.Discard(1)
+	}
 }

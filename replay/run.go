@@ -16,74 +16,63 @@ import (
 type Options struct {
 	Rules   string
 	Reports Reports
-	At      Time   // Last: at or before it; zero is the end
-	Window  Window // All and Whole: of ticks
+	At      Time   // Last: the last report at or before it; zero is the end
+	Window  Window // All and Whole: the reports whose ticks are within it
 	Verify  bool   // compare every witness
-	// MaxConnections bounds Whole; 0 is 1,000,000.
+	// MaxConnections bounds the connections of Whole; 0 is 1,000,000.
 	MaxConnections int
-	// ReadOn reads to the end of the tapes, past damage, without the core:
-	// for what only looks at the records.
+	// ReadOn reads to the end of the tapes: after damage, without the core, and after
+	// the last report. It is for a caller that looks at the records.
 	ReadOn bool
-	// Each is called with every record before it is stepped. The payload is
-	// valid for the time of the call.
+	// Each is called with every record before it is stepped. The payload is valid
+	// during the call.
 	Each func(h *capture.Header, r *capture.Record)
-	// Due is called before a report of All is yielded, with its tick's time
-	// since the window's first record, the time between two recordings not
-	// counted: for who wants to wait for it. An error ends the run.
+	// Due is called before a report of All is yielded, with the time from the window's
+	// first record to the report's tick, without the time between two recordings. It
+	// may wait for that long. An error ends the run.
 	Due func(at time.Duration) error
 }
 
-// Reports says which reports are wanted.
+// Reports selects the reports that Run yields.
 type Reports uint8
 
 const (
-	Last  Reports = iota // one: the last, or the last before Options.At
-	All                  // every one of the window
-	Whole                // one: those of the window folded together
-	None                 // none, for Verify
+	Last  Reports = iota // one: the last, or the last at or before Options.At
+	All                  // every report of the window
+	Whole                // one: the reports of the window, folded together
+	None                 // none: for Verify
 )
 
-// ErrNoReport says that there is no tick where a report was asked for.
-var ErrNoReport = errors.New("no report")
-
-// Run drives the inputs' records through a reporter and yields the reports
-// that are asked for. An error of yield ends it. A damaged or cut tape is no
-// error: the summary says so.
+// Run drives the inputs' records through a core and yields the reports that are
+// asked for. An error of yield ends it. A tape that is damaged or was not closed is
+// not an error: the summary reports it.
 func Run(inputs []Input, o Options, yield func(*reporter.Report) error) (*Summary, error) {
-	return drive(inputs, o, yield, func(h *capture.Header, rules string) (Core, error) { return reporter.New(h, rules) })
+	return run(inputs, o, yield, NewCore)
 }
 
-// Core is a reporter.
-type Core interface {
-	Step(*capture.Record) (tick bool)
-	Report() *reporter.Report
-}
+// coreMaker is NewCore, or a test's.
+type coreMaker func(h *capture.Header, rules string) (*Core, error)
 
-func drive(inputs []Input, o Options, yield func(*reporter.Report) error, newCore func(*capture.Header, string) (Core, error)) (*Summary, error) {
-	d := &driver{options: o, yield: yield, newCore: newCore, feed: feed{tapes: NewTapes(inputs)}}
-	defer d.feed.tapes.Close()
+func run(inputs []Input, o Options, yield func(*reporter.Report) error, newCore coreMaker) (*Summary, error) {
+	d := &driver{options: o, yield: yield, newCore: newCore}
 	if err := o.Window.Check(); err != nil {
 		return &d.summary, err
 	}
-	bounds, err := Resolve(inputs, o.At, o.Window.From, o.Window.To)
+	bounds, err := resolve(inputs, o.At, o.Window.From, o.Window.To)
 	if err != nil {
 		return &d.summary, err
 	}
-	d.at, d.clip = bounds[0], Clip{From: bounds[1], To: bounds[2]}
+	d.at = bounds[0]
+	d.feed.tapes = &Tapes{inputs: inputs, window: placer{from: bounds[1], to: bounds[2]}}
+	defer d.feed.tapes.Close()
 	if o.Reports == Whole {
 		d.fold = fold.New(o.MaxConnections)
 	}
-	d.verify.rules = o.Rules
-	if d.verify.rules == "" {
-		d.verify.rules = reporter.RulesCurrent
-	}
+	d.verify = newVerifier(o.Rules)
 	err = d.run()
 	d.summary.Ends = d.feed.tapes.Ends()
-	if p := d.summary.Panic; err == nil && p != nil && o.Reports == Last && !d.yielded {
-		d.last = d.lastBefore(inputs, p.count-1) // at a tick that was not known to be the last
-	}
 	if err == nil {
-		d.explain(inputs)
+		d.replayAgain(inputs)
 		err = d.finish()
 	}
 	if o.Verify {
@@ -92,233 +81,168 @@ func drive(inputs []Input, o Options, yield func(*reporter.Report) error, newCor
 	return &d.summary, err
 }
 
-// driver is one Run.
+// A driver is one Run: it reads items, steps the core, and makes the reports that
+// are wanted.
 type driver struct {
 	options Options
 	yield   func(*reporter.Report) error
 	feed    feed
-	at      bound
-	clip    Clip
-	newCore func(*capture.Header, string) (Core, error)
-	core    Core // nil once it panicked, or reading goes on without
-	tape    int  // number of the tape that core is at; -1 before the first
-	held    PendingCarry
-	carry   bool // one was shown to the core
-	last    *reporter.Report
-	yielded bool // last was
-	fold    *fold.Fold
+	at      bound // Options.At
+	newCore coreMaker
+	core    *Core            // nil after a panic or damage
+	tape    int              // number of the last record's tape; -1 before the first
+	carried bool             // the core was given a carry
+	last    *reporter.Report // of Last: the newest that may be the last
+	yielded bool             // last was yielded
+	fold    *fold.Fold       // of Whole
 	verify  verifier
 	pace    pace
 	summary Summary
 }
 
-// pace is how far the window has come.
-type pace struct {
-	tape   int // of the last record, from 1
-	origin int64
-	last   int64 // steady time of the last record
-	before int64 // of earlier recordings
-}
-
-func (p *pace) step(it *item) {
-	if p.tape == 0 || it.number+1 != p.tape && it.fresh {
-		p.before += p.last - p.origin
-		p.origin = it.place.steady
-	}
-	p.tape, p.last = it.number+1, it.place.steady
-}
-
-func (p *pace) since() time.Duration { return time.Duration(p.before + p.last - p.origin) }
-
+// run reads to the end of the window, of the tapes, or of what is wanted.
 func (d *driver) run() error {
 	d.tape = -1
-	var it item
 	for {
-		if err := d.feed.next(&it); err != nil {
-			if err == io.EOF {
+		it, err := d.feed.next()
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil && !isDamage(err):
+			return err
+		case err != nil:
+			if d.damaged(err); !d.options.ReadOn {
 				return nil
-			}
-			stop, err := d.damaged(err)
-			if stop || err != nil {
-				return err
 			}
 			continue
 		}
-		if it.number != d.tape {
-			if err := d.begin(&it); err != nil {
+		if it.Tape() != d.tape {
+			if err := d.begin(it); err != nil {
 				return err
 			}
 		}
-		standing := d.clip.Place(it.header, &it.rec, it.place)
-		if standing == Behind && !d.options.ReadOn {
+		if it.Place == After && !d.options.ReadOn {
 			return nil
 		}
-		more, err := d.record(&it, standing == Within)
-		if err != nil || !more {
+		d.observe(it)
+		if !d.step(it) {
+			continue
+		}
+		tick := *it // looking ahead overwrites the item
+		if more, err := d.tick(&tick); err != nil || !more {
 			return err
 		}
 	}
 }
 
-// begin goes on to the next tape.
-func (d *driver) begin(it *item) (err error) {
-	first := d.tape < 0
-	d.tape = it.number
-	if first {
-		d.at.settle(it.header.Start)
-		d.summary.Header = it.header
+// damaged ends the reports.
+func (d *driver) damaged(err error) {
+	if d.summary.Damage == nil {
+		d.summary.Damage = err
 	}
-	d.verify.begin(first || it.fresh)
-	if !first && !it.fresh || d.summary.Damage != nil {
+	d.core, d.feed.err = nil, nil
+}
+
+// begin goes on to the tape of the item. It needs a new core unless the tape follows
+// the one before. The first item's tape may follow one that has no records.
+func (d *driver) begin(it *Item) (err error) {
+	first := d.tape < 0
+	d.tape = it.Tape()
+	if first {
+		d.at.settle(it.Header.Start)
+		d.summary.Header = it.Header
+	}
+	follows := it.Follows && !first
+	d.verify.begin(!follows)
+	if follows || d.summary.Damage != nil {
 		return nil
 	}
-	d.carry, d.held = false, PendingCarry{}
-	d.core, err = d.newCore(it.header, d.options.Rules)
+	d.carried = false
+	d.core, err = d.newCore(it.Header, d.options.Rules)
 	return err
 }
 
-// record steps one record and makes the report of a tick, if it is wanted. It
-// returns false when nothing more is.
-func (d *driver) record(it *item, within bool) (bool, error) {
-	r := &it.rec
+// observe does all that is done with a record besides stepping it.
+func (d *driver) observe(it *Item) {
 	d.summary.Records++
-	if within && d.options.Due != nil {
+	if it.Place == Within && d.options.Due != nil {
 		d.pace.step(it)
 	}
-	if r.Kind != capture.KindConntrack {
-		d.summary.note(it)
+	if it.Kind != capture.KindConntrack {
+		d.summary.note(&it.Record)
 		if d.options.Verify && d.core != nil {
-			d.verify.note(it, d.feed.tapes.nameOf(it.number))
+			d.verify.note(it)
 		}
 	}
 	if d.options.Each != nil {
-		d.options.Each(it.header, r)
+		d.options.Each(it.Header, &it.Record)
 	}
-	switch {
-	case r.Kind != capture.KindCarry:
-		for _, part := range d.held.Before(r) {
-			d.stepCarry(it, &part)
-		}
-	case d.tape > 0 && !it.fresh:
-		d.held.Keep(r)
-		return true, nil
-	default:
-		d.stepCarry(it, r)
-		return true, nil
-	}
-	if d.core == nil {
-		return true, nil
-	}
-	tick, panicked := Step(d.core, r)
-	if panicked != nil {
-		d.panicked(it, panicked)
-		return true, nil
-	}
-	if !tick {
-		return true, nil
-	}
-	d.summary.Ticks++
-	if c, ok := d.core.(Carrier); ok && d.carry && !c.Carried() {
-		d.summary.Uncarried = true
-	}
-	return d.tick(it, within)
 }
 
-func (d *driver) stepCarry(it *item, part *capture.Record) {
-	d.carry = true
+// step steps the record. It returns true if the core can make a report now.
+func (d *driver) step(it *Item) bool {
+	if it.Kind == capture.KindCarry {
+		if !it.Follows {
+			d.stepCarry(it, &it.Record)
+		}
+		return false
+	}
+	for i := range it.Carry {
+		d.stepCarry(it, &it.Carry[i])
+	}
+	if d.core == nil {
+		return false
+	}
+	tick, panicked := d.core.Step(&it.Record)
+	if panicked != nil {
+		d.panicked(it, panicked)
+		return false
+	}
+	if tick {
+		d.summary.Ticks++
+		d.summary.Uncarried = d.summary.Uncarried || d.carried && !d.core.stepper.Carried()
+	}
+	return tick
+}
+
+func (d *driver) stepCarry(it *Item, part *capture.Record) {
+	d.carried = true
 	if d.core == nil {
 		return
 	}
-	if _, panicked := Step(d.core, part); panicked != nil {
+	if _, panicked := d.core.Step(part); panicked != nil {
 		d.panicked(it, panicked)
 	}
 }
 
-func (d *driver) tick(it *item, within bool) (bool, error) {
-	past := d.options.Reports == Last && !d.reaches(it)
-	report := within && d.options.Reports != None && !past
-	more, certain, witness := !past || d.options.Verify || d.options.ReadOn, false, false
-	if d.options.Verify || report && d.options.Reports == Last {
-		var last, sure bool
-		witness, last, sure = d.look(it)
-		if report && d.options.Reports == Last {
-			report, certain = last, sure
-			more = !last || !sure || d.options.Verify || d.options.ReadOn || d.at.kind == boundNone
-		}
-	}
-	if !report && !witness {
-		return more, nil
-	}
-	made, panicked := MakeReport(d.core)
-	if panicked != nil {
-		d.panicked(it, panicked)
-		return true, nil
-	}
-	if witness {
-		d.verify.made(made, !report)
-	}
-	if !report {
-		return more, nil
-	}
-	switch d.options.Reports {
-	case Last:
-		d.last = made
-		if certain {
-			d.yielded = true
-			d.summary.Reports++
-			return more, d.yield(made)
-		}
-	case All:
-		if d.options.Due != nil {
-			if err := d.options.Due(d.pace.since()); err != nil {
-				return false, err
-			}
-		}
-		d.summary.Reports++
-		return true, d.yield(made)
-	case Whole:
-		d.fold.Add(made)
-	}
-	return more, nil
+// panicked ends the reports.
+func (d *driver) panicked(it *Item, p *Panic) {
+	p.Record, p.count = it.Seq, it.position.count
+	d.summary.Panic = p
+	d.core = nil
 }
 
-// reaches reports whether a tick stands at or before Options.At.
-func (d *driver) reaches(it *item) bool {
-	if d.at.kind == boundNone {
-		return true
+// replayAgain makes, in a second run, two reports that the first run could not know
+// it would need: the last one before a panic, and the last one that is as production
+// made it before the first that is not.
+func (d *driver) replayAgain(inputs []Input) {
+	if p := d.summary.Panic; p != nil && d.options.Reports == Last && !d.yielded {
+		d.last = d.reportAt(inputs, p.count-1)
 	}
-	before, at := d.at.before(it.place)
-	return before || at
+	if m := d.verify.result.First; m != nil && m.Report != nil && m.equal.count > 0 {
+		if before := d.reportAt(inputs, m.equal.count); before != nil {
+			m.changesSince(before)
+		}
+	}
 }
 
-// look reads ahead to the next tick. It returns whether a witness of the tick may
-// come, if they are wanted, and whether the tick is the last that Last asks for; not
-// sure if the next one is too far to tell.
-func (d *driver) look(tick *item) (witness, last, sure bool) {
-	var number uint64
-	if d.options.Verify {
-		number = d.verify.ticked(tick)
-	}
-	last = true
-	sure = d.feed.ahead(func(it *item) bool {
-		if it.rec.Kind == capture.KindTick {
-			last = !d.reaches(it)
-			return false
-		}
-		if witness = witness || d.options.Verify && d.verify.awaits(&it.rec, number); witness {
-			return d.options.Reports == Last // what follows matters only to that
-		}
-		return true
-	})
-	return witness || d.options.Verify && !sure, last || !sure, sure
-}
-
-// lastBefore makes the last report of the first so many records, in a second run.
-// It is nil if there is none, or the tapes cannot be read again.
-func (d *driver) lastBefore(inputs []Input, records uint64) (last *reporter.Report) {
-	again := &driver{newCore: d.newCore, yield: func(*reporter.Report) error { return nil }, feed: feed{tapes: NewTapes(inputs)}}
+// reportAt returns the last report of the first so many records. It is nil if there
+// is none, or the tapes cannot be read again.
+func (d *driver) reportAt(inputs []Input, records uint64) *reporter.Report {
+	again := &driver{newCore: d.newCore, yield: func(*reporter.Report) error { return nil }}
 	again.options.Rules = d.options.Rules
 	again.at = bound{kind: boundCount, count: records}
+	again.feed.tapes = &Tapes{inputs: inputs}
 	defer again.feed.tapes.Close()
 	if err := again.run(); err != nil {
 		return nil
@@ -326,48 +250,34 @@ func (d *driver) lastBefore(inputs []Input, records uint64) (last *reporter.Repo
 	return again.last
 }
 
+// finish yields the report that is known only at the end of the tapes.
 func (d *driver) finish() error {
 	report := d.last
 	if d.options.Reports == Whole {
 		report, d.summary.LeftOut = d.fold.Finish(), d.fold.LeftOut()
 	}
-	switch {
-	case d.yielded || d.options.Reports == None:
-		return nil
-	case report != nil:
+	if report != nil && !d.yielded {
 		d.summary.Reports++
 		return d.yield(report)
-	case d.summary.Reports == 0 && !d.options.ReadOn:
-		return d.nothing()
 	}
-	return nil
+	return whyNoReport(&d.options, &d.summary)
 }
 
-// nothing says why there is no report. Asked for all of a window there may be
-// none.
-func (d *driver) nothing() error {
+// ErrNoReport says that there is no tick where a report was asked for.
+var ErrNoReport = errors.New("no report")
+
+// whyNoReport returns the error of a run that yielded no report, where it should
+// have. It is nil if the summary has the reason.
+func whyNoReport(o *Options, s *Summary) error {
 	switch {
-	case d.options.Reports == All:
+	case s.Reports > 0 || o.Reports == None || o.Reports == All || o.ReadOn:
 		return nil
-	case d.summary.Damage != nil || d.summary.Panic != nil || d.summary.Unclean() != "":
-		return nil // the summary tells
-	case d.summary.Ticks == 0 && d.options.At.IsZero() && d.options.Window == (Window{}):
+	case s.Damage != nil || s.Panic != nil || s.Unclean() != "":
+		return nil
+	case s.Ticks == 0 && o.At.IsZero() && o.Window == (Window{}):
 		return fmt.Errorf("%w: the tape has no tick", ErrNoReport)
-	case d.options.Reports == Last:
-		return fmt.Errorf("%w at or before %s: the tape's first tick stands behind it", ErrNoReport, d.options.At)
+	case o.Reports == Last:
+		return fmt.Errorf("%w at or before %s: the tape's first tick is later", ErrNoReport, o.At)
 	}
 	return fmt.Errorf("%w: no tick within the window", ErrNoReport)
-}
-
-// damaged takes note of what ended the reading.
-func (d *driver) damaged(err error) (stop bool, _ error) {
-	var damage *capture.DamageError
-	if !errors.As(err, &damage) {
-		return true, err
-	}
-	if d.summary.Damage == nil {
-		d.summary.Damage = err
-	}
-	d.core, d.feed.err = nil, nil
-	return !d.options.ReadOn, nil
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// ndjson collects the reports of a run, a line each.
+// ndjson returns the reports of a run, one a line.
 func ndjson(t testing.TB, o Options, tapes ...[]byte) (lines []string, s *Summary) {
 	t.Helper()
 	var inputs []Input
@@ -33,14 +33,14 @@ func ndjson(t testing.TB, o Options, tapes ...[]byte) (lines []string, s *Summar
 	return lines, s
 }
 
-type ticked struct {
+type plainReport struct {
 	seq  uint64
 	at   int64
 	line string
 }
 
-// naive makes every report of a tape, in the plainest way.
-func naive(t testing.TB, tape []byte) (list []ticked) {
+// plainReports makes every report of a tape in a plain loop.
+func plainReports(t testing.TB, tape []byte) (list []plainReport) {
 	t.Helper()
 	r, err := capture.NewReader(bytes.NewReader(tape))
 	if err != nil {
@@ -59,16 +59,16 @@ func naive(t testing.TB, tape []byte) (list []ticked) {
 			t.Fatal(err)
 		}
 		if core.Step(&rec) {
-			list = append(list, ticked{rec.Seq, rec.At, string(core.Report().AppendJSON(nil))})
+			list = append(list, plainReport{rec.Seq, rec.At, string(core.Report().AppendJSON(nil))})
 		}
 	}
 }
 
-// Reading ahead makes the report that the plain loop makes, wherever it is
-// asked for, and with no room to read ahead too.
-func TestLastIsWhatThePlainLoopMakes(t *testing.T) {
+// Last yields the report that a plain loop makes, for any Options.At, and also if
+// nothing can be read ahead.
+func TestLastEqualsThePlainLoop(t *testing.T) {
 	tape := replaytest.Busy(t, 3000, 250)
-	all := naive(t, tape)
+	all := plainReports(t, tape)
 	if got, s := ndjson(t, Options{Reports: All}, tape); len(got) != 12 || s.Ticks != 12 || s.Ends[0].Ending != capture.Closed {
 		t.Fatal(len(got), s)
 	} else {
@@ -101,7 +101,7 @@ func TestLastIsWhatThePlainLoopMakes(t *testing.T) {
 			check(fmt.Sprintf("+%dns", tick.at-1), i-1)
 		}
 	}
-	d := &driver{newCore: newReporter, yield: func(*reporter.Report) error { return nil }, feed: feed{tapes: NewTapes([]Input{memory("x", tape)}), limit: 1}}
+	d := &driver{newCore: NewCore, yield: func(*reporter.Report) error { return nil }, feed: feed{tapes: &Tapes{inputs: []Input{memory("x", tape)}}, limit: 1}}
 	if err := d.run(); err != nil || string(d.last.AppendJSON(nil)) != all[11].line {
 		t.Error("without room to read ahead:", err)
 	}
@@ -113,7 +113,7 @@ func TestLastIsWhatThePlainLoopMakes(t *testing.T) {
 
 func TestWindowIsHalfOpen(t *testing.T) {
 	tape := replaytest.Busy(t, 3000, 250)
-	all := naive(t, tape)
+	all := plainReports(t, tape)
 	parse := func(s string) Time {
 		v, err := ParseTime(s)
 		if err != nil {
@@ -133,8 +133,8 @@ func TestWindowIsHalfOpen(t *testing.T) {
 	}
 }
 
-// Of every prefix of a tape the reports are those of the whole, and what is
-// not closed is said.
+// Every prefix of a tape gives a prefix of its reports, and the summary says that the
+// tape is damaged or not closed.
 func TestPrefixesGiveAPrefixOfTheReports(t *testing.T) {
 	tape := replaytest.Busy(t, 60, 20)
 	all, _ := ndjson(t, Options{Reports: All}, tape)
@@ -144,7 +144,7 @@ func TestPrefixesGiveAPrefixOfTheReports(t *testing.T) {
 			t.Fatalf("%d bytes: other reports", n)
 		}
 		if s.Damage == nil && s.Unclean() == "" {
-			t.Fatalf("%d bytes: nothing said", n)
+			t.Fatalf("%d bytes: neither damaged nor unclean", n)
 		}
 		if v := s.Verification; v.Identical != v.Witnesses {
 			t.Fatalf("%d bytes: %+v", n, v)
@@ -155,10 +155,8 @@ func TestPrefixesGiveAPrefixOfTheReports(t *testing.T) {
 	}
 }
 
-func newReporter(h *capture.Header, rules string) (Core, error) { return reporter.New(h, rules) }
-
-// Segments of one recording go through one core, wherever they are cut; other
-// tapes do not.
+// Segments of one recording go through one core, at whichever record the second one
+// begins. Other tapes do not.
 func TestSegmentsAreOneRecording(t *testing.T) {
 	tape := replaytest.Busy(t, 2000, 200)
 	want, _ := ndjson(t, Options{Reports: All, Verify: true}, tape)
@@ -186,13 +184,13 @@ func TestSegmentsAreOneRecording(t *testing.T) {
 	}
 }
 
-// fakeCore panics on a record.
-type fakeCore struct {
+// A fakeReporter panics on a record.
+type fakeReporter struct {
 	*reporter.Reporter
 	on uint64
 }
 
-func (f *fakeCore) Step(r *capture.Record) bool {
+func (f *fakeReporter) Step(r *capture.Record) bool {
 	if r.Seq == f.on {
 		panic("boom")
 	}
@@ -201,10 +199,10 @@ func (f *fakeCore) Step(r *capture.Record) bool {
 
 func TestPanicsEndTheReports(t *testing.T) {
 	tape := replaytest.Busy(t, 2000, 200)
-	all := naive(t, tape)
-	panicking := func(h *capture.Header, rules string) (Core, error) {
+	all := plainReports(t, tape)
+	panicking := func(h *capture.Header, rules string) (*Core, error) {
 		r, err := reporter.New(h, rules)
-		return &fakeCore{r, 1234}, err
+		return &Core{&fakeReporter{r, 1234}}, err
 	}
 	faulty := replaytest.Rewrite(t, tape, capture.Header{HostID: "h", TapeID: [16]byte{3}, Start: 1767323045e9}, func(r *capture.Record) bool {
 		if r.Kind == capture.KindEnd {
@@ -215,7 +213,7 @@ func TestPanicsEndTheReports(t *testing.T) {
 	for name, tape := range map[string][]byte{"unforeseen": tape, "foreseen": faulty} {
 		for _, o := range []Options{{}, {Reports: All}, {Reports: None, Verify: true}} {
 			var lines []string
-			s, err := drive([]Input{memory("x", tape)}, o, func(r *reporter.Report) error {
+			s, err := run([]Input{memory("x", tape)}, o, func(r *reporter.Report) error {
 				lines = append(lines, string(r.AppendJSON(nil)))
 				return nil
 			}, panicking)
@@ -235,7 +233,6 @@ func TestPanicsEndTheReports(t *testing.T) {
 	}
 }
 
-// A run tells what it was given as well as what it met.
 func TestSummary(t *testing.T) {
 	h := capture.Header{HostID: "h", TapeID: [16]byte{4}}
 	tape := replaytest.Rewrite(t, replaytest.Busy(t, 100, 50), h, func(r *capture.Record) bool {
@@ -262,12 +259,12 @@ func TestSummary(t *testing.T) {
 	}
 }
 
-// Reports are due when their time on the tape has gone by since the window
-// began; the time between two recordings does not count.
+// A report is due when the time between the window's first record and its tick has
+// passed. The time between two recordings does not count.
 func TestDue(t *testing.T) {
 	tape := replaytest.Busy(t, 1000, 250)
 	later := replaytest.Rewrite(t, tape, capture.Header{TapeID: [16]byte{9}, Start: 1767400000e9}, func(*capture.Record) bool { return true })
-	all := naive(t, tape)
+	all := plainReports(t, tape)
 	from, _ := ParseTime(fmt.Sprintf("#%d", all[1].seq-10))
 	first := all[1].at - 9*20e3 // 20 us a record, none for the tick
 	var got []time.Duration

@@ -7,10 +7,11 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// An index makes a reading faster and must not change it. What it says of the
-// chunk that the reading goes on at is checked, and because times and numbers
-// never go back along a tape, all that stands before that chunk's first record
-// is earlier. Where it is missing, damaged or wrong, everything is read.
+// An index makes reading faster and does not change its result. Before the reading
+// goes on at a chunk, the chunk's place and first record are compared with the
+// index. Times and numbers never decrease along a tape, so every record before that
+// chunk is earlier than its first one. A tape whose index is missing, damaged or
+// wrong is read from its start.
 
 // indexed is a file and its index.
 type indexed struct {
@@ -19,7 +20,7 @@ type indexed struct {
 	index *capture.Index
 }
 
-// index is what the input's index says, nil if there is none to trust.
+// index returns the input's index, nil if it has none that can be used.
 func (in *Input) index(file io.Reader) *indexed {
 	at, ok := file.(io.ReaderAt)
 	if !ok || in.Size == 0 {
@@ -32,14 +33,15 @@ func (in *Input) index(file io.Reader) *indexed {
 	return &indexed{at, in.Size, ix}
 }
 
-// skip has the reader go on at a chunk.
-func (x *indexed) skip(r *capture.Reader, e *capture.Entry) error {
+// skipTo makes the reader go on at a chunk.
+func (x *indexed) skipTo(r *capture.Reader, e *capture.Entry) error {
 	at := int64(e.Offset)
 	return r.Skip(io.NewSectionReader(x.file, at, x.size-at), e)
 }
 
-// find chooses one of the entries, and of a run's chunks one again. It returns
-// nil where the choice is none, or the run is not what the index says.
+// find returns the chunk that choose picks by its position in a list of entries.
+// An entry may describe a run of chunks: then choose picks among those again. It
+// returns nil if choose returns a negative number, or the run cannot be read.
 func (x *indexed) find(choose func([]capture.Entry) int) *capture.Entry {
 	list := x.index.Entries
 	for {
@@ -58,8 +60,8 @@ func (x *indexed) find(choose func([]capture.Entry) int) *capture.Entry {
 	}
 }
 
-// withIndex calls use with the input's reader and index, and returns false if
-// there is no index to trust, or use does.
+// withIndex calls use with a reader of the input and its index. It returns false if
+// there is no index to use, or use returns false.
 func (in *Input) withIndex(use func(*capture.Reader, *indexed) bool) bool {
 	file, err := in.Open()
 	if err != nil {
@@ -74,11 +76,13 @@ func (in *Input) withIndex(use func(*capture.Reader, *indexed) bool) bool {
 	return err == nil && use(r, x)
 }
 
-// endByIndex finds the time of the last record.
-func (in *Input) endByIndex(last *int64) bool {
-	return in.withIndex(func(r *capture.Reader, x *indexed) bool {
+// endByIndex returns the time of the input's last record, in Unix ns without the
+// steps of the wall clock. It reads only the last chunk. It returns false if the
+// whole input has to be read.
+func (in *Input) endByIndex() (last int64, ok bool) {
+	ok = in.withIndex(func(r *capture.Reader, x *indexed) bool {
 		e := x.find(func(list []capture.Entry) int { return len(list) - 1 })
-		if e == nil || x.skip(r, e) != nil {
+		if e == nil || x.skipTo(r, e) != nil {
 			return false
 		}
 		for {
@@ -86,14 +90,16 @@ func (in *Input) endByIndex(last *int64) bool {
 			if err != nil {
 				return err == io.EOF
 			}
-			*last = r.Header().Start + rec.At
+			last = r.Header().Start + rec.At
 		}
 	})
+	return last, ok
 }
 
-// marksByIndex calls each with the records of those chunks that hold marks.
-func (in *Input) marksByIndex(each func(*capture.Record)) bool {
-	return in.withIndex(func(r *capture.Reader, x *indexed) bool {
+// marksByIndex returns the marks of the input. It reads only the chunks that contain
+// marks. It returns false if the whole input has to be read.
+func (in *Input) marksByIndex() (marks []mark, ok bool) {
+	ok = in.withIndex(func(r *capture.Reader, x *indexed) bool {
 		for i := range x.index.Entries {
 			if !x.index.Entries[i].Holds(capture.KindMark) {
 				continue
@@ -103,18 +109,20 @@ func (in *Input) marksByIndex(each func(*capture.Record)) bool {
 				return false
 			}
 			for j := range chunks {
-				if chunks[j].Holds(capture.KindMark) && !x.records(r, &chunks[j], each) {
+				if chunks[j].Holds(capture.KindMark) && !x.eachRecord(r, &chunks[j], func(rec *capture.Record) { marks = appendMark(marks, rec, 0) }) {
 					return false
 				}
 			}
 		}
 		return true
 	})
+	return marks, ok
 }
 
-// records calls each with the records of a chunk.
-func (x *indexed) records(r *capture.Reader, e *capture.Entry, each func(*capture.Record)) bool {
-	if x.skip(r, e) != nil {
+// eachRecord calls each with the records of a chunk. It returns false if the chunk
+// cannot be read.
+func (x *indexed) eachRecord(r *capture.Reader, e *capture.Entry, each func(*capture.Record)) bool {
+	if x.skipTo(r, e) != nil {
 		return false
 	}
 	for {
@@ -129,28 +137,27 @@ func (x *indexed) records(r *capture.Reader, e *capture.Entry, each func(*captur
 	}
 }
 
-// skip passes over the chunks of the current tape that stand ahead of the clip.
-func (t *Tapes) skip(in *Input, file io.Reader) {
-	if t.clip.entered || t.clip.From.kind == boundNone || t.clip.From.kind == boundCount {
+// skipByIndex skips the chunks of the current tape that are before the window.
+func (t *Tapes) skipByIndex(in *Input, file io.Reader) {
+	if w := &t.window; w.entered || !w.from.isSet() || w.from.kind == boundCount {
 		return
 	}
 	if x := in.index(file); x != nil {
-		t.skipAlong(x)
+		t.skipTo(x)
 	}
 }
 
-// skipAlong stops at a step of the wall clock: times behind it go by that. Only
-// this, that there is none, is believed of chunks that are not looked at.
-func (t *Tapes) skipAlong(x *indexed) {
-	from := t.clip.From
-	if !t.clip.settled {
+// skipTo goes on at the last chunk that begins before the window. If a chunk before
+// that one contains a step of the wall clock, it goes on there instead: the step
+// changes the wall time of every later record.
+func (t *Tapes) skipTo(x *indexed) {
+	from := t.window.from
+	if !t.window.settled {
 		from.settle(t.header.Start)
 	}
 	e := x.find(func(list []capture.Entry) int {
 		chunk := sort.Search(len(list), func(i int) bool {
-			e := &list[i]
-			before, _ := from.before(t.Position(&capture.Record{Seq: e.FirstSeq, At: e.FirstAt}))
-			return !before
+			return from.compare(t.position(list[i].FirstSeq, list[i].FirstAt)) >= 0
 		}) - 1
 		for i := range list[:max(chunk, 0)] {
 			if list[i].Holds(capture.KindClock) {
@@ -160,6 +167,6 @@ func (t *Tapes) skipAlong(x *indexed) {
 		return chunk
 	})
 	if e != nil && e.Offset != x.index.Entries[0].Offset {
-		_ = x.skip(t.reader, e) // if that can't be, all is read
+		_ = x.skipTo(t.reader, e) // if it fails, the tape is read from its start
 	}
 }

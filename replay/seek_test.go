@@ -14,8 +14,8 @@ import (
 	"github.com/topotape/topotape/replay/replaytest"
 )
 
-// windowTape is a tape of many chunks with marks and, if stepped, with steps of
-// the wall clock from its second fifth on.
+// windowTape returns a tape of many chunks with marks and, if stepped, with steps of
+// the wall clock after its first fifth.
 func windowTape(t testing.TB, id byte, start int64, stepped bool) []byte {
 	n := uint64(0)
 	h := capture.Header{HostID: "h", TapeID: [16]byte{id}, Start: start}
@@ -25,7 +25,7 @@ func windowTape(t testing.TB, id byte, start int64, stepped bool) []byte {
 		case n%1700 == 0:
 			r.Kind, r.Payload = capture.KindMark, capture.AppendPayload(nil, &capture.Mark{Text: fmt.Sprintf("mark %d", n/1700)})
 		case stepped && n > 2500 && n%900 == 0:
-			step := 50e6 * (1 - 2*int64(n/900%2)) // of all that is on the tape 240 ms
+			step := 50e6 * (1 - 2*int64(n/900%2)) // the tape lasts 240 ms
 			r.Kind, r.Payload = capture.KindClock, capture.AppendPayload(nil, &capture.Clock{Step: step})
 		}
 		r.Seq *= 2
@@ -33,16 +33,17 @@ func windowTape(t testing.TB, id byte, start int64, stepped bool) []byte {
 	})
 }
 
-// windowed is what a reading of a window tells.
-func windowed(inputs []Input, w Window) (lines []string) {
-	t, records := Records(inputs, w)
-	for r, err := range records {
+// windowLines reads a window and returns a line for each record, error and end of a
+// tape.
+func windowLines(inputs []Input, w Window) (lines []string) {
+	t, items := itemsWithin(inputs, w)
+	for it, err := range items {
 		if err != nil {
 			lines = append(lines, err.Error())
 			continue
 		}
-		p := t.Position(&r)
-		lines = append(lines, fmt.Sprint(t.Header().TapeID[0], p.steady, p.Wall, p.tape, r.Seq, r.Kind, len(r.Payload)))
+		p := it.position
+		lines = append(lines, fmt.Sprint(it.Header.TapeID[0], p.steady, p.wall, p.tape, it.Seq, it.Kind, len(it.Payload)))
 	}
 	for _, e := range t.Ends() {
 		lines = append(lines, fmt.Sprint(e.Name, e.Ending))
@@ -50,8 +51,8 @@ func windowed(inputs []Input, w Window) (lines []string) {
 	return lines
 }
 
-// somewhere is a random time on tapes that begin at start.
-func somewhere(random *rand.Rand, start int64) Time {
+// randomTime returns a time on tapes that begin at start.
+func randomTime(random *rand.Rand, start int64) Time {
 	var text string
 	switch d := time.Duration(random.Int64N(300e6)) - 10e6; random.IntN(8) {
 	case 0:
@@ -74,7 +75,7 @@ func somewhere(random *rand.Rand, start int64) Time {
 	return v
 }
 
-// With an index a window holds what it holds without one.
+// A window has the same records with an index and without one.
 func TestWindowsByIndexAreThoseOfAScan(t *testing.T) {
 	const start = 1767323045e9
 	a, b, c := windowTape(t, 1, start, false), windowTape(t, 2, start+100e6, true), windowTape(t, 3, start+150e6, false)
@@ -85,7 +86,7 @@ func TestWindowsByIndexAreThoseOfAScan(t *testing.T) {
 	}
 	var skipped bool
 	for name, tapes := range map[string][][]byte{
-		"one": {a}, "with steps": {b}, "several": {a, b, c}, "one behind the other": {slices.Concat(a, b), c},
+		"one": {a}, "with steps": {b}, "several": {a, b, c}, "two in a file": {slices.Concat(a, b), c},
 		"torn": {a[:len(a)-60], c}, "cut": {a[:len(a)-99]}, "foot damaged": {flipped(-10)}, "index damaged": {flipped(-300), b},
 	} {
 		var scanned, sought []Input
@@ -94,10 +95,10 @@ func TestWindowsByIndexAreThoseOfAScan(t *testing.T) {
 			sought = append(sought, seekable(fmt.Sprint(i), b))
 		}
 		random := rand.New(rand.NewPCG(5, 6))
-		for range max(8, 24/replaytest.Sparse) {
-			w := Window{From: somewhere(random, start), To: somewhere(random, start)}
-			want, got := windowed(scanned, w), windowed(sought, w)
-			if name == "torn" || name == "index damaged" { // damage ahead of the window is not met
+		for range max(8, 24/replaytest.OneIn) {
+			w := Window{From: randomTime(random, start), To: randomTime(random, start)}
+			want, got := windowLines(scanned, w), windowLines(sought, w)
+			if name == "torn" || name == "index damaged" { // damage before the window is not read
 				want, got = slices.DeleteFunc(want, damaged), slices.DeleteFunc(got, damaged)
 			}
 			if !slices.Equal(got, want) {
@@ -113,7 +114,7 @@ func TestWindowsByIndexAreThoseOfAScan(t *testing.T) {
 
 func damaged(line string) bool { return bytes.Contains([]byte(line), []byte("offset")) }
 
-// A short window far behind costs little of a long tape.
+// A short window late on a long tape needs few reads.
 func TestWindowsByIndexReadLittle(t *testing.T) {
 	var out bytes.Buffer
 	w, err := capture.NewWriter(&out, &capture.Header{TapeID: [16]byte{1}})
@@ -142,7 +143,7 @@ func TestWindowsByIndexReadLittle(t *testing.T) {
 		to, _ := ParseTime(c[1])
 		read := 0
 		in := Input{Name: "x", Size: int64(out.Len()), Open: func() (io.ReadCloser, error) {
-			return replaytest.CountedReads{Reader: bytes.NewReader(out.Bytes()), Count: &read}, nil
+			return replaytest.File{Reader: bytes.NewReader(out.Bytes()), Count: &read}, nil
 		}}
 		n := 0
 		_, records := Records([]Input{in}, Window{from, to})
@@ -152,14 +153,14 @@ func TestWindowsByIndexReadLittle(t *testing.T) {
 			}
 			n++
 		}
-		if n < 9 || n > 11 || read > 12<<20 { // the chunks ahead are the most of it
+		if n < 9 || n > 11 || read > 5<<20 {
 			t.Errorf("from %s to %s: %d records, %d of %d bytes read", c[0], c[1], n, read, out.Len())
 		}
 	}
 }
 
-// An index that lies about where records are makes no window another one.
-func TestWindowsByAnIndexThatLies(t *testing.T) {
+// An index with wrong places of records does not change a window.
+func TestWindowsByAWrongIndex(t *testing.T) {
 	const start = 1767323045e9
 	tape := windowTape(t, 1, start, false)
 	in := seekable("x", tape)
@@ -188,35 +189,33 @@ func TestWindowsByAnIndexThatLies(t *testing.T) {
 				e.Offset, e.FirstAt = random.Uint64(), int64(random.Uint64())
 			}
 		}
-		from := somewhere(random, start)
+		from := randomTime(random, start)
 		if from.NeedsScan() || from.IsZero() {
 			continue
 		}
-		bounds, err := Resolve(nil, from)
+		bounds, err := resolve(nil, from)
 		if err != nil {
 			t.Fatal(err)
 		}
 		read := func(along *indexed) (lines []string) {
-			tapes := NewTapes([]Input{memory("x", tape)})
+			tapes := &Tapes{inputs: []Input{memory("x", tape)}, window: placer{from: bounds[0]}}
 			defer tapes.Close()
-			c := Clip{From: bounds[0]}
 			if err := tapes.advance(); err != nil {
 				t.Fatal(err)
 			}
 			if along != nil {
-				tapes.clip = &c
 				before := tapes.reader.Offset()
-				if tapes.skipAlong(along); tapes.reader.Offset() != before {
+				if tapes.skipTo(along); tapes.reader.Offset() != before {
 					skips++
 				}
 			}
+			var it Item
 			for {
-				r, err := tapes.Next()
-				if err != nil {
+				if err := tapes.Next(&it); err != nil {
 					return append(lines, err.Error())
 				}
-				if c.Place(tapes.Header(), &r, tapes.Position(&r)) == Within {
-					lines = append(lines, fmt.Sprint(r.Seq, r.At, r.Kind))
+				if it.Place == Within {
+					lines = append(lines, fmt.Sprint(it.Seq, it.At, it.Kind))
 				}
 			}
 		}
@@ -229,30 +228,30 @@ func TestWindowsByAnIndexThatLies(t *testing.T) {
 	}
 }
 
-// What was skipped over cannot be damaged by what is behind: the errors are
-// those of a reading from the start.
-func TestDamageBehindASkip(t *testing.T) {
+// The errors after skipped chunks are those of a reading from the start.
+func TestDamageAfterASkip(t *testing.T) {
 	tape := windowTape(t, 1, 1767323045e9, false)
 	from, _ := ParseTime("+100ms")
 	for at := len(tape) * 3 / 4; at < len(tape); at += 997 {
 		b := bytes.Clone(tape)
 		b[at] ^= 4
-		want, got := windowed([]Input{memory("x", b)}, Window{From: from}), windowed([]Input{seekable("x", b)}, Window{From: from})
+		want, got := windowLines([]Input{memory("x", b)}, Window{From: from}), windowLines([]Input{seekable("x", b)}, Window{From: from})
 		if !slices.Equal(got, want) {
 			t.Fatalf("byte %d: %d lines, want %d", at, len(got), len(want))
 		}
 	}
 	missing := Input{Name: "gone", Size: 7, Open: func() (io.ReadCloser, error) { return nil, errors.New("gone") }}
 	last, _ := ParseTime("-1s")
-	if got := windowed([]Input{missing}, Window{From: last}); len(got) != 1 || got[0] != "gone" {
+	if got := windowLines([]Input{missing}, Window{From: last}); len(got) != 1 || got[0] != "gone" {
 		t.Error(got)
 	}
 }
 
-// On a long tape what is found by the runs of its index is what a reading finds.
+// A window of a long tape, whose index has entries for runs of chunks, has the records
+// of a reading from the start.
 func TestWindowsOfALongTape(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 4))
-	b := replaytest.Chunky(t, rng, 0, 4, 13_000, 1, 10)
+	b := replaytest.Random(t, rng, 0, 4, 13_000, 1, 10)
 	skipped := 0
 	for range 40 {
 		text := []string{fmt.Sprintf("+%ds", rng.IntN(13_000)), fmt.Sprintf("-%ds", rng.IntN(13_000)), fmt.Sprintf("#%d", rng.IntN(13_000)), "mark:m", "mark:no", time.Unix(1e9+rng.Int64N(13_000), 0).UTC().Format(time.RFC3339)}[rng.IntN(6)]
@@ -260,8 +259,7 @@ func TestWindowsOfALongTape(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sought := Input{Name: "x", Size: int64(len(b)), Open: func() (io.ReadCloser, error) { return replaytest.Anywhere{Reader: bytes.NewReader(b)}, nil }}
-		want, got := windowed([]Input{memory("x", b)}, Window{From: from}), windowed([]Input{sought}, Window{From: from})
+		want, got := windowLines([]Input{memory("x", b)}, Window{From: from}), windowLines([]Input{seekable("x", b)}, Window{From: from})
 		if !slices.Equal(got, want) {
 			t.Errorf("from %s: %d lines, want %d", text, len(got), len(want))
 		}
@@ -270,6 +268,6 @@ func TestWindowsOfALongTape(t *testing.T) {
 		}
 	}
 	if skipped < 10 {
-		t.Errorf("only %d windows begin on the way", skipped)
+		t.Errorf("only %d windows begin in the middle", skipped)
 	}
 }

@@ -13,11 +13,11 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// A Side is one of two runs of reports that are compared: what a replay of tapes
-// makes, or a file of reports that was printed before.
+// A Side is one of the two runs of reports that Diff compares: a replay of tapes, or
+// files of reports that were printed before.
 type Side struct {
 	Inputs  []Input
-	Reports bool   // the inputs are reports, not tapes
+	Reports bool   // the inputs are files of reports, not tapes
 	Rules   string // of tapes
 	Window  Window // of tapes
 }
@@ -25,31 +25,25 @@ type Side struct {
 // DiffOptions are how two sides are compared. The zero value compares tick by
 // tick.
 type DiffOptions struct {
-	Selectors []*fold.Selector // only these connections
-	// Whole folds each side into one report, in which every connection is that was
-	// ever seen. So it is for two windows of one tape, and where the sides have no
-	// tick in common.
+	Selectors []*fold.Selector // compare only these connections
+	// Whole folds each side into one report with every connection that was seen. Diff
+	// sets it for two windows of the same tapes, and for sides with no tick in common.
 	Whole          bool
-	MaxConnections int // bounds Whole; 0 is 1,000,000
+	MaxConnections int // bounds the connections of Whole; 0 is 1,000,000
 }
 
-// Diff compares two sides. The summaries say what their replays met, of a file
-// of reports whether it is torn. Inputs may be read several times.
+// Diff compares two sides. Each summary is that of the side's replay; of a file of
+// reports it says whether the file ends within one. Inputs may be read several
+// times.
 func Diff(a, b *Side, o DiffOptions) (d *diff.Difference, ofA, ofB *Summary, err error) {
 	ofA, ofB = new(Summary), new(Summary)
-	same := a.sameTapes(b)
-	switch {
-	case same && a.Window != b.Window:
-		o.Whole = true
-	case !o.Whole && !same:
-		common, err := a.shareTicks(b)
-		if err != nil {
+	if !o.Whole {
+		if o.Whole, err = needsWhole(a, b); err != nil {
 			return nil, ofA, ofB, err
 		}
-		o.Whole = !common
 	}
-	otherRules := !a.Reports && !b.Reports && a.Rules != b.Rules
-	otherTimes := otherRules || o.Whole && !(same && a.Window == b.Window)
+	otherRules := otherRules(a, b)
+	otherTimes := otherRules || o.Whole && !sameRecords(a, b)
 	c := diff.Comparison{Selectors: o.Selectors, IgnoreRules: otherRules, IgnoreTimes: otherTimes, IgnoreCounts: otherTimes}
 	runA, runB := a.run(o, ofA), b.run(o, ofB)
 	if o.Whole {
@@ -63,36 +57,61 @@ func Diff(a, b *Side, o DiffOptions) (d *diff.Difference, ofA, ofB *Summary, err
 	return d, ofA, ofB, err
 }
 
-// nothingToCompare says which of the sides has no report, and what damage may
-// be why.
-func nothingToCompare(sides [2]*Side, met [2]*Summary) error {
+// needsWhole reports whether two sides cannot be compared tick by tick.
+func needsWhole(a, b *Side) (bool, error) {
+	if sameTapes(a, b) {
+		return a.Window != b.Window, nil
+	}
+	common, err := shareTick(a, b)
+	return !common, err
+}
+
+// sameTapes reports whether both sides are replays of the same tapes.
+func sameTapes(a, b *Side) bool {
+	return !a.Reports && !b.Reports && slices.EqualFunc(a.Inputs, b.Inputs, func(x, y Input) bool { return x.Name == y.Name })
+}
+
+// sameRecords reports whether both sides are replays of the same records.
+func sameRecords(a, b *Side) bool { return sameTapes(a, b) && a.Window == b.Window }
+
+// otherRules reports whether the sides are replays under different rules.
+func otherRules(a, b *Side) bool { return !a.Reports && !b.Reports && a.Rules != b.Rules }
+
+// nothingToCompare is the error for sides without reports. It names the one that has
+// none, and the damage that may be the reason.
+func nothingToCompare(sides [2]*Side, sums [2]*Summary) error {
 	what := "neither side has a tick there"
-	for i, s := range met {
-		if s.Reports == 0 && met[1-i].Reports > 0 {
+	for i, s := range sums {
+		if s.Reports == 0 && sums[1-i].Reports > 0 {
 			what = sides[i].Inputs[0].Name + " has no tick there"
 		}
 	}
 	err := fmt.Errorf("%w to compare: %s", ErrNoReport, what)
-	for i, s := range met {
-		if s.Damage != nil && (i == 0 || met[0].Damage == nil || s.Damage.Error() != met[0].Damage.Error()) { // one tape may be both sides
-			err = fmt.Errorf("%w; %w", err, s.Damage)
-		}
+	a, b := sums[0].Damage, sums[1].Damage
+	if a != nil {
+		err = fmt.Errorf("%w; %w", err, a)
+	}
+	if b != nil && (a == nil || a.Error() != b.Error()) { // one tape may be both sides
+		err = fmt.Errorf("%w; %w", err, b)
 	}
 	return err
 }
 
-// sameTapes reports whether both sides are replays of the same tapes.
-func (s *Side) sameTapes(o *Side) bool {
-	return !s.Reports && !o.Reports && slices.EqualFunc(s.Inputs, o.Inputs, func(x, y Input) bool { return x.Name == y.Name })
-}
-
-// run makes the reports of the side.
+// run yields the reports of the side.
 func (s *Side) run(o DiffOptions, sum *Summary) iter.Seq2[diff.TickReport, error] {
 	if s.Reports {
-		return s.read(o, sum)
+		return s.readReports(o, sum)
 	}
+	return s.replay(o, sum)
+}
+
+// errStop ends an iteration whose caller needs no more.
+var errStop = errors.New("stopped")
+
+// replay yields the reports that a replay of the side's tapes makes.
+func (s *Side) replay(o DiffOptions, sum *Summary) iter.Seq2[diff.TickReport, error] {
 	return func(yield func(diff.TickReport, error) bool) {
-		var tick uint64
+		var tick uint64 // number of the record
 		ro := Options{Rules: s.Rules, Reports: All, Window: s.Window, MaxConnections: o.MaxConnections,
 			Each: func(_ *capture.Header, r *capture.Record) {
 				if r.Kind == capture.KindTick {
@@ -102,13 +121,13 @@ func (s *Side) run(o DiffOptions, sum *Summary) iter.Seq2[diff.TickReport, error
 		if o.Whole {
 			ro.Reports = Whole
 		}
-		met, err := Run(s.Inputs, ro, func(r *reporter.Report) error {
+		result, err := Run(s.Inputs, ro, func(r *reporter.Report) error {
 			if !yield(diff.TickReport{Report: r, Record: tick}, nil) {
 				return errStop
 			}
 			return nil
 		})
-		*sum = *met
+		*sum = *result
 		if errors.Is(err, ErrNoReport) {
 			err = fmt.Errorf("%s: %w", s.Inputs[0].Name, err)
 		}
@@ -118,9 +137,9 @@ func (s *Side) run(o DiffOptions, sum *Summary) iter.Seq2[diff.TickReport, error
 	}
 }
 
-// read reads the reports of the side, folded together for Whole. A file that is
-// torn ends there.
-func (s *Side) read(o DiffOptions, sum *Summary) iter.Seq2[diff.TickReport, error] {
+// readReports yields the reports in the side's files, folded together for Whole. A
+// file that ends within a report ends there.
+func (s *Side) readReports(o DiffOptions, sum *Summary) iter.Seq2[diff.TickReport, error] {
 	return func(yield func(diff.TickReport, error) bool) {
 		f := fold.New(o.MaxConnections)
 		for _, in := range s.Inputs {
@@ -149,7 +168,7 @@ func (s *Side) read(o DiffOptions, sum *Summary) iter.Seq2[diff.TickReport, erro
 	}
 }
 
-// reports of a file.
+// reports yields the reports in the input, a file of reports.
 func (in Input) reports() iter.Seq2[*reporter.Report, error] {
 	return func(yield func(*reporter.Report, error) bool) {
 		file, err := in.Open()
@@ -166,13 +185,13 @@ func (in Input) reports() iter.Seq2[*reporter.Report, error] {
 	}
 }
 
-// shareTicks reports whether a tick of one side has the time of one of the
-// other, or one side has none.
-func (s *Side) shareTicks(o *Side) (bool, error) {
+// shareTick reports whether two sides have ticks at the same time, or one of them
+// has no tick.
+func shareTick(a, b *Side) (bool, error) {
 	var failed error
-	nextA, stopA := iter.Pull(s.ticks(&failed))
+	nextA, stopA := iter.Pull(a.ticks(&failed))
 	defer stopA()
-	nextB, stopB := iter.Pull(o.ticks(&failed))
+	nextB, stopB := iter.Pull(b.ticks(&failed))
 	defer stopB()
 	x, okA := nextA()
 	y, okB := nextB()
@@ -187,29 +206,33 @@ func (s *Side) shareTicks(o *Side) (bool, error) {
 	return none || okA && okB, failed
 }
 
-// ticks are the times of the side's reports, Unix ns. The core makes no report
-// for that.
+// ticks yields the times of the side's reports, in Unix ns. No core is needed for
+// that.
 func (s *Side) ticks(failed *error) iter.Seq[int64] {
+	if s.Reports {
+		return s.reportTimes()
+	}
 	return func(yield func(int64) bool) {
-		if s.Reports {
-			for n, err := range s.read(DiffOptions{}, new(Summary)) {
-				if err != nil || !yield(n.Report.At) {
-					return // the run says what is wrong
-				}
-			}
-			return
-		}
-		tapes, records := Records(s.Inputs, s.Window)
-		for r, err := range records {
-			var damage *capture.DamageError
+		_, items := itemsWithin(s.Inputs, s.Window)
+		for it, err := range items {
 			switch {
-			case errors.As(err, &damage): // as far as a replay goes
-				return
 			case err != nil:
-				*failed = err
+				if !isDamage(err) {
+					*failed = err
+				}
+				return // damage ends a replay too
+			case it.Kind == capture.KindTick && !yield(it.Wall()):
 				return
-			case r.Kind == capture.KindTick && !yield(tapes.Position(&r).Wall):
-				return
+			}
+		}
+	}
+}
+
+func (s *Side) reportTimes() iter.Seq[int64] {
+	return func(yield func(int64) bool) {
+		for n, err := range s.readReports(DiffOptions{}, new(Summary)) {
+			if err != nil || !yield(n.Report.At) {
+				return // the comparison returns the error
 			}
 		}
 	}

@@ -1,6 +1,8 @@
 package replay
 
 import (
+	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -28,9 +30,8 @@ func mustDiff(t *testing.T, a, b *Side, o DiffOptions) *diff.Difference {
 	return d
 }
 
-// A tape does not differ from itself, nor from its reports, whichever way they
-// were printed.
-func TestTapeIsWhatItsReportsSay(t *testing.T) {
+// A tape does not differ from itself, nor from its reports in any form.
+func TestTapeEqualsItsReports(t *testing.T) {
 	tape := replaytest.Busy(t, 2000, 250)
 	lines, _ := ndjson(t, Options{Reports: All}, tape)
 	x, y := tapeSide("x", tape, Window{}), tapeSide("y", tape, Window{})
@@ -47,9 +48,8 @@ func TestTapeIsWhatItsReportsSay(t *testing.T) {
 	}
 }
 
-// Ticks are told by their times: what one side lacks is said, and the others
-// are compared.
-func TestTicksThatOneSideLacks(t *testing.T) {
+// Ticks of the same time are compared. The others are listed as missing on one side.
+func TestTicksMissingOnOneSide(t *testing.T) {
 	tape := replaytest.Busy(t, 2000, 250)
 	lines, _ := ndjson(t, Options{Reports: All}, tape)
 	all, some := reportSide("all", strings.Join(lines, "\n")), reportSide("some", strings.Join(slices.Delete(slices.Clone(lines), 2, 4), "\n"))
@@ -65,7 +65,7 @@ func TestTicksThatOneSideLacks(t *testing.T) {
 	}
 }
 
-// Two windows of one tape are compared by what was seen in them.
+// Two windows of one tape are compared by all connections that were seen in them.
 func TestWindowsAreComparedAsAWhole(t *testing.T) {
 	tape := replaytest.Busy(t, 2000, 250)
 	window := func(from, to string) Window {
@@ -92,7 +92,7 @@ func TestWindowsAreComparedAsAWhole(t *testing.T) {
 	}
 }
 
-// A file of reports that is torn is compared as far as it goes.
+// A file that ends within a report is compared up to there.
 func TestTornReports(t *testing.T) {
 	lines, _ := ndjson(t, Options{Reports: All}, replaytest.Busy(t, 1000, 250))
 	text := strings.Join(lines, "\n")
@@ -109,15 +109,14 @@ func TestTornReports(t *testing.T) {
 	}
 }
 
-// With selectors only what concerns the connections they match is left, whichever
-// side shows what they match.
+// With selectors only the connections that they match are compared, on either side.
 func TestSelectorsMatchEitherSide(t *testing.T) {
 	a := replaytest.Connection("10.0.0.1:4000", "10.0.0.80:80", 1, 2, "conntrack")
 	b := replaytest.Connection("10.0.0.1:4000", "172.17.0.2:8080", 1, 2, "conntrack")
 	other := replaytest.Connection("10.0.0.7:4000", "10.0.0.8:80", 1, 2, "conntrack")
 	x, y := replaytest.Report(a), replaytest.Report(b, other)
 	x.Coverage = []reporter.Coverage{{Source: "dns"}}
-	x.Endpoints = []reporter.Endpoint{{Addr: a.To.Addr}, {Addr: replaytest.Ap("9.9.9.9:9")}}
+	x.Endpoints = []reporter.Endpoint{{Addr: a.To.Addr}, {Addr: replaytest.AddrPort("9.9.9.9:9")}}
 	for _, text := range []string{"10.0.0.80:80", ":8080"} {
 		sel, err := fold.ParseSelector(text)
 		if err != nil {
@@ -132,7 +131,7 @@ func TestSelectorsMatchEitherSide(t *testing.T) {
 	}
 }
 
-// differenceText returns the difference as diff prints it.
+// differenceText returns the difference as topotape diff prints it.
 func differenceText(t *testing.T, d *diff.Difference) string {
 	t.Helper()
 	var b strings.Builder
@@ -140,4 +139,52 @@ func differenceText(t *testing.T, d *diff.Difference) string {
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+func TestNothingToCompare(t *testing.T) {
+	x, y := tapeSide("x", nil, Window{}), tapeSide("y", nil, Window{})
+	damage, other := errors.New("damage"), errors.New("other damage")
+	for _, c := range []struct {
+		a, b Summary
+		want string
+	}{
+		{Summary{}, Summary{}, "no report to compare: neither side has a tick there"},
+		{Summary{Reports: 1}, Summary{}, "no report to compare: y has no tick there"},
+		{Summary{}, Summary{Reports: 1}, "no report to compare: x has no tick there"},
+		{Summary{Damage: damage}, Summary{}, "no report to compare: neither side has a tick there; damage"},
+		{Summary{Damage: damage}, Summary{Damage: damage}, "no report to compare: neither side has a tick there; damage"},
+		{Summary{Damage: damage}, Summary{Damage: other}, "no report to compare: neither side has a tick there; damage; other damage"},
+		{Summary{}, Summary{Damage: other}, "no report to compare: neither side has a tick there; other damage"},
+	} {
+		err := nothingToCompare([2]*Side{x, y}, [2]*Summary{&c.a, &c.b})
+		if err.Error() != c.want || !errors.Is(err, ErrNoReport) {
+			t.Errorf("%v, want %s", err, c.want)
+		}
+	}
+}
+
+func TestEachJSON(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                     "",
+		" \n\t":                "",
+		"1 2\n{\"a\":3}":       "1 2 {\"a\":3}",
+		"\n [1, [2], \"]\"]\n": "1 [2] \"]\"",
+		"[]":                   "",
+		"[1, 2":                "1 2 " + io.ErrUnexpectedEOF.Error(),
+		"[1,":                  "1 " + io.ErrUnexpectedEOF.Error(),
+		"1 {\"a\":":            "1 " + io.ErrUnexpectedEOF.Error(),
+	} {
+		var got []string
+		err := eachJSON(strings.NewReader(text), func(value []byte) error { got = append(got, string(value)); return nil })
+		if err != nil {
+			got = append(got, err.Error())
+		}
+		if g := strings.Join(got, " "); g != want {
+			t.Errorf("%q: %q, want %q", text, g, want)
+		}
+	}
+	stop := errors.New("stop")
+	if err := eachJSON(strings.NewReader("1 2"), func([]byte) error { return stop }); err != stop {
+		t.Error(err)
+	}
 }

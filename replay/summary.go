@@ -3,45 +3,36 @@ package replay
 import (
 	"fmt"
 	"math"
-	"runtime/debug"
 	"strings"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/reporter"
 )
 
-// A Summary says what a Run met.
+// A Summary reports what a Run read and what was wrong with it.
 type Summary struct {
 	Header       *capture.Header // of the first tape
 	Records      uint64
 	Ticks        uint64
 	Reports      uint64 // that were yielded
 	Gaps         uint64 // gap records
-	Lost         uint64 // what they add up to
-	LeftOut      uint64 // connections beyond MaxConnections, counted up to as many again
+	Lost         uint64 // the sum of what they say was lost
+	LeftOut      uint64 // connections beyond MaxConnections; counted up to as many again
 	Ends         []TapeEnd
-	Damage       error // where the tape is damaged: wraps a *capture.DamageError
-	Uncarried    bool  // a tape begins with what another core knew, and ours cannot read that
-	Faults       []Fault
-	Panic        *Panic
+	Damage       error   // the first damage: wraps a *capture.DamageError
+	Uncarried    bool    // a tape begins with a carry that this version cannot read
+	Faults       []Fault // on the tape
+	Panic        *Panic  // of this replay
 	Verification *Verification
 }
 
-// A Fault of production that the tape tells of.
+// A Fault is a panic of the core in production, as the tape records it.
 type Fault struct {
-	Record  uint64
+	Record  uint64 // number of the record that was stepped
 	Message string
 }
 
-// A Panic of the core in this replay.
-type Panic struct {
-	Record uint64
-	Value  any
-	Stack  []byte
-	count  uint64 // records read with it
-}
-
-// Foreseen reports whether production panicked on the same record.
+// Foreseen reports whether the tape has a fault for the record that this replay
+// panicked on.
 func (s *Summary) Foreseen() bool {
 	if s.Panic == nil {
 		return false
@@ -54,8 +45,8 @@ func (s *Summary) Foreseen() bool {
 	return false
 }
 
-// Unclean says which tapes were not closed, "" when all that were read to
-// their end were.
+// Unclean returns a text about the first tape that was not closed, of those that were
+// read to their end. It is empty if there is none.
 func (s *Summary) Unclean() string {
 	for _, e := range s.Ends {
 		if e.Ending == capture.Cut {
@@ -69,7 +60,7 @@ func (s *Summary) Unclean() string {
 	return ""
 }
 
-// Unknown is how many records of unknown kinds were skipped.
+// Unknown returns how many records of unknown kinds were skipped.
 func (s *Summary) Unknown() (n uint64) {
 	for _, e := range s.Ends {
 		n += e.Unknown
@@ -77,12 +68,12 @@ func (s *Summary) Unknown() (n uint64) {
 	return n
 }
 
-// note looks at records other than conntrack's.
-func (s *Summary) note(it *item) {
-	switch it.rec.Kind {
+// note counts gaps and lists faults.
+func (s *Summary) note(r *capture.Record) {
+	switch r.Kind {
 	case capture.KindGap:
 		var g capture.Gap
-		if it.rec.Decode(&g) == nil {
+		if r.Decode(&g) == nil {
 			s.Gaps++
 			if s.Lost += g.Lost; s.Lost < g.Lost {
 				s.Lost = math.MaxUint64
@@ -90,33 +81,8 @@ func (s *Summary) note(it *item) {
 		}
 	case capture.KindFault:
 		var f capture.Fault
-		if it.rec.Decode(&f) == nil {
+		if r.Decode(&f) == nil {
 			s.Faults = append(s.Faults, Fault{Record: f.Record, Message: f.Message})
 		}
 	}
-}
-
-// panicked goes on without the core.
-func (d *driver) panicked(it *item, p *Panic) {
-	p.Record, p.count = it.rec.Seq, it.place.count
-	d.summary.Panic = p
-	d.core = nil
-}
-
-func Step(core Core, r *capture.Record) (tick bool, panicked *Panic) {
-	defer func() {
-		if v := recover(); v != nil {
-			panicked = &Panic{Value: v, Stack: debug.Stack()}
-		}
-	}()
-	return core.Step(r), nil
-}
-
-func MakeReport(core Core) (r *reporter.Report, panicked *Panic) {
-	defer func() {
-		if v := recover(); v != nil {
-			panicked = &Panic{Value: v, Stack: debug.Stack()}
-		}
-	}()
-	return core.Report(), nil
 }

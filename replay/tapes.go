@@ -1,158 +1,148 @@
 package replay
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"runtime"
 
 	"github.com/topotape/topotape/capture"
 )
 
-// An Input is a file of one tape, or of several that stand one behind the
-// other. What Open returns is read faster if it is an io.ReaderAt too, with
-// Size set.
-type Input struct {
-	Name string
-	Open func() (io.ReadCloser, error)
-	Size int64 // bytes; 0 if that is not known
+// An Item is a record with its tape and its place.
+type Item struct {
+	capture.Record
+	Header  *capture.Header // of its tape
+	Follows bool            // its tape is the next segment of the recording on the tape before
+	Place   Place           // relative to the window
+	// Carry is the carry at the head of this segment, in parts, if records are
+	// missing before it: it is to be stepped before the record. It is nil for every
+	// other record. The carry records themselves come too, as items of their own;
+	// one of a tape that Follows must not be stepped.
+	Carry []capture.Record
+
+	position position
+	input    string // name of its input
 }
 
-// Head reads the head of the input's first tape.
-func (in Input) Head() (*capture.Header, error) {
-	f, err := in.Open()
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	r, err := capture.NewReader(f)
-	if err != nil {
-		return nil, in.headError(err)
-	}
-	return r.Header(), nil
+// position is where a record is on the tapes and in time.
+type position struct {
+	steady int64  // Unix ns, without the steps of the wall clock
+	wall   int64  // Unix ns, as reports give it
+	seq    uint64 // number of the record; 0 for a carry
+	count  uint64 // of records read, including this one
+	tape   int    // number of its tape
 }
 
-// Part returns a section of the input: size bytes from an offset. It makes each of
-// many tapes in one file readable without those before it.
-func (in Input) Part(from, size int64) Input {
-	return Input{Name: in.Name, Open: func() (io.ReadCloser, error) {
-		f, err := in.Open()
-		if err != nil {
-			return nil, err
-		}
-		var part io.Reader
-		if at, ok := f.(io.ReaderAt); ok {
-			part = io.NewSectionReader(at, from, size)
-		} else if _, err := io.CopyN(io.Discard, f, from); err != nil {
-			f.Close()
-			return nil, err
-		} else {
-			part = io.LimitReader(f, size)
-		}
-		return struct {
-			io.Reader
-			io.Closer
-		}{part, f}, nil
-	}}
-}
+// Tape returns the number of the item's tape, from 0.
+func (it *Item) Tape() int { return it.position.tape }
+
+// Wall returns the time of the record as reports give it, in Unix ns.
+func (it *Item) Wall() int64 { return it.position.wall }
 
 // A TapeEnd says how a tape ended.
 type TapeEnd struct {
-	Name    string
+	Name    string // of the input
 	Header  *capture.Header
 	Ending  capture.Ending
 	Unknown uint64 // records of kinds that this version does not know
 }
 
-// Tapes reads the records of inputs one behind the other.
+// Tapes reads the records of inputs one after the other.
 type Tapes struct {
-	inputs []Input
-	name   string
-	file   io.Closer
-	ahead  *decoders // of the open input, nil if there are none
-	reader *capture.Reader
-	header *capture.Header
-	clip   *Clip // what stands ahead of it need not be read; nil for nothing
-	copies bool  // records of unknown kinds are returned too
-	fresh  bool
-	count  uint64 // records read
-	steps  int64  // of the recording's wall clock, together
-	ends   []TapeEnd
+	inputs  []Input // still to be opened
+	name    string  // of the open input
+	file    io.Closer
+	reader  *capture.Reader
+	header  *capture.Header
+	window  placer
+	seek    bool // use the index to skip chunks before the window
+	unknown bool // return records of unknown kinds too
+	follows bool
+	count   uint64 // records read
+	steps   int64  // ns: sum of the steps of the recording's wall clock
+	carry   pendingCarry
+	ends    []TapeEnd
 }
 
-// NewTapes returns the tapes of the inputs, in order. Nothing is opened before
-// the first Next.
-func NewTapes(inputs []Input) *Tapes { return &Tapes{inputs: inputs} }
+// Open returns the tapes of the inputs, in order, for a reading that places every
+// record relative to the window. The inputs are read first if the window needs it:
+// to find a mark, or the time of the last record.
+func Open(inputs []Input, w Window) (*Tapes, error) {
+	if err := w.Check(); err != nil {
+		return nil, err
+	}
+	bounds, err := resolve(inputs, w.From, w.To)
+	if err != nil {
+		return nil, err
+	}
+	return &Tapes{inputs: inputs, window: placer{from: bounds[0], to: bounds[1]}}, nil
+}
 
-// Copying makes Next return records of unknown kinds too.
-func (t *Tapes) Copying() { t.copies = true }
+// KeepUnknown makes Next return records of unknown kinds too. Call it before Next.
+func (t *Tapes) KeepUnknown() { t.unknown = true }
 
-// Next reads the next record. Its payload is valid until the next call. At the
-// end of the last input it returns io.EOF. Errors name the input; a
-// *capture.DamageError can be read past, all others are final.
-func (t *Tapes) Next() (capture.Record, error) {
+// Next reads the next record into it. The payload is valid until the next call.
+// After the last input Next returns io.EOF. Errors name the input. Reading can go
+// on after a *capture.DamageError; every other error is final.
+func (t *Tapes) Next(it *Item) error {
+	if err := t.read(it); err != nil {
+		return err
+	}
+	it.Carry = t.carry.next(it)
+	return nil
+}
+
+// read is Next without the carries of segments.
+func (t *Tapes) read(it *Item) error {
 	for {
 		if t.reader != nil {
-			r, err := t.reader.Next()
-			if err == nil {
-				t.count++
-				if r.Kind == capture.KindClock {
-					t.step(&r)
-				}
-				return r, nil
+			var err error
+			if it.Record, err = t.reader.Next(); err == nil {
+				t.place(it)
+				return nil
 			}
 			if err != io.EOF {
-				return r, fmt.Errorf("%s: %w", t.name, err)
+				return fmt.Errorf("%s: %w", t.name, err)
 			}
 		}
 		if err := t.advance(); err != nil {
-			return capture.Record{}, err
+			return err
 		}
 	}
 }
 
-// Header is that of the tape that the last record came from. It stays as it is
-// when reading goes on.
-func (t *Tapes) Header() *capture.Header { return t.header }
-
-// Number tells the tape of the last record from the others.
-func (t *Tapes) Number() int { return len(t.ends) }
-
-// nameOf is the name of the input of a tape that was read from, by its number.
-func (t *Tapes) nameOf(number int) string {
-	if number < len(t.ends) {
-		return t.ends[number].Name
+// place sets all fields of an item besides the record and the carry.
+func (t *Tapes) place(it *Item) {
+	t.count++
+	if it.Kind == capture.KindClock {
+		t.stepClock(&it.Record)
 	}
-	return t.name
+	it.Header, it.Follows, it.input = t.header, t.follows, t.name
+	it.position = t.position(it.Seq, it.At)
+	it.Place = t.window.place(it)
 }
 
-// Continues reports whether the tape of the last record is the next segment of
-// the recording that the one before it is of.
-func (t *Tapes) Continues() bool { return !t.fresh }
-
-// Ends says how the tapes ended that were read to their end.
-func (t *Tapes) Ends() []TapeEnd { return t.ends }
-
-func (t *Tapes) step(r *capture.Record) {
+func (t *Tapes) stepClock(r *capture.Record) {
 	var c capture.Clock
 	if r.Decode(&c) == nil {
 		t.steps += c.Step
 	}
 }
 
-// Position is where the last record stands.
-func (t *Tapes) Position(r *capture.Record) position {
-	ns := t.header.Start + r.At
-	return position{steady: ns, Wall: ns + t.steps, seq: r.Seq, count: t.count, tape: t.Number()}
+// position returns where a record of the current tape is, by its number and time.
+func (t *Tapes) position(seq uint64, at int64) position {
+	ns := t.header.Start + at
+	return position{steady: ns, wall: ns + t.steps, seq: seq, count: t.count, tape: len(t.ends)}
 }
 
-// Close closes the open input and waits for what is decoded ahead of it. It must
-// be called.
+// Header returns the header of the last record's tape, nil before the first. It
+// does not change when reading goes on.
+func (t *Tapes) Header() *capture.Header { return t.header }
+
+// Ends returns how the tapes ended that were read to their end.
+func (t *Tapes) Ends() []TapeEnd { return t.ends }
+
+// Close closes the open input.
 func (t *Tapes) Close() error {
-	if t.ahead != nil {
-		t.ahead.close()
-		t.ahead = nil
-	}
 	if t.file == nil {
 		return nil
 	}
@@ -161,9 +151,8 @@ func (t *Tapes) Close() error {
 	return err
 }
 
-// advance goes on to the next tape, of the same input or the next one.
+// advance goes on to the next tape, of the same input or of the next one.
 func (t *Tapes) advance() error {
-	before := t.header
 	if t.reader != nil {
 		t.ends = append(t.ends, TapeEnd{Name: t.name, Header: t.header, Ending: t.reader.Ending(), Unknown: t.reader.Unknown()})
 		more, err := t.reader.NextTape()
@@ -171,7 +160,7 @@ func (t *Tapes) advance() error {
 			return fmt.Errorf("%s: %w", t.name, err)
 		}
 		if more {
-			t.begin(before)
+			t.begin()
 			return nil
 		}
 		t.Close()
@@ -181,6 +170,10 @@ func (t *Tapes) advance() error {
 	}
 	in := t.inputs[0]
 	t.inputs = t.inputs[1:]
+	return t.open(&in)
+}
+
+func (t *Tapes) open(in *Input) error {
 	t.name = in.Name
 	file, err := in.Open()
 	if err != nil {
@@ -192,55 +185,22 @@ func (t *Tapes) advance() error {
 		t.Close()
 		return in.headError(err)
 	}
-	if t.copies {
+	if t.unknown {
 		t.reader.Copying()
 	}
-	t.begin(before)
-	if t.clip != nil {
-		t.skip(&in, file)
+	t.begin()
+	if t.seek {
+		t.skipByIndex(in, file)
 	}
-	return t.readAhead(&in, file)
+	return nil
 }
 
-// readAhead has chunks decoded ahead where that gains something: with a core to
-// spare, and from a file, which does not make a reader wait.
-func (t *Tapes) readAhead(in *Input, file io.Reader) error {
-	if _, ok := file.(io.ReaderAt); !ok || in.Size == 0 || runtime.GOMAXPROCS(0) == 1 {
-		return nil
-	}
-	t.ahead = newDecoders()
-	return t.reader.Ahead(t.ahead)
-}
-
-// headError says what to do with what is no tape.
-func (in *Input) headError(err error) error {
-	if !errors.Is(err, capture.ErrNotTape) {
-		return fmt.Errorf("%s: %w", in.Name, err)
-	}
-	for magic, tool := range map[string]string{"\x28\xb5\x2f\xfd": "zstd", "\x1f\x8b": "gzip", "\xfd7zXZ": "xz"} {
-		if in.Size > 0 && in.beginsWith(magic) {
-			return fmt.Errorf("%s: %w; it is compressed: unpack it, or %s -dc %[1]s | topotape VERB -", in.Name, err, tool)
-		}
-	}
-	return fmt.Errorf("%s: %w; topotape build makes a tape of a script", in.Name, err)
-}
-
-func (in *Input) beginsWith(magic string) bool {
-	f, err := in.Open()
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	head := make([]byte, len(magic))
-	_, err = io.ReadFull(f, head)
-	return err == nil && string(head) == magic
-}
-
-func (t *Tapes) begin(before *capture.Header) {
+// begin sets the header to that of the tape that the reader is at.
+func (t *Tapes) begin() {
 	h := *t.reader.Header()
+	t.follows = h.Continues(t.header)
 	t.header = &h
-	t.fresh = !h.Continues(before)
-	if t.fresh {
+	if !t.follows {
 		t.steps = 0
 	}
 }

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -8,13 +9,13 @@ import (
 	"time"
 )
 
-// A Time is a place on tapes, as people write it. The zero Time is none.
+// A Time is a place on tapes, as a user writes it. The zero Time is none.
 type Time struct {
 	text string
 	kind timeKind
-	ns   int64  // Unix ns, or ns from the start or the end
-	seq  uint64 // number of a record
-	mark string
+	ns   int64  // of timeWall: Unix ns; of timeFromStart and timeFromEnd: a duration
+	seq  uint64 // of timeRecord: number of the record
+	mark string // of timeMark: its text
 }
 
 type timeKind uint8
@@ -28,9 +29,9 @@ const (
 	timeMark
 )
 
-// ParseTime reads a time: RFC 3339, +1m30s from the recording's start, -5m from
-// the last record, #812 a record, mark:TEXT, start and end (before and behind
-// everything). Empty is the zero Time.
+// ParseTime reads a time: RFC 3339, +1m30s after the recording's start, -5m before
+// the last record, #812 for a record, mark:TEXT for a mark, start and end (before
+// the first and after the last record). Empty text is the zero Time.
 func ParseTime(s string) (Time, error) {
 	t := Time{text: s}
 	bad := func() (Time, error) {
@@ -73,58 +74,66 @@ func ParseTime(s string) (Time, error) {
 	return t, nil
 }
 
-// String is the time as it was written.
+// String returns the time as the user wrote it.
 func (t Time) String() string { return t.text }
 
-// IsZero reports whether there is no time.
+// IsZero reports whether t is no time.
 func (t Time) IsZero() bool { return t.kind == timeNone }
 
-// NeedsScan reports whether the tapes must be read once to find the place: it
-// counts from their end, or is a mark's.
+// NeedsScan reports whether the tapes must be read to find the place: it counts
+// from their end, or is a mark.
 func (t Time) NeedsScan() bool { return t.kind == timeFromEnd || t.kind == timeMark }
 
-// A Window is from one place on, up to another. A zero Time leaves that side
-// open.
-type Window struct{ From, To Time }
-
-// A bound is a Time for certain tapes.
+// A bound is a Time on certain tapes.
 type bound struct {
 	kind  boundKind
-	ns    int64  // Unix ns, or, until the recording's start is known, from it
-	seq   uint64 // of a record
-	count uint64 // how many were read with it
-	tape  int    // which seq is of, counted from the first
+	ns    int64  // of boundStart, boundSteady, boundWall
+	seq   uint64 // of boundSeq, boundPlace
+	count uint64 // of boundCount
+	tape  int    // of boundPlace
 }
 
 type boundKind uint8
 
 const (
 	boundNone   boundKind = iota
-	boundStart            // to be settled
-	boundSteady           // on a clock that is never stepped
-	boundWall
-	boundSeq
-	boundCount
-	boundPlace // seq of a tape
+	boundStart            // ns after the recording's start, until settle is called
+	boundSteady           // Unix ns, without the steps of the wall clock
+	boundWall             // Unix ns, as reports give it
+	boundSeq              // number of a record
+	boundCount            // how many records were read, including the one at the bound
+	boundPlace            // number of a record of one tape
 )
 
-// position is where a record stands.
-type position struct {
-	steady int64 // Unix ns, without the steps of the wall clock
-	Wall   int64 // Unix ns, as reports say it
-	seq    uint64
-	count  uint64
-	tape   int
-}
+func (b *bound) isSet() bool { return b.kind != boundNone }
 
-// settle turns a bound that counts from the start into a time.
+// settle makes a bound that counts from the start of the recording a steady time.
 func (b *bound) settle(start int64) {
 	if b.kind == boundStart {
 		b.kind, b.ns = boundSteady, AddTime(start, b.ns)
 	}
 }
 
-// AddTime adds without overflow.
+// compare returns -1 if a record is before the bound, 0 if it is at it, and 1 if it
+// is after it. Every record is after a bound that is not set or not settled.
+func (b *bound) compare(p position) int {
+	switch b.kind {
+	case boundSteady:
+		return cmp.Compare(p.steady, b.ns)
+	case boundWall:
+		return cmp.Compare(p.wall, b.ns)
+	case boundSeq:
+		return cmp.Compare(p.seq, b.seq)
+	case boundCount:
+		return cmp.Compare(p.count, b.count)
+	case boundPlace:
+		return cmp.Or(cmp.Compare(p.tape, b.tape), cmp.Compare(p.seq, b.seq))
+	}
+	return 1
+}
+
+// AddTime adds two times or durations in ns. A sum out of range is the smallest or
+// the largest int64.
 func AddTime(a, b int64) int64 {
 	switch {
 	case b > 0 && a > math.MaxInt64-b:
@@ -133,21 +142,4 @@ func AddTime(a, b int64) int64 {
 		return math.MinInt64
 	}
 	return a + b
-}
-
-// before reports whether the record stands before the bound, or at it.
-func (b *bound) before(p position) (before, at bool) {
-	switch b.kind {
-	case boundSteady:
-		return p.steady < b.ns, p.steady == b.ns
-	case boundWall:
-		return p.Wall < b.ns, p.Wall == b.ns
-	case boundSeq:
-		return p.seq < b.seq, p.seq == b.seq
-	case boundCount:
-		return p.count < b.count, p.count == b.count
-	case boundPlace:
-		return p.tape < b.tape || p.tape == b.tape && p.seq < b.seq, p.tape == b.tape && p.seq == b.seq
-	}
-	return false, false
 }

@@ -27,7 +27,7 @@ func TestParseTime(t *testing.T) {
 	}
 }
 
-// eventful is a tape of marks, ticks and steps of the wall clock.
+// eventful returns a tape with marks, ticks and a step of the wall clock.
 func eventful(t *testing.T) []byte {
 	list := []struct {
 		at      int64 // s
@@ -70,7 +70,7 @@ func TestRecordsOfAWindow(t *testing.T) {
 		{"mark:deploy 12", "mark:deploy 1", "10 20"},
 		{"mark:12", "", "10 20 30 40 50 60 70"},
 		{"2026-01-02T03:04:07Z", "2026-01-02T03:04:09+00:00", "20 30"},
-		{"2026-01-02T04:04:10Z", "", "50 60 70"}, // behind the step
+		{"2026-01-02T04:04:10Z", "", "50 60 70"}, // after the step
 		{"2026-01-02T03:30:00Z", "2026-01-02T04:04:11Z", "50"},
 		{"end", "", ""},
 		{"+1h", "", ""},
@@ -104,7 +104,7 @@ func TestRecordsOfAWindow(t *testing.T) {
 	}
 }
 
-func TestAtCountsAsReportsDo(t *testing.T) {
+func TestAt(t *testing.T) {
 	tape := eventful(t)
 	for at, want := range map[string]string{"2026-01-02T03:04:09Z": `"tick":2`, "2026-01-02T04:04:11Z": `"tick":3`, "2026-01-02T04:00:00Z": `"tick":2`,
 		"mark:deploy 1": `"tick":1`, "+6s": `"tick":3`, "-1s": `"tick":2`} {

@@ -10,233 +10,140 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// A Verification compares the reports of a replay with the witnesses that
-// production left.
+// A Verification is the result of comparing the reports of a replay with the
+// witnesses on the tape: the digests of the reports that production made.
 type Verification struct {
-	Witnesses  uint64 // of this core version, compared
-	Identical  uint64
-	Others     uint64 // of other core versions, compared too
-	Unchanged  uint64 // of those, equal
+	Witnesses  uint64 // compared: of this core version
+	Identical  uint64 // of Witnesses: equal
+	Others     uint64 // compared: of other core versions
+	Unchanged  uint64 // of Others: equal
 	OtherCore  uint32 // the last of the other core versions
-	OtherRules uint64 // made under other rules: not compared
-	// Unticked is how many of Witnesses and Others are of a tick that the tape
-	// should have before them and has not: no report is equal to these.
+	OtherRules uint64 // not compared: of other rules
+	// Unticked counts those of Witnesses and Others whose tick is missing on the tape,
+	// though it should precede them. They are equal to no report.
 	Unticked uint64
-	// Elsewhere is how many more have no such tick and need none: it may stand on
-	// another tape, or cannot be read. Not compared.
+	// Elsewhere counts further witnesses whose tick is missing for a reason: it may be
+	// on another tape, or cannot be read. They are not compared.
 	Elsewhere uint64
-	First     *Mismatch // of this core version, if any of that is; else of others
+	// First is the first report that differs: of this core version if there is one, or
+	// else of another.
+	First *Mismatch
 }
 
-// A Mismatch is the first report that is not what production made. Production
-// left digests of its own, so only this side can be shown.
+// A Mismatch is a report that differs from the one that production made. Of that
+// one only the digests are known, so only the report of the replay can be shown.
 type Mismatch struct {
-	Tick     uint64
-	Record   uint64          // number of the tick's record, of the witness' if the tape has no such tick
-	At       int64           // of that record, ns since the recording's start
-	Tape     string          // its input
-	Header   *capture.Header // of that tape
-	Core     uint32          // version that made the witness
-	Sections []string
-	Buckets  []int            // of connections
-	Report   *reporter.Report // as made here; nil if the tape has no such tick
-	// Before is the last report of this recording before it that is as production
-	// made it, and Since what changed from there to Report, as far as the digests
-	// differ; nil if there is none, or the tapes cannot be read again. Times of
-	// connections are not compared.
+	Tick     uint64           // number of the tick
+	Record   uint64           // number of the tick's record; of the witness if the tick is missing
+	At       int64            // of that record, ns since the recording's start
+	Tape     string           // name of its input
+	Header   *capture.Header  // of that tape
+	Core     uint32           // version of the core that made the witness
+	Sections []string         // that differ, in words
+	Buckets  []int            // of connections, that differ
+	Report   *reporter.Report // of this replay; nil if the tick is missing
+	// Before is the last earlier report of this recording that is as production made
+	// it. Since is what changed from there to Report, limited to what the digests show
+	// as different, without the times of connections. Both are nil if there is no such
+	// report, or the tapes cannot be read again.
 	Before *diff.Moment
 	Since  *diff.Difference
 
-	coverage, endpoints, names bool     // differ
-	equal                      position // of Before; count 0 is none
+	digests differing
+	equal   position // of Before; count is 0 if there is none
 }
 
-// Connections lists those of the report that are in a bucket that differs.
+// Connections returns the connections of the report that are in a bucket that
+// differs.
 func (d *Mismatch) Connections() (list []reporter.Connection) {
 	if d.Report == nil {
 		return nil
 	}
-	return d.connections(d.Report)
+	return connectionsIn(d.Report, d.Buckets)
 }
 
-func (d *Mismatch) connections(r *reporter.Report) (list []reporter.Connection) {
+func connectionsIn(r *reporter.Report, buckets []int) (list []reporter.Connection) {
 	for i := range r.Connections {
-		if c := &r.Connections[i]; slices.Contains(d.Buckets, c.Bucket()) {
+		if c := &r.Connections[i]; slices.Contains(buckets, c.Bucket()) {
 			list = append(list, *c)
 		}
 	}
 	return list
 }
 
-// suspects are what two reports have of what differs. An endpoint is all that its
-// connections say of it: where buckets differ, it is one of theirs that does.
-func (d *Mismatch) suspects(reports ...*reporter.Report) (parts []*reporter.Report) {
-	ends := fold.EndSet{}
-	for _, r := range reports {
-		part := &reporter.Report{Connections: d.connections(r)}
-		for i := range part.Connections {
-			ends.Add(&part.Connections[i])
-		}
-		if d.coverage {
-			part.Coverage = r.Coverage
-		}
-		if d.names {
-			part.Names = r.Names
-		}
-		parts = append(parts, part)
-	}
-	for i, r := range reports {
-		switch {
-		case d.endpoints && len(d.Buckets) > 0:
-			parts[i].Endpoints = ends.Select(r.Endpoints)
-		case d.endpoints:
-			parts[i].Endpoints = r.Endpoints
-		}
-	}
-	return parts
-}
-
-// since says what changed since an earlier report that is as production made it.
-func (d *Mismatch) since(before *reporter.Report) {
+// changesSince sets Before and Since.
+func (d *Mismatch) changesSince(before *reporter.Report) {
 	d.Before = &diff.Moment{Tick: before.Tick, At: diff.Wall(before.At), RecordA: d.equal.seq}
 	c := diff.Comparison{IgnoreTimes: true}
-	parts := d.suspects(before, d.Report)
-	c.Add(parts[0], parts[1])
+	a, b := d.digests.parts(before, d.Report)
+	c.Add(a, b)
 	d.Since = c.Difference()
 }
 
-// verifier compares witnesses, as they come, with the report of the tick before.
-type verifier struct {
-	rules  string
-	result Verification
-	equal  position // of the last tick of this recording that is as production made it; count 0 is none
-	tick   heldTick // the last one
-	onTape bool     // it stands on this tape
-	untold bool     // a tick could not be read: which number it had is not known
+// differing lists the parts of a report whose digests differ.
+type differing struct {
+	coverage, endpoints, names bool
+	buckets                    []int // of connections
 }
 
-// A heldTick is a tick whose witness may come.
-type heldTick struct {
-	place  position
-	at     int64
-	number uint64
-	report *reporter.Report // nil if it was not made
-	digest capture.Digests
-	only   bool // nobody else has the report
-}
-
-// begin goes on to another tape. A fresh core knows nothing of the one before.
-func (v *verifier) begin(fresh bool) {
-	v.onTape = false
-	if fresh {
-		v.equal, v.tick, v.untold = position{}, heldTick{}, false
+// compareDigests compares a report with a witness.
+func compareDigests(report, witness *capture.Digests) differing {
+	d := differing{
+		coverage:  report.Coverage != witness.Coverage,
+		endpoints: report.Endpoints != witness.Endpoints,
+		names:     report.Names != witness.Names,
 	}
-}
-
-// ticked takes the place of the tick before.
-func (v *verifier) ticked(it *item) (number uint64) {
-	if t := &v.tick; t.only && (v.result.First == nil || v.result.First.Report != t.report) {
-		t.report.Release()
-	}
-	var t capture.Tick
-	_ = it.rec.Decode(&t) // note says if it cannot be
-	v.tick, v.onTape = heldTick{place: it.place, at: it.rec.At, number: t.Number}, true
-	return t.Number
-}
-
-// made takes the report of the last tick.
-func (v *verifier) made(r *reporter.Report, only bool) {
-	v.tick.report, v.tick.digest, v.tick.only = r, r.Digests(), only
-}
-
-// awaits reports whether a record is the witness of that tick.
-func (v *verifier) awaits(r *capture.Record, tick uint64) bool {
-	var w capture.Witness
-	return r.Kind == capture.KindWitness && r.Decode(&w) == nil && w.Rules == v.rules && w.Tick == tick
-}
-
-// note looks at a record before it is stepped.
-func (v *verifier) note(it *item, tape string) {
-	switch it.rec.Kind {
-	case capture.KindTick:
-		v.untold = v.untold || it.rec.Decode(new(capture.Tick)) != nil
-	case capture.KindWitness:
-		var w capture.Witness
-		if it.rec.Decode(&w) != nil {
-			return
-		}
-		d := &Mismatch{Tick: w.Tick, Record: it.rec.Seq, At: it.rec.At, Tape: tape, Header: it.header, Core: w.Core}
-		switch {
-		case w.Rules != v.rules:
-			v.result.OtherRules++
-		case v.tick.report != nil && w.Tick == v.tick.number:
-			v.compare(&w, d)
-		case v.elsewhere(it.header):
-			v.result.Elsewhere++
-		default:
-			v.result.Unticked++
-			v.count(d, false)
+	for i := range report.Connections {
+		if report.Connections[i] != witness.Connections[i] {
+			d.buckets = append(d.buckets, i)
 		}
 	}
+	return d
 }
 
-// elsewhere reports whether a witness that has no tick before it needs none: the
-// tick may stand on the segment before, or is not on a tape that a verb made of a
-// part of others, or is there and cannot be read.
-func (v *verifier) elsewhere(h *capture.Header) bool {
-	part := h.Derived.Verb != "" && h.Derived.Verb != "build"
-	return part || v.untold || h.Segment > 0 && !v.onTape
+// sections names the parts, in the order of a report.
+func (d *differing) sections() (names []string) {
+	if d.coverage {
+		names = append(names, "coverage")
+	}
+	for _, i := range d.buckets {
+		names = append(names, fmt.Sprintf("connections bucket %d", i))
+	}
+	if d.endpoints {
+		names = append(names, "endpoints")
+	}
+	if d.names {
+		names = append(names, "names")
+	}
+	return names
 }
 
-// count takes a comparison's outcome.
-func (v *verifier) count(d *Mismatch, equal bool) {
-	ours := d.Core == reporter.CoreVersion
-	n, same := &v.result.Witnesses, &v.result.Identical
-	if !ours {
-		n, same = &v.result.Others, &v.result.Unchanged
-		v.result.OtherCore = d.Core
-	}
-	*n++
-	if equal {
-		*same++
-		v.equal = v.tick.place
-		return
-	}
-	if first := v.result.First; first == nil || ours && first.Core != d.Core {
-		d.equal = v.equal
-		v.result.First = d
-	}
-}
-
-// compare compares the last tick's report.
-func (v *verifier) compare(w *capture.Witness, d *Mismatch) {
-	t, got, want := &v.tick, &v.tick.digest, &w.Digests
-	d.Record, d.At, d.Report = t.place.seq, t.at, t.report
-	section := func(name string, a, b uint64) bool {
-		if a != b {
-			d.Sections = append(d.Sections, name)
+// parts returns two reports reduced to the parts that differ. An endpoint is made
+// from its connections: if connections differ, only their endpoints can.
+func (d *differing) parts(a, b *reporter.Report) (partA, partB *reporter.Report) {
+	partA, partB = d.part(a), d.part(b)
+	if d.endpoints && len(d.buckets) > 0 {
+		ends := fold.EndSet{}
+		for _, part := range [...]*reporter.Report{partA, partB} {
+			for i := range part.Connections {
+				ends.Add(&part.Connections[i])
+			}
 		}
-		return a != b
+		partA.Endpoints, partB.Endpoints = ends.Select(a.Endpoints), ends.Select(b.Endpoints)
 	}
-	d.coverage = section("coverage", got.Coverage, want.Coverage)
-	for i := range got.Connections {
-		if section(fmt.Sprintf("connections bucket %d", i), got.Connections[i], want.Connections[i]) {
-			d.Buckets = append(d.Buckets, i)
-		}
-	}
-	d.endpoints = section("endpoints", got.Endpoints, want.Endpoints)
-	d.names = section("names", got.Names, want.Names)
-	v.count(d, *got == *want)
+	return partA, partB
 }
 
-// explain compares the first report that differs with the last one before it that
-// does not, which is made again.
-func (d *driver) explain(inputs []Input) {
-	m := d.verify.result.First
-	if m == nil || m.Report == nil || m.equal.count == 0 {
-		return
+func (d *differing) part(r *reporter.Report) *reporter.Report {
+	part := &reporter.Report{Connections: connectionsIn(r, d.buckets)}
+	if d.coverage {
+		part.Coverage = r.Coverage
 	}
-	if before := d.lastBefore(inputs, m.equal.count); before != nil {
-		m.since(before)
+	if d.names {
+		part.Names = r.Names
 	}
+	if d.endpoints {
+		part.Endpoints = r.Endpoints
+	}
+	return part
 }

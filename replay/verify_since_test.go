@@ -12,7 +12,7 @@ import (
 	"github.com/topotape/topotape/replay/replaytest"
 )
 
-// headOf is a tape's header.
+// headOf returns a tape's header.
 func headOf(t testing.TB, tape []byte) capture.Header {
 	t.Helper()
 	r, err := capture.NewReader(bytes.NewReader(tape))
@@ -22,8 +22,8 @@ func headOf(t testing.TB, tape []byte) capture.Header {
 	return *r.Header()
 }
 
-// withWitnesses is the tape with its witnesses changed, under another header if
-// there is one.
+// withWitnesses returns the tape with changed witnesses, and with another header if
+// h is not nil.
 func withWitnesses(t testing.TB, tape []byte, h *capture.Header, change func(*capture.Witness)) []byte {
 	t.Helper()
 	if h == nil {
@@ -40,7 +40,7 @@ func withWitnesses(t testing.TB, tape []byte, h *capture.Header, change func(*ca
 	})
 }
 
-// wrong spoils the witnesses of ticks.
+// wrong changes the digests in the witnesses of ticks.
 func wrong(ticks ...uint64) func(*capture.Witness) {
 	return func(w *capture.Witness) {
 		if slices.Contains(ticks, w.Tick) {
@@ -76,9 +76,9 @@ func groupsOf(t testing.TB, d *diff.Difference) string {
 	return b.String()
 }
 
-// Whatever else is asked for, the first difference and what changed since the
-// last equal report before it are the same.
-func TestVerifyIsTheSameWhateverIsPrinted(t *testing.T) {
+// The first mismatch, and the changes since the last equal report before it, do not
+// depend on which reports are yielded.
+func TestVerifyDoesNotDependOnTheReports(t *testing.T) {
 	tape := withWitnesses(t, replaytest.Lab(t), nil, wrong(4, 6))
 	want := verify(t, Options{Reports: None}, tape)
 	if d := want.First; d == nil || d.Tick != 4 || d.Before == nil || d.Before.Tick != 3 || want.Identical != 5 {
@@ -95,8 +95,8 @@ func TestVerifyIsTheSameWhateverIsPrinted(t *testing.T) {
 	}
 }
 
-// Reports of another recording are nothing to compare with; those of the segment
-// before are.
+// Mismatch.Before is a report of the same recording: of the segment before, but not
+// of another recording.
 func TestVerifyKeepsRecordingsApart(t *testing.T) {
 	a := replaytest.Lab(t)
 	h := headOf(t, a)
@@ -128,8 +128,8 @@ func TestVerifyKeepsRecordingsApart(t *testing.T) {
 	}
 }
 
-// What fails the verification is what is shown, not what another core version
-// made.
+// The mismatch of this core version is shown before an earlier one of another
+// version.
 func TestVerifyShowsTheDifferenceThatCounts(t *testing.T) {
 	for _, order := range [][2]uint64{{1, 3}, {3, 1}} {
 		v := verify(t, Options{Reports: None}, withWitnesses(t, replaytest.Lab(t), nil, func(w *capture.Witness) {
@@ -145,8 +145,8 @@ func TestVerifyShowsTheDifferenceThatCounts(t *testing.T) {
 	}
 }
 
-// Every witness counts. One without its tick is equal to no report, except where
-// the tick may stand elsewhere.
+// Every witness counts. One whose tick is missing is equal to no report, unless the
+// tick may be elsewhere.
 func TestVerifyCountsWitnessesWithoutTheirTick(t *testing.T) {
 	a := replaytest.Lab(t)
 	v := verify(t, Options{Reports: None}, withWitnesses(t, a, nil, func(w *capture.Witness) { w.Tick += 7 }))
@@ -183,13 +183,13 @@ func TestVerifyCountsWitnessesWithoutTheirTick(t *testing.T) {
 			}
 		}
 	}
-	// It may stand farther behind its tick than is read ahead.
-	d := &driver{options: Options{Reports: None, Verify: true}, newCore: newReporter, feed: feed{tapes: NewTapes([]Input{memory("x", far(t, a))}), limit: 1}}
-	d.verify.rules = "current"
+	// It may follow its tick at a greater distance than is read ahead.
+	d := &driver{options: Options{Reports: None, Verify: true}, newCore: NewCore, verify: newVerifier(""),
+		feed: feed{tapes: &Tapes{inputs: []Input{memory("x", farWitnesses(t, a))}}, limit: 1}}
 	if err := d.run(); err != nil || d.verify.result.Witnesses != 7 || d.verify.result.Identical != 7 {
 		t.Errorf("%v %+v", err, d.verify.result)
 	}
-	// Where a tick cannot be read it is not known which one it was.
+	// The number of a tick that cannot be decoded is not known.
 	v = verify(t, Options{Reports: None}, replaytest.Rewrite(t, a, headOf(t, a), func(r *capture.Record) bool {
 		if r.Kind == capture.KindTick && r.Seq > 300 {
 			r.Payload = []byte{0xc0}
@@ -201,8 +201,8 @@ func TestVerifyCountsWitnessesWithoutTheirTick(t *testing.T) {
 	}
 }
 
-// far is the tape with a mark before every witness.
-func far(t testing.TB, tape []byte) []byte {
+// farWitnesses returns the tape with a mark before every witness.
+func farWitnesses(t testing.TB, tape []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	h := headOf(t, tape)
@@ -225,8 +225,8 @@ func far(t testing.TB, tape []byte) []byte {
 	return out.Bytes()
 }
 
-// Of what changed since, only what may be what differs is shown: not the times of
-// connections, but counts; of endpoints those of connections that may differ.
+// Mismatch.Since has only changes that can be the reason of the mismatch: no times of
+// connections, but counts; and only endpoints of connections that may differ.
 func TestVerifyShowsOnlyWhatMayDiffer(t *testing.T) {
 	a := replaytest.Lab(t)
 	since := func(change func(*capture.Witness)) *diff.Difference {
@@ -272,7 +272,7 @@ func TestVerifyShowsOnlyWhatMayDiffer(t *testing.T) {
 	if own > 0 || with == 0 {
 		t.Errorf("%d groups of endpoints of their own, %d with connections", own, with)
 	}
-	// All endpoints, where no connections differ.
+	// All endpoints, if no connection differs.
 	if text := groupsOf(t, since(func(w *capture.Witness) {
 		if w.Tick == 2 {
 			w.Digests.Endpoints++

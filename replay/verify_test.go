@@ -11,6 +11,7 @@ import (
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/replay/diff"
 	"github.com/topotape/topotape/replay/replaytest"
+	"github.com/topotape/topotape/reporter"
 )
 
 func TestVerifyFindsTheFirstDifference(t *testing.T) {
@@ -64,7 +65,7 @@ func TestVerifyFindsTheFirstDifference(t *testing.T) {
 	}
 }
 
-// A difference is shown against the last report that is as production made it.
+// A mismatch is compared with the last report that is as production made it.
 func TestVerifyShowsWhatChangedSince(t *testing.T) {
 	b, err := os.ReadFile("../fixtures/lab-gateway/capture.tape")
 	if err != nil {
@@ -95,15 +96,72 @@ func TestVerifyShowsWhatChangedSince(t *testing.T) {
 			}
 		}
 	}
-	// A message that only was counted.
+	// A message that changes only the count of records.
 	text.Reset()
 	d = without(301)
 	if err := d.Since.WriteGroups(&text, false); err != nil || d.Tick != 4 || !slices.Equal(d.Sections, []string{"coverage"}) || !strings.Contains(text.String(), "~ coverage of conntrack\n    records: ") {
 		t.Errorf("%+v: %s", d, &text)
 	}
-	// Before the first tick that differs there may be none.
+	// There may be no equal report before the first mismatch.
 	_, s := ndjson(t, Options{Reports: None, Verify: true}, replaytest.Rewrite(t, b, capture.Header{HostID: "another", TapeID: [16]byte{1}}, func(r *capture.Record) bool { return r.Kind != capture.KindProcSockets }))
 	if d := s.Verification.First; d == nil || d.Before != nil || d.Since != nil {
 		t.Errorf("%+v", d)
+	}
+}
+
+func TestCompareDigests(t *testing.T) {
+	var report, witness capture.Digests
+	if d := compareDigests(&report, &witness); d.sections() != nil {
+		t.Errorf("%+v", d)
+	}
+	witness.Names, witness.Connections[2], witness.Connections[6] = 1, 1, 1
+	if d := compareDigests(&report, &witness); !slices.Equal(d.sections(), []string{"connections bucket 2", "connections bucket 6", "names"}) {
+		t.Error(d)
+	}
+	witness = capture.Digests{Coverage: 1, Endpoints: 1}
+	if d := compareDigests(&report, &witness); !slices.Equal(d.sections(), []string{"coverage", "endpoints"}) {
+		t.Error(d)
+	}
+}
+
+// Endpoints are reduced to those of connections that differ, if any connection does.
+func TestDifferingParts(t *testing.T) {
+	a := replaytest.Connection("10.0.0.1:4000", "10.0.0.80:80", 1, 2)
+	b := replaytest.Connection("10.0.0.7:4000", "10.0.0.8:80", 1, 2)
+	if a.Bucket() == b.Bucket() {
+		t.Fatal("both connections are in one bucket")
+	}
+	r := replaytest.Report(a, b)
+	r.Endpoints = []reporter.Endpoint{{Addr: a.From.Addr}, {Addr: b.From.Addr}}
+	r.Names, r.Coverage = []reporter.Names{{}}, []reporter.Coverage{{}}
+	counts := func(d differing) string {
+		part, _ := d.parts(r, replaytest.Report())
+		return fmt.Sprint(len(part.Coverage), len(part.Connections), len(part.Endpoints), len(part.Names))
+	}
+	for want, d := range map[string]differing{
+		"0 0 0 0": {},
+		"1 0 0 1": {coverage: true, names: true},
+		"0 1 0 0": {buckets: []int{a.Bucket()}},
+		"0 1 1 0": {buckets: []int{a.Bucket()}, endpoints: true},
+		"0 0 2 0": {endpoints: true},
+	} {
+		if got := counts(d); got != want {
+			t.Errorf("%+v: %s, want %s", d, got, want)
+		}
+	}
+	d := differing{buckets: []int{a.Bucket()}, endpoints: true}
+	if _, part := d.parts(replaytest.Report(a), r); len(part.Endpoints) != 1 {
+		t.Errorf("%d endpoints on the other side", len(part.Endpoints))
+	}
+}
+
+func TestCountWitnesses(t *testing.T) {
+	var v Verification
+	v.count(reporter.CoreVersion, true)
+	v.count(reporter.CoreVersion, false)
+	v.count(1, true)
+	v.count(2, false)
+	if v.Witnesses != 2 || v.Identical != 1 || v.Others != 2 || v.Unchanged != 1 || v.OtherCore != 2 {
+		t.Errorf("%+v", v)
 	}
 }

@@ -9,88 +9,98 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// Records returns the records of the tapes that stand within the window, with
-// the error that stops the reading, if any. Damage is handed on as an error
-// and read past. Headers are found with t.Header. What stands outside of the
-// window is not read where an index tells it apart, so damage there goes unsaid.
-func Records(inputs []Input, w Window) (*Tapes, iter.Seq2[capture.Record, error]) {
-	t := NewTapes(inputs)
-	return t, func(yield func(capture.Record, error) bool) {
-		defer t.Close()
-		bounds, err := Resolve(inputs, w.From, w.To)
-		if err != nil {
-			yield(capture.Record{}, err)
-			return
-		}
-		c := Clip{From: bounds[0], To: bounds[1]}
-		t.clip = &c
-		for {
-			r, err := t.Next()
-			var damage *capture.DamageError
-			switch {
-			case err == io.EOF:
-				return
-			case errors.As(err, &damage):
-				if !yield(r, err) {
-					return
-				}
-				continue
-			case err != nil:
-				yield(r, err)
-				return
-			}
-			switch c.Place(t.Header(), &r, t.Position(&r)) {
-			case Behind:
-				return
-			case Within:
-				if !yield(r, nil) {
-					return
-				}
-			}
-		}
+// A Window contains the records from one time on, up to and without another. A
+// zero Time leaves that side open.
+type Window struct{ From, To Time }
+
+// Check refuses a window that is empty by its two times alone.
+func (w Window) Check() error {
+	if w.From.kind == w.To.kind && !w.From.IsZero() && (w.From.ns > w.To.ns || w.From.seq > w.To.seq) {
+		return fmt.Errorf("the window from %s to %s is empty: from is after to", w.From, w.To)
 	}
+	return nil
 }
 
-// Clip tells where records stand to a window. Once within, a record stays so
-// until the window's end.
-type Clip struct {
-	From, To bound
+// Place is where a record is relative to a window.
+type Place uint8
+
+const (
+	Before Place = iota
+	Within
+	After
+)
+
+// A placer reports the place of records, which it must be given in order. A record
+// after one within the window is within or after it: wall clocks are set back, and a
+// window has no holes.
+type placer struct {
+	from, to bound
 	settled  bool
 	entered  bool
 }
 
-type standing uint8
-
-const (
-	ahead standing = iota
-	Within
-	Behind
-)
-
-func (c *Clip) Place(h *capture.Header, r *capture.Record, p position) standing {
-	if !c.settled {
-		c.settled = true
-		c.From.settle(h.Start)
-		c.To.settle(h.Start)
+func (w *placer) place(it *Item) Place {
+	if !w.settled {
+		w.settled = true
+		w.from.settle(it.Header.Start)
+		w.to.settle(it.Header.Start)
 	}
-	if c.To.kind != boundNone {
-		if before, _ := c.To.before(p); !before && !(r.Kind == capture.KindCarry && c.To.kind == boundSeq) {
-			return Behind
-		}
+	if w.to.isSet() && w.to.compare(it.position) >= 0 && !(it.Kind == capture.KindCarry && w.to.kind == boundSeq) { // a carry has no number
+		return After
 	}
-	if !c.entered {
-		if before, _ := c.From.before(p); before {
-			return ahead
-		}
-		c.entered = true
+	if !w.entered && w.from.isSet() && w.from.compare(it.position) < 0 {
+		return Before
 	}
+	w.entered = true
 	return Within
 }
 
-// Check refuses a window that cannot hold anything, where its two times tell.
-func (w Window) Check() error {
-	if w.From.kind == w.To.kind && !w.From.IsZero() && (w.From.ns > w.To.ns || w.From.seq > w.To.seq) {
-		return fmt.Errorf("the window from %s to %s is empty: from stands behind to", w.From, w.To)
+// Records returns the records within the window, and the error that ends the
+// reading, if any. Damage is yielded as an error, and reading goes on after it. The
+// header of a record is that of the tapes at that moment. Where the tape has an
+// index, records before the window are not read, so that damage there is not
+// reported.
+func Records(inputs []Input, w Window) (*Tapes, iter.Seq2[capture.Record, error]) {
+	t, items := itemsWithin(inputs, w)
+	return t, func(yield func(capture.Record, error) bool) {
+		for it, err := range items {
+			if !yield(it.Record, err) {
+				return
+			}
+		}
 	}
-	return nil
+}
+
+// itemsWithin is Records for items. They are valid until the next one.
+func itemsWithin(inputs []Input, w Window) (*Tapes, iter.Seq2[*Item, error]) {
+	t := &Tapes{inputs: inputs, seek: true}
+	return t, func(yield func(*Item, error) bool) {
+		defer t.Close()
+		bounds, err := resolve(inputs, w.From, w.To)
+		if err != nil {
+			yield(new(Item), err)
+			return
+		}
+		t.window = placer{from: bounds[0], to: bounds[1]}
+		var it Item
+		for {
+			err := t.read(&it)
+			switch {
+			case err == io.EOF || err == nil && it.Place == After:
+				return
+			case err != nil:
+				if !yield(new(Item), err) || !isDamage(err) {
+					return
+				}
+			case it.Place == Within && !yield(&it, nil):
+				return
+			}
+		}
+	}
+}
+
+// isDamage reports whether reading can go on after the error.
+func isDamage(err error) bool {
+	var damage *capture.DamageError
+	return errors.As(err, &damage)
 }

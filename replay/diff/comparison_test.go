@@ -21,7 +21,7 @@ import (
 func anyReport(rng *rand.Rand) *reporter.Report {
 	pick := func(list ...string) string { return list[rng.IntN(len(list))] }
 	addr := func() netip.AddrPort {
-		return replaytest.Ap(pick("10.0.0.1:4000", "10.0.0.1:4001", "10.0.0.2:80", "10.0.0.80:80", "[fd00::1]:443", "127.0.0.1:5"))
+		return replaytest.AddrPort(pick("10.0.0.1:4000", "10.0.0.1:4001", "10.0.0.2:80", "10.0.0.80:80", "[fd00::1]:443", "127.0.0.1:5"))
 	}
 	end := func() reporter.End {
 		e := reporter.End{Addr: addr(), Netns: uint64(rng.IntN(3))}
@@ -239,7 +239,7 @@ func TestOneCauseIsOneLine(t *testing.T) {
 		return list
 	}
 	base := replaytest.Connection("10.0.0.1:4000", "172.17.0.2:8080", 1, 2, "conntrack")
-	base.NAT = []reporter.NAT{{OriginalSrc: replaytest.Ap("10.0.0.1:4000"), OriginalDst: replaytest.Ap("10.0.0.80:80"), ReplySrc: replaytest.Ap("172.17.0.2:8080"), ReplyDst: replaytest.Ap("10.0.0.1:4000")}}
+	base.NAT = []reporter.NAT{{OriginalSrc: replaytest.AddrPort("10.0.0.1:4000"), OriginalDst: replaytest.AddrPort("10.0.0.80:80"), ReplySrc: replaytest.AddrPort("172.17.0.2:8080"), ReplyDst: replaytest.AddrPort("10.0.0.1:4000")}}
 	state := func(list []reporter.Connection, s string) []reporter.Connection {
 		list = slices.Clone(list)
 		for i := range list {

@@ -49,26 +49,22 @@ var errEmptyWindow = errors.New("no record within the window")
 // an error. Damaged and missing parts of the tapes are no error: the summary
 // lists them.
 func Cut(out io.Writer, inputs []replay.Input, o CutOptions) (*CutSummary, error) {
-	if err := o.Window.Check(); err != nil {
-		return nil, err
-	}
-	bounds, err := replay.Resolve(inputs, o.Window.From, o.Window.To)
+	tapes, err := replay.Open(inputs, o.Window)
 	if err != nil {
 		return nil, err
 	}
+	defer tapes.Close()
+	tapes.KeepUnknown()
 	parents, err := parentsOf(inputs)
 	if err != nil {
 		return nil, err
 	}
 	derived := capture.Derived{Verb: "cut", Parent: parents[0].TapeID, SHA256: parents[0].SHA256, Args: o.Args, Others: parents[1:]}
 	c := &cutter{
-		tapes: replay.NewTapes(inputs),
-		clip:  replay.Clip{From: bounds[0], To: bounds[1]},
+		tapes: tapes,
 		cores: cutCores{tape: -1},
 		cut:   cutTape{out: out, derived: derived, tool: o.Tool},
 	}
-	defer c.tapes.Close()
-	c.tapes.Copying()
 	if err := c.readWindow(); err != nil {
 		return nil, err
 	}

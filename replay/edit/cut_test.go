@@ -32,7 +32,7 @@ func shipped(t testing.TB) (names []string, tapes map[string][]byte) {
 	if len(scripts) < 50 || len(files) < 10 || len(lab) < 1 {
 		t.Fatalf("only %d tapes were found", len(names))
 	}
-	names = replaytest.Some(names)
+	names = replaytest.Sample(names)
 	for _, path := range names {
 		tapes[path] = tapeOf(t, path)
 	}
@@ -160,7 +160,7 @@ func TestCutReplaysAsTheWhole(t *testing.T) {
 		rng := rand.New(rand.NewPCG(uint64(i), 3))
 		tape := tapes[name]
 		h, list, _ := records(t, tape)
-		for range max(1, 3/replaytest.Sparse) {
+		for range max(1, 3/replaytest.OneIn) {
 			from, to := randomWindow(rng, h, list)
 			w := window(t, from, to)
 			part, s := cut(t, w, tape)
@@ -193,7 +193,7 @@ func TestCutReplaysAsTheWhole(t *testing.T) {
 			}
 		}
 	}
-	if cuts < 200/replaytest.Sparse/replaytest.Sparse || equal < 500/replaytest.Sparse/replaytest.Sparse {
+	if cuts < 200/replaytest.OneIn/replaytest.OneIn || equal < 500/replaytest.OneIn/replaytest.OneIn {
 		t.Errorf("only %d cuts with %d reports were made", cuts, equal)
 	}
 }

@@ -17,8 +17,7 @@ import (
 // window.
 type cutter struct {
 	tapes       *replay.Tapes
-	clip        replay.Clip // compares records with the window
-	first, last int64       // Unix ns of the first and the last record that was read
+	first, last int64 // Unix ns of the first and the last record that was read
 	cores       cutCores
 	evidence    *reporter.Evidence // from before the window; nil after it began
 	damage      damageLog
@@ -30,10 +29,9 @@ type cutter struct {
 
 // readWindow reads the tapes from their start to the end of the window.
 func (c *cutter) readWindow() error {
-	r := new(capture.Record)
+	it := new(replay.Item)
 	for {
-		var err error
-		*r, err = c.tapes.Next()
+		err := c.tapes.Next(it)
 		var damage *capture.DamageError
 		switch {
 		case err == io.EOF:
@@ -45,23 +43,17 @@ func (c *cutter) readWindow() error {
 		case err != nil:
 			return err
 		}
-		if err := c.enterTape(); err != nil {
+		if err := c.enterTape(it); err != nil {
 			return err
 		}
-		position := c.tapes.Position(r)
-		c.last = position.Wall
+		c.last = it.Wall()
 		if c.first == 0 {
 			c.first = c.last
 		}
-		switch c.clip.Place(c.tapes.Header(), r, position) {
-		case replay.Behind:
-			return c.fillGap(r, true)
-		case replay.Within:
-			err = c.read(r, true)
-		default:
-			err = c.read(r, false)
+		if it.Place == replay.After {
+			return c.fillGap(&it.Record, true)
 		}
-		if err != nil {
+		if err := c.read(it); err != nil {
 			return err
 		}
 	}
@@ -69,13 +61,13 @@ func (c *cutter) readWindow() error {
 
 // enterTape is called before each record. Where a tape begins that does not
 // continue the previous one, it begins with new cores.
-func (c *cutter) enterTape() error {
-	if c.cores.tape == c.tapes.Number() {
+func (c *cutter) enterTape(it *replay.Item) error {
+	if c.cores.tape == it.Tape() {
 		return nil
 	}
-	first, segment, h := c.cores.tape < 0, c.cores.segment, c.tapes.Header()
-	c.cores.tape, c.cores.segment = c.tapes.Number(), h.Segment
-	if !first && c.tapes.Continues() {
+	first, segment, h := c.cores.tape < 0, c.cores.segment, it.Header
+	c.cores.tape, c.cores.segment = it.Tape(), h.Segment
+	if !first && it.Follows {
 		return nil
 	}
 	if cut := c.cut.summary.Header; cut != nil {
@@ -100,17 +92,16 @@ func (c *cutter) enterTape() error {
 
 // read handles a record before the window or within it. A carry is not copied:
 // the cores read it, and their own carry is written before the next record.
-func (c *cutter) read(r *capture.Record, within bool) error {
+func (c *cutter) read(it *replay.Item) error {
+	r, within := &it.Record, it.Place == replay.Within
 	if r.Kind == capture.KindCarry {
-		if c.tapes.Continues() {
-			c.cores.pending.Keep(r)
-		} else {
+		if !it.Follows {
 			c.readCarry(r, within)
 		}
 		return nil
 	}
-	for _, part := range c.cores.pending.Before(r) {
-		c.readCarry(&part, within)
+	for i := range it.Carry {
+		c.readCarry(&it.Carry[i], within)
 	}
 	if err := c.fillGap(r, within); err != nil {
 		return err
@@ -214,12 +205,11 @@ func (c *cutter) copy(r *capture.Record) error {
 // writeCarries writes the state of the cores.
 func (c *cutter) writeCarries(at int64) error {
 	c.cores.unwritten = false
-	for _, core := range [...]replay.Core{c.cores.current.core, c.cores.scope2016} {
-		carrier, ok := core.(replay.Carrier)
-		if !ok { // it panicked
+	for _, core := range [...]*replay.Core{c.cores.current.core, c.cores.scope2016} {
+		if core == nil { // it panicked
 			continue
 		}
-		parts := carrier.Carry()
+		parts := core.Carry()
 		if parts == nil {
 			c.cut.missing("the state of the core is too large for a tape: reports of the new tape may lack connections")
 		}

@@ -23,7 +23,7 @@ func merged(t testing.TB, tapes ...[]byte) (h capture.Header, records []capture.
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, records = replaytest.Parsed(t, out)
+	h, records = replaytest.Read(t, out)
 	s, err := replay.Run([]replay.Input{tapeInput("out", out)}, replay.Options{Reports: replay.None, Verify: true}, func(*reporter.Report) error { return nil })
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func tryMerge(tapes ...[]byte) (out []byte, m *Merged, lines []string, err error
 // segment is closed by an end record, which has a number of its own.
 func segments(t testing.TB, rng *rand.Rand, tape []byte, n int) (list [][]byte, whole []capture.Record) {
 	t.Helper()
-	_, records := replaytest.Parsed(t, tape)
+	_, records := replaytest.Read(t, tape)
 	places := map[int]bool{}
 	for len(places) < n-1 {
 		places[1+rng.IntN(len(records)-2)] = true
@@ -60,7 +60,7 @@ func segments(t testing.TB, rng *rand.Rand, tape []byte, n int) (list [][]byte, 
 
 func segmentsAt(t testing.TB, tape []byte, places map[int]bool) (list [][]byte, whole []capture.Record) {
 	t.Helper()
-	h, records := replaytest.Parsed(t, tape)
+	h, records := replaytest.Read(t, tape)
 	h.Recording = [16]byte{0xaa, h.TapeID[0]}
 	added, from := uint64(0), 0
 	for i := range records {
@@ -68,7 +68,7 @@ func segmentsAt(t testing.TB, tape []byte, places map[int]bool) (list [][]byte, 
 		if places[i] {
 			part := slices.Clone(records[from:i])
 			part = append(part, capture.Record{Seq: records[i].Seq, At: records[i-1].At, Kind: capture.KindEnd, Payload: capture.AppendPayload(nil, &capture.End{Why: "rotated"})})
-			list = append(list, replaytest.Written(t, h, part))
+			list = append(list, replaytest.Write(t, h, part))
 			h.Segment++
 			h.TapeID[15]++
 			h.TapeID[0]++
@@ -77,13 +77,13 @@ func segmentsAt(t testing.TB, tape []byte, places map[int]bool) (list [][]byte, 
 			from = i
 		}
 	}
-	return append(list, replaytest.Written(t, h, records[from:])), records
+	return append(list, replaytest.Write(t, h, records[from:])), records
 }
 
 // unwitnessed returns a tape without its witnesses and with new record numbers: parts
 // of it can be replayed without the records before them.
 func unwitnessed(t testing.TB, tape []byte) []byte {
-	h, _ := replaytest.Parsed(t, tape)
+	h, _ := replaytest.Read(t, tape)
 	seq := uint64(0)
 	return replaytest.Rewrite(t, tape, h, func(r *capture.Record) bool {
 		if r.Kind == capture.KindWitness {
@@ -97,8 +97,8 @@ func unwitnessed(t testing.TB, tape []byte) []byte {
 
 // Merging one tape, or the same one several times, changes nothing.
 func TestMergeOfOne(t *testing.T) {
-	for name, tape := range replaytest.Shipped(t) {
-		h, want := replaytest.Parsed(t, tape)
+	for name, tape := range replaytest.Tapes(t) {
+		h, want := replaytest.Read(t, tape)
 		for n := range 3 {
 			got, records, m, lines := merged(t, slices.Repeat([][]byte{tape}, n+1)...)
 			closed := want
@@ -127,7 +127,7 @@ func TestMergeOfSegments(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h, records := replaytest.Parsed(t, out)
+		h, records := replaytest.Read(t, out)
 		if last := whole[len(whole)-1]; last.Kind != capture.KindEnd {
 			whole = append(whole, records[len(records)-1])
 		}
@@ -142,9 +142,9 @@ func TestMergeOfSegments(t *testing.T) {
 
 // Parts that overlap, merged in any order, are the whole tape again.
 func TestMergeOfOverlaps(t *testing.T) {
-	for seed := range uint64(100 / replaytest.Sparse) {
+	for seed := range uint64(100 / replaytest.OneIn) {
 		rng := rand.New(rand.NewPCG(seed, 2))
-		h, records := replaytest.Parsed(t, unwitnessed(t, [][]byte{replaytest.Lab(t), replaytest.Small(t, 1, 3)}[seed%2]))
+		h, records := replaytest.Read(t, unwitnessed(t, [][]byte{replaytest.Lab(t), replaytest.Small(t, 1, 3)}[seed%2]))
 		h.Recording = [16]byte{1}
 		var list [][]byte
 		for from, covered := 0, 0; covered < len(records); from = covered - rng.IntN(min(covered, 40)+1) {
@@ -154,7 +154,7 @@ func TestMergeOfOverlaps(t *testing.T) {
 			if from > 0 { // the head of a cut
 				part = slices.Insert(part, 0, capture.Record{Kind: capture.KindCarry, At: part[0].At, Payload: capture.AppendPayload(nil, &capture.Carry{Core: 99})})
 			}
-			list = append(list, replaytest.Written(t, h, part))
+			list = append(list, replaytest.Write(t, h, part))
 			covered = max(covered, to)
 			if covered == len(records) {
 				break
@@ -170,7 +170,7 @@ func TestMergeOfOverlaps(t *testing.T) {
 // A tape that has the lost records replaces what Recover added for them.
 func TestMergeFillsWhatRecoverLost(t *testing.T) {
 	whole := replaytest.Lab(t)
-	_, want := replaytest.Parsed(t, whole)
+	_, want := replaytest.Read(t, whole)
 	v := newSoundTape(t, whole)
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 3))
@@ -191,15 +191,15 @@ func TestMergeFillsWhatRecoverLost(t *testing.T) {
 
 func TestMergeRefuses(t *testing.T) {
 	tape := replaytest.Small(t, 1, 3)
-	h, records := replaytest.Parsed(t, tape)
+	h, records := replaytest.Read(t, tape)
 	other := slices.Clone(records)
 	other[5].Payload = capture.AppendPayload(nil, &capture.Mark{Text: "x"})
 	other[5].Kind = capture.KindMark
 	for want, with := range map[string][]byte{
-		"tape0 and tape1 are of one recording, but their records 6 differ (conntrack_dump_begin at +60ms, mark at +60ms)": replaytest.Written(t, h, other),
-		`tape0 is of host "host1", tape1 of host "host2"`:                                                                 replaytest.Written(t, capture.Header{HostID: "host2"}, records),
-		"different byte orders": replaytest.Written(t, capture.Header{HostID: "host1", BigEndian: true}, records),
-		"different starts":      replaytest.Written(t, capture.Header{HostID: "host1", TapeID: h.TapeID, Start: 1}, records),
+		"tape0 and tape1 are of one recording, but their records 6 differ (conntrack_dump_begin at +60ms, mark at +60ms)": replaytest.Write(t, h, other),
+		`tape0 is of host "host1", tape1 of host "host2"`:                                                                 replaytest.Write(t, capture.Header{HostID: "host2"}, records),
+		"different byte orders": replaytest.Write(t, capture.Header{HostID: "host1", BigEndian: true}, records),
+		"different starts":      replaytest.Write(t, capture.Header{HostID: "host1", TapeID: h.TapeID, Start: 1}, records),
 		"topotape recover":      tape[:len(tape)-3],
 	} {
 		if _, _, _, err := tryMerge(tape, with); err == nil || !strings.Contains(err.Error(), want) {
@@ -225,9 +225,9 @@ func TestMergeWithHole(t *testing.T) {
 	if gaps != 2 || len(got) >= len(whole) {
 		t.Errorf("%d gaps, %d records", gaps, len(got))
 	}
-	h, records := replaytest.Parsed(t, list[2])
+	h, records := replaytest.Read(t, list[2])
 	carry := capture.Record{Kind: capture.KindCarry, At: records[0].At, Payload: capture.AppendPayload(nil, &capture.Carry{Core: 99, Rules: "none"})}
-	carried := replaytest.Written(t, h, append([]capture.Record{carry}, records...))
+	carried := replaytest.Write(t, h, append([]capture.Record{carry}, records...))
 	_, got, _, lines = merged(t, list[0], carried)
 	if len(lines) == 0 || !strings.Contains(strings.Join(lines, "\n"), "a carry of the state follows") || !slices.ContainsFunc(got, func(r capture.Record) bool { return r.Kind == capture.KindCarry }) {
 		t.Errorf("%q", lines)
@@ -240,18 +240,18 @@ func TestMergeWithHole(t *testing.T) {
 // A cut begins with older records and a carry of the state. Merge leaves the carry
 // out if other tapes have the records before it.
 func TestMergeOfCuts(t *testing.T) {
-	h, records := replaytest.Parsed(t, unwitnessed(t, replaytest.Small(t, 1, 3)))
+	h, records := replaytest.Read(t, unwitnessed(t, replaytest.Small(t, 1, 3)))
 	h.Recording = [16]byte{1}
 	carry := capture.Record{Kind: capture.KindCarry, At: records[38].At, Payload: capture.AppendPayload(nil, &capture.Carry{Core: 99, Rules: "none"})}
 	late := slices.Concat(records[1:3], []capture.Record{carry}, records[39:])
 	h.TapeID[0]++
-	cut := replaytest.Written(t, h, late)
+	cut := replaytest.Write(t, h, late)
 	if _, got, _, lines := merged(t, cut); !reflect.DeepEqual(got, late) || len(lines) > 0 {
 		t.Errorf("alone: %d records of %d, %q", len(got), len(late), lines)
 	}
 	early := func(n int) []byte {
 		h.TapeID[0]++
-		return replaytest.Written(t, h, append(slices.Clone(records[:n]), capture.Record{Seq: uint64(n + 1), At: records[n-1].At, Kind: capture.KindEnd, Payload: records[len(records)-1].Payload}))
+		return replaytest.Write(t, h, append(slices.Clone(records[:n]), capture.Record{Seq: uint64(n + 1), At: records[n-1].At, Kind: capture.KindEnd, Payload: records[len(records)-1].Payload}))
 	}
 	for _, n := range []int{39, 41, 60} {
 		if _, got, _, lines := merged(t, cut, early(n)); !reflect.DeepEqual(got, records) || len(lines) > 0 {

@@ -141,8 +141,8 @@ func TestRecoverSavesEveryWholeFrame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := newSoundTape(t, replaytest.Reframed(t, generated, 10))
-	for seed := range uint64(1000 / replaytest.Sparse) {
+	made := newSoundTape(t, replaytest.Reframe(t, generated, 10))
+	for seed := range uint64(1000 / replaytest.OneIn) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		v, other := small, coarse
 		switch {
@@ -166,7 +166,7 @@ func TestRecoverSavesEveryWholeFrame(t *testing.T) {
 
 // A tape without damage keeps all its records; only witnesses are replaced.
 func TestRecoverOfWholeTapes(t *testing.T) {
-	for name, tape := range replaytest.Shipped(t) {
+	for name, tape := range replaytest.Tapes(t) {
 		v := newSoundTape(t, tape)
 		if whole := checkAll(t, tape, v); !whole && name != "busy" { // which has no end
 			t.Errorf("%s: Whole is not set", name)
@@ -183,13 +183,13 @@ func TestRecoverOfPrefixes(t *testing.T) {
 		tried := map[int]bool{len(v.tape): true}
 		for i, f := range v.frames {
 			for n := range header {
-				tried[int(f.Offset)+n] = n < 2 || flush > 1 && i%replaytest.Sparse == 0
+				tried[int(f.Offset)+n] = n < 2 || flush > 1 && i%replaytest.OneIn == 0
 			}
 			tried[int(f.Offset)-1] = true
 		}
 		records := int(v.frames[len(v.frames)-2].Offset) // of the index: all records are before it
 		for n := range len(v.tape) + 1 {
-			if !tried[n] && n%(11*replaytest.Sparse) != 0 {
+			if !tried[n] && n%(11*replaytest.OneIn) != 0 {
 				continue
 			}
 			whole := checkAll(t, v.tape[:n], v)
@@ -306,7 +306,7 @@ func TestRecoverOfSegments(t *testing.T) {
 	var whole []byte
 	var intact []*soundTape
 	for _, tape := range list {
-		tape = replaytest.Reframed(t, tape, 4)
+		tape = replaytest.Reframe(t, tape, 4)
 		whole = append(whole, tape...)
 		intact = append(intact, newSoundTape(t, tape))
 	}

@@ -53,7 +53,7 @@ func recordingOf(t testing.TB, id byte, start int64, source uint32, list ...any)
 		}
 		records = append(records, r)
 	}
-	return replaytest.Written(t, h, records)
+	return replaytest.Write(t, h, records)
 }
 
 // spelled returns a line for each record: number, seconds, source, content.
@@ -163,7 +163,7 @@ func TestMergeOfRecordings(t *testing.T) {
 func TestMergeKeepsWallTime(t *testing.T) {
 	a, b, c := threeRecordings(t)
 	wall := func(tape []byte) map[string]int64 {
-		h, records := replaytest.Parsed(t, tape)
+		h, records := replaytest.Read(t, tape)
 		at := map[string]int64{}
 		steps := int64(0)
 		for _, r := range records {
@@ -203,7 +203,7 @@ func TestMergeKeepsWallTime(t *testing.T) {
 // recording with all of them.
 func TestMergeOfSourcesApart(t *testing.T) {
 	whole := replaytest.Lab(t)
-	h, _ := replaytest.Parsed(t, whole)
+	h, _ := replaytest.Read(t, whole)
 	want, _ := reportLines(t, replay.Options{Reports: replay.All}, whole)
 	part := func(id byte, sources ...uint32) []byte {
 		h := h

@@ -10,7 +10,7 @@ import (
 // the tape's witnesses by those of this core version. The core has the current
 // rules, which production uses by default. It may see more records than the tape gets.
 type witnessMaker struct {
-	core    replay.Core      // nil after a panic
+	core    *replay.Core     // nil after a panic
 	tick    uint64           // number of the tick that digests belongs to
 	digests *capture.Digests // of the report at the last tick; nil if there is no report
 	// incomplete says that records before this place are missing, so that the
@@ -25,11 +25,11 @@ func (w *witnessMaker) step(r *capture.Record) bool {
 	if w.core == nil {
 		return true
 	}
-	_, ok := stepCore(w.core, r)
-	if !ok {
+	_, panicked := w.core.Step(r)
+	if panicked != nil {
 		w.core = nil
 	}
-	return ok
+	return panicked == nil
 }
 
 // stepReporting steps the core and makes the report of a tick.
@@ -37,9 +37,9 @@ func (w *witnessMaker) stepReporting(r *capture.Record) {
 	if w.core == nil {
 		return
 	}
-	tick, ok := stepCore(w.core, r)
+	tick, panicked := w.core.Step(r)
 	switch {
-	case !ok:
+	case panicked != nil:
 		w.core, w.digests = nil, nil
 	case tick:
 		w.digests = nil
@@ -52,7 +52,7 @@ func (w *witnessMaker) stepReporting(r *capture.Record) {
 }
 
 func (w *witnessMaker) makeDigests() {
-	report, panicked := replay.MakeReport(w.core)
+	report, panicked := w.core.Report()
 	if panicked != nil {
 		w.core = nil
 		return
@@ -60,12 +60,6 @@ func (w *witnessMaker) makeDigests() {
 	digests := report.Digests()
 	w.digests = &digests
 	report.Release()
-}
-
-// stepCore steps a core. ok is false if it panics.
-func stepCore(core replay.Core, r *capture.Record) (tick, ok bool) {
-	tick, panicked := replay.Step(core, r)
-	return tick, panicked == nil
 }
 
 // rewrite returns what the tape gets for a record that the core has seen, and

@@ -4,6 +4,7 @@ import (
 	"io"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -21,7 +22,7 @@ func newTapeWriter(out io.Writer, h *capture.Header) (*tapeWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	core, err := reporter.New(h, reporter.RulesCurrent)
+	core, err := replay.NewCore(h, reporter.RulesCurrent)
 	if err != nil {
 		return nil, err
 	}

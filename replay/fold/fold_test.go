@@ -12,7 +12,7 @@ import (
 func TestFoldKeepsEveryConnectionOnce(t *testing.T) {
 	a1 := replaytest.Connection("10.0.0.1:1", "10.0.0.2:2", 1, 2, "conntrack")
 	a1.From.Processes = []reporter.Process{{PID: 5, Comm: "a"}}
-	a1.NAT = []reporter.NAT{{OriginalSrc: replaytest.Ap("10.0.0.1:1")}}
+	a1.NAT = []reporter.NAT{{OriginalSrc: replaytest.AddrPort("10.0.0.1:1")}}
 	a2 := replaytest.Connection("10.0.0.1:1", "10.0.0.2:2", 1, 9, "proc")
 	a2.From.Netns, a2.State, a2.Closed = 77, "CLOSE", true
 	again := replaytest.Connection("10.0.0.1:1", "10.0.0.2:2", 20, 21, "conntrack") // the same tuple, used again
@@ -26,9 +26,9 @@ func TestFoldKeepsEveryConnectionOnce(t *testing.T) {
 	}
 	f := New(0)
 	f.Add(&reporter.Report{Tick: 1, Window: 3, Connections: []reporter.Connection{a1, turned, loop(1), loop(2)},
-		Endpoints: []reporter.Endpoint{{Scope: "b", Addr: replaytest.Ap("10.0.0.1:1")}, {Scope: "a", Addr: replaytest.Ap("10.0.0.1:1")}}})
+		Endpoints: []reporter.Endpoint{{Scope: "b", Addr: replaytest.AddrPort("10.0.0.1:1")}, {Scope: "a", Addr: replaytest.AddrPort("10.0.0.1:1")}}})
 	f.Add(&reporter.Report{Tick: 2, Window: 4, Connections: []reporter.Connection{a2, turnedBack, loop(2), loop(1)},
-		Endpoints: []reporter.Endpoint{{Scope: "b", Addr: replaytest.Ap("10.0.0.1:1"), Processes: []reporter.Process{{PID: 1}}}}})
+		Endpoints: []reporter.Endpoint{{Scope: "b", Addr: replaytest.AddrPort("10.0.0.1:1"), Processes: []reporter.Process{{PID: 1}}}}})
 	f.Add(&reporter.Report{Tick: 3, Window: 5, Connections: []reporter.Connection{again}})
 	got := f.Finish()
 	a := a2

@@ -14,7 +14,7 @@ import (
 // shipped2016 returns every report of the shipped tape under the rules of 2016.
 func shipped2016(t *testing.T) []*reporter.Report {
 	t.Helper()
-	return replaytest.Reports(t, replaytest.Lab(t), reporter.RulesScope2016)
+	return replaytest.Replay(t, replaytest.Lab(t), reporter.RulesScope2016)
 }
 
 // folded folds reports into one.

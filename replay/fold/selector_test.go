@@ -62,7 +62,7 @@ func TestSelectors(t *testing.T) {
 		if s.String() != sel {
 			t.Errorf("%q is written %q", sel, s)
 		}
-		all := replaytest.Selected()
+		all := replaytest.ThreeConnections()
 		got := Filter(all, []*Selector{s})
 		var found []string
 		for i := range all.Connections {
@@ -92,7 +92,7 @@ func TestFilterKeepsEndpointsAndNames(t *testing.T) {
 		}
 		return sel
 	}
-	r := replaytest.Selected()
+	r := replaytest.ThreeConnections()
 	if Filter(r, nil) != r {
 		t.Error("no selector is not the report itself")
 	}
@@ -116,7 +116,7 @@ func FuzzParseSelector(f *testing.F) {
 	for _, s := range []string{"10.0.0.1->10.0.0.2:80", ":443 nginx", "[2001:db8::/32]:1", "pid:1", "*"} {
 		f.Add(s)
 	}
-	r := replaytest.Selected()
+	r := replaytest.ThreeConnections()
 	f.Fuzz(func(t *testing.T, s string) {
 		if sel, err := ParseSelector(s); err == nil {
 			Filter(r, []*Selector{sel})

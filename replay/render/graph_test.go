@@ -212,7 +212,7 @@ func TestDrawTwo(t *testing.T) {
 // Graphviz draws every report of the shipped tape, and drawing twice gives the same
 // bytes.
 func TestDrawShippedTape(t *testing.T) {
-	for _, r := range replaytest.Reports(t, replaytest.Lab(t), "") {
+	for _, r := range replaytest.Replay(t, replaytest.Lab(t), "") {
 		dot, mermaid := draw(r).dot(), draw(r).mermaid()
 		graphviz(t, dot, "svg")
 		if !bytes.Equal(dot, draw(r).dot()) || !bytes.Equal(mermaid, draw(r).mermaid()) {

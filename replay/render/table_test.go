@@ -11,7 +11,7 @@ import (
 )
 
 func TestTable(t *testing.T) {
-	r := replaytest.Selected()
+	r := replaytest.ThreeConnections()
 	r.HostName, r.Tick, r.At, r.Window, r.Rules = "host\x1b[2J", 7, 1767323045e9+10e9, 3e9, "current"
 	r.Coverage = []reporter.Coverage{{Source: "conntrack", State: reporter.CoverageOK, Records: 12}, {Source: "dns", State: reporter.CoverageOff, Why: "not recorded"},
 		{Source: "proc", State: reporter.CoverageDegraded, Records: 3, Lost: 4, Undecodable: 5, Why: "a walk failed"}}
@@ -45,7 +45,7 @@ CLIENT                PROCESS                                  SERVER           
 
 // Line shows ends, state, evidence, translated addresses and sources.
 func TestLine(t *testing.T) {
-	c := replaytest.Selected().Connections[0]
+	c := replaytest.ThreeConnections().Connections[0]
 	c.State, c.Direction, c.Seen, c.MayHaveClosed = "ESTABLISHED", reporter.DirectionHandshake, []string{"conntrack", "proc"}, true
 	const want = "10.0.0.1:40000 curl[4242] -> 172.17.0.2:8080 nginx[7] ESTABLISHED closed? by handshake, " +
 		"client as 192.0.2.1:1024 server as 10.0.0.80:80, seen by conntrack+proc"

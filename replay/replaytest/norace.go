@@ -2,5 +2,5 @@
 
 package replaytest
 
-// Sparse is of how many alike cases a test takes one: all.
-const Sparse = 1
+// OneIn is the share of similar cases that a test runs: one of so many.
+const OneIn = 1

@@ -2,6 +2,6 @@
 
 package replaytest
 
-// Sparse is of how many alike cases a test takes one: the race detector makes each
-// several times as slow.
-const Sparse = 5
+// OneIn is the share of similar cases that a test runs: one of so many. The race
+// detector makes each case several times as slow.
+const OneIn = 5

@@ -139,7 +139,7 @@ func keys(v any) []string {
 }
 
 func scopeExample() *reporter.Report {
-	r := replaytest.Selected()
+	r := replaytest.ThreeConnections()
 	r.HostID, r.HostName, r.Tick, r.At = "h1", "web", 7, 1474891200123456789
 	r.SetScope(&reporter.ScopeReport{HostID: "h1", HostName: "web", LocalNetworks: []string{"10.0.0.0/8", "172.17.0.0/16"}, At: r.At, Nodes: []reporter.ScopeNode{
 		{ID: ";10.0.0.1;40000", Adjacency: []string{";172.17.0.2;8080", "h1;<x>;\xff\"&\\\n"},
@@ -285,7 +285,7 @@ func TestScopeRoundTrip(t *testing.T) {
 
 // Every report of the shipped tape refers to nodes that exist.
 func TestScopeOfShippedTape(t *testing.T) {
-	list := replaytest.Reports(t, replaytest.Lab(t), "")
+	list := replaytest.Replay(t, replaytest.Lab(t), "")
 	whole := fold.New(0)
 	for _, r := range list {
 		whole.Add(r)

@@ -17,20 +17,20 @@ import (
 )
 
 func inputAt(name string, b []byte) replay.Input {
-	return replay.Input{Name: name, Open: func() (io.ReadCloser, error) { return replaytest.Anywhere{Reader: bytes.NewReader(b)}, nil }}
+	return replay.Input{Name: name, Open: func() (io.ReadCloser, error) { return replaytest.File{Reader: bytes.NewReader(b)}, nil }}
 }
 
 // randomTape makes a tape in which sources open and close and lose records.
 func randomTape(t testing.TB, rng *rand.Rand, segment uint32, id byte) []byte {
 	t.Helper()
-	return replaytest.Chunky(t, rng, segment, id, 50+rng.IntN(3000), 20, 1)
+	return replaytest.Random(t, rng, segment, id, 50+rng.IntN(3000), 20, 1)
 }
 
 // longTape makes such a tape with an index of several pages, some of them without
 // records to list.
 func longTape(t testing.TB, rng *rand.Rand, segment uint32, id byte) []byte {
 	t.Helper()
-	return replaytest.Chunky(t, rng, segment, id, 8500+rng.IntN(5000), 1, []int{1, 20, 400}[rng.IntN(3)])
+	return replaytest.Random(t, rng, segment, id, 8500+rng.IntN(5000), 1, []int{1, 20, 400}[rng.IntN(3)])
 }
 
 // checkSame compares a survey by the index with one by reading.
@@ -63,14 +63,14 @@ func TestIndexGivesSameSurvey(t *testing.T) {
 	if len(names) < 5 {
 		t.Fatal(names)
 	}
-	for _, name := range replaytest.Some(names) {
+	for _, name := range replaytest.Sample(names) {
 		b, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		checkSame(t, name, []replay.Input{inputAt(name, b)})
 	}
-	for seed := range uint64(60 / replaytest.Sparse) {
+	for seed := range uint64(60 / replaytest.OneIn) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		a, b, c := randomTape(t, rng, 0, 4), randomTape(t, rng, 1, 5), randomTape(t, rng, 0, 8)
 		checkSame(t, fmt.Sprint(seed), []replay.Input{inputAt("a", a)})
@@ -158,7 +158,7 @@ func TestLargeTapeIsReadByIndexOnly(t *testing.T) {
 	read := 0
 	input := func(b []byte) replay.Input {
 		return replay.Input{Name: "x", Open: func() (io.ReadCloser, error) {
-			return replaytest.CountedReads{Reader: bytes.NewReader(b), Count: &read}, nil
+			return replaytest.File{Reader: bytes.NewReader(b), Count: &read}, nil
 		}}
 	}
 	slow, err := Read([]replay.Input{input(whole)}, false)

@@ -1,0 +1,100 @@
+package replay
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/topotape/topotape/capture"
+)
+
+func TestBoundCompare(t *testing.T) {
+	at := position{steady: 10, wall: 20, seq: 30, count: 40, tape: 2}
+	for _, c := range []struct {
+		b    bound
+		want int
+	}{
+		{bound{kind: boundSteady, ns: 11}, -1}, {bound{kind: boundSteady, ns: 10}, 0}, {bound{kind: boundSteady, ns: 9}, 1},
+		{bound{kind: boundWall, ns: 21}, -1}, {bound{kind: boundWall, ns: 20}, 0}, {bound{kind: boundWall, ns: 19}, 1},
+		{bound{kind: boundSeq, seq: 31}, -1}, {bound{kind: boundSeq, seq: 30}, 0}, {bound{kind: boundSeq, seq: 29}, 1},
+		{bound{kind: boundCount, count: 41}, -1}, {bound{kind: boundCount, count: 40}, 0}, {bound{kind: boundCount, count: 39}, 1},
+		{bound{kind: boundPlace, tape: 3, seq: 1}, -1}, {bound{kind: boundPlace, tape: 1, seq: 99}, 1},
+		{bound{kind: boundPlace, tape: 2, seq: 31}, -1}, {bound{kind: boundPlace, tape: 2, seq: 30}, 0}, {bound{kind: boundPlace, tape: 2, seq: 29}, 1},
+		{bound{}, 1}, {bound{kind: boundStart, ns: 99}, 1},
+	} {
+		if got := c.b.compare(at); got != c.want {
+			t.Errorf("%+v: %d, want %d", c.b, got, c.want)
+		}
+	}
+	b := bound{kind: boundStart, ns: 7}
+	if b.settle(3); b != (bound{kind: boundSteady, ns: 10}) {
+		t.Errorf("%+v", b)
+	}
+}
+
+// Within a window the wall clock may go back; after its end no record is looked at.
+func TestPlacer(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		from, to bound
+		walls    []int64
+		want     string
+	}{
+		{"open", bound{}, bound{}, []int64{1, 2}, "within within"},
+		{"half open", bound{kind: boundWall, ns: 2}, bound{kind: boundWall, ns: 4}, []int64{1, 2, 3, 4}, "before within within after"},
+		{"set back", bound{kind: boundWall, ns: 2}, bound{kind: boundWall, ns: 9}, []int64{1, 5, 1, 5}, "before within within within"},
+		{"from the start", bound{kind: boundStart, ns: 2}, bound{kind: boundStart, ns: 3}, []int64{1, 2, 3}, "before within after"},
+	} {
+		w := placer{from: c.from, to: c.to}
+		var got []string
+		for _, wall := range c.walls {
+			it := &Item{Header: new(capture.Header), position: position{wall: wall, steady: wall}}
+			got = append(got, [...]string{"before", "within", "after"}[w.place(it)])
+		}
+		if g := strings.Join(got, " "); g != c.want {
+			t.Errorf("%s: %s, want %s", c.name, g, c.want)
+		}
+	}
+	w := placer{to: bound{kind: boundSeq}}
+	it := &Item{Header: new(capture.Header)}
+	it.Kind = capture.KindCarry
+	if got := w.place(it); got != Within {
+		t.Error("a carry has no number that ends a window: ", got)
+	}
+}
+
+func TestFindMark(t *testing.T) {
+	list := markList{marks: []mark{{0, 1, "deploy 12"}, {0, 5, "deploy 1"}, {1, 2, "deploy 1"}}}
+	for text, want := range map[string]string{"deploy 1": "0 5", "deploy 12": "0 1", "12": "0 1", "deploy": "0 1", "": "0 1", "no": "none"} {
+		got := "none"
+		if m := list.find(text); m != nil {
+			got = fmt.Sprint(m.tape, m.seq)
+		}
+		if got != want {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+	if got := list.missing("x").Error(); got != `no mark "x"; the tape has "deploy 12", "deploy 1", "deploy 1"` {
+		t.Error(got)
+	}
+	if got := new(markList).missing("x").Error(); got != `no mark "x": there are no marks on the tape` {
+		t.Error(got)
+	}
+}
+
+// A mark's tape is counted over all inputs, with an index and without one.
+func TestListMarks(t *testing.T) {
+	const mark, tick = capture.KindMark, capture.KindTick
+	a, b := tapeOf(t, mark, tick, mark), tapeOf(t, tick, mark)
+	double := append(append([]byte{}, b...), a...)
+	for _, in := range []func(string, []byte) Input{memory, seekable} {
+		list, err := listMarks([]Input{in("a", a), in("double", double), in("b", b)}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := fmt.Sprint(list.marks)
+		if want := "[{0 1 1} {0 3 3} {1 2 2} {2 1 1} {2 3 3} {3 2 2}]"; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
