@@ -59,7 +59,7 @@
 // unless it is asked for: the host's name servers learn whom the host talks to.
 // The recorder tells it the addresses of each report, and never waits for it.
 //
-//	report ── Want ──> waiting (4,096) ── 10 a second, 8 at a time ──> resolver ──> record
+//	report ── LookUp ─> waiting (4,096) ── 10 a second, 8 at a time ──> resolver ──> record
 //	                      └─ too many: the one that waits longest is dropped ──> gap
 //
 // A name holds for 30 minutes, since Go's resolver does not tell the

@@ -39,9 +39,9 @@ type RDNSConfig struct {
 // network namespace of the process. It is told the addresses; loopback,
 // link-local and multicast ones, and the unspecified one, it never asks for.
 type RDNS struct {
-	cfg    RDNSConfig
-	lookUp func(ctx context.Context, addr string) ([]string, error)
-	why    string // what the host lacks
+	cfg     RDNSConfig
+	resolve func(ctx context.Context, addr string) ([]string, error)
+	why     string // what the host lacks
 
 	received atomic.Uint64
 
@@ -60,7 +60,7 @@ func NewRDNS(cfg RDNSConfig) *RDNS {
 		cfg.Rate = rdnsRate
 	}
 	resolver := &net.Resolver{PreferGo: true}
-	return &RDNS{cfg: cfg, lookUp: resolver.LookupAddr, known: make(map[netip.Addr]int64)}
+	return &RDNS{cfg: cfg, resolve: resolver.LookupAddr, known: make(map[netip.Addr]int64)}
 }
 
 // Open looks whether the host names its name servers.
@@ -79,10 +79,10 @@ func (r *RDNS) Describe() []string {
 		"they learn which addresses this host talks to", resolvConf, r.cfg.Rate)}
 }
 
-// Want says of which addresses the names are wanted. It takes those that are
+// LookUp says of which addresses the names are wanted. It takes those that are
 // not known and does not wait. When there is no room, the address that waits
 // longest is dropped, and counts as lost.
-func (r *RDNS) Want(addrs []netip.Addr) {
+func (r *RDNS) LookUp(addrs []netip.Addr) {
 	now := r.cfg.Clock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -176,7 +176,7 @@ func (r *RDNS) Run(ctx context.Context, out chan<- *Batch) error {
 func (r *RDNS) find(ctx context.Context, a netip.Addr) *capture.ReverseName {
 	ctx, cancel := context.WithTimeout(ctx, rdnsTimeout)
 	defer cancel()
-	names, err := r.lookUp(ctx, a.String())
+	names, err := r.resolve(ctx, a.String())
 	answer := &capture.ReverseName{Addr: a.String(), Names: names, TTL: int64(rdnsLife)}
 	if err != nil {
 		answer.Error = err.Error()

@@ -23,7 +23,7 @@ type fakeResolver struct {
 	asked []string
 }
 
-func (f *fakeResolver) lookUp(_ context.Context, addr string) ([]string, error) {
+func (f *fakeResolver) resolve(_ context.Context, addr string) ([]string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, addr)
@@ -37,7 +37,7 @@ func (f *fakeResolver) lookUp(_ context.Context, addr string) ([]string, error) 
 func fastRDNS(f *fakeResolver) (*RDNS, *atomic.Int64) {
 	now := new(atomic.Int64)
 	r := NewRDNS(RDNSConfig{Source: 4, Rate: 10000, Clock: now.Load})
-	r.lookUp = f.lookUp
+	r.resolve = f.resolve
 	return r, now
 }
 
@@ -53,7 +53,7 @@ func TestRDNSRecordsAnswersAndFailures(t *testing.T) {
 	c, now := fastRDNS(f)
 	r := record(t, c, nil)
 	now.Store(7)
-	c.Want(addrs("0.0.0.0", "127.0.0.1", "127.9.9.9", "::1", "::", "169.254.1.1", "fe80::1", "224.0.0.1", "ff02::1", "255.255.255.255", "::ffff:127.0.0.1",
+	c.LookUp(addrs("0.0.0.0", "127.0.0.1", "127.9.9.9", "::1", "::", "169.254.1.1", "fe80::1", "224.0.0.1", "ff02::1", "255.255.255.255", "::ffff:127.0.0.1",
 		"10.0.0.1", "::ffff:10.0.0.1", "fd00::1", "10.0.0.2"))
 	r.until(t, "3 answers", has(capture.KindReverseName, 3))
 	records := r.stop(t)
@@ -93,10 +93,10 @@ func TestRDNSAsksAgainWhenTimeIsOver(t *testing.T) {
 	want := func(at time.Duration, n int) {
 		t.Helper()
 		now.Store(int64(at))
-		c.Want(addrs("10.0.0.1", "10.0.0.2", "10.0.0.1"))
+		c.LookUp(addrs("10.0.0.1", "10.0.0.2", "10.0.0.1"))
 		answers += n
 		r.until(t, "answers", has(capture.KindReverseName, answers))
-		c.Want(addrs("10.0.0.1", "10.0.0.2"))
+		c.LookUp(addrs("10.0.0.1", "10.0.0.2"))
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if len(c.waiting) != 0 {
@@ -129,14 +129,14 @@ func TestRDNSSaysWhatItSkips(t *testing.T) {
 		}
 		return all
 	}
-	c.Want(numbered(0, rdnsWaiting+100))
-	c.Want(numbered(0, rdnsWaiting+100)) // the same ones
+	c.LookUp(numbered(0, rdnsWaiting+100))
+	c.LookUp(numbered(0, rdnsWaiting+100)) // the same ones
 	if s := c.Stats(); s.Lost != 100 || !strings.Contains(s.Why, "100 addresses") {
 		t.Errorf("stats %+v", s)
 	}
 	r := record(t, c, nil)
 	r.until(t, "answers", has(capture.KindReverseName, rdnsWaiting))
-	c.Want(numbered(1<<20, rdnsWaiting+3))
+	c.LookUp(numbered(1<<20, rdnsWaiting+3))
 	records := r.stop(t)
 	var lost uint64
 	for _, rec := range records {
@@ -154,7 +154,7 @@ func TestRDNSSaysWhatItSkips(t *testing.T) {
 		t.Error("it was not the address waiting longest that was dropped")
 	}
 	for i := range 4 {
-		c.Want(numbered(i*rdnsKnown/2, rdnsKnown/2))
+		c.LookUp(numbered(i*rdnsKnown/2, rdnsKnown/2))
 	}
 	if len(c.known) > rdnsKnown || len(c.order) != len(c.known) || len(c.waiting) > rdnsWaiting {
 		t.Errorf("it knows %d addresses, %d wait", len(c.known), len(c.waiting))
@@ -165,7 +165,7 @@ func TestRDNSSaysWhatItSkips(t *testing.T) {
 func TestRDNSGivesUpAtTheEnd(t *testing.T) {
 	c, _ := fastRDNS(&fakeResolver{})
 	var flying, most atomic.Int64
-	c.lookUp = func(ctx context.Context, _ string) ([]string, error) {
+	c.resolve = func(ctx context.Context, _ string) ([]string, error) {
 		n := flying.Add(1)
 		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
 		}
@@ -177,7 +177,7 @@ func TestRDNSGivesUpAtTheEnd(t *testing.T) {
 	for i := range 100 {
 		list = append(list, fmt.Sprintf("10.0.0.%d", i+1))
 	}
-	c.Want(addrs(list...))
+	c.LookUp(addrs(list...))
 	r := record(t, c, nil)
 	for deadline := time.Now().Add(10 * time.Second); flying.Load() < rdnsFlying; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
