@@ -227,8 +227,8 @@ func TestDNSCountsWhatIsLost(t *testing.T) {
 	}
 	sent := uint64(0)
 	for i := range 5000 {
-		// There is nobody: the answer is an ICMP error, which is no DNS packet,
-		// and in its turn makes a write fail.
+		// No server listens: the answer is an ICMP error, which is no DNS packet,
+		// and makes the next write fail.
 		if _, err := conn.Write(question(uint16(i), "lost.test", 1)); err == nil {
 			sent++
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// A fakeResolver knows a few names, and whom it was asked for.
+// A fakeResolver knows a few names, and records which addresses were looked up.
 type fakeResolver struct {
 	mu    sync.Mutex
 	names map[string][]string
@@ -33,7 +33,7 @@ func (f *fakeResolver) resolve(_ context.Context, addr string) ([]string, error)
 	return nil, errors.New("no such host")
 }
 
-// fastRDNS looks up without a wait; its time is the test's.
+// fastRDNS looks up without a pause; the test sets its time.
 func fastRDNS(f *fakeResolver) (*RDNS, *atomic.Int64) {
 	now := new(atomic.Int64)
 	r := NewRDNS(RDNSConfig{Source: 4, Rate: 10000, Clock: now.Load})
@@ -70,7 +70,7 @@ func TestRDNSRecordsAnswersAndFailures(t *testing.T) {
 	slices.SortFunc(got, func(a, b capture.ReverseName) int { return strings.Compare(a.Addr, b.Addr) })
 	want := []capture.ReverseName{
 		{Addr: "10.0.0.1", Names: []string{"b.test.", "a.test."}, TTL: int64(rdnsLife)},
-		{Addr: "10.0.0.2", Error: "no such host", TTL: int64(rdnsFailed)},
+		{Addr: "10.0.0.2", Error: "no such host", TTL: int64(rdnsRetry)},
 		{Addr: "fd00::1", Names: []string{"six.test."}, TTL: int64(rdnsLife)},
 	}
 	if d := cmp.Diff(want, got); d != "" {
@@ -84,8 +84,9 @@ func TestRDNSRecordsAnswersAndFailures(t *testing.T) {
 	}
 }
 
-// What is known is not asked for, and a failure is known for a short time only.
-func TestRDNSAsksAgainWhenTimeIsOver(t *testing.T) {
+// A known name is not looked up again until its life ends; after a failure the
+// address is looked up again soon.
+func TestRDNSLooksUpAgainWhenDue(t *testing.T) {
 	f := &fakeResolver{names: map[string][]string{"10.0.0.1": {"a.test."}}}
 	c, now := fastRDNS(f)
 	r := record(t, c, nil)
@@ -104,23 +105,23 @@ func TestRDNSAsksAgainWhenTimeIsOver(t *testing.T) {
 		}
 	}
 	want(0, 2)
-	want(rdnsFailed-1, 0)
-	want(rdnsFailed, 1)
+	want(rdnsRetry-1, 0)
+	want(rdnsRetry, 1)
 	f.mu.Lock()
 	f.names["10.0.0.2"] = []string{"late.test."}
 	f.mu.Unlock()
-	want(2*rdnsFailed, 1) // it has a name at last
+	want(2*rdnsRetry, 1) // it has a name at last
 	want(rdnsLife-1, 0)
 	want(rdnsLife, 1)
-	want(2*rdnsFailed+rdnsLife, 1)
+	want(2*rdnsRetry+rdnsLife, 1)
 	r.stop(t)
 	if got, want := f.asked[2:], []string{"10.0.0.2", "10.0.0.2", "10.0.0.1", "10.0.0.2"}; !slices.Equal(got, want) {
 		t.Errorf("asked for %v", got)
 	}
 }
 
-// Too many addresses are a gap with their number, and memory stays bounded.
-func TestRDNSSaysWhatItSkips(t *testing.T) {
+// Too many addresses make a gap with their number, and memory stays bounded.
+func TestRDNSRecordsWhatItDrops(t *testing.T) {
 	f := &fakeResolver{}
 	c, _ := fastRDNS(f)
 	numbered := func(from, n int) (all []netip.Addr) {
@@ -156,13 +157,13 @@ func TestRDNSSaysWhatItSkips(t *testing.T) {
 	for i := range 4 {
 		c.LookUp(numbered(i*rdnsKnown/2, rdnsKnown/2))
 	}
-	if len(c.known) > rdnsKnown || len(c.order) != len(c.known) || len(c.waiting) > rdnsWaiting {
-		t.Errorf("it knows %d addresses, %d wait", len(c.known), len(c.waiting))
+	if len(c.due) > rdnsKnown || len(c.order) != len(c.due) || len(c.waiting) > rdnsWaiting {
+		t.Errorf("it knows %d addresses, %d wait", len(c.due), len(c.waiting))
 	}
 }
 
-// A name server that does not answer holds up a few look-ups, and not the end.
-func TestRDNSGivesUpAtTheEnd(t *testing.T) {
+// A name server that does not answer delays a few look-ups, and not the end.
+func TestRDNSCancelsLookUpsAtTheEnd(t *testing.T) {
 	c, _ := fastRDNS(&fakeResolver{})
 	var flying, most atomic.Int64
 	c.resolve = func(ctx context.Context, _ string) ([]string, error) {
@@ -179,14 +180,14 @@ func TestRDNSGivesUpAtTheEnd(t *testing.T) {
 	}
 	c.LookUp(addrs(list...))
 	r := record(t, c, nil)
-	for deadline := time.Now().Add(10 * time.Second); flying.Load() < rdnsFlying; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); flying.Load() < rdnsRunning; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d look-ups under way", flying.Load())
 		}
 	}
 	time.Sleep(20 * time.Millisecond)
 	records := r.stop(t)
-	if n := count(records, capture.KindReverseName); n != 0 || flying.Load() != 0 || most.Load() != rdnsFlying {
+	if n := count(records, capture.KindReverseName); n != 0 || flying.Load() != 0 || most.Load() != rdnsRunning {
 		t.Errorf("%d answers; %d look-ups go on; %d at a time", n, flying.Load(), most.Load())
 	}
 }
