@@ -218,18 +218,18 @@ func payload[T any, P interface {
 
 var errStop = errors.New("the test stops the recording")
 
-// started is a recording in the background.
-type started struct {
+// A recording runs in the background.
+type recording struct {
 	cancel  context.CancelCauseFunc
 	done    chan struct{}
 	summary *Summary
 	err     error
 }
 
-func start(t *testing.T, o Options, m *machine) *started {
+func start(t *testing.T, o Options, m *machine) *recording {
 	before := runtime.NumGoroutine()
 	ctx, cancel := context.WithCancelCause(context.Background())
-	s := &started{cancel: cancel, done: make(chan struct{})}
+	s := &recording{cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
 		s.summary, s.err = record(ctx, o, m)
@@ -246,7 +246,7 @@ func start(t *testing.T, o Options, m *machine) *started {
 	return s
 }
 
-func (s *started) wait(t *testing.T) (*Summary, error) {
+func (s *recording) wait(t *testing.T) (*Summary, error) {
 	t.Helper()
 	s.cancel(errStop)
 	select {
@@ -258,7 +258,7 @@ func (s *started) wait(t *testing.T) (*Summary, error) {
 }
 
 // after stops the recording after some time.
-func (s *started) after(t *testing.T, d time.Duration) (*Summary, error) {
+func (s *recording) after(t *testing.T, d time.Duration) (*Summary, error) {
 	t.Helper()
 	time.Sleep(d)
 	return s.wait(t)

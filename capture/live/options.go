@@ -12,10 +12,10 @@ import (
 // in the current directory, without witnesses.
 type Options struct {
 	// Output is the tape's name; "" is HOST-20260102T030405Z.tape. An existing
-	// device, pipe or socket is written in place. "-" is Stdout.
+	// device, pipe or socket is written in place. "-" is standard output.
 	Output string
-	Stdout *os.File
-	Force  bool // an existing file may be replaced
+	stdout *os.File // nil is os.Stdout; tests replace it
+	Force  bool     // an existing file may be replaced
 
 	Duration time.Duration // 0 is 10 min; negative is no limit
 	MaxSize  int64         // bytes of tape; 0 is 1 GiB, negative is no limit
@@ -53,8 +53,8 @@ func (o *Options) setDefaults() {
 	if o.Log == nil {
 		o.Log = io.Discard
 	}
-	if o.Stdout == nil {
-		o.Stdout = os.Stdout
+	if o.stdout == nil {
+		o.stdout = os.Stdout
 	}
 }
 

@@ -35,7 +35,7 @@ type output struct {
 // openOutput creates the file, or opens what exists under its name.
 func openOutput(ctx context.Context, o *Options, host string, now time.Time) (*output, error) {
 	if o.Output == "-" {
-		return openStdout(o.Stdout), nil
+		return openStdout(o.stdout), nil
 	}
 	path := o.Output
 	if path == "" {

@@ -193,7 +193,7 @@ func TestStandardOutput(t *testing.T) {
 	defer r.Close()
 	defer w.Close()
 	o := options(t)
-	o.Output, o.Stdout = "-", w
+	o.Output, o.stdout = "-", w
 	s := start(t, o, fakeMachine(conntrackSource(newFakeConntrack())))
 	time.AfterFunc(50*time.Millisecond, func() {
 		s.wait(t)
@@ -211,7 +211,7 @@ func TestClosedPipeEndsTheRecording(t *testing.T) {
 	}
 	defer w.Close()
 	o := options(t)
-	o.Output, o.Stdout, o.Interval = "-", w, 10*time.Millisecond
+	o.Output, o.stdout, o.Interval = "-", w, 10*time.Millisecond
 	s := start(t, o, fakeMachine(conntrackSource(newFakeConntrack())))
 	time.Sleep(20 * time.Millisecond)
 	r.Close()
