@@ -176,11 +176,11 @@ func TestAheadInsideAChunk(t *testing.T) {
 		"the same, and garbage": append(bytes.Clone(many), 7),
 		"one goes back late":    slices.Concat(many, record(4, 4, KindMark), record(1<<20, 1<<20, KindMark)),
 	} {
-		sameStory(t, name, behindHead(t, func(id uint64) []byte {
+		sameStory(t, name, afterHead(t, func(id uint64) []byte {
 			return slices.Concat(packed(t, 1, id, plain, uint32(len(plain))), packed(t, 2, id, record(1<<30, 1<<30, KindMark), uint32(len(record(1<<30, 1<<30, KindMark)))))
 		}))
 		for _, lie := range []int{-1, 1, 1 << 20, 1 << 31} {
-			sameStory(t, fmt.Sprintf("%s, announced %+d", name, lie), behindHead(t, func(id uint64) []byte {
+			sameStory(t, fmt.Sprintf("%s, announced %+d", name, lie), afterHead(t, func(id uint64) []byte {
 				return slices.Concat(packed(t, 1, id, plain, uint32(len(plain)+lie)), packed(t, 2, id, good, uint32(len(good))))
 			}))
 		}
@@ -190,7 +190,7 @@ func TestAheadInsideAChunk(t *testing.T) {
 // Chunks that are large, or say so, are not held in numbers.
 func TestAheadIsBounded(t *testing.T) {
 	for _, size := range []int{8 << 20, maxAheadChunk - 1<<10} {
-		b := behindHead(t, func(id uint64) (out []byte) {
+		b := afterHead(t, func(id uint64) (out []byte) {
 			zeros := make([]byte, size)
 			for i := range 20 {
 				out = append(out, packed(t, uint64(i+1), id, zeros, uint32(size-i%2))...) // every other one lies

@@ -332,8 +332,8 @@ with cat.
 Counts are in the order of their first records. A run is a sequence of consecutive
 chunks of one page. A chunk with a record of kind source, conntrack_dump_begin,
 conntrack_dump_end, host, gap, clock, mark, fault or end is a run of its own, so
-these records can be found from the last page alone. So is a chunk with
-more than 256 counts; a run of several chunks never has so many.
+these records can be found from the last page alone. A chunk with
+more than 256 counts is a run of its own, too; a run of several chunks never has so many.
 
 The last of several pages has the runs of all pages before it: in its own runs, and
 in those of the page named by earlier, and so on. It may list no chunk. When as

@@ -152,7 +152,7 @@ var errClosed = errors.New("tape is closed")
 func (w *Writer) Size() int64  { return int64(w.offset) }
 func (w *Writer) Pending() int { return len(w.plain) }
 
-func (w *Writer) writeFrame(kind FrameKind, coding uint8, plain []byte) error {
+func (w *Writer) writeFrame(kind frameKind, coding uint8, plain []byte) error {
 	stored := plain
 	if coding == codingZstd {
 		w.packed = w.pack.Append(w.packed[:0], plain)

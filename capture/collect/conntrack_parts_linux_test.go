@@ -73,7 +73,7 @@ func TestDumpEndsWithWhatTheKernelSays(t *testing.T) {
 	}{
 		"not yet":              {slices.Concat(entry, entry), 2, nil},
 		"whole":                {slices.Concat(entry, done), 1, errDumpDone},
-		"table rebuilt":    {slices.Concat(changed, entry, done), 2, errDumpChanged},
+		"table rebuilt":        {slices.Concat(changed, entry, done), 2, errDumpChanged},
 		"refused":              {refused, 0, unix.EPERM},
 		"of an earlier dump":   {slices.Concat(stale, entry), 1, nil},
 		"something else's":     {message(unix.NFNL_SUBSYS_QUEUE<<8, 0, 7, 4), 0, nil},
