@@ -6,10 +6,10 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// A Chunk is compressed records that a Reader will come to.
+// A Chunk is a chunk that a Reader has not reached yet.
 type Chunk struct {
 	offset int64 // of its frame, from the input's first byte
-	size   int   // that counts against the bound on what is decoded ahead
+	size   int   // stored and plain bytes together
 	stored []byte
 	plain  []byte
 	split  split
@@ -17,15 +17,15 @@ type Chunk struct {
 	zstd   *zstd.Decoder
 }
 
-// split is the records that a chunk begins with.
+// split is the first records of a chunk, already read.
 type split struct {
-	records []Record
-	count   int // of all of them, also those taken away
-	size    int // bytes of the chunk that they take
+	records []Record // those that the Reader has not returned yet
+	count   int      // of all of them, also the returned ones
+	size    int      // bytes of the chunk that they take
 }
 
-// Decode decompresses the chunk and tells its records apart. Several chunks may
-// be decoded at the same time.
+// Decode decompresses the chunk and reads its records. Several chunks may be
+// decoded at the same time.
 func (c *Chunk) Decode() {
 	c.split = split{records: c.split.records[:0]}
 	plain, err := c.zstd.DecodeAll(c.stored, c.plain[:0])
@@ -34,8 +34,8 @@ func (c *Chunk) Decode() {
 	}
 }
 
-// read reads records up to the first that is none, or as many as a chunk of ours
-// can hold; the Reader goes on from there.
+// read reads records until an error, or until maxSplit; the Reader goes on from
+// there.
 func (s *split) read(chunk []byte) {
 	var r Record
 	for s.count < maxSplit && s.size < len(chunk) {
@@ -48,7 +48,7 @@ func (s *split) read(chunk []byte) {
 	}
 }
 
-// rest is the chunk behind the records that were taken away.
+// rest returns the chunk after the records that the Reader has returned.
 func (s *split) rest(chunk []byte) []byte {
 	var r Record
 	for range s.count - len(s.records) {
@@ -58,11 +58,11 @@ func (s *split) rest(chunk []byte) []byte {
 	return chunk
 }
 
-// Decoders decode chunks elsewhere, on other cores. Their methods are called by
-// the one who calls the Reader.
+// Decoders decode chunks on other cores. The goroutine that calls the Reader
+// calls their methods.
 type Decoders interface {
-	// Start has the chunk decoded. It does not wait for that: there are at most
-	// MaxAhead chunks that were started and not waited for.
+	// Start starts to decode the chunk and does not wait. At most MaxAhead chunks
+	// are started and not waited for.
 	Start(*Chunk)
 	// Wait returns when the chunk is decoded.
 	Wait(*Chunk)
@@ -73,14 +73,14 @@ const (
 	MaxAhead = 8
 
 	maxAheadBytes = 8 << 20 // of these chunks, stored and plain together
-	maxAheadChunk = 2 << 20 // of one; larger ones are rare and wait for their turn
+	maxAheadChunk = 2 << 20 // of one chunk; larger ones are rare and are not decoded ahead
 	maxSplit      = 8192    // records of a chunk
 )
 
-// Ahead has the chunks to come decoded by d while the current one's records are
-// read; what Next returns stays the same. It is for files: bytes are read before
-// they are needed, which on a pipe would hold up the records that are there.
-// Every chunk that was started is waited for, unless the Reader is given up.
+// Ahead makes d decode the next chunks while the caller reads the records of the
+// current one; Next returns the same. It is for files: it reads bytes before they
+// are needed, which on a pipe would delay records that are already there. The
+// Reader waits for every chunk that it starts, if it is read to its end.
 func (r *Reader) Ahead(d Decoders) error {
 	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(MaxAhead), zstd.WithDecodeAllCapLimit(true),
 		zstd.WithDecoderMaxMemory(maxPayload), zstd.WithDecoderMaxWindow(maxPayload))
@@ -91,17 +91,17 @@ func (r *Reader) Ahead(d Decoders) error {
 	return nil
 }
 
-// lookahead is the chunks that are decoded before their turn. They are found by
-// the lengths in the frames' headers alone, and are but a guess at what the
-// Reader will ask for: it still walks frame by frame and makes every check, and
-// a chunk that cannot be decoded here is decoded again there.
+// lookahead is the chunks that are decoded ahead. It finds them by the lengths in
+// the frames' headers alone, so they are a guess: the Reader still reads frame by
+// frame and makes every check, and decodes a chunk again that could not be
+// decoded here.
 type lookahead struct {
 	decoders Decoders
 	zstd     *zstd.Decoder
 	queue    []*Chunk // by offset
 	bytes    int      // of the queue
-	next     int64    // offset behind the last frame that was looked at
-	current  *Chunk   // whose records are being read
+	next     int64    // offset of the frame after the last one in the queue
+	current  *Chunk   // the chunk whose records are being read
 	free     []*Chunk
 }
 
@@ -130,7 +130,7 @@ func (a *lookahead) look(in *input) {
 }
 
 func (a *lookahead) start(offset int64, h *frameHeader, stored []byte) {
-	const slack = 64 // the decoder is faster with some room behind the last byte
+	const slack = 64 // the decoder is faster with some room after the last byte
 	c := new(Chunk)
 	if n := len(a.free); n > 0 {
 		c, a.free = a.free[n-1], a.free[:n-1]
@@ -145,8 +145,8 @@ func (a *lookahead) start(offset int64, h *frameHeader, stored []byte) {
 	a.decoders.Start(c)
 }
 
-// take returns the payload of the chunk whose frame stands at the offset, nil if
-// it was not decoded, and its records. They are valid until the next call.
+// take returns the payload and the records of the chunk whose frame is at the
+// offset, nil if it was not decoded. They are valid until the next call.
 func (a *lookahead) take(offset int64) ([]byte, split) {
 	if a.current != nil {
 		a.free, a.current = append(a.free, a.current), nil

@@ -34,7 +34,7 @@ func (d *testDecoders) Wait(c *Chunk) {
 	}
 }
 
-// story is all that a reading of the input tells, one line each.
+// story is everything that a Reader returns for an input, one item a line.
 func story(src io.Reader, d Decoders) (lines []string) {
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	r, err := NewReader(src)
@@ -152,7 +152,7 @@ func TestAheadChangesNothing(t *testing.T) {
 	}
 }
 
-// What is wrong inside a chunk is behind right checksums.
+// Errors inside chunks whose checksums are correct.
 func TestAheadInsideAChunk(t *testing.T) {
 	mark := AppendPayload(nil, &Mark{"x"})
 	record := func(seq uint64, at int64, kind Kind) []byte {

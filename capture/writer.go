@@ -10,16 +10,16 @@ import (
 	"github.com/topotape/topotape/capture/pack"
 )
 
-// chunkSize is how many bytes of records, uncompressed, make a full chunk.
+// chunkSize is the size of a full chunk, in bytes of records before compression.
 const chunkSize = 256 << 10
 
-// maxRecord bounds a record's payload, so that a full chunk and one record
-// more stay within maxPayload.
+// maxRecord bounds a record's payload, in bytes, so that a full chunk and one
+// more record are less than maxPayload.
 const maxRecord = 4 << 20
 
-// A Writer writes one tape. It hands every frame to the underlying writer in
-// one Write and keeps no more than the open chunk and the index in memory.
-// After an error every call returns it.
+// A Writer writes one tape. It writes every frame with one Write of the
+// underlying writer, and keeps the open chunk and one page of the index in
+// memory. After an error every call returns it.
 type Writer struct {
 	out     io.Writer
 	pack    *pack.Packer
@@ -53,8 +53,8 @@ func NewWriter(out io.Writer, h *Header) (*Writer, error) {
 	return w, nil
 }
 
-// Write adds a record to the open chunk, and writes the chunk out when it is
-// full. Numbers and times must not go back; a carry record has number 0.
+// Write adds a record to the open chunk, and writes the chunk when it is full.
+// Numbers must increase and times must not decrease; a carry record has number 0.
 func (w *Writer) Write(r *Record) error {
 	if w.err != nil {
 		return w.err
@@ -80,7 +80,7 @@ func (w *Writer) Write(r *Record) error {
 	return nil
 }
 
-// Flush writes the open chunk out, if it holds anything.
+// Flush writes the open chunk, if it has records.
 func (w *Writer) Flush() error {
 	if w.err != nil || len(w.plain) == 0 {
 		return w.err
@@ -101,8 +101,8 @@ func (w *Writer) Flush() error {
 	return nil
 }
 
-// flushIndex writes the open page out. The last has the runs of those before it,
-// even if it lists no chunk itself.
+// flushIndex writes the open page. The last page has the runs of the pages before
+// it, even if it lists no chunk itself.
 func (w *Writer) flushIndex(last bool) error {
 	withRuns := len(w.runs) > 0 && (last || manyRuns(w.runs))
 	if len(w.page) == 0 && !withRuns {
@@ -124,9 +124,8 @@ func (w *Writer) flushIndex(last bool) error {
 	return nil
 }
 
-// Close writes the open chunk, the index and the foot. The tape counts as
-// closed only if its last record was of KindEnd. Close does not close the
-// underlying writer.
+// Close writes the open chunk, the index and the foot. The tape is closed only if
+// its last record is of KindEnd. Close does not close the underlying writer.
 func (w *Writer) Close() error {
 	if w.err != nil {
 		return w.err
@@ -147,9 +146,10 @@ func (w *Writer) Close() error {
 
 var errClosed = errors.New("tape is closed")
 
-// Size is how many bytes were written out; Pending how many bytes of records
-// wait in the open chunk.
-func (w *Writer) Size() int64  { return int64(w.offset) }
+// Size returns how many bytes were written.
+func (w *Writer) Size() int64 { return int64(w.offset) }
+
+// Pending returns how many bytes of records are in the open chunk.
 func (w *Writer) Pending() int { return len(w.plain) }
 
 func (w *Writer) writeFrame(kind frameKind, coding uint8, plain []byte) error {
