@@ -7,7 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 
-	"github.com/topotape/topotape/capture/pack"
+	"github.com/klauspost/compress/zstd"
 )
 
 // chunkSize is the size of a full chunk, in bytes of records before compression.
@@ -17,12 +17,17 @@ const chunkSize = 256 << 10
 // more record are less than maxPayload.
 const maxRecord = 4 << 20
 
+// window is how far back a compressed payload refers, in bytes: more than a full
+// chunk, and less than the maxPayload that readers accept. The encoder's memory
+// grows with it.
+const window = 2 * chunkSize
+
 // A Writer writes one tape. It writes every frame with one Write of the
-// underlying writer, and keeps the open chunk and one page of the index in
-// memory. After an error every call returns it.
+// underlying writer. In memory it keeps the open chunk, one page of the index,
+// and 2 MiB of the compressor's. After an error every call returns it.
 type Writer struct {
 	out     io.Writer
-	pack    *pack.Packer
+	zstd    *zstd.Encoder
 	fileID  uint64
 	frames  uint64
 	offset  uint64
@@ -39,18 +44,34 @@ type Writer struct {
 	runs    []run
 	earlier uint64 // offset of the last index frame that has runs
 	frame   []byte
-	packed  []byte
+	stored  []byte // the payload that was compressed last
 	err     error
 }
 
 // NewWriter writes the head of a tape to out. The first 8 bytes of the
 // header's TapeID mark every frame, so they must differ between tapes.
 func NewWriter(out io.Writer, h *Header) (*Writer, error) {
-	w := &Writer{out: out, pack: new(pack.Packer), fileID: binary.BigEndian.Uint64(h.TapeID[:]), full: maxEntries}
+	enc, err := newCompressor()
+	if err != nil {
+		return nil, err
+	}
+	w := &Writer{out: out, zstd: enc, fileID: binary.BigEndian.Uint64(h.TapeID[:]), full: maxEntries}
 	if err := w.writeFrame(frameHead, codingPlain, appendFields(nil, h.fields)); err != nil {
 		return nil, err
 	}
 	return w, nil
+}
+
+// newCompressor returns an encoder for EncodeAll, which starts no goroutine. Its
+// frames have the length and a checksum of the payload, so that a reader notices
+// if one decodes to other bytes.
+func newCompressor() (*zstd.Encoder, error) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true),
+		zstd.WithWindowSize(window), zstd.WithSingleSegment(true), zstd.WithEncoderCRC(true))
+	if err != nil {
+		return nil, fmt.Errorf("zstd: %w", err)
+	}
+	return enc, nil
 }
 
 // Write adds a record to the open chunk, and writes the chunk when it is full.
@@ -155,8 +176,8 @@ func (w *Writer) Pending() int { return len(w.plain) }
 func (w *Writer) writeFrame(kind frameKind, coding uint8, plain []byte) error {
 	stored := plain
 	if coding == codingZstd {
-		w.packed = w.pack.Append(w.packed[:0], plain)
-		stored = w.packed
+		w.stored = w.zstd.EncodeAll(plain, w.stored[:0])
+		stored = w.stored
 	}
 	if len(plain) > maxPayload || len(stored) > maxPayload {
 		w.err = errTooLarge

@@ -12,6 +12,9 @@ import (
 	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/fold"
+	"github.com/topotape/topotape/replay/pcapng"
+	"github.com/topotape/topotape/replay/render"
+	"github.com/topotape/topotape/replay/survey"
 )
 
 func catCommand() *cobra.Command {
@@ -74,7 +77,7 @@ still hold, let that pass:
 			case "jsonl":
 				c.script = script.NewPrinter(lines)
 			case "pcapng":
-				c.packets = &packetPrinter{out: lines}
+				c.packets = &pcapng.Printer{Out: lines, Tool: toolVersion()}
 			}
 			err = c.run(inputs, window)
 			c.progress.done()
@@ -99,11 +102,11 @@ type catter struct {
 	cmd      *cobra.Command
 	out      io.Writer
 	script   *script.Printer // of jsonl
-	packets  *packetPrinter  // of pcapng
-	text     recordText
+	packets  *pcapng.Printer // of pcapng
+	text     render.RecordText
 	match    []*fold.Selector
 	kinds    []capture.Kind // nil is all
-	matcher  recordMatcher
+	matcher  fold.RecordMatcher
 	header   *capture.Header // of the tape whose header was printed
 	progress *progress
 	damage   []error
@@ -143,7 +146,7 @@ func (c *catter) run(inputs []replay.Input, w replay.Window) error {
 		}
 	}
 	if c.packets != nil {
-		return c.packets.end()
+		return c.packets.End()
 	}
 	return nil
 }
@@ -154,27 +157,27 @@ func (c *catter) begin(h *capture.Header) error {
 	case c.script != nil:
 		return c.script.Header(h)
 	case c.packets != nil:
-		return c.packets.begin(h)
+		return c.packets.Begin(h)
 	}
-	c.text.bigEndian, c.text.start = h.BigEndian, h.Start
-	_, err := fmt.Fprintf(c.out, "# %s\n", headerText(h))
+	c.text.BigEndian, c.text.Start = h.BigEndian, h.Start
+	_, err := fmt.Fprintf(c.out, "# %s\n", survey.HeaderText(h))
 	return err
 }
 
 func (c *catter) record(r *capture.Record) error {
 	if c.packets != nil {
-		c.packets.see(r)
+		c.packets.See(r)
 	}
-	if c.kinds != nil && !slices.Contains(c.kinds, r.Kind) || len(c.match) > 0 && !c.matcher.match(r, c.header.BigEndian, c.match) {
+	if c.kinds != nil && !slices.Contains(c.kinds, r.Kind) || len(c.match) > 0 && !c.matcher.Match(r, c.header.BigEndian, c.match) {
 		return nil
 	}
 	switch {
 	case c.script != nil:
 		return c.script.Record(r)
 	case c.packets != nil:
-		return c.packets.record(r)
+		return c.packets.Record(r)
 	}
-	_, err := c.out.Write(c.text.append(r))
+	_, err := c.out.Write(c.text.Append(r))
 	return err
 }
 
@@ -195,10 +198,10 @@ func (c *catter) outcome() error {
 		loss = append(loss, cut)
 	}
 	if n := s.Unknown(); n > 0 {
-		warn(c.cmd, "warning: %s of unknown kind skipped; a newer version wrote the tape", plural(n, "record"))
+		warn(c.cmd, "warning: %s of unknown kind skipped; a newer version wrote the tape", render.Plural(n, "record"))
 	}
 	if c.packets != nil {
-		if left := c.packets.left(); left != "" {
+		if left := c.packets.Left(); left != "" {
 			warn(c.cmd, "left out, for they are no packets: %s", left)
 		}
 	}

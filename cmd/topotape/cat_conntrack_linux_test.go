@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rules make a namespace track what goes over its loopback, translate, mark and
-// put some of it into zones.
+// rules make a namespace track the flows over its loopback, and translate, mark
+// and put some of them into zones.
 const rules = `
 table inet t {
  chain c1 { type filter hook output priority 0; ct state new,established,related counter accept; }
@@ -28,8 +28,8 @@ table inet t {
  chain c5 { type filter hook prerouting priority raw; udp dport 99 ct zone set 5; udp sport 99 ct zone set 5; }
 }`
 
-// namespace makes a network namespace with the rules and returns how to run
-// commands in it.
+// namespace makes a network namespace with the rules and returns its name and a
+// function that makes commands run in it.
 func namespace(t *testing.T) (name string, in func(name string, args ...string) *exec.Cmd) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -60,12 +60,12 @@ func namespace(t *testing.T) (name string, in func(name string, args ...string) 
 	return name, in
 }
 
-// within calls f on a thread that is in the namespace and ends with it.
+// within calls f on a thread that is in the namespace and exits afterwards.
 func within(t *testing.T, namespace string, f func() error) {
 	t.Helper()
 	failed := make(chan error)
 	go func() {
-		runtime.LockOSThread() // and never unlocked
+		runtime.LockOSThread() // never unlocked, so that the thread exits with the goroutine
 		fd, err := os.Open("/run/netns/" + namespace)
 		if err == nil {
 			err = unix.Setns(int(fd.Fd()), unix.CLONE_NEWNET)
@@ -103,7 +103,7 @@ func converse() error {
 			c.Close()
 		}
 		l.Close()
-		net.Dial("tcp", net.JoinHostPort(addr, "9")) // nobody there
+		net.Dial("tcp", net.JoinHostPort(addr, "9")) // nothing listens there
 		for _, port := range []int{53, 99} {
 			s, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP(addr), Port: port})
 			if err != nil {
@@ -139,7 +139,7 @@ func converse() error {
 	return nil
 }
 
-// echo is an ICMP echo request of id 77.
+// echo returns an ICMP echo request with id 77.
 func echo() []byte {
 	b := []byte{8, 0, 0, 0, 0, 77, 0, 1}
 	sum := uint32(8<<8) + 77 + 1
@@ -147,8 +147,8 @@ func echo() []byte {
 	return b
 }
 
-// Every conntrack line is what the conntrack tool prints of the same event, and
-// of the same entry of the table.
+// Every conntrack line is the line that the conntrack tool prints for the same
+// event or the same entry of the table.
 func TestConntrackLinesAreTheTools(t *testing.T) {
 	name, in := namespace(t)
 	dir := t.TempDir()
@@ -209,7 +209,7 @@ func TestConntrackLinesAreTheTools(t *testing.T) {
 	if len(got) < 40 || len(want) < len(got) {
 		t.Fatalf("%d events on tape, the tool saw %d", len(got), len(want))
 	}
-	want = want[len(want)-len(got):] // it was there first
+	want = want[len(want)-len(got):] // the tool started first
 	for i := range got {
 		if got[i] != withoutProgram(want[i]) {
 			t.Errorf("event %d:\n%swant\n%s", i, got[i], want[i])
@@ -230,8 +230,8 @@ func TestConntrackLinesAreTheTools(t *testing.T) {
 	}
 }
 
-// withoutProgram leaves the name of the process that caused an event out: the
-// kernel tells its number only.
+// withoutProgram removes the name of the process that caused an event: the
+// kernel's message has only its port ID.
 func withoutProgram(line string) string {
 	if at := strings.Index(line, " progname="); at >= 0 {
 		return line[:at] + "\n"
@@ -239,8 +239,8 @@ func withoutProgram(line string) string {
 	return line
 }
 
-// sameButTime compares two lines without what passes: the seconds that an entry
-// has left, and its age.
+// sameButTime compares two lines without the values that change with time: the
+// seconds that an entry has left, and its age.
 func sameButTime(a, b string) bool {
 	still := func(s string) string {
 		f := strings.Fields(s)

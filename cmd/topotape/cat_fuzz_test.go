@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay/pcapng"
+	"github.com/topotape/topotape/replay/render"
 )
 
 // Whatever a record holds, its text is one line that a terminal can be shown,
@@ -45,23 +47,23 @@ func FuzzAnyRecordPrints(f *testing.F) {
 		if !rec.Kind.Known() {
 			return
 		}
-		text := recordText{bigEndian: big}
-		line := text.append(&rec)
+		text := render.RecordText{BigEndian: big}
+		line := text.Append(&rec)
 		for i, c := range bytes.Runes(line) {
 			if unicode.IsControl(c) && (c != '\n' || i != utf8.RuneCount(line)-1) {
 				t.Fatalf("control character in %q", line)
 			}
 		}
 		var out bytes.Buffer
-		p := packetPrinter{out: &out}
-		if err := p.begin(&capture.Header{BigEndian: big}); err != nil {
+		p := pcapng.Printer{Out: &out}
+		if err := p.Begin(&capture.Header{BigEndian: big}); err != nil {
 			t.Fatal(err)
 		}
-		p.see(&rec)
-		if err := p.record(&rec); err != nil {
+		p.See(&rec)
+		if err := p.Record(&rec); err != nil {
 			t.Fatal(err)
 		}
-		if err := p.end(); err != nil {
+		if err := p.End(); err != nil {
 			t.Fatal(err)
 		}
 	})

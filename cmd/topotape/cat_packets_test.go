@@ -13,6 +13,7 @@ import (
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/pcapng"
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/dnsmsg"
 )
@@ -22,7 +23,7 @@ import (
 func packetsOf(t *testing.T, tape []byte) (file, left string) {
 	t.Helper()
 	var out bytes.Buffer
-	c := &catter{out: &out, packets: &packetPrinter{out: &out}}
+	c := &catter{out: &out, packets: &pcapng.Printer{Out: &out, Tool: toolVersion()}}
 	if err := c.run([]replay.Input{inputOf("x", tape)}, replay.Window{}); err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +31,7 @@ func packetsOf(t *testing.T, tape []byte) (file, left string) {
 	if err := os.WriteFile(file, out.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return file, c.packets.left()
+	return file, c.packets.Left()
 }
 
 // tshark reads the file and returns its lines. It must have nothing to say but

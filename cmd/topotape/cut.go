@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/edit"
+	"github.com/topotape/topotape/replay/render"
 )
 
 func cutCommand() *cobra.Command {
@@ -73,7 +74,7 @@ func cut(cmd *cobra.Command, args []string, w replay.Window, out string, force b
 func cutOutcome(cmd *cobra.Command, s *edit.CutSummary, out string) error {
 	if isTerminal(os.Stderr) {
 		at := func(ns int64) string { return time.Unix(0, ns).UTC().Format("2006-01-02T15:04:05.000Z") }
-		warn(cmd, "%s: %d records and %d ticks from %s to %s, and %d records of before; %s", out, s.Records, s.Ticks, at(s.From), at(s.To), s.Evidence, sizeText(uint64(s.Size)))
+		warn(cmd, "%s: %d records and %d ticks from %s to %s, and %d records of before; %s", out, s.Records, s.Ticks, at(s.From), at(s.To), s.Evidence, render.Size(uint64(s.Size)))
 	}
 	if s.Differ > 0 {
 		for _, m := range s.Missing {

@@ -12,6 +12,7 @@ import (
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/diff"
 	"github.com/topotape/topotape/replay/fold"
+	"github.com/topotape/topotape/replay/render"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -96,7 +97,7 @@ func concerning(s *replay.Side, side string, number int, selectors []*fold.Selec
 		return m.RecordB
 	}
 	after, last := recordOf(d.EqualConnections), recordOf(d.FirstConnections)
-	var m recordMatcher
+	var m fold.RecordMatcher
 	tapes, records := replay.Records(s.Inputs, replay.Window{})
 	for r, err := range records {
 		switch {
@@ -104,7 +105,7 @@ func concerning(s *replay.Side, side string, number int, selectors []*fold.Selec
 			return nil
 		case r.Seq > last:
 			return nil
-		case r.Seq <= after || !m.match(&r, tapes.Header().BigEndian, selectors):
+		case r.Seq <= after || !m.Match(&r, tapes.Header().BigEndian, selectors):
 			continue
 		}
 		found := lead(tapes.Header(), &r, side, "concerns")
@@ -117,8 +118,8 @@ func concerning(s *replay.Side, side string, number int, selectors []*fold.Selec
 }
 
 func lead(h *capture.Header, r *capture.Record, side, why string) diff.Lead {
-	t := recordText{bigEndian: h.BigEndian}
-	return diff.Lead{Side: side, Record: r.Seq, At: time.Duration(r.At).String(), Why: why, Text: strings.TrimSpace(string(t.append(r)))}
+	t := render.RecordText{BigEndian: h.BigEndian}
+	return diff.Lead{Side: side, Record: r.Seq, At: time.Duration(r.At).String(), Why: why, Text: strings.TrimSpace(string(t.Append(r)))}
 }
 
 // partingRecords finds the first place at which the records of two tapes differ,

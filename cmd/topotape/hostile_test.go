@@ -227,15 +227,11 @@ func measured(t *testing.T, in []replay.Input) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	facts, messages := factsOf(surveyed), newMessageCounter()
-	s, summary, err := survey.Measure(in, 5, 0, messages.record)
-	if err != nil {
+	facts := survey.FactsOf(surveyed)
+	if err := facts.Measure(in, surveyed, 5, 0); err != nil {
 		t.Fatal(err)
 	}
-	facts.Top = topFacts(s, messages, surveyed.Duration)
-	facts.Top.stopped(summary)
-	facts.coverage(s)
-	if facts.text(80) == "" {
+	if facts.Text(80) == "" {
 		t.Error("info says nothing")
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/render"
 	"github.com/topotape/topotape/replay/survey"
 )
 
@@ -60,16 +61,11 @@ func info(cmd *cobra.Command, args []string, format string, top, most int) error
 	if err != nil {
 		return err
 	}
-	facts := factsOf(surveyed)
+	facts := survey.FactsOf(surveyed)
 	if top > 0 {
-		messages := newMessageCounter()
-		s, summary, err := survey.Measure(inputs, top, most, messages.record)
-		if err != nil {
+		if err := facts.Measure(inputs, surveyed, top, most); err != nil {
 			return err
 		}
-		facts.Top = topFacts(s, messages, surveyed.Duration)
-		facts.Top.stopped(summary)
-		facts.coverage(s)
 	}
 	progress.done()
 	out, err := createOutput("-", nil)
@@ -82,7 +78,7 @@ func info(cmd *cobra.Command, args []string, format string, top, most int) error
 		enc.SetIndent("", "  ")
 		err = enc.Encode(facts)
 	} else {
-		_, err = io.WriteString(out, facts.text(columns()))
+		_, err = io.WriteString(out, facts.Text(columns()))
 	}
 	if err := out.finish(err); err != nil {
 		return err
@@ -102,13 +98,13 @@ func surveyOutcome(cmd *cobra.Command, v *survey.Survey, left uint64) error {
 		s.Ends = append(s.Ends, replay.TapeEnd{Name: t.Name, Header: t.Header, Ending: t.Ending, Unknown: t.Unknown})
 	}
 	if n := s.Unknown(); n > 0 {
-		warn(cmd, "warning: %s of unknown kind skipped; a newer version wrote the tape", plural(n, "record"))
+		warn(cmd, "warning: %s of unknown kind skipped; a newer version wrote the tape", render.Plural(n, "record"))
 	}
 	var loss []string
 	if len(v.Damage) > 0 {
 		loss = append(loss, v.Damage[0].Error())
 		if more := len(v.Damage) - 1; more > 0 {
-			loss = append(loss, "damaged at "+plural(more, "more place"))
+			loss = append(loss, "damaged at "+render.Plural(more, "more place"))
 		}
 	}
 	if len(v.Damage) > 0 {

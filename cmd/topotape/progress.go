@@ -10,6 +10,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/render"
 )
 
 // progress says on a terminal how far a verb has read: one line on standard
@@ -158,7 +159,7 @@ func (p *progress) look() {
 
 func (p *progress) show(now time.Time) {
 	elapsed := now.Sub(p.begun).Seconds()
-	line := fmt.Sprintf("%s read, %s/s", sizeText(uint64(p.read.Load())), sizeText(uint64(float64(p.read.Load())/elapsed)))
+	line := fmt.Sprintf("%s read, %s/s", render.Size(uint64(p.read.Load())), render.Size(uint64(float64(p.read.Load())/elapsed)))
 	if p.counts {
 		line = fmt.Sprintf("%d records, %.0f/s, at +%s", p.records, float64(p.records)/elapsed, time.Duration(p.at).Truncate(time.Millisecond))
 	}

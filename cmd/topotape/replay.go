@@ -10,6 +10,7 @@ import (
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/fold"
+	"github.com/topotape/topotape/replay/render"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -242,7 +243,7 @@ func gapText(s *replay.Summary) string {
 // warnings are what does not change the code.
 func warnings(cmd *cobra.Command, s *replay.Summary) {
 	if n := s.Unknown(); n > 0 {
-		warn(cmd, "warning: %s of unknown kind skipped; a newer version wrote the tape", plural(n, "record"))
+		warn(cmd, "warning: %s of unknown kind skipped; a newer version wrote the tape", render.Plural(n, "record"))
 	}
 	for i := 1; i < len(s.Ends); i++ {
 		a, b := s.Ends[i-1].Header, s.Ends[i].Header

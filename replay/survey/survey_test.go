@@ -157,7 +157,9 @@ func TestLargeTapeIsSurveyedByItsIndexAlone(t *testing.T) {
 	whole := out.Bytes()
 	read := 0
 	input := func(b []byte) replay.Input {
-		return replay.Input{Name: "x", Open: func() (io.ReadCloser, error) { return replaytest.CountedReads{Reader: bytes.NewReader(b), Count: &read}, nil }}
+		return replay.Input{Name: "x", Open: func() (io.ReadCloser, error) {
+			return replaytest.CountedReads{Reader: bytes.NewReader(b), Count: &read}, nil
+		}}
 	}
 	slow, err := Look([]replay.Input{input(whole)}, false)
 	if err != nil {

@@ -2,10 +2,10 @@ package ctmsg
 
 import "encoding/binary"
 
-// Append writes m to the end of b as the kernel of a host of that byte order would have sent it, attributes in the
-// order of the kernel's events, and returns the longer slice. Decode gives m back if m keeps to what Message says of
-// its fields. Ports of protocols without ports, zones of IPv6 addresses and what a false Has field guards are not
-// written; a Type that is none of the four is written as Update. A tuple without addresses is written as one of ::.
+// Append appends m to b as the kernel of a host with that byte order sends it, attributes in the order of the kernel's
+// events, and returns the extended slice. Sequence number and port ID are zero. Decode returns m again if m follows the
+// rules in the comments of its fields. Append does not write ports of protocols without ports, nor values that a false
+// Has field guards. It writes an unknown Type as Update.
 func (m *Message) Append(b []byte, bigEndian bool) []byte {
 	e := encoder{b: b, start: len(b), order: binary.LittleEndian}
 	if bigEndian {
@@ -139,7 +139,7 @@ func (e *encoder) counters(typ uint16, c Counters) {
 	e.close(nest)
 }
 
-// open begins a nested attribute and returns its place, which close needs to fill in the length.
+// open begins a nested attribute and returns its offset, where close writes the length.
 func (e *encoder) open(typ uint16) int {
 	at := len(e.b)
 	e.b = e.order.AppendUint16(e.b, 0)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// sample is a message with every attribute that Message knows.
+// sample returns a message with every attribute that Message has a field for.
 func sample() Message {
 	return Message{
 		Type: Destroy, ID: 0x01020304, Zone: 7, ZoneDir: Reply,
@@ -21,7 +21,7 @@ func sample() Message {
 	}
 }
 
-// attribute makes one attribute in little endian, padded.
+// attribute returns one attribute in little-endian order, padded.
 func attribute(typ uint16, payload ...byte) []byte {
 	b := binary.LittleEndian.AppendUint16(nil, uint16(attrLen+len(payload)))
 	b = binary.LittleEndian.AppendUint16(b, typ)
@@ -29,7 +29,7 @@ func attribute(typ uint16, payload ...byte) []byte {
 	return append(b, make([]byte, -len(payload)&3)...)
 }
 
-// message makes a message of attributes in little endian.
+// message returns a message of attributes in little-endian order.
 func message(typ, flags uint16, attributes ...[]byte) []byte {
 	body := bytes.Join(attributes, nil)
 	b := binary.LittleEndian.AppendUint32(nil, uint32(headerLen+len(body)))
@@ -64,10 +64,10 @@ func TestTypes(t *testing.T) {
 		{msgNew, flagMulti, Dump, nil},
 		{msgNew, flagMulti | flagCreate, Dump, nil},
 		{msgDelete, 0, Destroy, nil},
-		{subsystem | 1, 0, 0, ErrType}, // IPCTNL_MSG_CT_GET
-		{2 << 8, 0, 0, ErrType},        // NFNL_SUBSYS_CTNETLINK_EXP
-		{2, 0, 0, ErrType},             // NLMSG_ERROR
-		{3, flagMulti, 0, ErrType},     // NLMSG_DONE
+		{subsystem | 1, 0, 0, errType}, // IPCTNL_MSG_CT_GET
+		{2 << 8, 0, 0, errType},        // NFNL_SUBSYS_CTNETLINK_EXP
+		{2, 0, 0, errType},             // NLMSG_ERROR
+		{3, flagMulti, 0, errType},     // NLMSG_DONE
 	} {
 		var m Message
 		if err := m.Decode(message(test.typ, test.flags, orig, reply), false); err != test.err || m.Type != test.want {
@@ -89,32 +89,32 @@ func TestMalformed(t *testing.T) {
 		err error
 	}{
 		"whole":                      {good, nil},
-		"three bytes of padding":     {append(withLength(n), 0, 0, 0), ErrLength},
-		"empty":                      {nil, ErrLength},
-		"two messages":               {join(good, good), ErrLength},
-		"length says less":           {withLength(n - 4), ErrLength},
-		"length says more":           {withLength(n + 1), ErrLength},
-		"length below the header":    {withLength(19), ErrLength},
-		"length overflows":           {withLength(0xffffffff), ErrLength},
-		"no attributes":              {message(msgNew, 0), ErrTuple},
-		"no reply":                   {message(msgNew, 0, orig), ErrTuple},
-		"no original":                {message(msgNew, 0, reply), ErrTuple},
-		"empty tuple":                {message(msgNew, 0, orig, tuple(ctaTupleReply)), ErrTuple},
-		"no protocol":                {message(msgNew, 0, orig, tuple(ctaTupleReply, ip4)), ErrTuple},
-		"no addresses":               {message(msgNew, 0, orig, tuple(ctaTupleReply, tcp)), ErrTuple},
-		"no ports":                   {message(msgNew, 0, orig, tuple(ctaTupleReply, ip4, attribute(ctaTupleProto, attribute(ctaProtoNum, protoTCP)...))), ErrTuple},
-		"one port":                   {message(msgNew, 0, orig, tuple(ctaTupleReply, ip4, attribute(ctaTupleProto, join(attribute(ctaProtoNum, protoTCP), ports[:8])...))), ErrTuple},
+		"three bytes of padding":     {append(withLength(n), 0, 0, 0), errLength},
+		"empty":                      {nil, errLength},
+		"two messages":               {join(good, good), errLength},
+		"length too small":           {withLength(n - 4), errLength},
+		"length too large":           {withLength(n + 1), errLength},
+		"length below the header":    {withLength(19), errLength},
+		"length overflows":           {withLength(0xffffffff), errLength},
+		"no attributes":              {message(msgNew, 0), errTuple},
+		"no reply":                   {message(msgNew, 0, orig), errTuple},
+		"no original":                {message(msgNew, 0, reply), errTuple},
+		"empty tuple":                {message(msgNew, 0, orig, tuple(ctaTupleReply)), errTuple},
+		"no protocol":                {message(msgNew, 0, orig, tuple(ctaTupleReply, ip4)), errTuple},
+		"no addresses":               {message(msgNew, 0, orig, tuple(ctaTupleReply, tcp)), errTuple},
+		"no ports":                   {message(msgNew, 0, orig, tuple(ctaTupleReply, ip4, attribute(ctaTupleProto, attribute(ctaProtoNum, protoTCP)...))), errTuple},
+		"one port":                   {message(msgNew, 0, orig, tuple(ctaTupleReply, ip4, attribute(ctaTupleProto, join(attribute(ctaProtoNum, protoTCP), ports[:8])...))), errTuple},
 		"protocol without ports":     {message(msgNew, 0, orig, tuple(ctaTupleReply, ip4, attribute(ctaTupleProto, attribute(ctaProtoNum, 89)...))), nil},
-		"IPv4 address of 16 bytes":   {message(msgNew, 0, orig, tuple(ctaTupleReply, attribute(ctaTupleIP, attribute(ctaIPv4Src, make([]byte, 16)...)...), tcp)), ErrAttribute},
-		"IPv6 address of 4 bytes":    {message(msgNew, 0, orig, tuple(ctaTupleReply, attribute(ctaTupleIP, attribute(ctaIPv6Dst, 1, 2, 3, 4)...), tcp)), ErrAttribute},
-		"port of 4 bytes":            {message(msgNew, 0, orig, tuple(ctaTupleReply, ip4, attribute(ctaTupleProto, attribute(ctaProtoSrcPort, 1, 2, 3, 4)...))), ErrAttribute},
-		"status of 2 bytes":          {message(msgNew, 0, orig, reply, attribute(ctaStatus, 1, 2)), ErrAttribute},
-		"state of 2 bytes":           {message(msgNew, 0, orig, reply, attribute(ctaProtoInfo, attribute(ctaProtoInfoTCP, attribute(ctaTCPState, 1, 2)...)...)), ErrAttribute},
-		"time of 4 bytes":            {message(msgNew, 0, orig, reply, attribute(ctaTimestamp, attribute(ctaTimestampStart, 1, 2, 3, 4)...)), ErrAttribute},
-		"attribute shorter than 4":   {message(msgNew, 0, orig, reply, []byte{3, 0, 99, 0}), ErrAttribute},
-		"attribute leaves message":   {message(msgNew, 0, orig, reply, []byte{9, 0, 99, 0, 1, 2, 3, 4}), ErrAttribute},
-		"attribute leaves container": {message(msgNew, 0, orig, reply, attribute(ctaProtoInfo, 12, 0, ctaProtoInfoTCP, 0, 1, 2, 3, 4)), ErrAttribute},
-		"rest of a header":           {message(msgNew, 0, orig, reply, []byte{8, 0}), ErrAttribute},
+		"IPv4 address of 16 bytes":   {message(msgNew, 0, orig, tuple(ctaTupleReply, attribute(ctaTupleIP, attribute(ctaIPv4Src, make([]byte, 16)...)...), tcp)), errAttribute},
+		"IPv6 address of 4 bytes":    {message(msgNew, 0, orig, tuple(ctaTupleReply, attribute(ctaTupleIP, attribute(ctaIPv6Dst, 1, 2, 3, 4)...), tcp)), errAttribute},
+		"port of 4 bytes":            {message(msgNew, 0, orig, tuple(ctaTupleReply, ip4, attribute(ctaTupleProto, attribute(ctaProtoSrcPort, 1, 2, 3, 4)...))), errAttribute},
+		"status of 2 bytes":          {message(msgNew, 0, orig, reply, attribute(ctaStatus, 1, 2)), errAttribute},
+		"state of 2 bytes":           {message(msgNew, 0, orig, reply, attribute(ctaProtoInfo, attribute(ctaProtoInfoTCP, attribute(ctaTCPState, 1, 2)...)...)), errAttribute},
+		"time of 4 bytes":            {message(msgNew, 0, orig, reply, attribute(ctaTimestamp, attribute(ctaTimestampStart, 1, 2, 3, 4)...)), errAttribute},
+		"attribute shorter than 4":   {message(msgNew, 0, orig, reply, []byte{3, 0, 99, 0}), errAttribute},
+		"attribute leaves message":   {message(msgNew, 0, orig, reply, []byte{9, 0, 99, 0, 1, 2, 3, 4}), errAttribute},
+		"attribute leaves container": {message(msgNew, 0, orig, reply, attribute(ctaProtoInfo, 12, 0, ctaProtoInfoTCP, 0, 1, 2, 3, 4)), errAttribute},
+		"rest of a header":           {message(msgNew, 0, orig, reply, []byte{8, 0}), errAttribute},
 		"last attribute unpadded":    {message(msgNew, 0, orig, reply, []byte{5, 0, 99, 0, 1}), nil},
 	} {
 		m := sample()
@@ -123,19 +123,19 @@ func TestMalformed(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, err, test.err)
 		}
 		if err != nil && m != (Message{}) {
-			t.Errorf("%s: left something of the message before: %+v", name, m)
+			t.Errorf("%s: kept values of the previous message: %+v", name, m)
 		}
 	}
 }
 
-// Padding behind a message whose length is no multiple of four is none of its bytes.
+// Decode accepts padding after a message whose length is not a multiple of four.
 func TestTrailingPadding(t *testing.T) {
 	b := message(msgNew, 0, orig, reply, []byte{5, 0, 99, 0, 1})
 	for pad := range 5 {
 		var m Message
 		want := error(nil)
 		if pad > 3 {
-			want = ErrLength
+			want = errLength
 		}
 		if err := m.Decode(append(bytes.Clone(b), make([]byte, pad)...), false); err != want {
 			t.Errorf("%d bytes: %v", pad, err)
@@ -143,7 +143,7 @@ func TestTrailingPadding(t *testing.T) {
 	}
 }
 
-// Unknown attributes are skipped wherever they stand.
+// Decode skips unknown attributes in every place.
 func TestUnknownAttributes(t *testing.T) {
 	var want, got Message
 	if err := want.Decode(message(msgNew, 0, orig, reply), false); err != nil {
@@ -153,7 +153,7 @@ func TestUnknownAttributes(t *testing.T) {
 	ip := attribute(ctaTupleIP, join(unknown, ip4[attrLen:], unknown)...)
 	proto := attribute(ctaTupleProto, join(unknown, tcp[attrLen:], unknown)...)
 	b := message(msgNew, 0, unknown, tuple(ctaTupleOrig, unknown, proto, ip, unknown), unknown, tuple(ctaTupleReply, ip, unknown, proto),
-		attribute(ctaProtoInfo, join(unknown, attribute(3, attribute(1, 5)...))...)) // CTA_PROTOINFO_SCTP
+		attribute(ctaProtoInfo, join(unknown, attribute(ctaProtoInfoSCTP, attribute(ctaOtherState, 5)...))...))
 	if err := got.Decode(b, false); err != nil || got != want {
 		t.Errorf("%v\n got %+v\nwant %+v", err, got, want)
 	}
@@ -192,7 +192,7 @@ func TestZones(t *testing.T) {
 	}
 }
 
-// Every prefix is an error, and no flipped byte does harm.
+// Every prefix is an error, and a message with a flipped bit decodes to a valid Message or not at all.
 func TestDamage(t *testing.T) {
 	for _, big := range []bool{false, true} {
 		m := sample()
@@ -215,7 +215,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// checkInverse: what was decoded is held, so it encodes and decodes to itself in either byte order.
+// checkInverse checks that a decoded message comes back from its encoding in either byte order.
 func checkInverse(t *testing.T, m Message) {
 	t.Helper()
 	for _, big := range []bool{false, true} {

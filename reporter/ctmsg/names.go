@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// State is a TCP state as conntrack counts it: enum tcp_conntrack of
-// include/uapi/linux/netfilter/nf_conntrack_tcp.h. It is not the state of a socket (package procnet).
+// State is a TCP state of conntrack: enum tcp_conntrack of include/uapi/linux/netfilter/nf_conntrack_tcp.h. The states
+// of sockets (package procnet) have other numbers.
 type State uint8
 
 // The states of enum tcp_conntrack.
@@ -27,30 +27,23 @@ const (
 // Status is the bits of CTA_STATUS: enum ip_conntrack_status of include/uapi/linux/netfilter/nf_conntrack_common.h.
 type Status uint32
 
-// The bits of a Status.
+// Bits of a Status. The others have a name (Status.Names) and no constant.
 const (
-	Expected     Status = 1 << iota // made by an expectation of a helper
-	SeenReply                       // packets were seen in both directions
-	Assured                         // not dropped early when the table is full
-	Confirmed                       // the first packet left the host or reached its socket
-	SrcNAT                          // the reply's destination is not the original's source
-	DstNAT                          // the reply's source is not the original's destination
-	SeqAdjust                       // TCP sequence numbers are shifted
-	SrcNATDone                      // source NAT was decided, if only to do nothing
-	DstNATDone                      // destination NAT was decided, if only to do nothing
-	Dying                           // removed from the table
-	FixedTimeout                    // the timeout is not refreshed
-	Template                        // no flow, a template of the rules
-	Untracked                       // obsolete
-	Helper                          // a helper was attached by a rule
-	Offload                         // handed to a flow table
-	HWOffload                       // handed to hardware
+	SeenReply Status = 1 << 1  // packets were seen in both directions
+	Assured   Status = 1 << 2  // not dropped early when the table is full
+	Confirmed Status = 1 << 3  // the first packet left the host or reached its socket
+	SrcNAT    Status = 1 << 4  // the reply's destination is not the original's source
+	DstNAT    Status = 1 << 5  // the reply's source is not the original's destination
+	Dying     Status = 1 << 9  // removed from the table
+	Offload   Status = 1 << 14 // handed to a flow table
+	HWOffload Status = 1 << 15 // handed to hardware
 )
 
 var (
 	typeNames  = [...]string{"", "new", "update", "destroy", "dump"}
 	stateNames = [...]string{"NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT",
 		"CLOSE", "SYN_SENT2"}
+	// statusNames are the names of the bits, lowest first.
 	statusNames = [...]string{"EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED", "SRC_NAT", "DST_NAT", "SEQ_ADJUST", "SRC_NAT_DONE",
 		"DST_NAT_DONE", "DYING", "FIXED_TIMEOUT", "TEMPLATE", "UNTRACKED", "HELPER", "OFFLOAD", "HW_OFFLOAD"}
 	protoNames = [...]struct {
@@ -60,7 +53,7 @@ var (
 		{protoUDPLite, "udplite"}, {protoGRE, "gre"}, {protoDCCP, "dccp"}}
 )
 
-// String gives new, update, destroy or dump, and the number where it is none of them.
+// String returns new, update, destroy or dump, and the number of any other Type.
 func (t Type) String() string {
 	if t == 0 || int(t) >= len(typeNames) {
 		return strconv.Itoa(int(t))
@@ -78,7 +71,7 @@ func ParseType(name string) (Type, bool) {
 	return 0, false
 }
 
-// String gives the kernel's name, such as SYN_SENT, and the number in decimal where the kernel has none.
+// String returns the kernel's name, such as SYN_SENT, or the number in decimal if the kernel has no name.
 func (s State) String() string {
 	if int(s) >= len(stateNames) {
 		return strconv.Itoa(int(s))
@@ -97,7 +90,8 @@ func ParseState(name string) (State, bool) {
 	return State(n), ok && int(n) >= len(stateNames)
 }
 
-// Names lists the names of the bits that are set, lowest first; a bit without a name is written in hexadecimal (0x10000).
+// Names returns the names of the bits that are set, lowest first. The name of an unknown bit is its value in
+// hexadecimal (0x10000).
 func (s Status) Names() []string {
 	names := make([]string, 0, bits.OnesCount32(uint32(s)))
 	for rest := uint32(s); rest != 0; rest &= rest - 1 {
@@ -110,10 +104,10 @@ func (s Status) Names() []string {
 	return names
 }
 
-// String joins the names with a bar.
+// String returns the names, joined by |.
 func (s Status) String() string { return strings.Join(s.Names(), "|") }
 
-// ParseStatus gives the bit that one of Status.Names stands for.
+// ParseStatus returns the bit with one of the names of Status.Names.
 func ParseStatus(name string) (Status, bool) {
 	for i, n := range statusNames {
 		if n == name {
@@ -128,7 +122,8 @@ func ParseStatus(name string) (Status, bool) {
 	return Status(n), err == nil
 }
 
-// ProtoName names an IP protocol: tcp, udp, icmp, icmpv6, sctp, udplite, gre, dccp, and any other in decimal.
+// ProtoName returns the name of an IP protocol: tcp, udp, icmp, icmpv6, sctp, udplite, gre or dccp, and the number of
+// any other in decimal.
 func ProtoName(proto uint8) string {
 	for _, p := range protoNames {
 		if p.number == proto {
@@ -138,7 +133,7 @@ func ProtoName(proto uint8) string {
 	return strconv.Itoa(int(proto))
 }
 
-// ParseProto is the inverse of ProtoName; it takes decimal numbers of named protocols too.
+// ParseProto is the inverse of ProtoName. It also accepts the decimal number of a protocol that has a name.
 func ParseProto(name string) (uint8, bool) {
 	for _, p := range protoNames {
 		if p.name == name {

@@ -14,7 +14,7 @@ import (
 	"github.com/topotape/topotape/reporter/ctmsg"
 )
 
-// oracle decodes with ti-mo/conntrack; ok is false where it accepts the bytes no message of a flow.
+// oracle decodes with ti-mo/conntrack; ok is false if it does not accept the bytes as a message of a flow.
 func oracle(b []byte) (conntrack.Event, bool) {
 	var e conntrack.Event
 	if len(b) < 20 {
@@ -31,14 +31,14 @@ func oracle(b []byte) (conntrack.Event, bool) {
 	return e, e.Unmarshal(msg) == nil && e.Flow != nil
 }
 
-// compare wants the same from both decoders wherever both accept a message. They deliberately differ in what they
-// accept: ctmsg skips unknown nested attributes, wants both tuples complete, and looks at the message's length.
+// compare checks that both decoders give the same result for a message that both accept. They differ in what they accept
+// on purpose: ctmsg skips unknown nested attributes, requires both tuples, and checks the message's length.
 func compare(t *testing.T, b []byte) {
 	var m ctmsg.Message
 	native := binary.NativeEndian.Uint16([]byte{0, 1}) == 1
 	err := m.Decode(b, native)
 	if len(b) > 20 && err == nil {
-		b = b[:binary.NativeEndian.Uint32(b)] // ti-mo takes the padding for attributes
+		b = b[:binary.NativeEndian.Uint32(b)] // ti-mo decodes the padding as attributes
 	}
 	e, ok := oracle(b)
 	if err != nil || !ok || strange(b[20:]) {
@@ -104,8 +104,9 @@ func compareTuple(same func(string, any, any), got ctmsg.Tuple, want conntrack.T
 	same("destination", got.Dst(), netip.AddrPortFrom(want.IP.DestinationAddress.Unmap(), dst))
 }
 
-// strange says whether an attribute stands twice in its container, where ti-mo merges what ctmsg replaces, or has a type
-// beyond 255, of which ti-mo sees the low byte only. It looks into every payload: containers need not be flagged as such.
+// strange reports whether an attribute occurs twice in its container, where ti-mo merges values that ctmsg replaces, or
+// has a type above 255, where ti-mo reads the low byte only. It looks into every payload: a container need not have the
+// nested flag.
 func strange(b []byte) bool {
 	var seen [256]bool
 	for len(b) >= 4 {

@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// An address comes back from its numbers as it is when it is unmapped, and is
-// loopback when netip says so.
+// An address comes back from its numbers unmapped, and it is loopback if it is for netip.
 func TestIPIsTheAddress(t *testing.T) {
 	list := []netip.Addr{{}}
 	for _, s := range []string{"0.0.0.0", "127.0.0.0", "127.255.255.255", "126.255.255.255", "128.0.0.0", "::", "::1", "::2", "::127.0.0.1",
@@ -45,8 +44,8 @@ func TestTupleHasItsEnds(t *testing.T) {
 	}
 }
 
-// What is laid out as usual is read as anything else is.
-func TestUsualProtoInfoIsReadAsAnyOther(t *testing.T) {
+// The fast decoder of the usual layout gives the same result as the general one.
+func TestUsualProtoInfoDecodesAsAnyOther(t *testing.T) {
 	tcp := join(attribute(ctaTCPState, 3), attribute(ctaTCPWScaleOrig, 7), attribute(ctaTCPWScaleRepl, 8), attribute(ctaTCPFlagsOrig, 0x23, 1), attribute(ctaTCPFlagsReply, 0x25, 2))
 	info := func(payload ...byte) []byte {
 		return message(msgNew, 0, orig, reply, attribute(ctaProtoInfo, attribute(ctaProtoInfoTCP|attrNested, payload...)...))
@@ -57,14 +56,14 @@ func TestUsualProtoInfoIsReadAsAnyOther(t *testing.T) {
 		t.Fatalf("%+v %v", usual, err)
 	}
 	if err := other.Decode(info(join(attribute(1000), tcp)...), false); err != nil || other != usual {
-		t.Errorf("behind another attribute: %+v %v", other, err)
+		t.Errorf("after another attribute: %+v %v", other, err)
 	}
-	for i := range tcp { // lengths and types that are others, and values
+	for i := range tcp { // a length, a type or a value
 		changed := append([]byte{}, tcp...)
 		changed[i] ^= 0x10
 		errUsual, errOther := usual.Decode(info(changed...), false), other.Decode(info(join(attribute(1000), changed)...), false)
 		if errUsual != errOther || usual != other {
-			t.Errorf("byte %d: %+v %v, behind another attribute %+v %v", i, usual, errUsual, other, errOther)
+			t.Errorf("byte %d: %+v %v, after another attribute %+v %v", i, usual, errUsual, other, errOther)
 		}
 	}
 }

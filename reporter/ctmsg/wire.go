@@ -24,12 +24,16 @@ const (
 	ctaTupleReply     = 2
 	ctaStatus         = 3
 	ctaProtoInfo      = 4
+	ctaHelp           = 5
 	ctaTimeout        = 7
 	ctaMark           = 8
 	ctaCountersOrig   = 9
 	ctaCountersReply  = 10
+	ctaUse            = 11
 	ctaID             = 12
+	ctaSecmark        = 17
 	ctaZone           = 18
+	ctaSecctx         = 19
 	ctaTimestamp      = 20
 	ctaTimestampEvent = 27
 
@@ -42,17 +46,28 @@ const (
 	ctaIPv6Src = 3
 	ctaIPv6Dst = 4
 
-	ctaProtoNum     = 1
-	ctaProtoSrcPort = 2
-	ctaProtoDstPort = 3
+	ctaProtoNum        = 1
+	ctaProtoSrcPort    = 2
+	ctaProtoDstPort    = 3
+	ctaProtoICMPID     = 4
+	ctaProtoICMPType   = 5
+	ctaProtoICMPCode   = 6
+	ctaProtoICMPv6ID   = 7
+	ctaProtoICMPv6Type = 8
+	ctaProtoICMPv6Code = 9
 
-	ctaProtoInfoTCP = 1
+	ctaProtoInfoTCP  = 1
+	ctaProtoInfoDCCP = 2
+	ctaProtoInfoSCTP = 3
 
 	ctaTCPState      = 1
 	ctaTCPWScaleOrig = 2
 	ctaTCPWScaleRepl = 3
 	ctaTCPFlagsOrig  = 4
 	ctaTCPFlagsReply = 5
+
+	ctaOtherState = 1 // CTA_PROTOINFO_DCCP_STATE, CTA_PROTOINFO_SCTP_STATE
+	ctaName       = 1 // CTA_HELP_NAME, CTA_SECCTX_NAME
 
 	ctaCountersPackets = 1
 	ctaCountersBytes   = 2
@@ -79,7 +94,7 @@ const (
 	protoUDPLite = 136
 )
 
-// hasPorts tells the protocols whose tuples hold two 16-bit numbers.
+// hasPorts reports whether the tuples of a protocol have two 16-bit numbers.
 func hasPorts(proto uint8) bool {
 	switch proto {
 	case protoTCP, protoUDP, protoDCCP, protoGRE, protoSCTP, protoUDPLite:

@@ -68,7 +68,7 @@ func (b *bench) formats() error {
 			row.speed.show("%.0f"), fmt.Sprintf("%.2f", row.speed.median()/speed))
 	}
 	t.below = "Reading is decompressing and finding each event: of a tape with its checksums and the records' order, of pcapng its blocks, of text its lines. " +
-		"zstd is the library's compressor at its default level, over the whole file; a tape is packed by its own, chunk by chunk. The tape is the whole file too, with head, ticks, witnesses and index."
+		"zstd is the library's compressor at its default level, over the whole file; a tape is compressed by the same one, chunk by chunk. The tape is the whole file too, with head, ticks, witnesses and index."
 	b.print(&t)
 	return nil
 }

@@ -3,9 +3,10 @@
 package main
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
+	"math/bits"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,8 +14,8 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/tools/netlab"
-	"golang.org/x/sys/unix"
 )
 
 // tapeInterval is the time between the ticks of a built tape.
@@ -51,9 +52,8 @@ func (b *bench) recordBurst(path string) (err error) {
 }
 
 // multiply writes a tape of at least that many records, or of that many bytes,
-// from the events of a recorded one, which come again and again, later, from
-// other addresses and with other ids; with ticks and witnesses as the recorder
-// makes them.
+// from the events of a recorded one: it repeats them later, with other addresses
+// and IDs, and adds ticks and witnesses as the recorder does.
 func multiply(from, to string, records int, size int64) (made int, err error) {
 	h, events, err := readEvents(from)
 	if err != nil {
@@ -75,7 +75,9 @@ func multiply(from, to string, records int, size int64) (made int, err error) {
 		}
 		for _, r := range events {
 			r.At += int64(copies) * length
-			r.Payload = shift(slices.Clone(r.Payload), uint16(copies))
+			if r.Payload, err = shift(r.Payload, uint16(copies), h.BigEndian); err != nil {
+				return 0, fmt.Errorf("record %d of %s: %w", r.Seq, filepath.Base(from), err)
+			}
 			w.put(r)
 		}
 	}
@@ -182,53 +184,26 @@ func (w *tapeWriter) close() error {
 	return w.tape.Close()
 }
 
-// Attributes of linux/netfilter/nfnetlink_conntrack.h.
-const (
-	ctaTupleOrig  = 1
-	ctaTupleReply = 2
-	ctaID         = 12
-	ctaTupleIP    = 1
-)
-
 // maxCopies is how many networks shift has.
 const maxCopies = 40 * 200
 
-// shift makes another connection of a message: every address in the client's
-// network, 198.18.0.0/24, moves on by a network for each n, and the id changes.
-func shift(msg []byte, n uint16) []byte {
-	const headers = unix.NLMSG_HDRLEN + 4 // nfgenmsg
-	if len(msg) < headers {
-		return msg
+// shift returns an event of another connection: it moves every address in the
+// client's network, 198.18.0.0/24, to network n of maxCopies, and changes
+// the ID.
+func shift(event []byte, n uint16, bigEndian bool) ([]byte, error) {
+	var m ctmsg.Message
+	if err := m.Decode(event, bigEndian); err != nil {
+		return nil, err
 	}
-	attributes(msg[headers:], func(kind uint16, value []byte) {
-		switch kind {
-		case ctaID:
-			value[0], value[1] = value[0]^byte(n), value[1]^byte(n>>8)
-		case ctaTupleOrig, ctaTupleReply:
-			attributes(value, func(kind uint16, ip []byte) {
-				if kind != ctaTupleIP {
-					return
-				}
-				attributes(ip, func(_ uint16, addr []byte) {
-					if len(addr) == 4 && addr[2] == 0 {
-						addr[1], addr[2] = addr[1]+byte(n/200), byte(n%200)+10
-					}
-				})
-			})
+	m.ID ^= uint32(bits.ReverseBytes16(n)) << 16
+	for _, ip := range []*ctmsg.IP{&m.Orig.SrcIP, &m.Orig.DstIP, &m.Reply.SrcIP, &m.Reply.DstIP} {
+		if !ip.Is4() {
+			continue
 		}
-	})
-	return msg
-}
-
-// attributes visits the attributes that b consists of.
-func attributes(b []byte, visit func(kind uint16, value []byte)) {
-	const nested = 0xc000 // NLA_F_NESTED and NLA_F_NET_BYTEORDER
-	for len(b) >= unix.SizeofNlAttr {
-		size := int(binary.NativeEndian.Uint16(b))
-		if size <= unix.SizeofNlAttr || size > len(b) {
-			return
+		if a := ip.Addr().As4(); a[2] == 0 {
+			a[1], a[2] = a[1]+byte(n/200), byte(n%200)+10
+			*ip = ctmsg.IPOf(netip.AddrFrom4(a))
 		}
-		visit(binary.NativeEndian.Uint16(b[2:])&^nested, b[unix.SizeofNlAttr:size])
-		b = b[min((size+3)&^3, len(b)):]
 	}
+	return m.Append(nil, bigEndian), nil
 }

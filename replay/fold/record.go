@@ -1,34 +1,33 @@
-package main
+package fold
 
 import (
 	"net/netip"
 	"strings"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/replay/fold"
 	"github.com/topotape/topotape/reporter"
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/dnsmsg"
 	"github.com/topotape/topotape/reporter/procnet"
 )
 
-// recordMatcher holds records against selectors.
-type recordMatcher struct {
+// RecordMatcher holds records against selectors.
+type RecordMatcher struct {
 	conntrack ctmsg.Message
 	packet    dnsmsg.Packet
 	dns       dnsmsg.Message
 	answers   []dnsmsg.Answer
 }
 
-func (m *recordMatcher) match(r *capture.Record, bigEndian bool, selectors []*fold.Selector) bool {
+func (m *RecordMatcher) Match(r *capture.Record, bigEndian bool, selectors []*Selector) bool {
 	switch r.Kind {
 	case capture.KindConntrack, capture.KindDumpEntry:
 		if m.conntrack.Decode(r.Payload, bigEndian) != nil {
 			return false
 		}
 		o, p := &m.conntrack.Orig, &m.conntrack.Reply
-		return fold.MatchAny(selectors, &fold.Edge{
-			From: fold.EdgeEnd{Addrs: []netip.AddrPort{o.Src(), p.Dst()}}, To: fold.EdgeEnd{Addrs: []netip.AddrPort{o.Dst(), p.Src()}}})
+		return MatchAny(selectors, &Edge{
+			From: EdgeEnd{Addrs: []netip.AddrPort{o.Src(), p.Dst()}}, To: EdgeEnd{Addrs: []netip.AddrPort{o.Dst(), p.Src()}}})
 	case capture.KindProcNet:
 		var t capture.ProcNet
 		return r.Decode(&t) == nil && matchTable(&t, bigEndian, selectors)
@@ -38,7 +37,7 @@ func (m *recordMatcher) match(r *capture.Record, bigEndian bool, selectors []*fo
 			return false
 		}
 		for _, p := range s.Processes {
-			if matchEnd(selectors, fold.EdgeEnd{Processes: []reporter.Process{{PID: p.PID, Comm: p.Comm}}}) {
+			if matchEnd(selectors, EdgeEnd{Processes: []reporter.Process{{PID: p.PID, Comm: p.Comm}}}) {
 				return true
 			}
 		}
@@ -50,7 +49,7 @@ func (m *recordMatcher) match(r *capture.Record, bigEndian bool, selectors []*fo
 		if r.Decode(&n) != nil {
 			return false
 		}
-		e := fold.EdgeEnd{}
+		e := EdgeEnd{}
 		if a, err := netip.ParseAddr(n.Addr); err == nil {
 			e.Addrs = append(e.Addrs, netip.AddrPortFrom(a.Unmap(), 0))
 		}
@@ -63,27 +62,27 @@ func (m *recordMatcher) match(r *capture.Record, bigEndian bool, selectors []*fo
 }
 
 // matchEnd is for records that tell of one end only.
-func matchEnd(selectors []*fold.Selector, e fold.EdgeEnd) bool {
-	return fold.MatchAny(selectors, &fold.Edge{From: e}) || fold.MatchAny(selectors, &fold.Edge{To: e})
+func matchEnd(selectors []*Selector, e EdgeEnd) bool {
+	return MatchAny(selectors, &Edge{From: e}) || MatchAny(selectors, &Edge{To: e})
 }
 
 // matchTable looks for a row; which end is the client it does not tell.
-func matchTable(t *capture.ProcNet, bigEndian bool, selectors []*fold.Selector) bool {
+func matchTable(t *capture.ProcNet, bigEndian bool, selectors []*Selector) bool {
 	s := procnet.NewScanner(t.Text, bigEndian)
 	var row procnet.Row
 	for s.Next(&row) {
-		local, remote := fold.EdgeEnd{Addrs: []netip.AddrPort{row.Local}}, fold.EdgeEnd{Addrs: []netip.AddrPort{row.Remote}}
-		if fold.MatchAny(selectors, &fold.Edge{From: local, To: remote}) || fold.MatchAny(selectors, &fold.Edge{From: remote, To: local}) {
+		local, remote := EdgeEnd{Addrs: []netip.AddrPort{row.Local}}, EdgeEnd{Addrs: []netip.AddrPort{row.Remote}}
+		if MatchAny(selectors, &Edge{From: local, To: remote}) || MatchAny(selectors, &Edge{From: remote, To: local}) {
 			return true
 		}
 	}
 	return false
 }
 
-func (m *recordMatcher) matchDNS(d *capture.DNS, selectors []*fold.Selector) bool {
+func (m *RecordMatcher) matchDNS(d *capture.DNS, selectors []*Selector) bool {
 	err := m.packet.Decode(d.Packet)
-	e := fold.Edge{From: fold.EdgeEnd{Addrs: []netip.AddrPort{m.packet.Src}}, To: fold.EdgeEnd{Addrs: []netip.AddrPort{m.packet.Dst}}}
-	if err == nil && m.dns.Decode(dnsPayload(&m.packet)) == nil {
+	e := Edge{From: EdgeEnd{Addrs: []netip.AddrPort{m.packet.Src}}, To: EdgeEnd{Addrs: []netip.AddrPort{m.packet.Dst}}}
+	if err == nil && m.dns.Decode(DnsPayload(&m.packet)) == nil {
 		for _, q := range m.dns.Questions {
 			e.To.Names = append(e.To.Names, strings.ToLower(m.dns.QuestionName(q)))
 		}
@@ -92,12 +91,12 @@ func (m *recordMatcher) matchDNS(d *capture.DNS, selectors []*fold.Selector) boo
 			e.To.Addrs = append(e.To.Addrs, netip.AddrPortFrom(a.Addr, 0))
 		}
 	}
-	return fold.MatchAny(selectors, &e)
+	return MatchAny(selectors, &e)
 }
 
-// dnsPayload is the message of a packet. Of a TCP segment it is what stands
+// DnsPayload is the message of a packet. Of a TCP segment it is what stands
 // behind a length, if one message fills the segment.
-func dnsPayload(p *dnsmsg.Packet) []byte {
+func DnsPayload(p *dnsmsg.Packet) []byte {
 	if p.Proto == dnsmsg.TCP && len(p.Payload) >= 2 {
 		return p.Payload[2:]
 	}

@@ -1,4 +1,4 @@
-package main
+package survey
 
 import (
 	"fmt"
@@ -6,17 +6,17 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/replay/survey"
+	"github.com/topotape/topotape/replay/render"
 )
 
-// headerText is a tape's header in one line.
-func headerText(h *capture.Header) string {
+// HeaderText is a tape's header in one line.
+func HeaderText(h *capture.Header) string {
 	return fmt.Sprintf("host %q (%q)  start %s  tape %x  topotape %s, core %d", h.HostName, h.HostID,
 		time.Unix(0, h.Start).UTC().Format(time.RFC3339Nano), h.TapeID, h.Tool, h.Core)
 }
 
-// text is what info says, for people to read on lines of that many columns.
-func (f *infoFacts) text(columns int) string {
+// Text is what info says, for people to read on lines of that many columns.
+func (f *Facts) Text(columns int) string {
 	var b strings.Builder
 	for i := range f.Tapes {
 		f.Tapes[i].text(&b, len(f.Tapes) > 1)
@@ -24,7 +24,7 @@ func (f *infoFacts) text(columns int) string {
 	if f.Host != nil && f.Host.Kernel != "" {
 		fmt.Fprintf(&b, "kernel    %q\n", f.Host.Kernel)
 	}
-	fmt.Fprintf(&b, "records   %d, %s plain; %s, %s\n", f.Records, sizeText(f.Bytes), plural(f.Ticks, "tick"), pluralWitness(f.Witnesses))
+	fmt.Fprintf(&b, "records   %d, %s plain; %s, %s\n", f.Records, render.Size(f.Bytes), render.Plural(f.Ticks, "tick"), pluralWitness(f.Witnesses))
 	f.kindsText(&b)
 	f.sourcesText(&b)
 	f.coverageText(&b, columns)
@@ -36,7 +36,7 @@ func (f *infoFacts) text(columns int) string {
 	return b.String()
 }
 
-func (f *infoFacts) kindsText(b *strings.Builder) {
+func (f *Facts) kindsText(b *strings.Builder) {
 	if len(f.Kinds) == 0 {
 		return
 	}
@@ -44,10 +44,10 @@ func (f *infoFacts) kindsText(b *strings.Builder) {
 	fmt.Fprintf(b, "\n"+row, "SOURCE", "KIND", "RECORDS", "PER SECOND", "BYTES")
 	for _, k := range f.Kinds {
 		source := fmt.Sprintf("%d %s", k.Source, f.survey.SourceKind(k.Source))
-		fmt.Fprintf(b, row, source, k.Kind, fmt.Sprint(k.Records), rateText(k.Rate), sizeText(k.Bytes))
+		fmt.Fprintf(b, row, source, k.Kind, fmt.Sprint(k.Records), rateText(k.Rate), render.Size(k.Bytes))
 	}
 	if f.KindsMore > 0 {
-		fmt.Fprintf(b, "  and %s of other sources\n", plural(f.KindsMore, "record"))
+		fmt.Fprintf(b, "  and %s of other sources\n", render.Plural(f.KindsMore, "record"))
 	}
 }
 
@@ -75,9 +75,9 @@ func rateText(r float64) string {
 
 // readTexts say how much of the tape was looked at.
 var readTexts = map[string]string{
-	survey.ReadAll.String():    "every record",
-	survey.ReadFrames.String(): "its index; all checksums are right",
-	survey.ReadIndex.String():  "its index; the records between were not looked at",
+	ReadAll.String():    "every record",
+	ReadFrames.String(): "its index; all checksums are right",
+	ReadIndex.String():  "its index; the records between were not looked at",
 }
 
 // text is what is to be said of one tape, of several with its own counts.
@@ -113,10 +113,10 @@ func (t *infoTape) text(b *strings.Builder, several bool) {
 		fmt.Fprintf(b, "unknown   %d records of kinds that this version does not know\n", t.Unknown)
 	}
 	if t.Missing > 0 {
-		fmt.Fprintf(b, "missing   %s between the first and the last\n", plural(t.Missing, "record number"))
+		fmt.Fprintf(b, "missing   %s between the first and the last\n", render.Plural(t.Missing, "record number"))
 	}
 	if several {
-		fmt.Fprintf(b, "holds     %s, %s plain\n", plural(t.Records, "record"), sizeText(t.Bytes))
+		fmt.Fprintf(b, "holds     %s, %s plain\n", render.Plural(t.Records, "record"), render.Size(t.Bytes))
 	}
 	fmt.Fprintf(b, "read      %s\n", readTexts[t.Read])
 	if several {
@@ -124,7 +124,7 @@ func (t *infoTape) text(b *strings.Builder, several bool) {
 	}
 }
 
-func (f *infoFacts) sourcesText(b *strings.Builder) {
+func (f *Facts) sourcesText(b *strings.Builder) {
 	if len(f.Sources) == 0 {
 		b.WriteString("\nno sources were opened on this tape\n")
 		return
@@ -145,12 +145,12 @@ func (f *infoFacts) sourcesText(b *strings.Builder) {
 			fmt.Fprintf(b, ", interface %q", s.Interface)
 		}
 		if s.Buffer != 0 {
-			fmt.Fprintf(b, ", buffer %s", sizeText(s.Buffer))
+			fmt.Fprintf(b, ", buffer %s", render.Size(s.Buffer))
 		}
 		if s.Snaplen != 0 {
 			fmt.Fprintf(b, ", snaplen %d", s.Snaplen)
 		}
-		fmt.Fprintf(b, "%s\n", reasonText(s.Why))
+		fmt.Fprintf(b, "%s\n", render.ReasonText(s.Why))
 	}
 	if f.SourcesMore > 0 {
 		fmt.Fprintf(b, "  and %d more\n", f.SourcesMore)
@@ -158,7 +158,7 @@ func (f *infoFacts) sourcesText(b *strings.Builder) {
 }
 
 // coverageText draws every source's coverage, and says how it is at the end.
-func (f *infoFacts) coverageText(b *strings.Builder, columns int) {
+func (f *Facts) coverageText(b *strings.Builder, columns int) {
 	list := f.survey.Coverage
 	const label = 16
 	for i := range list {
@@ -182,14 +182,14 @@ func (f *infoFacts) coverageText(b *strings.Builder, columns int) {
 	}
 	b.WriteString("\ncoverage at the end\n")
 	for _, c := range f.Coverage {
-		fmt.Fprintf(b, "  %s%s %s, %s, %d lost", c.Source, f.which(&c), c.State, plural(c.Records, "record"), c.Lost)
+		fmt.Fprintf(b, "  %s%s %s, %s, %d lost", c.Source, f.which(&c), c.State, render.Plural(c.Records, "record"), c.Lost)
 		if c.Undecodable != nil {
 			fmt.Fprintf(b, ", %d undecodable", *c.Undecodable)
 		}
 		if c.Ignored != nil {
 			fmt.Fprintf(b, ", %d ignored", *c.Ignored)
 		}
-		fmt.Fprintf(b, "%s\n", reasonText(c.Why))
+		fmt.Fprintf(b, "%s\n", render.ReasonText(c.Why))
 	}
 	if len(f.Coverage) == 0 {
 		b.WriteString("  none: there are no records\n")
@@ -197,7 +197,7 @@ func (f *infoFacts) coverageText(b *strings.Builder, columns int) {
 }
 
 // which tells a source from others of its kind: by its number, by its tape.
-func (f *infoFacts) which(c *infoCoverage) (text string) {
+func (f *Facts) which(c *infoCoverage) (text string) {
 	tape, number := false, false
 	for i := range f.Coverage {
 		o := &f.Coverage[i]
@@ -226,7 +226,7 @@ func shortText(ns int64) string {
 }
 
 // span is the time of the recording that begins with a tape.
-func (f *infoFacts) span(tape int) (from, to int64) {
+func (f *Facts) span(tape int) (from, to int64) {
 	for _, c := range f.survey.Coverage {
 		if c.Tape == tape && len(c.Spans) > 0 {
 			from, to = c.Spans[0].From, c.Spans[len(c.Spans)-1].To
@@ -235,12 +235,12 @@ func (f *infoFacts) span(tape int) (from, to int64) {
 	return from, to
 }
 
-func (f *infoFacts) gapsText(b *strings.Builder) {
+func (f *Facts) gapsText(b *strings.Builder) {
 	for i, g := range f.Gaps {
 		if i == 0 {
 			b.WriteString("\ngaps\n")
 		}
-		fmt.Fprintf(b, "  +%s (#%d) source %d %s lost %s%s\n", g.At, g.Record, g.Source, g.Kind, lostText(g.Lost, g.Exact), reasonText(g.Why))
+		fmt.Fprintf(b, "  +%s (#%d) source %d %s lost %s%s\n", g.At, g.Record, g.Source, g.Kind, render.LostText(g.Lost, g.Exact), render.ReasonText(g.Why))
 	}
 	if f.GapsMore > 0 {
 		fmt.Fprintf(b, "  and %d more\n", f.GapsMore)
@@ -251,7 +251,7 @@ func (f *infoFacts) gapsText(b *strings.Builder) {
 }
 
 // eventsText lists what happens seldom.
-func (f *infoFacts) eventsText(b *strings.Builder) {
+func (f *Facts) eventsText(b *strings.Builder) {
 	for i, m := range f.Marks {
 		if i == 0 {
 			b.WriteString("\nmarks\n")
@@ -274,16 +274,6 @@ func (f *infoFacts) eventsText(b *strings.Builder) {
 		fmt.Fprintf(b, "\ndamaged: %s\n", f.Damage)
 	}
 	if f.DamageMore > 0 {
-		fmt.Fprintf(b, "and at %s\n", plural(f.DamageMore, "more place"))
+		fmt.Fprintf(b, "and at %s\n", render.Plural(f.DamageMore, "more place"))
 	}
-}
-
-// sizeText is bytes with a unit, to read.
-func sizeText(n uint64) string {
-	for _, u := range sizeUnits[:4] {
-		if n >= uint64(u.bytes) {
-			return fmt.Sprintf("%.1f %s", float64(n)/float64(u.bytes), u.name)
-		}
-	}
-	return fmt.Sprintf("%d B", n)
 }

@@ -1,4 +1,4 @@
-package main
+package render
 
 import (
 	"fmt"
@@ -6,28 +6,29 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay/fold"
+	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/dnsmsg"
 	"github.com/topotape/topotape/reporter/procnet"
 )
 
-// recordText makes a line of a record, for people to read.
-type recordText struct {
-	bigEndian bool
-	start     int64 // of the tape, Unix ns
-	conntrack conntrackText
+// RecordText makes a line of a record, for people to read.
+type RecordText struct {
+	BigEndian bool
+	Start     int64 // of the tape, Unix ns
 	packet    dnsmsg.Packet
 	dns       dnsmsg.Message
 	buf       []byte
 }
 
-// append makes the record's line, valid until the next call: its number, its
+// Append makes the record's line, valid until the next call: its number, its
 // time since the recording's start, its kind, and what it says.
-func (t *recordText) append(r *capture.Record) []byte {
+func (t *RecordText) Append(r *capture.Record) []byte {
 	b := fmt.Appendf(t.buf[:0], "#%-7d +%-12s %-20s ", r.Seq, sinceText(r.At), r.Kind)
 	switch r.Kind {
 	case capture.KindConntrack, capture.KindDumpEntry:
 		var err error
-		if b, err = t.conntrack.append(b, r.Payload, t.bigEndian, t.start+r.At); err != nil {
+		if b, err = ctmsg.AppendText(b, r.Payload, t.BigEndian, t.Start+r.At); err != nil {
 			b = fmt.Appendf(b, "%d bytes: %v", len(r.Payload), err)
 		}
 	default:
@@ -54,7 +55,7 @@ func sinceText(at int64) string {
 	return fmt.Sprintf("%dh%02dm%s", d/time.Hour, d/time.Minute%60, s)
 }
 
-func (t *recordText) appendOther(b []byte, r *capture.Record) []byte {
+func (t *RecordText) appendOther(b []byte, r *capture.Record) []byte {
 	p := r.Kind.New()
 	if err := r.Decode(p); err != nil {
 		return fmt.Appendf(b, "%d bytes: %v", len(r.Payload), err)
@@ -67,11 +68,11 @@ func (t *recordText) appendOther(b []byte, r *capture.Record) []byte {
 		for i := range p.Processes {
 			inodes += len(p.Processes[i].Inodes)
 		}
-		return fmt.Appendf(b, "netns %d: %s, %s%s", p.Netns, plural(len(p.Processes), "process"), plural(inodes, "socket"), partText(p.Part, p.More))
+		return fmt.Appendf(b, "netns %d: %s, %s%s", p.Netns, Plural(len(p.Processes), "process"), Plural(inodes, "socket"), partText(p.Part, p.More))
 	case *capture.DNS:
 		return t.appendDNS(b, p)
 	case *capture.Host:
-		return fmt.Appendf(b, "%q (%q), kernel %q, %s, %s, local networks %q", p.Name, p.ID, p.Kernel, plural(len(p.Interfaces), "interface"), plural(len(p.Routes), "route"), p.LocalNetworks)
+		return fmt.Appendf(b, "%q (%q), kernel %q, %s, %s, local networks %q", p.Name, p.ID, p.Kernel, Plural(len(p.Interfaces), "interface"), Plural(len(p.Routes), "route"), p.LocalNetworks)
 	case *capture.End:
 		return fmt.Appendf(b, "%q", p.Why)
 	case *capture.Witness:
@@ -99,19 +100,19 @@ func eventText(r *capture.Record, p capture.Payload) string {
 				s += fmt.Sprintf(", %s %v", f.name, f.v)
 			}
 		}
-		return s + reasonText(p.Why)
+		return s + ReasonText(p.Why)
 	case *capture.Tick:
 		return fmt.Sprintf("%d, interval %s", p.Number, time.Duration(p.Interval))
 	case *capture.ConntrackDump:
-		return fmt.Sprintf("dump %d%s%s", p.Number, countText(r.Kind == capture.KindDumpEnd, plural(p.Entries, "entry")), reasonText(p.Failed))
+		return fmt.Sprintf("dump %d%s%s", p.Number, countText(r.Kind == capture.KindDumpEnd, Plural(p.Entries, "entry")), ReasonText(p.Failed))
 	case *capture.ProcWalk:
-		return fmt.Sprintf("walk %d%s%s", p.Number, countText(r.Kind == capture.KindWalkEnd, plural(p.Processes, "process")+", "+plural(p.Netns, "namespace")), reasonText(p.Failed))
+		return fmt.Sprintf("walk %d%s%s", p.Number, countText(r.Kind == capture.KindWalkEnd, Plural(p.Processes, "process")+", "+Plural(p.Netns, "namespace")), ReasonText(p.Failed))
 	case *capture.ProcUnchanged:
-		return fmt.Sprintf("%s of netns %d", plainText(p.Table), p.Netns)
+		return fmt.Sprintf("%s of netns %d", PlainText(p.Table), p.Netns)
 	case *capture.ReverseName:
-		return fmt.Sprintf("%s is %q, for %s%s", plainText(p.Addr), p.Names, time.Duration(p.TTL), reasonText(p.Error))
+		return fmt.Sprintf("%s is %q, for %s%s", PlainText(p.Addr), p.Names, time.Duration(p.TTL), ReasonText(p.Error))
 	case *capture.Gap:
-		return fmt.Sprintf("source %d lost %s%s", r.Source, lostText(p.Lost, p.Exact), reasonText(p.Why))
+		return fmt.Sprintf("source %d lost %s%s", r.Source, LostText(p.Lost, p.Exact), ReasonText(p.Why))
 	case *capture.Clock:
 		return fmt.Sprintf("stepped by %s to %s", time.Duration(p.Step), time.Unix(0, p.Wall).UTC().Format(time.RFC3339Nano))
 	case *capture.Mark:
@@ -124,7 +125,7 @@ func eventText(r *capture.Record, p capture.Payload) string {
 	return ""
 }
 
-func reasonText(why string) string {
+func ReasonText(why string) string {
 	if why == "" {
 		return ""
 	}
@@ -145,12 +146,12 @@ func partText(part uint32, more bool) string {
 	return fmt.Sprintf(", part %d", part)
 }
 
-func (t *recordText) appendTable(b []byte, p *capture.ProcNet) []byte {
-	b = fmt.Appendf(b, "%s of netns %d: ", plainText(p.Table), p.Netns)
+func (t *RecordText) appendTable(b []byte, p *capture.ProcNet) []byte {
+	b = fmt.Appendf(b, "%s of netns %d: ", PlainText(p.Table), p.Netns)
 	if p.Absent {
 		return append(b, "absent"...)
 	}
-	s := procnet.NewScanner(p.Text, t.bigEndian)
+	s := procnet.NewScanner(p.Text, t.BigEndian)
 	var row procnet.Row
 	var states [256]int
 	rows := 0
@@ -158,7 +159,7 @@ func (t *recordText) appendTable(b []byte, p *capture.ProcNet) []byte {
 		rows++
 		states[row.State]++
 	}
-	b = append(b, plural(rows, "row")...)
+	b = append(b, Plural(rows, "row")...)
 	sep := ": "
 	for state, n := range states {
 		if n > 0 {
@@ -172,8 +173,8 @@ func (t *recordText) appendTable(b []byte, p *capture.ProcNet) []byte {
 	return append(b, partText(p.Part, p.More)...)
 }
 
-// plural is a count with its noun.
-func plural[N int | uint32 | uint64](n N, noun string) string {
+// Plural is a count with its noun.
+func Plural[N int | uint32 | uint64](n N, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
@@ -188,7 +189,7 @@ func plural[N int | uint32 | uint64](n N, noun string) string {
 
 // appendDNS writes who sent the message to whom, what it asks, and every answer
 // as dig does: type, name, data, seconds to live.
-func (t *recordText) appendDNS(b []byte, d *capture.DNS) []byte {
+func (t *RecordText) appendDNS(b []byte, d *capture.DNS) []byte {
 	err := t.packet.Decode(d.Packet)
 	if err == dnsmsg.ErrPacket {
 		return fmt.Appendf(b, "%d bytes: %v", len(d.Packet), err)
@@ -200,7 +201,7 @@ func (t *recordText) appendDNS(b []byte, d *capture.DNS) []byte {
 		return append(b, " tcp without data"...)
 	}
 	if err == nil {
-		err = t.dns.Decode(dnsPayload(p))
+		err = t.dns.Decode(fold.DnsPayload(p))
 	}
 	if err != nil {
 		return fmt.Appendf(b, " %d bytes: %v", len(d.Packet), err)
@@ -225,8 +226,8 @@ func (t *recordText) appendDNS(b []byte, d *capture.DNS) []byte {
 	return b
 }
 
-// lostText is how much a gap says was lost.
-func lostText(lost uint64, exact bool) string {
+// LostText is how much a gap says was lost.
+func LostText(lost uint64, exact bool) string {
 	switch {
 	case lost == 0 && !exact:
 		return "something"
@@ -234,4 +235,26 @@ func lostText(lost uint64, exact bool) string {
 		return fmt.Sprintf("about %d", lost)
 	}
 	return fmt.Sprint(lost)
+}
+
+// PlainText returns s, quoted if it has bytes that a terminal should not get.
+func PlainText(s string) string {
+	q := fmt.Sprintf("%q", s)
+	if q[1:len(q)-1] == s {
+		return s
+	}
+	return q
+}
+
+// Size returns a number of bytes with a unit, for people.
+func Size(n uint64) string {
+	for _, u := range [...]struct {
+		shift int
+		name  string
+	}{{40, "TiB"}, {30, "GiB"}, {20, "MiB"}, {10, "KiB"}} {
+		if n >= 1<<u.shift {
+			return fmt.Sprintf("%.1f %s", float64(n)/float64(uint64(1)<<u.shift), u.name)
+		}
+	}
+	return fmt.Sprintf("%d B", n)
 }

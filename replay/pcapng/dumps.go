@@ -1,10 +1,9 @@
-package main
+package pcapng
 
 import (
 	"encoding/binary"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/replay/pcapng"
 )
 
 // Netlink as a dump has it: include/uapi/linux/netlink.h, nfnetlink.h.
@@ -25,7 +24,7 @@ type dumpState struct {
 }
 
 // dumpBegin writes the question that a dump answers.
-func (p *packetPrinter) dumpBegin(source uint32) error {
+func (p *Printer) dumpBegin(source uint32) error {
 	if p.dumps[source].open {
 		if err := p.dumpEnd(source, "it was not ended"); err != nil {
 			return err
@@ -35,7 +34,7 @@ func (p *packetPrinter) dumpBegin(source uint32) error {
 	return p.netlink(source, netlinkToKernel, p.message(conntrackGet, netlinkDump, dumpState{}))
 }
 
-func (p *packetPrinter) dumpEntry(r *capture.Record) {
+func (p *Printer) dumpEntry(r *capture.Record) {
 	if d := p.dumps[r.Source]; d.open && len(r.Payload) >= 16 {
 		order := p.byteOrder()
 		d.seq, d.port = order.Uint32(r.Payload[8:]), order.Uint32(r.Payload[12:])
@@ -45,7 +44,7 @@ func (p *packetPrinter) dumpEntry(r *capture.Record) {
 
 // dumpEnd writes the NLMSG_DONE of the dump. One that failed says so, as it
 // would if the table had been rebuilt meanwhile.
-func (p *packetPrinter) dumpEnd(source uint32, failed string) error {
+func (p *Printer) dumpEnd(source uint32, failed string) error {
 	flags := uint16(netlinkMulti)
 	if failed != "" {
 		flags |= netlinkVoid
@@ -58,7 +57,7 @@ func (p *packetPrinter) dumpEnd(source uint32, failed string) error {
 
 // message is a header and four bytes: struct nfgenmsg of a question, the error
 // code of an end.
-func (p *packetPrinter) message(kind, flags uint16, d dumpState) []byte {
+func (p *Printer) message(kind, flags uint16, d dumpState) []byte {
 	b := make([]byte, 20)
 	order := p.byteOrder()
 	order.PutUint32(b, uint32(len(b)))
@@ -69,14 +68,14 @@ func (p *packetPrinter) message(kind, flags uint16, d dumpState) []byte {
 	return b
 }
 
-func (p *packetPrinter) byteOrder() binary.ByteOrder {
+func (p *Printer) byteOrder() binary.ByteOrder {
 	if p.header.BigEndian {
 		return binary.BigEndian
 	}
 	return binary.LittleEndian
 }
 
-func (p *packetPrinter) netlink(source uint32, to uint16, message []byte) error {
-	p.scratch = append(pcapng.AppendNetlinkHeader(p.scratch[:0], to, netlinkNetfilter), message...)
-	return p.packet(portKey{source, 0}, capture.SourceConntrack, pcapng.Packet{Data: p.scratch})
+func (p *Printer) netlink(source uint32, to uint16, message []byte) error {
+	p.scratch = append(AppendNetlinkHeader(p.scratch[:0], to, netlinkNetfilter), message...)
+	return p.packet(portKey{source, 0}, capture.SourceConntrack, Packet{Data: p.scratch})
 }

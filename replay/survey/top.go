@@ -1,11 +1,11 @@
-package main
+package survey
 
 import (
 	"fmt"
 	"strings"
 
 	"github.com/topotape/topotape/replay"
-	"github.com/topotape/topotape/replay/survey"
+	"github.com/topotape/topotape/replay/render"
 )
 
 // infoTop is what a replay adds to the facts.
@@ -61,8 +61,22 @@ type infoDisorder struct {
 	EventsLateMost  string `json:"events_late_at_most"`
 }
 
+// Measure replays the inputs and adds who talks: the first so many of each list.
+// Connections beyond the bound are counted, not kept; a bound of 0 is 1,000,000.
+func (f *Facts) Measure(inputs []replay.Input, v *Survey, top, maxConnections int) error {
+	messages := newMessageCounter()
+	s, summary, err := Measure(inputs, top, maxConnections, messages.record)
+	if err != nil {
+		return err
+	}
+	f.Top = topFacts(s, messages, v.Duration)
+	f.Top.stopped(summary)
+	f.addCoverage(s)
+	return nil
+}
+
 // topFacts turns statistics into facts. The rates are over the survey's time.
-func topFacts(s *survey.Statistics, m *messageCounter, duration int64) *infoTop {
+func topFacts(s *Statistics, m *messageCounter, duration int64) *infoTop {
 	paceFacts := func(p pace) infoPace {
 		return infoPace{p.count, perSecond(p.count, duration), p.most, spell(p.mostAt)}
 	}
@@ -82,7 +96,7 @@ func topFacts(s *survey.Statistics, m *messageCounter, duration int64) *infoTop 
 	return t
 }
 
-func counts(list []survey.Ranked) []infoCount {
+func counts(list []Ranked) []infoCount {
 	out := make([]infoCount, 0, len(list))
 	for _, r := range list {
 		out = append(out, infoCount(r))
@@ -90,7 +104,7 @@ func counts(list []survey.Ranked) []infoCount {
 	return out
 }
 
-func lackingFacts(l survey.Lacking, of uint64) infoLacking {
+func lackingFacts(l Lacking, of uint64) infoLacking {
 	return infoLacking{l.Connections, float64(l.Connections) / float64(max(of, 1)), counts(l.Why)}
 }
 
@@ -104,9 +118,9 @@ func (t *infoTop) stopped(s *replay.Summary) {
 	}
 }
 
-// coverage takes over what the last report says of the sources of a kind, where
+// addCoverage takes over what the last report says of the sources of a kind, where
 // there is one of that.
-func (f *infoFacts) coverage(s *survey.Statistics) {
+func (f *Facts) addCoverage(s *Statistics) {
 	for _, r := range s.Coverage {
 		var found *infoCoverage
 		n := 0
@@ -154,7 +168,7 @@ func (t *infoTop) text(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, "\ntop %s\n", l.name)
 		for _, c := range l.list {
-			fmt.Fprintf(b, "  %8d  %s\n", c.Connections, plainText(c.What))
+			fmt.Fprintf(b, "  %8d  %s\n", c.Connections, render.PlainText(c.What))
 		}
 	}
 	t.Disorder.text(b)
@@ -186,11 +200,11 @@ func (t *infoTop) talkersText(b *strings.Builder) {
 	for _, a := range t.Talkers {
 		size := "-"
 		if a.Bytes != nil {
-			size = sizeText(*a.Bytes)
+			size = render.Size(*a.Bytes)
 		}
 		name := ""
 		if len(a.Names) > 0 {
-			name = "  " + plainText(a.Names[0])
+			name = "  " + render.PlainText(a.Names[0])
 		}
 		line := fmt.Sprintf("  %8d  %10s  %-24s%s", a.Connections, size, a.Addr, name)
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
@@ -203,10 +217,10 @@ func (d *infoDisorder) text(b *strings.Builder) {
 	}
 	b.WriteString("\norder\n")
 	if d.Tables > 0 {
-		fmt.Fprintf(b, "  %d of %s began to be read before the record ahead came, by %s at most\n", d.TablesEarly, plural(d.Tables, "socket table"), d.TablesEarlyMost)
+		fmt.Fprintf(b, "  %d of %s began to be read before the record ahead came, by %s at most\n", d.TablesEarly, render.Plural(d.Tables, "socket table"), d.TablesEarlyMost)
 	}
 	if d.Events > 0 {
 		fmt.Fprintf(b, "  %s took %s to the recorder, %s at most; %d are out of the kernel's order\n",
-			plural(d.Events, "conntrack message"), d.EventsLate, d.EventsLateMost, d.EventsBack)
+			render.Plural(d.Events, "conntrack message"), d.EventsLate, d.EventsLateMost, d.EventsBack)
 	}
 }

@@ -1,13 +1,12 @@
-package main
+package survey
 
 import (
-	"github.com/topotape/topotape/replay/survey"
 	"github.com/topotape/topotape/reporter"
 )
 
 // coverageBar is a line of cells, each the same time. A gap shows however short
 // it is, a time that a source was closed if it is a tenth of the cell.
-func coverageBar(spans []survey.CoverageSpan, from, to int64, cells int) string {
+func coverageBar(spans []CoverageSpan, from, to int64, cells int) string {
 	width := float64(to-from) / float64(cells)
 	share := make([]struct{ ok, degraded, off float64 }, cells)
 	for _, s := range spans {

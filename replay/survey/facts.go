@@ -1,16 +1,15 @@
-package main
+package survey
 
 import (
 	"fmt"
 	"time"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/replay/survey"
 )
 
-// infoFacts is what info says, in the order in which it says it. The names of
+// Facts is what info says, in the order in which it says it. The names of
 // its fields in JSON are a contract.
-type infoFacts struct {
+type Facts struct {
 	Tapes       []infoTape     `json:"tapes"`
 	Records     uint64         `json:"records"`
 	Bytes       uint64         `json:"bytes"`
@@ -34,7 +33,7 @@ type infoFacts struct {
 	DamageMore  int            `json:"damage_more,omitempty"`
 	Top         *infoTop       `json:"top,omitempty"`
 
-	survey *survey.Survey
+	survey *Survey
 }
 
 type infoTape struct {
@@ -152,8 +151,8 @@ type infoSpan struct {
 	Why   string `json:"why,omitempty"`
 }
 
-func factsOf(v *survey.Survey) *infoFacts {
-	f := &infoFacts{survey: v, Records: v.Records, Bytes: v.Bytes, Duration: spell(v.Duration), RecordsRate: perSecond(v.Records, v.Duration),
+func FactsOf(v *Survey) *Facts {
+	f := &Facts{survey: v, Records: v.Records, Bytes: v.Bytes, Duration: spell(v.Duration), RecordsRate: perSecond(v.Records, v.Duration),
 		GapsMore: v.GapsMore, KindsMore: v.CountsMore, SourcesMore: v.SourcesMore, MarksMore: v.MarksMore, Ticks: v.CountOf(capture.KindTick), Witnesses: v.CountOf(capture.KindWitness)}
 	for i := range v.Tapes {
 		f.Tapes = append(f.Tapes, tapeFacts(&v.Tapes[i]))
@@ -223,7 +222,7 @@ func perSecond(n uint64, ns int64) float64 {
 	return float64(n) / (float64(ns) / 1e9)
 }
 
-func tapeFacts(v *survey.SurveyedTape) infoTape {
+func tapeFacts(v *SurveyedTape) infoTape {
 	h := v.Header
 	t := infoTape{Name: v.Name, Ending: v.Ending.String(), Read: v.Reading.String(), HostID: h.HostID, HostName: h.HostName, Start: wallText(h.Start),
 		First: spell(v.First), Last: spell(v.Last), Duration: spell(v.Last - v.First), Records: v.Records, Bytes: v.Bytes, Missing: v.Missing,
@@ -257,7 +256,7 @@ func parentFacts(id [16]byte, sum [32]byte) infoParent {
 	return p
 }
 
-func coverageFacts(c *survey.SourceCoverage) infoCoverage {
+func coverageFacts(c *SourceCoverage) infoCoverage {
 	f := infoCoverage{Source: c.Kind, State: string(c.State), Why: c.Why, Records: c.Records, Lost: c.Lost, Undecodable: c.Undecodable,
 		Number: c.Number, Tape: c.Tape, Spans: []infoSpan{}}
 	for _, s := range c.Spans {

@@ -1,4 +1,4 @@
-package main
+package pcapng
 
 import (
 	"cmp"
@@ -8,18 +8,18 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/replay/pcapng"
 )
 
 // netlinkNetfilter is the netlink family of conntrack messages.
 const netlinkNetfilter = 12
 
-// packetPrinter writes the records that are packets as pcapng: DNS packets and
+// Printer writes the records that are packets as pcapng: DNS packets and
 // conntrack messages. A tape is a section.
-type packetPrinter struct {
-	out      io.Writer
+type Printer struct {
+	Tool     string // version of the tool that writes
+	Out      io.Writer
 	header   *capture.Header
-	section  *pcapng.Writer // nil until the tape's first block
+	section  *Writer // nil until the tape's first block
 	host     capture.Host
 	sources  map[uint32]capture.Source
 	ports    map[portKey]*port
@@ -43,9 +43,9 @@ type port struct {
 	dropped uint64
 }
 
-// begin goes on to the next tape.
-func (p *packetPrinter) begin(h *capture.Header) error {
-	if err := p.end(); err != nil {
+// Begin goes on to the next tape.
+func (p *Printer) Begin(h *capture.Header) error {
+	if err := p.End(); err != nil {
 		return err
 	}
 	p.header, p.section, p.host, p.steps = h, nil, capture.Host{}, 0
@@ -54,8 +54,8 @@ func (p *packetPrinter) begin(h *capture.Header) error {
 	return nil
 }
 
-// see takes in what the blocks need to know of a record, printed or not.
-func (p *packetPrinter) see(r *capture.Record) {
+// See takes in what the blocks need to know of a record, printed or not.
+func (p *Printer) See(r *capture.Record) {
 	p.at = r.At
 	switch r.Kind {
 	case capture.KindHost:
@@ -76,8 +76,8 @@ func (p *packetPrinter) see(r *capture.Record) {
 	}
 }
 
-// record writes the record's block.
-func (p *packetPrinter) record(r *capture.Record) error {
+// Record writes the record's block.
+func (p *Printer) Record(r *capture.Record) error {
 	switch r.Kind {
 	case capture.KindConntrack:
 		return p.netlink(r.Source, netlinkToUs, r.Payload)
@@ -99,8 +99,8 @@ func (p *packetPrinter) record(r *capture.Record) error {
 			p.leave(r.Kind.String())
 			return nil
 		}
-		direction := [...]uint32{0, pcapng.Inbound, pcapng.Outbound}[min(d.Direction, 2)]
-		return p.packet(portKey{r.Source, d.Interface}, capture.SourceDNS, pcapng.Packet{Data: d.Packet, Length: d.Length, Direction: direction})
+		direction := [...]uint32{0, Inbound, Outbound}[min(d.Direction, 2)]
+		return p.packet(portKey{r.Source, d.Interface}, capture.SourceDNS, Packet{Data: d.Packet, Length: d.Length, Direction: direction})
 	case capture.KindMark:
 		var m capture.Mark
 		if r.Decode(&m) == nil {
@@ -116,7 +116,7 @@ func (p *packetPrinter) record(r *capture.Record) error {
 	return nil
 }
 
-func (p *packetPrinter) leave(kind string) {
+func (p *Printer) leave(kind string) {
 	if p.leftOut == nil {
 		p.leftOut = map[string]uint64{}
 	}
@@ -126,8 +126,8 @@ func (p *packetPrinter) leave(kind string) {
 	p.leftOut[kind]++
 }
 
-// left says which records have no place among packets, "" for none.
-func (p *packetPrinter) left() string {
+// Left says which records have no place among packets, "" for none.
+func (p *Printer) Left() string {
 	var parts []string
 	for _, kind := range p.leftKind {
 		parts = append(parts, fmt.Sprintf("%d %s", p.leftOut[kind], kind))
@@ -135,9 +135,9 @@ func (p *packetPrinter) left() string {
 	return strings.Join(parts, ", ")
 }
 
-func (p *packetPrinter) wall() int64 { return p.header.Start + p.at + p.steps }
+func (p *Printer) wall() int64 { return p.header.Start + p.at + p.steps }
 
-func (p *packetPrinter) packet(key portKey, kind string, packet pcapng.Packet) error {
+func (p *Printer) packet(key portKey, kind string, packet Packet) error {
 	at, err := p.port(key, kind)
 	if err != nil {
 		return err
@@ -149,7 +149,7 @@ func (p *packetPrinter) packet(key portKey, kind string, packet pcapng.Packet) e
 }
 
 // gap writes how many the source's interface has dropped so far.
-func (p *packetPrinter) gap(r *capture.Record) error {
+func (p *Printer) gap(r *capture.Record) error {
 	var g capture.Gap
 	kind := cmp.Or(p.sources[r.Source].Kind, p.usual(r.Source))
 	if r.Decode(&g) != nil || kind != capture.SourceConntrack && kind != capture.SourceDNS {
@@ -168,11 +168,11 @@ func (p *packetPrinter) gap(r *capture.Record) error {
 	if g.Why != "" {
 		text += ": " + g.Why
 	}
-	return p.section.Statistics(at.number, pcapng.Statistics{Time: p.wall(), Dropped: &at.dropped, Comments: []string{text}})
+	return p.section.Statistics(at.number, Statistics{Time: p.wall(), Dropped: &at.dropped, Comments: []string{text}})
 }
 
 // usual is the kind of a source that no record opens.
-func (p *packetPrinter) usual(number uint32) string {
+func (p *Printer) usual(number uint32) string {
 	if number == 1 {
 		return capture.SourceConntrack
 	}
@@ -183,7 +183,7 @@ func (p *packetPrinter) usual(number uint32) string {
 }
 
 // port finds the interface, and describes it before its first block.
-func (p *packetPrinter) port(key portKey, kind string) (*port, error) {
+func (p *Printer) port(key portKey, kind string) (*port, error) {
 	if at := p.ports[key]; at != nil {
 		return at, nil
 	}
@@ -191,9 +191,9 @@ func (p *packetPrinter) port(key portKey, kind string) (*port, error) {
 		return nil, err
 	}
 	s := p.sources[key.source]
-	i := pcapng.Interface{Link: pcapng.LinkRaw, Snaplen: s.Snaplen, Name: s.Interface}
+	i := Interface{Link: LinkRaw, Snaplen: s.Snaplen, Name: s.Interface}
 	if kind == capture.SourceConntrack {
-		i.Link, i.Name = pcapng.LinkNetlink, kind
+		i.Link, i.Name = LinkNetlink, kind
 	}
 	for _, known := range p.host.Interfaces {
 		if key.index != 0 && known.Index == key.index {
@@ -217,12 +217,12 @@ func (p *packetPrinter) port(key portKey, kind string) (*port, error) {
 }
 
 // open writes the section's header before its first block.
-func (p *packetPrinter) open() (err error) {
+func (p *Printer) open() (err error) {
 	if p.section != nil {
 		return nil
 	}
 	h := p.header
-	s := pcapng.Section{BigEndian: h.BigEndian, Application: "topotape " + toolVersion(), Comments: []string{
+	s := Section{BigEndian: h.BigEndian, Application: "topotape " + p.Tool, Comments: []string{
 		fmt.Sprintf("tape %x of host %q (%q), recorded from %s on by topotape %s", h.TapeID, h.HostName, h.HostID,
 			time.Unix(0, h.Start).UTC().Format(time.RFC3339Nano), h.Tool)}}
 	if p.host.Kernel != "" {
@@ -231,12 +231,12 @@ func (p *packetPrinter) open() (err error) {
 	if h.Note != "" {
 		s.Comments = append(s.Comments, h.Note)
 	}
-	p.section, err = pcapng.NewWriter(p.out, s)
+	p.section, err = NewWriter(p.Out, s)
 	return err
 }
 
-// end writes the interfaces' totals. A file without a packet is a section too.
-func (p *packetPrinter) end() error {
+// End writes the interfaces' totals. A file without a packet is a section too.
+func (p *Printer) End() error {
 	if p.header == nil {
 		return nil
 	}
@@ -244,7 +244,7 @@ func (p *packetPrinter) end() error {
 		return err
 	}
 	for i, at := range p.order {
-		s := pcapng.Statistics{Time: p.wall(), Received: &at.packets, Dropped: &at.dropped, Last: true}
+		s := Statistics{Time: p.wall(), Received: &at.packets, Dropped: &at.dropped, Last: true}
 		if i == len(p.order)-1 {
 			s.Comments, p.notes = p.notes, nil // marks that no packet follows
 		}

@@ -1,6 +1,0 @@
-//go:build !race
-
-package pack
-
-// Sparse is of how many alike cases a test takes one: all.
-const Sparse = 1
