@@ -25,6 +25,42 @@ func (r *run) fields(c *coder) {
 	c.uint64(&r.page)
 }
 
+// A pageBuilder makes the pages of an index for a Writer.
+type pageBuilder struct {
+	full     int     // entries that make a page full
+	entries  []Entry // of the open page
+	listed   int     // these entries and their counts together
+	previous uint64  // offset of the last page, 0 for none
+	earlier  uint64  // offset of the last page that has runs, 0 for none
+	runs     []run   // of that page's chunks, and of those of the pages after it
+}
+
+func (b *pageBuilder) add(e Entry) {
+	b.entries = append(b.entries, e)
+	b.listed += 1 + len(e.Counts)
+}
+
+func (b *pageBuilder) pageIsFull() bool { return len(b.entries) == b.full || b.listed >= maxListed }
+
+// page returns the open page. The last page has the runs of the pages before it;
+// another page has them only if they would fill a page.
+func (b *pageBuilder) page(last bool) indexPage {
+	p := indexPage{previous: b.previous, entries: b.entries}
+	if last || manyRuns(b.runs) {
+		p.earlier, p.runs = b.earlier, b.runs
+	}
+	return p
+}
+
+// written begins another page after p was written at an offset.
+func (b *pageBuilder) written(p *indexPage, at uint64) {
+	if len(p.runs) > 0 {
+		b.earlier, b.runs = at, nil
+	}
+	b.runs = appendRuns(b.runs, at, b.entries)
+	b.previous, b.entries, b.listed = at, b.entries[:0], 0
+}
+
 // maxRunCounts bounds the counts of a run of several chunks.
 const maxRunCounts = 256
 

@@ -32,7 +32,7 @@ func pagedTape(t testing.TB, rng *rand.Rand) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.full = 1 + rng.IntN(9)
+	w.pages.full = 1 + rng.IntN(9)
 	chunks, rare := rng.IntN(100), 2+rng.IntN(60)
 	seq := uint64(0)
 	put := func(k Kind, source uint32) {
@@ -135,7 +135,7 @@ func TestRunsInSeveralPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.full = 1000
+	w.pages.full = 1000
 	const chunks = 11_500
 	for i := range uint64(chunks) {
 		r := Record{Seq: i + 1, At: int64(i), Kind: KindGap, Payload: AppendPayload(nil, &Gap{})}
@@ -145,8 +145,8 @@ func TestRunsInSeveralPages(t *testing.T) {
 		if err := w.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		if len(w.runs) > 2*maxEntries {
-			t.Fatalf("%d runs are kept", len(w.runs))
+		if len(w.pages.runs) > 2*maxEntries {
+			t.Fatalf("%d runs are kept", len(w.pages.runs))
 		}
 	}
 	if err := w.Close(); err != nil {
@@ -154,7 +154,7 @@ func TestRunsInSeveralPages(t *testing.T) {
 	}
 	b := out.Bytes()
 	runs, pages, err := bothIndexes(b)
-	if err != nil || len(runs.Entries) != chunks || w.earlier == 0 {
+	if err != nil || len(runs.Entries) != chunks || w.pages.earlier == 0 {
 		t.Fatal(err)
 	}
 	if got := allChunks(t, runs, b); !slices.EqualFunc(got, pages.Entries, sameChunk) {

@@ -35,14 +35,9 @@ type Writer struct {
 	lastAt  int64
 	records uint64
 	chunks  uint64
-	index   uint64 // offset of the last index frame
 	plain   []byte // records of the open chunk
-	entry   Entry
-	page    []Entry
-	listed  int // entries and counts in page
-	full    int // entries that make a page full
-	runs    []run
-	earlier uint64 // offset of the last index frame that has runs
+	entry   Entry  // of the open chunk
+	pages   pageBuilder
 	frame   []byte
 	stored  []byte // the payload that was compressed last
 	err     error
@@ -55,7 +50,7 @@ func NewWriter(out io.Writer, h *Header) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{out: out, zstd: enc, fileID: binary.BigEndian.Uint64(h.TapeID[:]), full: maxEntries}
+	w := &Writer{out: out, zstd: enc, fileID: binary.BigEndian.Uint64(h.TapeID[:]), pages: pageBuilder{full: maxEntries}}
 	if err := w.writeFrame(frameHead, codingPlain, appendFields(nil, h.fields)); err != nil {
 		return nil, err
 	}
@@ -111,37 +106,27 @@ func (w *Writer) Flush() error {
 		return err
 	}
 	w.entry.Stored = w.offset - w.entry.Offset
-	w.page = append(w.page, w.entry)
-	w.listed += 1 + len(w.entry.Counts)
+	w.pages.add(w.entry)
 	w.entry = Entry{}
 	w.plain = w.plain[:0]
 	w.chunks++
-	if len(w.page) == w.full || w.listed >= maxListed {
+	if w.pages.pageIsFull() {
 		return w.flushIndex(false)
 	}
 	return nil
 }
 
-// flushIndex writes the open page. The last page has the runs of the pages before
-// it, even if it lists no chunk itself.
+// flushIndex writes the open page of the index.
 func (w *Writer) flushIndex(last bool) error {
-	withRuns := len(w.runs) > 0 && (last || manyRuns(w.runs))
-	if len(w.page) == 0 && !withRuns {
+	p := w.pages.page(last)
+	if len(p.entries) == 0 && len(p.runs) == 0 {
 		return nil
-	}
-	p := indexPage{previous: w.index, entries: w.page}
-	if withRuns {
-		p.earlier, p.runs = w.earlier, w.runs
 	}
 	at := w.offset
 	if err := w.writeFrame(frameIndex, codingZstd, appendFields(nil, p.fields)); err != nil {
 		return err
 	}
-	if withRuns {
-		w.earlier, w.runs = at, nil
-	}
-	w.runs = appendRuns(w.runs, at, w.page)
-	w.index, w.page, w.listed = at, w.page[:0], 0
+	w.pages.written(&p, at)
 	return nil
 }
 
@@ -157,7 +142,7 @@ func (w *Writer) Close() error {
 	if err := w.flushIndex(true); err != nil {
 		return err
 	}
-	f := foot{offset: w.offset, index: w.index, chunks: w.chunks, records: w.records, lastAt: uint64(w.lastAt)}
+	f := foot{offset: w.offset, index: w.pages.previous, chunks: w.chunks, records: w.records, lastAt: uint64(w.lastAt)}
 	if err := w.writeFrame(frameFoot, codingPlain, f.append(nil)); err != nil {
 		return err
 	}
