@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/topotape/topotape/capture"
-	"golang.org/x/sys/unix"
 )
 
 // ConntrackConfig configures the recording of connection tracking. Only Clock
@@ -141,20 +139,4 @@ func (c *Conntrack) close() {
 
 // sysctl returns one of conntrack's settings in the calling thread's network
 // namespace, "" if there is none.
-func sysctl(name string) string {
-	b, err := os.ReadFile("/proc/sys/net/netfilter/" + name)
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(b))
-}
-
-// netnsInode returns the inode of the calling thread's network namespace, 0 if
-// /proc does not show it.
-func netnsInode() uint64 {
-	var st unix.Stat_t
-	if err := unix.Stat("/proc/thread-self/ns/net", &st); err != nil {
-		return 0
-	}
-	return st.Ino
-}
+func sysctl(name string) string { return readLine("/proc/sys/net/netfilter/" + name) }

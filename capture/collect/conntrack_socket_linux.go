@@ -21,18 +21,12 @@ const (
 	eventTruesize = 1280
 )
 
-// mmsghdr of recvmmsg(2).
-type mmsghdr struct {
-	hdr unix.Msghdr
-	n   uint32
-}
-
 // eventSocket is the netlink socket that receives events, and the memory that
 // recvmmsg needs.
 type eventSocket struct {
 	fd     int
 	opened bool
-	buffer int // bytes that the kernel granted: twice the requested size, see socket(7)
+	buffer int // bytes that the kernel granted
 	drops  uint32
 	hdrs   [eventSlots]mmsghdr
 	iovs   [eventSlots]unix.Iovec
@@ -55,13 +49,8 @@ func (s *eventSocket) open(buffer int) (err error) {
 		return err
 	}
 	s.opened = true
-	if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer); err != nil {
-		if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer); err != nil {
-			return os.NewSyscallError("setsockopt SO_RCVBUF", err)
-		}
-	}
-	if s.buffer, err = unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF); err != nil {
-		return os.NewSyscallError("getsockopt SO_RCVBUF", err)
+	if s.buffer, err = setReceiveBuffer(s.fd, buffer); err != nil {
+		return err
 	}
 	if err := unix.SetsockoptInt(s.fd, unix.SOL_NETLINK, unix.NETLINK_NO_ENOBUFS, 1); err != nil {
 		return os.NewSyscallError("setsockopt NETLINK_NO_ENOBUFS", err)

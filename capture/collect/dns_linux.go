@@ -80,15 +80,11 @@ func (d *DNS) Describe() []string {
 		d.source.Netns, d.source.Snaplen, d.source.Buffer)}
 }
 
+// prepare sets the socket's buffer and filter, and the arguments of recvmmsg.
 func (d *DNS) prepare(fd int) error {
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, d.cfg.Buffer) != nil {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, d.cfg.Buffer); err != nil {
-			return os.NewSyscallError("setsockopt SO_RCVBUF", err)
-		}
-	}
-	granted, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	granted, err := setReceiveBuffer(fd, d.cfg.Buffer)
 	if err != nil {
-		return os.NewSyscallError("getsockopt SO_RCVBUF", err)
+		return err
 	}
 	raw, err := bpf.Assemble(dnsFilter())
 	if err != nil {
