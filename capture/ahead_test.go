@@ -187,7 +187,7 @@ func TestAheadInsideAChunk(t *testing.T) {
 	}
 }
 
-// Chunks that are large, or say so, are not held in numbers.
+// Only few chunks are kept if they are large, or claim to be.
 func TestAheadIsBounded(t *testing.T) {
 	for _, size := range []int{8 << 20, maxAheadChunk - 1<<10} {
 		b := afterHead(t, func(id uint64) (out []byte) {

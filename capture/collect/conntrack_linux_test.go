@@ -85,7 +85,7 @@ type recording struct {
 	gone    chan struct{}
 }
 
-// record runs the collector; hold delays each batch.
+// record runs the collector; hold is called before each batch is released.
 func record(t testing.TB, c Collector, hold func(*Batch)) *recording {
 	t.Helper()
 	if err := c.Open(); err != nil {

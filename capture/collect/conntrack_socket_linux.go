@@ -60,8 +60,8 @@ func (s *eventSocket) open(buffer int) (err error) {
 	}
 	// The kernel delivers no other process's messages to a socket that is
 	// connected to the kernel, so the sender of each message need not be checked.
-	// Only a broadcast to the groups remains: it needs CAP_NET_ADMIN, and who has
-	// that can make conntrack entries anyway.
+	// Only a broadcast to the groups remains: it needs CAP_NET_ADMIN, with which a
+	// process can make conntrack entries anyway.
 	if err := unix.Connect(s.fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return os.NewSyscallError("connect", err)
 	}

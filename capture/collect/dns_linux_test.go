@@ -171,8 +171,7 @@ func TestDNSRecordsEveryPacket(t *testing.T) {
 	}
 }
 
-// The kernel takes off the outer tag of a frame that comes in, and leaves the
-// inner one.
+// The kernel removes the outer tag of an incoming frame and leaves the inner one.
 func TestDNSPassesTaggedFrames(t *testing.T) {
 	c := startChild(t)
 	inNetns(t)

@@ -18,8 +18,8 @@ type Batch struct {
 	home  chan *Batch // where Release puts the batch
 }
 
-// Release gives the batch back to the collector that made it. Its records must
-// not be used any more.
+// Release returns the batch to the collector that made it. Its records must not
+// be used after that.
 func (b *Batch) Release() {
 	b.Records, b.arena, b.Drained = b.Records[:0], b.arena[:0], 0
 	select {

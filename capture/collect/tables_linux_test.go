@@ -11,7 +11,7 @@ import (
 // Text that follows a short read is recorded without cutting a row, and after
 // that no short read is taken for a table's end.
 func TestTableThatGrowsWhileItIsRead(t *testing.T) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET, 0) // a read is what one write brought
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET, 0) // a read returns the bytes of one write
 	if err != nil {
 		t.Fatal(err)
 	}
