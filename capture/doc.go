@@ -60,8 +60,8 @@ e3069283). The header's covers bytes 0 to 43 and 48 to 52, both included: all
 except its own bytes 44 to 47. A zstd payload is one zstd frame (RFC 8878) without
 a dictionary, with a window of 8 MiB at most.
 
-Nothing follows the payload: a newer version adds things inside the payloads
-only. Any MessagePack library reads a whole file, frame by frame. Both lengths are
+Nothing follows the payload: a newer version adds to a frame only inside its
+payload. Any MessagePack library reads a whole file, frame by frame. Both lengths are
 at most 8 MiB; a reader checks that before it allocates memory, and stops decoding
 at the announced length.
 
@@ -333,7 +333,8 @@ Counts are in the order of their first records. A run is a sequence of consecuti
 chunks of one page. A chunk with a record of kind source, conntrack_dump_begin,
 conntrack_dump_end, host, gap, clock, mark, fault or end is a run of its own, so
 these records can be found from the last page alone. A chunk with
-more than 256 counts is a run of its own, too; a run of several chunks never has so many.
+more than 256 counts is a run of its own, too; a run of several chunks never has
+so many.
 
 The last of several pages has the runs of all pages before it: in its own runs, and
 in those of the page named by earlier, and so on. It may list no chunk. When as
