@@ -1,5 +1,5 @@
-# make demo and make test are all a newcomer needs; both work on a fresh machine
-# with Go and Debian's package manager.
+# Start with make demo and make test. Both work on a fresh machine with Go and
+# Debian's package manager.
 
 GO ?= go
 BIN := bin
@@ -12,7 +12,7 @@ build:
 demo: deps build
 	@tools/demo.sh $(BIN)
 
-# One package after the other: labs must not meet.
+# One package at a time: two network labs must not run at once.
 test: test-deps
 	$(GO) test -p 1 $(TESTFLAGS) ./...
 
@@ -24,7 +24,7 @@ lint:
 	$(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
 
-# FUZZTIME is for each target; as many run at a time as there are processors.
+# FUZZTIME is the time for each target; one target runs on each processor.
 FUZZTIME ?= 60s
 fuzz:
 	@tools/fuzz.sh $(FUZZTIME)
@@ -33,23 +33,24 @@ bench: deps
 	$(GO) test -run '^$$' -bench . -benchmem ./capture/... ./reporter/... ./replay ./fixtures
 	$(GO) run ./tools/bench
 
-# The index of the fixtures, from what they and behaviours.json say.
+# Generates the index of the fixtures from the fixtures and behaviours.json.
 index:
 	$(GO) test ./fixtures -run Index -update
 
-# The shipped tape, recorded anew in the lab, and the generated ones; needs root on Linux.
+# Records the shipped tape again in the lab, and generates the generated tapes. Needs
+# root on Linux.
 fixtures: deps build
 	@tools/record-fixture.sh $(BIN) fixtures/lab-gateway
 	$(GO) run ./tools/generate
 	@$(MAKE) --no-print-directory index
 
-# The man pages, dated by SOURCE_DATE_EPOCH or the last commit.
+# Writes the man pages. Their date is SOURCE_DATE_EPOCH or that of the last commit.
 man:
 	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} \
 		$(GO) test ./cmd/topotape -run ManPages -count 1 -man $(CURDIR)/man
 
-# The lab's commands, and what the tests compare with, from Debian's packages, when
-# there is a root to install them.
+# Installs the commands of the lab, and for the tests the tools they compare with, from
+# Debian's packages. Only root can install them.
 deps:
 	@tools/deps.sh
 test-deps:

@@ -49,12 +49,13 @@ func Diff(a, b *Side, o DiffOptions) (d *diff.Difference, ofA, ofB *Summary, err
 		o.Whole = !common
 	}
 	otherRules := !a.Reports && !b.Reports && a.Rules != b.Rules
-	c := diff.Comparison{Selectors: o.Selectors, OtherRules: otherRules, Apart: otherRules || o.Whole && !(same && a.Window == b.Window)}
+	otherTimes := otherRules || o.Whole && !(same && a.Window == b.Window)
+	c := diff.Comparison{Selectors: o.Selectors, IgnoreRules: otherRules, IgnoreTimes: otherTimes, IgnoreCounts: otherTimes}
 	runA, runB := a.run(o, ofA), b.run(o, ofB)
 	if o.Whole {
 		d, err = c.CompareWhole(runA, runB)
 	} else {
-		d, err = c.CompareAll(runA, runB)
+		d, err = c.CompareTicks(runA, runB)
 	}
 	if err == nil && d.Ticks == 0 && d.Differ == 0 {
 		err = nothingToCompare([2]*Side{a, b}, [2]*Summary{ofA, ofB})
@@ -86,11 +87,11 @@ func (s *Side) sameTapes(o *Side) bool {
 }
 
 // run makes the reports of the side.
-func (s *Side) run(o DiffOptions, sum *Summary) iter.Seq2[diff.Numbered, error] {
+func (s *Side) run(o DiffOptions, sum *Summary) iter.Seq2[diff.TickReport, error] {
 	if s.Reports {
 		return s.read(o, sum)
 	}
-	return func(yield func(diff.Numbered, error) bool) {
+	return func(yield func(diff.TickReport, error) bool) {
 		var tick uint64
 		ro := Options{Rules: s.Rules, Reports: All, Window: s.Window, MaxConnections: o.MaxConnections,
 			Each: func(_ *capture.Header, r *capture.Record) {
@@ -102,7 +103,7 @@ func (s *Side) run(o DiffOptions, sum *Summary) iter.Seq2[diff.Numbered, error] 
 			ro.Reports = Whole
 		}
 		met, err := Run(s.Inputs, ro, func(r *reporter.Report) error {
-			if !yield(diff.Numbered{Report: r, Record: tick}, nil) {
+			if !yield(diff.TickReport{Report: r, Record: tick}, nil) {
 				return errStop
 			}
 			return nil
@@ -112,15 +113,15 @@ func (s *Side) run(o DiffOptions, sum *Summary) iter.Seq2[diff.Numbered, error] 
 			err = fmt.Errorf("%s: %w", s.Inputs[0].Name, err)
 		}
 		if err != nil && err != errStop {
-			yield(diff.Numbered{}, err)
+			yield(diff.TickReport{}, err)
 		}
 	}
 }
 
 // read reads the reports of the side, folded together for Whole. A file that is
 // torn ends there.
-func (s *Side) read(o DiffOptions, sum *Summary) iter.Seq2[diff.Numbered, error] {
-	return func(yield func(diff.Numbered, error) bool) {
+func (s *Side) read(o DiffOptions, sum *Summary) iter.Seq2[diff.TickReport, error] {
+	return func(yield func(diff.TickReport, error) bool) {
 		f := fold.New(o.MaxConnections)
 		for _, in := range s.Inputs {
 			for r, err := range in.reports() {
@@ -128,13 +129,13 @@ func (s *Side) read(o DiffOptions, sum *Summary) iter.Seq2[diff.Numbered, error]
 				case errors.Is(err, io.ErrUnexpectedEOF):
 					sum.Damage = err
 				case err != nil:
-					yield(diff.Numbered{}, err)
+					yield(diff.TickReport{}, err)
 					return
 				case o.Whole:
 					f.Add(r)
 				default:
 					sum.Reports++
-					if !yield(diff.Numbered{Report: r}, nil) {
+					if !yield(diff.TickReport{Report: r}, nil) {
 						return
 					}
 				}
@@ -143,7 +144,7 @@ func (s *Side) read(o DiffOptions, sum *Summary) iter.Seq2[diff.Numbered, error]
 		if whole := f.Finish(); whole != nil {
 			sum.Reports++
 			sum.LeftOut = f.LeftOut()
-			yield(diff.Numbered{Report: whole}, nil)
+			yield(diff.TickReport{Report: whole}, nil)
 		}
 	}
 }

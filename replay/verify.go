@@ -71,7 +71,7 @@ func (d *Mismatch) connections(r *reporter.Report) (list []reporter.Connection) 
 // suspects are what two reports have of what differs. An endpoint is all that its
 // connections say of it: where buckets differ, it is one of theirs that does.
 func (d *Mismatch) suspects(reports ...*reporter.Report) (parts []*reporter.Report) {
-	ends := fold.EndKeys{}
+	ends := fold.EndSet{}
 	for _, r := range reports {
 		part := &reporter.Report{Connections: d.connections(r)}
 		for i := range part.Connections {
@@ -88,7 +88,7 @@ func (d *Mismatch) suspects(reports ...*reporter.Report) (parts []*reporter.Repo
 	for i, r := range reports {
 		switch {
 		case d.endpoints && len(d.Buckets) > 0:
-			parts[i].Endpoints = ends.Of(r.Endpoints)
+			parts[i].Endpoints = ends.Select(r.Endpoints)
 		case d.endpoints:
 			parts[i].Endpoints = r.Endpoints
 		}
@@ -99,7 +99,7 @@ func (d *Mismatch) suspects(reports ...*reporter.Report) (parts []*reporter.Repo
 // since says what changed since an earlier report that is as production made it.
 func (d *Mismatch) since(before *reporter.Report) {
 	d.Before = &diff.Moment{Tick: before.Tick, At: diff.Wall(before.At), RecordA: d.equal.seq}
-	c := diff.Comparison{Untimed: true}
+	c := diff.Comparison{IgnoreTimes: true}
 	parts := d.suspects(before, d.Report)
 	c.Add(parts[0], parts[1])
 	d.Since = c.Difference()

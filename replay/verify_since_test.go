@@ -240,7 +240,7 @@ func TestVerifyShowsOnlyWhatMayDiffer(t *testing.T) {
 	for tick := uint64(2); tick <= 7; tick++ {
 		for _, g := range since(wrong(tick)).Groups {
 			for _, f := range g.Fields {
-				records = records || g.Section == diff.CoverageSection && f.Name == "records" && f.How == "more"
+				records = records || g.Section == diff.Coverage && f.Name == "records" && f.How == "more"
 				if strings.HasSuffix(f.Name, "_seen") {
 					t.Errorf("tick %d: %+v", tick, g)
 				}

@@ -85,15 +85,11 @@ func (c *scope2016) dnsPacket(p *capture.DNS, s *source) {
 		s.ignored++
 		return
 	}
-	message := c.packet.Payload
-	if c.packet.Proto == dnsmsg.TCP { // any segment counts as a whole message behind its length
-		if len(message) < 2 {
-			s.ignored++
-			return
-		}
-		message = message[2:]
+	if c.packet.Proto == dnsmsg.TCP && len(c.packet.Payload) < 2 { // no room for a message's length
+		s.ignored++
+		return
 	}
-	if c.dns.Decode(message) != nil {
+	if c.dns.Decode(c.packet.Message()) != nil {
 		s.undecodable++
 		return
 	}

@@ -21,20 +21,20 @@ func buildCommand() *cobra.Command {
 	var tape newTape
 	cmd := &cobra.Command{
 		Use:   "build INPUT... -o TAPE",
-		Short: "Make a tape of a script or of what other tools saw",
-		Long: `Make a tape of a tape script ("topotape help script"), or of what other tools
-wrote down, alone or together on one time line. What an input is, its content
-tells, not its name; it may be packed with gzip or zstd:
+		Short: "Make a tape from a script or from the output of other tools",
+		Long: `Make a tape from a tape script ("topotape help script"), from the output of other
+tools, or from both on one time line. The type of an input is detected from its
+content, not from its name. Inputs may be compressed with gzip or zstd:
 
-  conntrack -E or -L, as text or XML, with whatever -o; /proc/net/nf_conntrack
-  pcap and pcapng, of DNS packets or of netlink messages (an nlmon device)
-  /proc/net/tcp and tcp6; a directory or tar of them, with their owners if
-  what "topotape help collect" prints made it
+  conntrack -E or -L, text or XML, with any -o option; /proc/net/nf_conntrack
+  pcap and pcapng with DNS packets or netlink messages (of an nlmon device)
+  /proc/net/tcp and tcp6; a directory or a tar of them, with the owners of sockets
+  if it was made by the script of "topotape help collect"
 
-Times are the evidence's own. What has none stands behind the inputs that are
-named before it. A tick, where a report is made, stands every 3 seconds and at
-the end. What is lost is told line by line; then the exit code is 3. The same
-inputs give the same bytes.`,
+Records get the times in the inputs. An input without times follows the inputs that
+are named before it. Ticks, the times of reports, are added every 3 seconds and at
+the end. Each line or packet that is lost is reported, and the exit code is 3. The
+same inputs give the same bytes.`,
 		Example: `  topotape build scenario.jsonl -o scenario.tape
   topotape build events.txt table.txt dns.pcap -o incident.tape
   topotape build evidence.tar -o incident.tape
@@ -62,7 +62,7 @@ func build(cmd *cobra.Command, names []string, out string, force bool) error {
 			return err
 		}
 		if cut != nil {
-			warn(cmd, "%s: %v; what could be unpacked counts", in.Name, cut)
+			warn(cmd, "%s: %v; the data decompressed before that is used", in.Name, cut)
 			lost = append(lost, in.Name)
 		}
 		inputs = append(inputs, in)
@@ -76,11 +76,11 @@ func build(cmd *cobra.Command, names []string, out string, force bool) error {
 		return err
 	}
 	if text != nil {
-		err := script.Build(o, text, script.Options{Name: inputs[0].Name, Tool: toolVersion(), Core: reporter.CoreVersion})
+		err := script.Build(o, text, script.Options{Name: inputs[0].Name, Tool: version, Core: reporter.CoreVersion})
 		return cmp.Or(o.finish(err), lossOf(lost))
 	}
-	list, err := ingest.Build(o, inputs, ingest.Options{Tool: toolVersion(), Core: reporter.CoreVersion,
-		Say: func(line string) { warn(cmd, "%s", line) }})
+	list, err := ingest.Build(o, inputs, ingest.Options{Tool: version, Core: reporter.CoreVersion,
+		Lost: func(line string) { warn(cmd, "%s", line) }})
 	if err := o.finish(err); err != nil {
 		return err
 	}
@@ -93,16 +93,16 @@ func build(cmd *cobra.Command, names []string, out string, force bool) error {
 	return lossOf(lost)
 }
 
-// lossOf is the error of a tape that lacks something of these inputs.
+// lossOf returns the error of a tape that lacks data of these inputs, nil for none.
 func lossOf(inputs []string) error {
 	if len(inputs) == 0 {
 		return nil
 	}
-	return &exitError{exitLoss, fmt.Errorf("the tape is written, but lacks what was lost of %s", strings.Join(inputs, ", "))}
+	return &exitError{exitLoss, fmt.Errorf("the tape is written but lacks data of %s", strings.Join(inputs, ", "))}
 }
 
-// onlyScript is the script, if that is all there is: its tape is as its lines
-// say.
+// onlyScript returns the script if it is the only input, else nil. Its tape has
+// exactly the records of its lines, no added ticks.
 func onlyScript(inputs []ingest.Input) (io.Reader, error) {
 	if len(inputs) != 1 || inputs[0].Dir != nil {
 		return nil, nil
@@ -114,8 +114,8 @@ func onlyScript(inputs []ingest.Input) (io.Reader, error) {
 	return io.NewSectionReader(inputs[0].Data, 0, inputs[0].Size), nil
 }
 
-// openEvidence opens an input. What can't be read twice, as a pipe or what is
-// packed, is kept in a file meanwhile. Cut says why not all could be unpacked.
+// openEvidence opens an input. A pipe or a compressed file is copied to a temporary
+// file, so that it can be read twice. cut is why not all could be decompressed.
 func openEvidence(name string) (in ingest.Input, cut, err error) {
 	in.Name = name
 	file := os.Stdin
@@ -133,15 +133,15 @@ func openEvidence(name string) (in ingest.Input, cut, err error) {
 		return in, nil, file.Close()
 	}
 	stream := bufio.NewReaderSize(file, 64<<10)
-	plain, err := unpacked(stream)
+	plain, err := decompressed(stream)
 	switch {
 	case err != nil:
 		return in, nil, fmt.Errorf("%s: %w", in.Name, err)
 	case plain != nil:
-		packed := &untilError{from: plain}
-		in.Data, in.Size, err = spoolFile(packed)
-		cut = packed.err
-	case st.Mode().IsRegular() && st.Size() > 0 && name != "-": // a file of /proc is longer than it says
+		data := &untilError{from: plain}
+		in.Data, in.Size, err = spoolFile(data)
+		cut = data.err
+	case st.Mode().IsRegular() && st.Size() > 0 && name != "-": // the size of a file in /proc is 0
 		in.Data, in.Size = file, st.Size()
 	default:
 		in.Data, in.Size, err = spoolFile(stream)
@@ -155,7 +155,7 @@ func openEvidence(name string) (in ingest.Input, cut, err error) {
 	return in, cut, nil
 }
 
-// untilError ends where its reader fails, and keeps the error.
+// untilError ends at the first error of its reader, and keeps the error.
 type untilError struct {
 	from io.Reader
 	err  error
@@ -170,8 +170,9 @@ func (u *untilError) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// unpacked reads what was packed; nil where it was not.
-func unpacked(r *bufio.Reader) (io.Reader, error) {
+// decompressed returns a reader of the decompressed data, nil if r is not
+// compressed.
+func decompressed(r *bufio.Reader) (io.Reader, error) {
 	head, err := r.Peek(4)
 	if err != nil && err != io.EOF {
 		return nil, err

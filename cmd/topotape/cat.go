@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -14,39 +13,43 @@ import (
 	"github.com/topotape/topotape/replay/fold"
 	"github.com/topotape/topotape/replay/pcapng"
 	"github.com/topotape/topotape/replay/render"
-	"github.com/topotape/topotape/replay/survey"
 )
 
+// catFlags are the flags of cat.
+type catFlags struct {
+	format, out string
+	window      replay.Window
+	match       []*fold.Selector
+	kinds       []capture.Kind
+}
+
 func catCommand() *cobra.Command {
-	var format, out string
-	var window replay.Window
-	var match []*fold.Selector
-	var kinds []capture.Kind
+	var f catFlags
 	cmd := &cobra.Command{
 		Use:   "cat TAPE...",
-		Short: "Print the records of a tape, one a line",
-		Long: `Print the records of a tape, one a line: to read, or as a tape script that
-"topotape build" makes the same records of. A line of text is the record's number,
-its time since the recording's start, its kind, and what it says: a conntrack message
-as "conntrack -E -o id,extended" prints it, a DNS message with its question and its
-answers, a table by how many rows are in which state. Times are those of the tape,
-in UTC: the same tape gives the same text. Several tapes, or those of a directory, are
-printed one behind the other.
+		Short: "Print the records of a tape, one per line",
+		Long: `Print the records of a tape, one per line, as text or as a tape script from which
+"topotape build" makes the same records. A line of text has the record's number, its
+time since the recording's start, its kind and its content: a conntrack message as
+"conntrack -E -o id,extended" prints it, a DNS message with its question and answers,
+a socket table as the number of rows in each state. Times are those of the tape, in
+UTC, so the same tape always gives the same text. Several tapes, or the tapes of a
+directory, are printed one after the other.
 
-With --format pcapng it writes what Wireshark reads: DNS packets as they were captured,
-conntrack messages as netlink packets, gaps as dropped packets of an interface, marks as
-comments of the packet behind them. What is no packet is left out, and counted. "topotape
-build" makes a tape of it again, without what was left out.
+--format pcapng writes a file for Wireshark: DNS packets as they were captured,
+conntrack messages as netlink packets, gaps as dropped packets of an interface, marks
+as comments of the next packet. Records that are not packets are left out and counted.
+"topotape build" makes a tape from that file again, without those records.
 
-A tape that is still being written to a pipe is printed as it comes.
+A tape that arrives through a pipe while it is recorded is printed as it comes.
 
-Git shows what changed in tapes when it is told how to read them:
+Git can show the changes in tapes once it knows how to read them:
 
   echo '*.tape diff=topotape' >>.gitattributes
   git config diff.topotape.textconv 'topotape cat'
 
-Torn tapes make cat end with code 3, which git takes for a failure. To see what they
-still hold, let that pass:
+For a torn tape cat exits with 3, which git treats as a failure. To see the records
+before the damage, ignore that code:
 
   git config diff.topotape.textconv 'f() { topotape cat "$1" || test $? = 3; }; f'`,
 		Example: `  topotape cat x.tape
@@ -57,61 +60,78 @@ still hold, let that pass:
   topotape record -o - | topotape cat -`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if format == "pcapng" && toTerminal(out) {
-				return usage("packets are not for a terminal: redirect standard output, or name a file with -o")
-			}
-			inputs, err := tapeInputs(args, needScan(window.From, window.To))
-			if err != nil {
-				return err
-			}
-			o, err := createOutput(out, unlessTape)
-			if err != nil {
-				return err
-			}
-			lines := newLiveOutput(o)
-			c := &catter{out: lines, match: match, kinds: kinds, cmd: cmd}
-			if !isTerminal(o.target()) { // lines are progress enough
-				c.progress = newProgress(inputs)
-			}
-			switch format {
-			case "jsonl":
-				c.script = script.NewPrinter(lines)
-			case "pcapng":
-				c.packets = &pcapng.Printer{Out: lines, Tool: toolVersion()}
-			}
-			err = c.run(inputs, window)
-			c.progress.done()
-			if err = lines.finish(err); err != nil {
-				return err
-			}
-			return c.outcome()
+			return f.run(cmd, args)
 		},
 	}
 	s := cmd.Flags()
-	addFormat(s, &format, "text", "jsonl", "pcapng")
-	s.VarP(fileFlag(&out).or("-"), "output", "o", "where the records go: a file, or - for standard output")
-	s.Var(selectorFlag(&match), "match", "only records of these connections; may be repeated")
-	s.Var(kindFlag(&kinds), "kind", "only records of these kinds: names as cat prints them, with commas between; may be repeated")
-	s.Var(timeFlag(&window.From), "from", "only records from this time on")
-	s.Var(timeFlag(&window.To), "to", "only records before this time")
+	addFormat(s, &f.format, "text", "jsonl", "pcapng")
+	s.VarP(fileFlag(&f.out).or("-"), "output", "o", "write the records to a file, or to standard output (-)")
+	s.Var(selectorFlag(&f.match), "match", "only records of these connections; may be repeated")
+	s.Var(kindFlag(&f.kinds), "kind", "only records of these kinds: names as cat prints them, separated by commas; may be repeated")
+	s.Var(timeFlag(&f.window.From), "from", "only records at or after this time")
+	s.Var(timeFlag(&f.window.To), "to", "only records before this time")
 	return cmd
 }
 
-// catter prints records.
+func (f *catFlags) run(cmd *cobra.Command, args []string) error {
+	if f.format == "pcapng" && toTerminal(f.out) {
+		return usage("standard output is a terminal and pcapng is binary: redirect it, or name a file with -o")
+	}
+	inputs, err := tapeInputs(args, needScan(f.window.From, f.window.To))
+	if err != nil {
+		return err
+	}
+	o, err := createOutput(f.out, unlessTape)
+	if err != nil {
+		return err
+	}
+	out := newLiveOutput(o)
+	c := newCatter(cmd, out, f.format)
+	c.kinds, c.matcher.Selectors = f.kinds, f.match
+	if !isTerminal(o.target()) { // on a terminal the lines show the progress
+		c.progress = newProgress(inputs)
+	}
+	err = c.run(inputs, f.window)
+	c.progress.done()
+	if err = out.finish(err); err != nil {
+		return err
+	}
+	return c.outcome()
+}
+
+// recordPrinter writes the records of tapes in one of the formats. Header begins a
+// tape.
+type recordPrinter interface {
+	Header(*capture.Header) error
+	Record(*capture.Record) error
+}
+
+// catter prints records and collects what it could not read.
 type catter struct {
 	cmd      *cobra.Command
-	out      io.Writer
-	script   *script.Printer // of jsonl
-	packets  *pcapng.Printer // of pcapng
-	text     render.RecordText
-	match    []*fold.Selector
-	kinds    []capture.Kind // nil is all
+	printer  recordPrinter
+	packets  *pcapng.Printer // the printer of pcapng, else nil
+	kinds    []capture.Kind  // nil for all
 	matcher  fold.RecordMatcher
-	header   *capture.Header // of the tape whose header was printed
 	progress *progress
-	damage   []error
-	final    error // that nothing can be read behind
 	tapes    *replay.Tapes
+	header   *capture.Header // of the last tape whose header was printed
+	damage   []error         // places that were skipped
+	final    error           // the error that ended the reading
+}
+
+func newCatter(cmd *cobra.Command, out io.Writer, format string) *catter {
+	c := &catter{cmd: cmd}
+	switch format {
+	case "jsonl":
+		c.printer = script.NewPrinter(out)
+	case "pcapng":
+		c.packets = pcapng.NewPrinter(out, version)
+		c.printer = c.packets
+	default:
+		c.printer = render.NewRecordPrinter(out)
+	}
+	return c
 }
 
 func (c *catter) run(inputs []replay.Input, w replay.Window) error {
@@ -124,64 +144,52 @@ func (c *catter) run(inputs []replay.Input, w replay.Window) error {
 				if c.header == nil {
 					return err
 				}
-				c.final = err // what came before it counts
+				c.final = err // the records before it are printed all the same
 				break
 			}
 			c.damage = append(c.damage, err)
 			continue
 		}
 		c.progress.record(&r)
-		if h := tapes.Header(); h != c.header {
-			if err := c.begin(h); err != nil {
-				return err
-			}
+		if err := c.begin(tapes.Header()); err != nil {
+			return err
 		}
 		if err := c.record(&r); err != nil {
 			return err
 		}
 	}
-	if h := tapes.Header(); c.header == nil && h != nil {
+	if h := tapes.Header(); c.header == nil && h != nil { // a tape without records
 		if err := c.begin(h); err != nil {
 			return err
 		}
 	}
 	if c.packets != nil {
-		return c.packets.End()
+		return c.packets.Close()
 	}
 	return nil
 }
 
+// begin prints the header unless it is that of the current tape.
 func (c *catter) begin(h *capture.Header) error {
-	c.header = h
-	switch {
-	case c.script != nil:
-		return c.script.Header(h)
-	case c.packets != nil:
-		return c.packets.Begin(h)
+	if h == c.header {
+		return nil
 	}
-	c.text.BigEndian, c.text.Start = h.BigEndian, h.Start
-	_, err := fmt.Fprintf(c.out, "# %s\n", survey.HeaderText(h))
-	return err
+	c.header = h
+	return c.printer.Header(h)
 }
 
 func (c *catter) record(r *capture.Record) error {
 	if c.packets != nil {
-		c.packets.See(r)
+		c.packets.Observe(r)
 	}
-	if c.kinds != nil && !slices.Contains(c.kinds, r.Kind) || len(c.match) > 0 && !c.matcher.Match(r, c.header.BigEndian, c.match) {
+	if c.kinds != nil && !slices.Contains(c.kinds, r.Kind) || !c.matcher.Match(r, c.header.BigEndian) {
 		return nil
 	}
-	switch {
-	case c.script != nil:
-		return c.script.Record(r)
-	case c.packets != nil:
-		return c.packets.Record(r)
-	}
-	_, err := c.out.Write(c.text.Append(r))
-	return err
+	return c.printer.Record(r)
 }
 
-// outcome is 3 where something of the tape is missing.
+// outcome reports what is missing from the tapes. Its error has exit code 3, or 1
+// if the reading ended at something other than damage.
 func (c *catter) outcome() error {
 	var loss []string
 	for _, d := range c.damage {
@@ -197,19 +205,32 @@ func (c *catter) outcome() error {
 	if cut := s.Unclean(); cut != "" {
 		loss = append(loss, cut)
 	}
-	if n := s.Unknown(); n > 0 {
-		warn(c.cmd, "warning: %s of unknown kind skipped; a newer version wrote the tape", render.Plural(n, "record"))
-	}
+	warnUnknown(c.cmd, &s)
 	if c.packets != nil {
-		if left := c.packets.Left(); left != "" {
-			warn(c.cmd, "left out, for they are no packets: %s", left)
+		if left := c.packets.LeftOut(); left != "" {
+			warn(c.cmd, "records left out because they are not packets: %s", left)
 		}
 	}
 	if len(c.damage) > 0 {
-		loss = append(loss, "topotape recover saves what is left")
+		loss = append(loss, recoverHint)
 	}
-	if len(loss) > 0 {
-		return &exitError{exitLoss, errors.New(strings.Join(loss, "; "))}
+	return lossError(loss)
+}
+
+// recoverHint follows the places of damage.
+const recoverHint = "topotape recover saves the intact records"
+
+// lossError returns an error with exit code 3 that lists the losses, nil for none.
+func lossError(loss []string) error {
+	if len(loss) == 0 {
+		return nil
 	}
-	return nil
+	return &exitError{exitLoss, errors.New(strings.Join(loss, "; "))}
+}
+
+// warnUnknown warns of records whose kind this version does not know.
+func warnUnknown(cmd *cobra.Command, s *replay.Summary) {
+	if n := s.Unknown(); n > 0 {
+		warn(cmd, "warning: %s of unknown kind skipped; a newer version wrote the tape", render.Count(n, "record"))
+	}
 }

@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rules make a namespace track the flows over its loopback, and translate, mark
-// and put some of them into zones.
+// rules make a namespace track the flows over its loopback device. Some of them are
+// translated, marked or put into zones.
 const rules = `
 table inet t {
  chain c1 { type filter hook output priority 0; ct state new,established,related counter accept; }
@@ -147,8 +147,8 @@ func echo() []byte {
 	return b
 }
 
-// Every conntrack line is the line that the conntrack tool prints for the same
-// event or the same entry of the table.
+// Every line of a conntrack record equals the line that the conntrack tool prints for
+// the same event or the same entry of the table.
 func TestConntrackLinesAreTheTools(t *testing.T) {
 	name, in := namespace(t)
 	dir := t.TempDir()
@@ -193,7 +193,7 @@ func TestConntrackLinesAreTheTools(t *testing.T) {
 		if len(f) < 3 {
 			continue
 		}
-		const prefix = 44 // of number, time and kind
+		const prefix = 44 // columns of number, time and kind
 		switch f[2] {
 		case "conntrack":
 			got = append(got, line[prefix:])
@@ -239,8 +239,8 @@ func withoutProgram(line string) string {
 	return line
 }
 
-// sameButTime compares two lines without the values that change with time: the
-// seconds that an entry has left, and its age.
+// sameButTime compares two lines without the values that change with time: an entry's
+// remaining seconds and its age.
 func sameButTime(a, b string) bool {
 	still := func(s string) string {
 		f := strings.Fields(s)

@@ -15,7 +15,8 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// throughPackets is the tape that build makes of what cat --format pcapng wrote.
+// throughPackets returns the tape that build makes from the output of cat --format
+// pcapng.
 func throughPackets(t *testing.T, tape []byte) []byte {
 	t.Helper()
 	file, _ := packetsOf(t, tape)
@@ -34,9 +35,8 @@ func throughPackets(t *testing.T, tape []byte) []byte {
 	return out.Bytes()
 }
 
-// tracked is what conntrack and DNS tell of a tape's connections, without what
-// only tables of sockets do, and without times, which count from the first
-// packet.
+// tracked returns the connections, names and coverage of a tape that come from
+// conntrack and DNS, without times, which in a pcapng start at the first packet.
 func tracked(t *testing.T, tape []byte) (lines []string) {
 	t.Helper()
 	_, err := replay.Run([]replay.Input{inputOf("x", tape)}, replay.Options{Reports: replay.Whole}, func(r *reporter.Report) error {
@@ -65,8 +65,8 @@ func tracked(t *testing.T, tape []byte) (lines []string) {
 	return lines
 }
 
-// A recording that went through a pcapng shows the same connections, but for
-// what only sockets told.
+// A recording that went through a pcapng shows the same connections, except those
+// known only from socket tables.
 func TestPcapngShowsTheSameConnections(t *testing.T) {
 	tape, err := os.ReadFile("../../fixtures/lab-gateway/capture.tape")
 	if err != nil {
@@ -96,8 +96,8 @@ const dumpScript = `{"tape":{"host_id":"host1","host_name":"host1","start":"2026
 {"at":"12s","mark":{"text":"the end"}}
 `
 
-// Dumps, whole, failed and empty, and gaps come back from a pcapng where they
-// were, and so does the time of the end.
+// A pcapng keeps the places of dumps (complete, failed and empty) and of gaps, and the
+// time of the end.
 func TestPcapngKeepsDumpsAndGaps(t *testing.T) {
 	for _, big := range []string{"", `,"big_endian":true`} {
 		var tape bytes.Buffer
@@ -111,7 +111,7 @@ func TestPcapngKeepsDumpsAndGaps(t *testing.T) {
 	}
 }
 
-// evidenceOf is what conntrack brought, and when the tape ends.
+// evidenceOf returns the conntrack messages, dumps and gaps of a tape, and its end.
 func evidenceOf(t *testing.T, tape []byte) (lines []string) {
 	t.Helper()
 	tapes, records := replay.Records([]replay.Input{inputOf("x", tape)}, replay.Window{})

@@ -13,17 +13,16 @@ import (
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/replay"
-	"github.com/topotape/topotape/replay/pcapng"
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/dnsmsg"
 )
 
-// packetsOf is what cat --format pcapng writes of the tape, in a file, and what
-// it left out.
+// packetsOf writes the tape as cat --format pcapng does. It returns the file's name
+// and the kinds of records that were left out.
 func packetsOf(t *testing.T, tape []byte) (file, left string) {
 	t.Helper()
 	var out bytes.Buffer
-	c := &catter{out: &out, packets: &pcapng.Printer{Out: &out, Tool: toolVersion()}}
+	c := newCatter(nil, &out, "pcapng")
 	if err := c.run([]replay.Input{inputOf("x", tape)}, replay.Window{}); err != nil {
 		t.Fatal(err)
 	}
@@ -31,11 +30,11 @@ func packetsOf(t *testing.T, tape []byte) (file, left string) {
 	if err := os.WriteFile(file, out.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return file, c.packets.Left()
+	return file, c.packets.LeftOut()
 }
 
-// tshark reads the file and returns its lines. It must have nothing to say but
-// that it is root.
+// tshark runs tshark on the file and returns its lines. The only message allowed on
+// standard error is that it runs as root.
 func tshark(t *testing.T, file string, args ...string) []string {
 	t.Helper()
 	if _, err := exec.LookPath("tshark"); err != nil {
@@ -59,8 +58,8 @@ func tshark(t *testing.T, file string, args ...string) []string {
 	return strings.Split(text, "\n")
 }
 
-// A recorded tape opens in tshark: as many packets, DNS names and answers as the
-// records have, conntrack messages with their tuples and ids, directions.
+// tshark shows of a recorded tape what its records have: the number of packets, DNS
+// names and answers, tuples and ids of conntrack messages, directions.
 func TestTsharkReadsARecordedTape(t *testing.T) {
 	tape, err := os.ReadFile("../../fixtures/lab-gateway/capture.tape")
 	if err != nil {
@@ -98,7 +97,7 @@ func TestTsharkReadsARecordedTape(t *testing.T) {
 			}
 		}
 	}
-	const dump = 2 // its question and its end
+	const dump = 2 // its request and its NLMSG_DONE
 	if got := tshark(t, file); len(got) != len(flows)+len(directions)+dump {
 		t.Errorf("%d packets, want %d, %d and %d", len(got), len(flows), len(directions), dump)
 	}
@@ -133,7 +132,7 @@ func TestTsharkReadsARecordedTape(t *testing.T) {
 	}
 }
 
-// canonical turns the ways in which versions of tshark print a number into one.
+// canonical prints numbers in one way, because versions of tshark differ in that.
 func canonical(list []string) (out []string) {
 	for _, s := range list {
 		n := 0
@@ -162,9 +161,10 @@ const packetScript = `{"tape":{"host_id":"host1","host_name":"host1","start":"20
 {"at":"6s","tick":{}}
 `
 
-// Tapes of both byte orders, one behind the other, with what is hard: a gap, a
-// cut packet, an empty one, a malformed message, marks, a step of the clock.
-func TestTsharkReadsWhatIsHard(t *testing.T) {
+// The tapes have both byte orders, follow one another in one file, and contain the
+// hard cases: a gap, a truncated packet, an empty one, a malformed message, marks, a
+// step of the clock.
+func TestTsharkReadsHardCases(t *testing.T) {
 	for _, big := range []string{"", `,"big_endian":true`} {
 		text := fmt.Sprintf(packetScript, big)
 		var tape bytes.Buffer

@@ -15,8 +15,8 @@ import (
 	"github.com/topotape/topotape/replay"
 )
 
-// tapesOfTheRepository are the tapes that were recorded or made for the
-// format's sake, and those of the corpus' scripts, by name.
+// tapesOfTheRepository returns the recorded tapes, those of the format's conformance
+// tests, and those built from the scripts of the fixtures, by name.
 func tapesOfTheRepository(t testing.TB) map[string][]byte {
 	t.Helper()
 	tapes := map[string][]byte{}
@@ -57,14 +57,13 @@ func tapesOfTheRepository(t testing.TB) map[string][]byte {
 	}
 	for name, tape := range tapes {
 		if !readable(tape) {
-			delete(tapes, name) // a newer version's, or nothing stands behind the head
+			delete(tapes, name) // written by a newer version, or without records
 		}
 	}
 	return tapes
 }
 
-// readable reports whether a tape can be read to its end, past what damage
-// there is.
+// readable reports whether a tape can be read to its end, past any damage.
 func readable(tape []byte) bool {
 	r, err := capture.NewReader(bytes.NewReader(tape))
 	for more := true; err == nil && more; {
@@ -86,21 +85,18 @@ func inputOf(name string, b []byte) replay.Input {
 	return replay.Input{Name: name, Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }}
 }
 
-// catTo is what cat prints of the tape.
+// catTo returns what cat prints of the tape.
 func catTo(t testing.TB, name string, tape []byte, format string) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	c := &catter{out: &out}
-	if format == "jsonl" {
-		c.script = script.NewPrinter(&out)
-	}
+	c := newCatter(nil, &out, format)
 	if err := c.run([]replay.Input{inputOf(name, tape)}, replay.Window{}); err != nil {
 		t.Errorf("%s: %v", name, err)
 	}
 	return out.Bytes()
 }
 
-// copied is a record in a form that is quick to compare.
+// copied is a record in a comparable form.
 type copied struct {
 	kind    capture.Kind
 	seq     uint64
@@ -109,8 +105,8 @@ type copied struct {
 	payload string
 }
 
-// intact are the records of the tapes that stand in b, each tape's apart, with
-// an end added where one has none, as build does.
+// intact returns the records of each tape in b. Like build, it adds an end record to a
+// tape without one.
 func intact(t testing.TB, b []byte) (list [][]copied) {
 	t.Helper()
 	r, err := capture.NewReader(bytes.NewReader(b))
@@ -149,8 +145,8 @@ func intact(t testing.TB, b []byte) (list [][]copied) {
 	return list
 }
 
-// What cat prints as a script, build makes the same records of: kinds, numbers,
-// times, sources and payloads.
+// The script that cat prints builds the same records: kinds, numbers, times, sources
+// and payloads.
 func TestScriptOfEveryTapeBuildsItsRecords(t *testing.T) {
 	for name, tape := range tapesOfTheRepository(t) {
 		text := catTo(t, name, tape, "jsonl")
@@ -172,8 +168,7 @@ func TestScriptOfEveryTapeBuildsItsRecords(t *testing.T) {
 	}
 }
 
-// Text is a line a record behind a line for each header, printable, and the same
-// each time.
+// Text is one printable line for each header and each record, and always the same.
 func TestTextOfEveryTape(t *testing.T) {
 	for name, tape := range tapesOfTheRepository(t) {
 		text := catTo(t, name, tape, "text")
@@ -185,7 +180,7 @@ func TestTextOfEveryTape(t *testing.T) {
 			want += len(list) + 1
 		}
 		got := bytes.Count(text, []byte{'\n'})
-		if got > want || got < want-1 { // an end is added where there is none
+		if got > want || got < want-1 { // intact adds an end record to a tape without one
 			t.Errorf("%s: %d lines for %d records and headers", name, got, want)
 		}
 		if i := strings.IndexFunc(string(text), func(r rune) bool { return r < ' ' && r != '\n' || r == 0x7f }); i >= 0 {

@@ -12,8 +12,8 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// What was read is printed at once, though the pipe stays open and no interval
-// ends; and nothing is said when the reader has enough.
+// Records are printed as they arrive, while the pipe is open and before an interval
+// ends; a reader that closes its end causes no message.
 func TestCatPrintsWhileThePipeIsOpen(t *testing.T) {
 	for _, format := range []string{"text", "jsonl"} {
 		cmd := exec.Command("/proc/self/exe", "cat", "--format", format, "-")

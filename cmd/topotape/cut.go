@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -18,14 +17,14 @@ func cutCommand() *cobra.Command {
 	var w replay.Window
 	cmd := &cobra.Command{
 		Use:   "cut TAPE... -o TAPE",
-		Short: "Cut a window out of a tape, also of one that is being written",
-		Long: `Cut a window out of a tape. The result is a tape of its own that replays to the same
-reports, byte for byte, as the whole one does in that window: it begins with what
-was known by then. Records keep their numbers and times. Several tapes of one
-recording, or a directory of them, are cut as one.
+		Short: "Cut a window out of a tape, even while it is being written",
+		Long: `Cut a window out of a tape. In that window the new tape replays to the same reports
+as the original, byte for byte: it begins with the state of the core at that time.
+Records keep their numbers and times. Several tapes of one recording, or a directory
+of them, are cut as one.
 
-A tape that is still being written is cut as far as it has been written, which
-is up to a quarter of a second ago.`,
+A tape that is still being written is cut up to the records written so far, which
+lag by at most a quarter of a second.`,
 		Example: `  topotape cut --from -10m x.tape.partial -o incident.tape
   topotape cut --from mark:bug --to mark:fixed x.tape -o bug.tape
   topotape cut --from 2026-01-02T03:00:00Z --to 2026-01-02T03:10:00Z x.tape -o - | ssh me@there topotape replay -`,
@@ -38,8 +37,8 @@ is up to a quarter of a second ago.`,
 		},
 	}
 	tape.addFlags(cmd)
-	cmd.Flags().Var(timeFlag(&w.From), "from", "from this time on (default the tape's start)")
-	cmd.Flags().Var(timeFlag(&w.To), "to", "up to before this time (default the tape's end)")
+	cmd.Flags().Var(timeFlag(&w.From), "from", "start of the window (default the tape's start)")
+	cmd.Flags().Var(timeFlag(&w.To), "to", "end of the window, exclusive (default the tape's end)")
 	return cmd
 }
 
@@ -52,7 +51,7 @@ func cut(cmd *cobra.Command, args []string, w replay.Window, out string, force b
 	if err != nil {
 		return err
 	}
-	options := edit.CutOptions{Window: w, Tool: toolVersion(), Growing: func(name string) bool { return growing(inputs, name) }}
+	options := edit.CutOptions{Window: w, Tool: version, Growing: func(name string) bool { return growing(inputs, name) }}
 	for _, t := range []struct {
 		flag string
 		at   replay.Time
@@ -70,26 +69,24 @@ func cut(cmd *cobra.Command, args []string, w replay.Window, out string, force b
 	return cutOutcome(cmd, s, out)
 }
 
-// cutOutcome says what was made, to a person, and what was missing.
+// cutOutcome summarizes the new tape on a terminal, and returns the error of what
+// is missing or differs.
 func cutOutcome(cmd *cobra.Command, s *edit.CutSummary, out string) error {
 	if isTerminal(os.Stderr) {
 		at := func(ns int64) string { return time.Unix(0, ns).UTC().Format("2006-01-02T15:04:05.000Z") }
-		warn(cmd, "%s: %d records and %d ticks from %s to %s, and %d records of before; %s", out, s.Records, s.Ticks, at(s.From), at(s.To), s.Evidence, render.Size(uint64(s.Size)))
+		warn(cmd, "%s: %s and %s from %s to %s, and %s; %s", out, render.Count(s.Records, "record"), render.Count(s.Ticks, "tick"),
+			at(s.From), at(s.To), render.Count(s.Evidence, "earlier record"), render.Size(uint64(s.Size)))
 	}
 	if s.Differ > 0 {
 		for _, m := range s.Missing {
 			warn(cmd, "%s", m)
 		}
-		return &exitError{exitDifference, fmt.Errorf("%d of %d reports of the window differ from production's: their witnesses are left as they were", s.Differ, s.Witnesses)}
+		return &exitError{exitDifference, fmt.Errorf("%d of %d reports of the window differ from production's; their witnesses are kept unchanged", s.Differ, s.Witnesses)}
 	}
-	if len(s.Missing) > 0 {
-		return &exitError{exitLoss, errors.New(strings.Join(s.Missing, "; "))}
-	}
-	return nil
+	return lossError(s.Missing)
 }
 
-// growing reports whether a tape is still being written, or was when its size
-// was looked at.
+// growing reports whether the tape is being written, or was when its size was read.
 func growing(inputs []replay.Input, name string) bool {
 	for i := range inputs {
 		if inputs[i].Name == name && inputs[i].Size > 0 {

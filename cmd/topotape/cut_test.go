@@ -8,7 +8,7 @@ import (
 	"github.com/topotape/topotape/replay"
 )
 
-// That a tape is being written is told by its name, or by its size.
+// A tape is being written if its name says so or its size grows.
 func TestGrowing(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "x.tape")

@@ -13,13 +13,14 @@ import (
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/diff"
 	"github.com/topotape/topotape/replay/fold"
+	"github.com/topotape/topotape/replay/render"
 	"github.com/topotape/topotape/reporter"
 )
 
-// diffFlags are the command line of diff.
+// diffFlags are the flags of diff.
 type diffFlags struct {
-	rules       twice[string]
-	from, to    twice[replay.Time]
+	rules       perSide[string]
+	from, to    perSide[replay.Time]
 	whole       bool
 	format, out string
 	match       []*fold.Selector
@@ -29,24 +30,24 @@ func diffCommand() *cobra.Command {
 	var f diffFlags
 	cmd := &cobra.Command{
 		Use:   "diff A [B]",
-		Short: "What differs in the topology",
-		Long: `Compare the reports of two tapes tick by tick, and say what differs in the
-topology: one line a cause, with the first tick and record that show it. - is
-what only A has, + what only B has, ~ what both have and differs.
+		Short: "Compare the topologies of two tapes",
+		Long: `Compare the reports of two tapes tick by tick and print the differences in the
+topology: one line for each cause, with the first tick and record that show it. - marks
+what is only in A, + what is only in B, ~ what is in both but differs.
 
-A and B are tapes, or directories of segments, or files of reports that "replay
---all" printed (ndjson or json): those of another build, for one. A alone is
-compared with itself. --rules, --from and --to given once are for both sides, given
-twice for A and for B.
+A and B are tapes, directories of segments, or files of reports that "replay --all"
+printed as ndjson or json, for example with another build. A alone is compared with
+itself. --rules, --from and --to apply to both sides if given once; if given twice,
+the first is for A and the second for B.
 
-Reports of the same time are compared. Where the sides have no tick in common,
-as two windows or two recordings, everything that was ever seen on one side is
-compared with everything on the other, without times and counts. --format dot draws
-that: what only A has in orange, what only B has in blue. Between two rule sets only
-what both tell is compared: not times, counts, NAT and the evidence for a direction.
+Reports of the same time are compared. If the sides have no tick in common, like two
+windows or two recordings, all connections ever seen on one side are compared with all
+on the other, without times and counts. --format dot draws that comparison, with
+connections only in A in orange and those only in B in blue. Between two rule sets,
+times, counts, NAT and the evidence for a direction are not compared.
 
-Exit code 0 says that nothing differs, 4 that something does. "topotape help
-bisect" shows how that finds the commit that changed a report.`,
+The exit code is 0 if nothing differs and 4 if something does. "topotape help bisect"
+shows how to find the commit that changed a report.`,
 		Example: `  topotape diff x.tape --rules scope2016 --rules current
   topotape diff before.tape after.tape --match :443
   topotape diff x.tape --from +0s --to +1m --from +5m --to +6m
@@ -58,17 +59,17 @@ bisect" shows how that finds the commit that changed a report.`,
 		},
 	}
 	s := cmd.Flags()
-	s.Var(twiceFlag(&f.rules, rulesFlag), "rules", "which semantics the core follows: current or scope2016 (default current)")
-	s.Var(twiceFlag(&f.from, timeFlag), "from", "only reports from this time on")
-	s.Var(twiceFlag(&f.to, timeFlag), "to", "only reports before this time")
-	s.BoolVar(&f.whole, "whole", false, "compare everything that was ever seen, not tick by tick")
+	s.Var(perSideFlag(&f.rules, rulesFlag), "rules", "rule set of the core: current or scope2016 (default current)")
+	s.Var(perSideFlag(&f.from, timeFlag), "from", "only reports at or after this time")
+	s.Var(perSideFlag(&f.to, timeFlag), "to", "only reports before this time")
+	s.BoolVar(&f.whole, "whole", false, "compare all connections ever seen instead of tick by tick")
 	addFormat(s, &f.format, "text", "json", "markdown", "dot")
-	s.VarP(fileFlag(&f.out).or("-"), "output", "o", "where the difference goes: a file, or - for standard output")
-	s.Var(selectorFlag(&f.match), "match", "only these connections, and what comes with them; may be repeated")
+	s.VarP(fileFlag(&f.out).or("-"), "output", "o", "write the differences to a file, or to standard output (-)")
+	s.Var(selectorFlag(&f.match), "match", "only these connections, with their endpoints and names; may be repeated")
 	return cmd
 }
 
-// sides are what the arguments and flags name.
+// sides returns the two sides that the arguments and flags name.
 func (f *diffFlags) sides(args []string) (sides [2]*replay.Side, err error) {
 	if len(args) == 1 {
 		if len(f.rules) < 2 && len(f.from) < 2 && len(f.to) < 2 {
@@ -94,22 +95,22 @@ func (f *diffFlags) sides(args []string) (sides [2]*replay.Side, err error) {
 		if s.Rules == "" {
 			s.Rules = reporter.RulesCurrent
 		}
-		if s.Reports, err = holdsReports(in); err != nil {
+		if s.Reports, err = isReports(in); err != nil {
 			return sides, err
 		}
 		if s.Reports && !(s.Window.From.IsZero() && s.Window.To.IsZero()) {
-			return sides, usage("%s holds reports: --from and --to choose from a tape; give them to the replay that prints the reports", in.Name)
+			return sides, usage("%s is a file of reports: --from and --to work on tapes; give them to the replay that prints the reports", in.Name)
 		}
 		sides[i] = s
 	}
 	if sides[0].Reports && sides[1].Reports && len(f.rules) > 0 {
-		return sides, usage("%s and %s hold reports: --rules is for tapes; the reports were made by the rules that they name", args[0], args[1])
+		return sides, usage("%s and %s are files of reports: --rules works on tapes; reports name the rules that made them", args[0], args[1])
 	}
 	return sides, nil
 }
 
-// holdsReports tells a file of reports from a tape by how it begins.
-func holdsReports(in replay.Input) (bool, error) {
+// isReports reports whether an input begins like a file of reports.
+func isReports(in replay.Input) (bool, error) {
 	file, err := in.Open()
 	if err != nil {
 		return false, err
@@ -122,7 +123,7 @@ func holdsReports(in replay.Input) (bool, error) {
 	}
 	head = bytes.TrimLeft(head[:n], " \t\r\n")
 	if bytes.HasPrefix(head, []byte(`{"tape"`)) {
-		return false, fmt.Errorf("%s is a tape script; topotape build makes a tape of it", in.Name)
+		return false, fmt.Errorf("%s is a tape script; topotape build makes a tape from it", in.Name)
 	}
 	return len(head) > 0 && (head[0] == '{' || head[0] == '['), nil
 }
@@ -150,7 +151,7 @@ func (f *diffFlags) run(cmd *cobra.Command, args []string) error {
 		progress.clear()
 		err = f.write(out, sides, d)
 	}
-	if err == nil && f.format == "dot" && !f.whole && d.Same() { // what the picture does not show counts too
+	if err == nil && f.format == "dot" && !f.whole && d.Same() { // the exit code also reflects differences that the picture does not show
 		d, ofA, ofB, err = replay.Diff(a, b, replay.DiffOptions{Selectors: f.match})
 	}
 	progress.done()
@@ -160,7 +161,7 @@ func (f *diffFlags) run(cmd *cobra.Command, args []string) error {
 	return f.outcome(cmd, d, ofA, ofB)
 }
 
-// title names a side.
+// title returns the name of a side with its rules and window.
 func title(s *replay.Side) string {
 	text := s.Inputs[0].Name
 	if more := len(s.Inputs) - 1; more > 0 {
@@ -207,7 +208,8 @@ func (f *diffFlags) write(w io.Writer, sides [2]*replay.Side, d *diff.Difference
 	return d.WriteText(w)
 }
 
-// outcome says what the replays met, and with which code that ends.
+// outcome reports what went wrong in the replays, and returns the error with the
+// exit code.
 func (f *diffFlags) outcome(cmd *cobra.Command, d *diff.Difference, ofA, ofB *replay.Summary) error {
 	var loss, panics []string
 	for _, s := range []*replay.Summary{ofA, ofB} {
@@ -218,7 +220,7 @@ func (f *diffFlags) outcome(cmd *cobra.Command, d *diff.Difference, ofA, ofB *re
 			loss = append(loss, cut)
 		}
 		if s.LeftOut > 0 {
-			loss = append(loss, fmt.Sprintf("%d connections or more are left out of the comparison", s.LeftOut))
+			loss = append(loss, fmt.Sprintf("at least %s left out of the comparison", render.Count(s.LeftOut, "connection")))
 		}
 		if s.Panic != nil {
 			panics = append(panics, fmt.Sprintf("the core panics on record %d: %v; reports end there", s.Panic.Record, s.Panic.Value))
@@ -237,8 +239,6 @@ func (f *diffFlags) outcome(cmd *cobra.Command, d *diff.Difference, ofA, ofB *re
 		return &exitError{exitDifference, fmt.Errorf("the topologies differ%s", where)}
 	case len(panics) > 0:
 		return errors.New(strings.Join(panics, "; "))
-	case len(loss) > 0:
-		return &exitError{exitLoss, errors.New(strings.Join(loss, "; "))}
 	}
-	return nil
+	return lossError(loss)
 }

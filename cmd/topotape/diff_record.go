@@ -16,23 +16,23 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// findLeads looks for the records that the sides part at: the first that the other
-// tape lacks, and, since the last tick whose connections are equal, the first that
-// concerns a connection that differs.
+// findLeads adds records that may explain the difference: on each tape the first
+// record that the other tape lacks, and the first one after the last tick with equal
+// connections that matches a connection that differs.
 func findLeads(a, b *replay.Side, d *diff.Difference) error {
 	if d.First == nil {
 		return nil
 	}
 	sameTape := slices.EqualFunc(a.Inputs, b.Inputs, func(x, y replay.Input) bool { return x.Name == y.Name })
 	if !a.Reports && !b.Reports && !sameTape {
-		if err := partingRecords(a, b, d); err != nil {
+		if err := firstDifferentRecords(a, b, d); err != nil {
 			return err
 		}
 	}
 	if d.FirstConnections == nil {
 		return nil
 	}
-	selectors := concerned(d)
+	selectors := differing(d)
 	if len(selectors) == 0 {
 		return nil
 	}
@@ -44,16 +44,16 @@ func findLeads(a, b *replay.Side, d *diff.Difference) error {
 		if sameTape {
 			side = "both"
 		}
-		if err := concerning(s, side, i, selectors, d); err != nil {
+		if err := firstMatchingRecord(s, side, i, selectors, d); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// concerned are selectors of connections that the first tick shows to differ,
-// under all their addresses.
-func concerned(d *diff.Difference) (list []*fold.Selector) {
+// differing returns selectors of the connections that differ in the first tick, by
+// each of their addresses.
+func differing(d *diff.Difference) (list []*fold.Selector) {
 	known := map[string]bool{}
 	add := func(x, y fmt.Stringer) {
 		text := x.String() + " " + y.String()
@@ -70,7 +70,7 @@ func concerned(d *diff.Difference) (list []*fold.Selector) {
 		for _, e := range g.Examples {
 			for _, text := range [][]byte{e.A, e.B} {
 				c, err := reporter.ParseConnection(text)
-				if err != nil { // that side lacks it
+				if err != nil { // the connection is not on that side
 					continue
 				}
 				add(c.From.Addr, c.To.Addr)
@@ -84,9 +84,9 @@ func concerned(d *diff.Difference) (list []*fold.Selector) {
 	return list
 }
 
-// concerning finds the first record of a side's tape, of those that make the
-// first tick that differs, that one of the selectors matches.
-func concerning(s *replay.Side, side string, number int, selectors []*fold.Selector, d *diff.Difference) error {
+// firstMatchingRecord adds the first record of a side's tape that matches one of the
+// selectors, between the last equal tick and the first different one.
+func firstMatchingRecord(s *replay.Side, side string, number int, selectors []*fold.Selector, d *diff.Difference) error {
 	recordOf := func(m *diff.Moment) uint64 {
 		switch {
 		case m == nil:
@@ -97,15 +97,15 @@ func concerning(s *replay.Side, side string, number int, selectors []*fold.Selec
 		return m.RecordB
 	}
 	after, last := recordOf(d.EqualConnections), recordOf(d.FirstConnections)
-	var m fold.RecordMatcher
+	m := fold.RecordMatcher{Selectors: selectors}
 	tapes, records := replay.Records(s.Inputs, replay.Window{})
 	for r, err := range records {
 		switch {
-		case err != nil: // the replay says so
+		case err != nil: // the replay reports it
 			return nil
 		case r.Seq > last:
 			return nil
-		case r.Seq <= after || !m.Match(&r, tapes.Header().BigEndian, selectors):
+		case r.Seq <= after || !m.Match(&r, tapes.Header().BigEndian):
 			continue
 		}
 		found := lead(tapes.Header(), &r, side, "concerns")
@@ -118,14 +118,14 @@ func concerning(s *replay.Side, side string, number int, selectors []*fold.Selec
 }
 
 func lead(h *capture.Header, r *capture.Record, side, why string) diff.Lead {
-	t := render.RecordText{BigEndian: h.BigEndian}
-	return diff.Lead{Side: side, Record: r.Seq, At: time.Duration(r.At).String(), Why: why, Text: strings.TrimSpace(string(t.Append(r)))}
+	text := strings.TrimSpace(render.RecordLine(h, r))
+	return diff.Lead{Side: side, Record: r.Seq, At: time.Duration(r.At).String(), Why: why, Text: text}
 }
 
-// partingRecords finds the first place at which the records of two tapes differ,
-// from the later one's first record on.
-func partingRecords(a, b *replay.Side, d *diff.Difference) error {
-	tapes := [2]*stream{newStream(a), newStream(b)}
+// firstDifferentRecords adds the records of the first place at which two tapes differ.
+// The comparison starts at the first record of the tape that starts later.
+func firstDifferentRecords(a, b *replay.Side, d *diff.Difference) error {
+	tapes := [2]*recordCursor{newCursor(a), newCursor(b)}
 	defer tapes[0].stop()
 	defer tapes[1].stop()
 	for i, s := range tapes {
@@ -133,7 +133,7 @@ func partingRecords(a, b *replay.Side, d *diff.Difference) error {
 			return nil
 		}
 		for other := tapes[1-i]; i == 1 && s.at() != other.at(); {
-			if early := map[bool]*stream{true: s, false: other}[s.at() < other.at()]; !early.next() {
+			if early := map[bool]*recordCursor{true: s, false: other}[s.at() < other.at()]; !early.next() {
 				return nil
 			}
 		}
@@ -155,23 +155,24 @@ func partingRecords(a, b *replay.Side, d *diff.Difference) error {
 	}
 }
 
-// A stream is the records of a side that the outside world delivered.
-type stream struct {
+// recordCursor reads the records of a side, without those that the recorder itself
+// adds.
+type recordCursor struct {
 	tapes  *replay.Tapes
 	pull   func() (capture.Record, error, bool)
 	stop   func()
 	record capture.Record
-	more   bool
+	more   bool // record is valid
 }
 
-func newStream(s *replay.Side) *stream {
+func newCursor(s *replay.Side) *recordCursor {
 	tapes, records := replay.Records(s.Inputs, s.Window)
 	pull, stop := iter.Pull2(records)
-	return &stream{tapes: tapes, pull: pull, stop: stop}
+	return &recordCursor{tapes: tapes, pull: pull, stop: stop}
 }
 
-// next goes on to the next record. Damage ends a stream, as it ends a replay.
-func (s *stream) next() bool {
+// next advances to the next record. Damage ends the records, as it ends a replay.
+func (s *recordCursor) next() bool {
 	for {
 		r, err, ok := s.pull()
 		s.more = ok && err == nil
@@ -179,7 +180,7 @@ func (s *stream) next() bool {
 			return false
 		}
 		switch r.Kind {
-		case capture.KindCarry, capture.KindWitness, capture.KindEnd, capture.KindFault: // the recorder's own
+		case capture.KindCarry, capture.KindWitness, capture.KindEnd, capture.KindFault: // added by the recorder
 			continue
 		}
 		s.record = r
@@ -187,12 +188,11 @@ func (s *stream) next() bool {
 	}
 }
 
-// at is the record's time, Unix ns.
-func (s *stream) at() int64 { return s.tapes.Header().Start + s.record.At }
+// at returns the record's time, Unix ns.
+func (s *recordCursor) at() int64 { return s.tapes.Header().Start + s.record.At }
 
-// same reports whether both stand at records of the same content, or both have
-// ended.
-func (s *stream) same(o *stream) bool {
+// same reports whether both records have the same content, or both sides have ended.
+func (s *recordCursor) same(o *recordCursor) bool {
 	if !s.more || !o.more {
 		return s.more == o.more
 	}

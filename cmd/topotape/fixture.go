@@ -15,28 +15,28 @@ import (
 func fixtureCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "fixture",
-		Short: "Keep tapes as regression fixtures, and check them",
-		Long: `Make a tape a regression fixture, check fixtures, make their expected reports anew
-(see "topotape help fixtures").`,
+		Short: "Keep tapes as regression fixtures and check them",
+		Long: `Make a regression fixture from a tape, check fixtures, and update their expected
+reports. "topotape help fixtures" describes fixtures.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return usage("want add, check or update") },
 	}
 	cmd.AddCommand(fixtureAddCommand(), fixtureCheckCommand(), fixtureUpdateCommand())
 	for _, verb := range cmd.Commands() {
-		failsWith(verb, exitFailed)
+		setExitCode(verb)
 	}
 	return cmd
 }
 
 func fixtureAddCommand() *cobra.Command {
 	var dir string
-	f := fixtures.Fixture{Tool: toolVersion()}
+	f := fixtures.Fixture{Tool: version}
 	cmd := &cobra.Command{
 		Use:   "add NAME TAPE... --expect 'SELECTOR present|absent'...",
-		Short: "Make a fixture of a tape, or of a script",
-		Long: `Make a fixture of a tape, or of a tape script: a folder NAME with the tape, what is
-right of it, and the reports that the core makes of it. Nothing is written when an
-expectation does not hold. Several tapes, or a directory of them, become one file.`,
+		Short: "Make a fixture from a tape or a script",
+		Long: `Make a fixture from a tape or a tape script: a folder NAME with the tape, the
+expectations, and the reports that the core makes from it. Nothing is written if an
+expectation fails. Several tapes, or a directory of them, become one file.`,
 		Example: `  topotape fixture add dnat x.tape --expect '10.0.0.1->172.17.0.2:8080 present once'
   topotape fixture add ghost x.tape --expect ':443 absent at end' --shows 'no ghost after a reset'
   topotape fixture add later x.tape --known-bad 'curl->nginx present'`,
@@ -61,22 +61,22 @@ expectation does not hold. Several tapes, or a directory of them, become one fil
 		},
 	}
 	s := cmd.Flags()
-	s.Var(expectationFlag(&f.Expectations), "expect", "what is right: a selector and present or absent; may be repeated")
-	s.Var(expectationFlag(&f.KnownBad), "known-bad", "what is right and does not hold yet; may be repeated")
-	s.Var(rulesFlag(&f.Rules).or(reporter.RulesCurrent), "rules", "which semantics the core follows: current or scope2016")
-	s.StringVar(&f.Shows, "shows", "", "what the fixture shows, in a sentence")
-	s.StringSliceVar(&f.Covers, "covers", nil, "numbers of known behaviours that it shows, like b23")
-	s.StringVar(&dir, "dir", "", "where fixtures are (default fixtures, or testdata/fixtures if only that exists)")
+	s.Var(expectationFlag(&f.Expectations), "expect", "expectation: a selector and present or absent; may be repeated")
+	s.Var(expectationFlag(&f.KnownBad), "known-bad", "expectation that is right but fails today; may be repeated")
+	s.Var(rulesFlag(&f.Rules).or(reporter.RulesCurrent), "rules", "rule set of the core: current or scope2016")
+	s.StringVar(&f.Shows, "shows", "", "what the fixture shows, in one sentence")
+	s.StringSliceVar(&f.Covers, "covers", nil, "numbers of the known behaviours that it shows, like b23")
+	s.StringVar(&dir, "dir", "", "folder of the fixtures (default fixtures, or testdata/fixtures if only that exists)")
 	return cmd
 }
 
-// checkAdd refuses what is wrong with the command line.
+// checkAdd checks the command line of fixture add.
 func checkAdd(name string, f *fixtures.Fixture) error {
 	if err := fixtures.CheckName(name); err != nil {
 		return usage("%w", err)
 	}
 	if len(f.Expectations)+len(f.KnownBad) == 0 {
-		return usage("say what is right with --expect, like --expect '10.0.0.1->10.0.0.2:80 present'; expected reports alone keep what is wrong")
+		return usage("no expectation; say what is right with --expect, like --expect '10.0.0.1->10.0.0.2:80 present': expected reports alone would also keep errors")
 	}
 	if err := f.Check(); err != nil {
 		return usage("%w", err)
@@ -88,10 +88,10 @@ func fixtureCheckCommand() *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use:   "check [DIR|NAME]...",
-		Short: "Replay fixtures and hold the reports against what is expected",
+		Short: "Replay fixtures and compare the reports with the expected ones",
 		Long: `Replay all fixtures below a folder (default fixtures, or testdata/fixtures if only
-that exists): first their expectations must hold, then their reports must be the
-expected ones.`,
+that exists). Their expectations must hold, and their reports must equal the expected
+reports.`,
 		Example: `  topotape fixture check
   topotape fixture check --format github fixtures/corpus`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -113,16 +113,16 @@ func fixtureUpdateCommand() *cobra.Command {
 	var why string
 	cmd := &cobra.Command{
 		Use:   "update --why TEXT [DIR|NAME]...",
-		Short: "Make the expected reports of fixtures anew",
-		Long: `Make the expected reports anew of those fixtures whose reports have changed and
-whose expectations hold, say what changed, and write down why.`,
+		Short: "Update the expected reports of fixtures",
+		Long: `Update the expected reports of those fixtures whose reports have changed and whose
+expectations hold. Print what changed, and add the reason to each fixture's history.`,
 		Example: `  topotape fixture update --why 'a reset ends a connection at once'
   topotape fixture update --why 'aliases have ports' dnat`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if strings.TrimSpace(why) == "" {
-				return usage("say with --why why the expected reports change; it stays with each fixture")
+				return usage("no reason; say with --why why the expected reports change: it is added to each fixture's history")
 			}
-			results, err := fixtures.Update(why, toolVersion(), args...)
+			results, err := fixtures.Update(why, version, args...)
 			if err != nil {
 				return err
 			}
@@ -136,7 +136,7 @@ whose expectations hold, say what changed, and write down why.`,
 	return cmd
 }
 
-// writeUpdate says what changed.
+// writeUpdate prints what changed.
 func writeUpdate(results []fixtures.Result) error {
 	w := bufio.NewWriter(os.Stdout)
 	updated := 0
@@ -159,8 +159,8 @@ func writeUpdate(results []fixtures.Result) error {
 	return w.Flush()
 }
 
-// outcomeOf is the error of a verb whose fixtures failed: a difference if one
-// of them was found.
+// outcomeOf returns the error of failed fixtures, nil if none failed. Its exit code is
+// that of a difference if one was found.
 func outcomeOf(results []fixtures.Result) error {
 	code, failed := exitFailed, 0
 	for i := range results {

@@ -1,25 +1,29 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/live"
 	"github.com/topotape/topotape/fixtures"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/fold"
 	"github.com/topotape/topotape/reporter"
 )
 
-// flagValue is a pflag.Value. Its function set parses a text and stores the
-// value, before the verb runs. An error of set says what the flag wants; pflag
-// adds the name of the flag and the text.
+// flagValue is a pflag.Value. Its function set parses a text and stores the value
+// before the verb runs. An error of set explains what the flag accepts; pflag adds the
+// name of the flag and the text.
 type flagValue struct {
 	kind string // the name of the type in help
 	text string // the default, then the last text that was set
@@ -51,7 +55,7 @@ func (f *flagValue) or(text string) *flagValue {
 	return f
 }
 
-// one makes a flag of one value. Given again, it replaces the value.
+// one returns a flag of one value. Given again, it replaces the value.
 func one[T any](kind string, to *T, parse func(string) (T, error)) *flagValue {
 	return &flagValue{kind: kind, set: func(s string) error {
 		v, err := parse(s)
@@ -62,7 +66,7 @@ func one[T any](kind string, to *T, parse func(string) (T, error)) *flagValue {
 	}}
 }
 
-// list makes a flag of any number of values. Given again, it adds one.
+// list returns a flag of any number of values. Given again, it adds one.
 func list[T any](kind string, to *[]T, parse func(string) (T, error)) *flagValue {
 	return &flagValue{kind: kind, set: func(s string) error {
 		v, err := parse(s)
@@ -73,7 +77,7 @@ func list[T any](kind string, to *[]T, parse func(string) (T, error)) *flagValue
 	}}
 }
 
-// commaList makes a list whose text may be several values with commas between.
+// commaList returns a list whose text may be several values separated by commas.
 func commaList[T any](kind string, to *[]T, parse func(string) (T, error)) *flagValue {
 	each := list(kind, to, parse)
 	return &flagValue{kind: kind, set: func(s string) error {
@@ -86,24 +90,24 @@ func commaList[T any](kind string, to *[]T, parse func(string) (T, error)) *flag
 	}}
 }
 
-// twice is the values of a flag that is given once for both sides of a
-// comparison, or twice: for A, then for B.
-type twice[T any] []T
+// perSide are the values of a flag of a comparison: one for both sides, or one for A
+// and one for B.
+type perSide[T any] []T
 
-// twiceFlag makes a flag of up to two values of the type of another flag.
-func twiceFlag[T any](to *twice[T], single func(*T) *flagValue) *flagValue {
+// perSideFlag returns a flag of up to two values. single makes a flag of one.
+func perSideFlag[T any](to *perSide[T], single func(*T) *flagValue) *flagValue {
 	var v T
 	f := single(&v)
 	return list(f.kind, (*[]T)(to), func(s string) (T, error) {
 		if len(*to) == 2 {
-			return v, errors.New("want at most two: there are two sides")
+			return v, errors.New("want at most two, one for each side")
 		}
 		return v, f.set(s)
 	})
 }
 
 // of returns the value for side 0 or 1.
-func (t twice[T]) of(side int) (v T) {
+func (t perSide[T]) of(side int) (v T) {
 	if len(t) == 0 {
 		return v
 	}
@@ -112,8 +116,8 @@ func (t twice[T]) of(side int) (v T) {
 
 func timeFlag(to *replay.Time) *flagValue { return one("time", to, parseTime) }
 
-// parseTime checks the grammar. A time like -5m or mark:TEXT is resolved when
-// the tapes are known.
+// parseTime checks the grammar. A time like -5m or mark:TEXT is resolved once the
+// tapes are open.
 func parseTime(s string) (replay.Time, error) {
 	if s == "" {
 		return replay.Time{}, errors.New("want a time, like +1m30s or mark:TEXT; see topotape help times")
@@ -139,20 +143,18 @@ func parseKind(s string) (capture.Kind, error) {
 		}
 		names = append(names, k.String())
 	}
-	return 0, fmt.Errorf("no kind %q; there are %s", s, strings.Join(names, ", "))
+	return 0, fmt.Errorf("no kind %q; want one of %s", s, strings.Join(names, ", "))
 }
 
 func rulesFlag(to *string) *flagValue { return one("rules", to, parseRules) }
 
-// parseRules checks the name of a rule set. An empty one means the current
-// rules.
+// parseRules checks the name of a rule set. "" is the current rules.
 func parseRules(s string) (string, error) {
 	_, err := reporter.New(&capture.Header{}, s)
 	return s, err
 }
 
-// addFormat adds the flag --format, one of these names. The first is the
-// default.
+// addFormat adds the flag --format with these names. The first is the default.
 func addFormat(s *pflag.FlagSet, to *string, names ...string) {
 	last := len(names) - 1
 	known := strings.Join(names[:last], ", ") + " or " + names[last]
@@ -167,18 +169,18 @@ func addFormat(s *pflag.FlagSet, to *string, names ...string) {
 
 func countFlag(to *int) *flagValue { return one("number", to, parseCount) }
 
-// parseCount reads a number as Go source has it: 1000000, 1_000_000, 0x10.
+// parseCount parses a number as Go source has it: 1000000, 1_000_000, 0x10.
 func parseCount(s string) (int, error) {
 	n, err := strconv.ParseInt(s, 0, 0)
 	if err != nil || n < 1 {
-		return 0, errors.New("want a number from 1 on")
+		return 0, errors.New("want a number of at least 1")
 	}
 	return int(n), nil
 }
 
 func rateFlag(to *float64) *flagValue { return one("rate", to, parseRate) }
 
-// parseRate reads how many times faster than real time a replay is: 10x.
+// parseRate parses how many times faster than the recording a replay is: 10x.
 func parseRate(s string) (float64, error) {
 	number, found := strings.CutSuffix(s, "x")
 	v, err := strconv.ParseFloat(number, 64)
@@ -192,7 +194,7 @@ func fileFlag(to *string) *flagValue {
 	return one("file", to, func(s string) (string, error) { return s, nil })
 }
 
-// newTape is the tape that a verb makes.
+// newTape is the output of a verb that makes a tape.
 type newTape struct {
 	path  string
 	force bool
@@ -206,4 +208,110 @@ func (t *newTape) addFlags(cmd *cobra.Command) {
 	if err := cmd.MarkFlagRequired("output"); err != nil {
 		panic(err)
 	}
+}
+
+func durationFlag(to *time.Duration) *flagValue { return one("duration", to, parseDuration) }
+
+func parseDuration(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return 0, errors.New("want a duration above 0, like 30s or 5m")
+	}
+	return d, nil
+}
+
+// lengthFlag returns a flag for the duration of a recording.
+func lengthFlag(to *time.Duration) *flagValue { return one("duration", to, parseLength) }
+
+// parseLength parses a duration. 0, for no end, has an error of its own.
+func parseLength(s string) (time.Duration, error) {
+	if d, err := time.ParseDuration(s); err == nil && d == 0 {
+		return 0, errors.New("recording without end needs a ring of segments, which this version does not have; want a duration above 0")
+	}
+	return parseDuration(s)
+}
+
+// bufferFlag returns a flag for the size of a socket buffer.
+func bufferFlag(to *int) *flagValue { return one("size", to, parseBuffer) }
+
+func parseBuffer(s string) (int, error) {
+	n, err := parseSize(s)
+	if err == nil && n > 1<<30 {
+		err = errors.New("want at most 1GiB, the kernel's limit")
+	}
+	return int(n), err
+}
+
+func limitFlag(to *int64) *flagValue { return one("size", to, parseLimit) }
+
+// parseLimit parses a size. No limit is 0 on the command line and -1 in live.Options.
+func parseLimit(s string) (int64, error) {
+	n, err := parseSize(s)
+	return cmp.Or(n, -1), err
+}
+
+var sizeUnits = []struct {
+	name  string
+	bytes int64
+}{
+	{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10},
+	{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"KB", 1e3},
+	{"T", 1 << 40}, {"G", 1 << 30}, {"M", 1 << 20}, {"K", 1 << 10}, {"k", 1 << 10}, {"B", 1},
+}
+
+// parseSize parses bytes with or without a unit: 64MiB, 1.5GiB, 1500000.
+func parseSize(s string) (int64, error) {
+	number, scale := strings.TrimSpace(s), int64(1)
+	for _, u := range sizeUnits {
+		if rest, ok := strings.CutSuffix(number, u.name); ok {
+			number, scale = strings.TrimSpace(rest), u.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseFloat(number, 64)
+	if err != nil || !(n >= 0) || n*float64(scale) >= 1<<62 {
+		return 0, errors.New("want a size, like 64MiB or 1500000")
+	}
+	return int64(n * float64(scale)), nil
+}
+
+// sourcesFlag returns a flag for a sorted list of sources. Given once, it replaces the
+// default; given again, it adds.
+func sourcesFlag(to *[]string) *flagValue {
+	*to = slices.Sorted(slices.Values(live.DefaultSources()))
+	var given []string
+	names := commaList("sources", &given, parseSource)
+	return &flagValue{kind: names.kind, text: strings.Join(live.DefaultSources(), ","), set: func(s string) error {
+		err := names.set(s)
+		*to = slices.Compact(slices.Sorted(slices.Values(given)))
+		return err
+	}}
+}
+
+func parseSource(s string) (string, error) {
+	if !slices.Contains(live.Sources(), s) {
+		return "", fmt.Errorf("no source %q; want one of %s", s, strings.Join(live.Sources(), ", "))
+	}
+	return s, nil
+}
+
+// networkFlag returns a flag for a list of networks. An empty text adds none.
+func networkFlag(to *[]string) *flagValue {
+	f := commaList("network", to, parseNetwork)
+	add := f.set
+	f.set = func(s string) error {
+		if s == "" {
+			return nil
+		}
+		return add(s)
+	}
+	return f
+}
+
+// parseNetwork checks a network and keeps it as written, for the tape's header.
+func parseNetwork(s string) (string, error) {
+	if _, err := netip.ParsePrefix(s); err != nil {
+		return "", fmt.Errorf("%q is no network; want an address and a prefix length, like 10.1.0.0/16", s)
+	}
+	return s, nil
 }

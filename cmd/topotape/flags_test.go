@@ -15,21 +15,21 @@ import (
 	"github.com/topotape/topotape/replay/fold"
 )
 
-// badValues has, for each type of flag, texts that its flags refuse, each with
-// what the error says besides the flag and the text.
+// badValues has, for each type of flag, texts that its flags reject, each with a part
+// of the error.
 var badValues = map[string]map[string]string{
 	"time": {"": "want a time", "yesterday": "want RFC 3339, +1m30s from the start", "+1": "want RFC 3339",
 		"#": "want RFC 3339", "#-1": "want RFC 3339", "mark:": "want RFC 3339", "--5m": "want RFC 3339"},
-	"selector":    {"": "* means all", "10.0.0.300": "is no address", "a->b->c": "want 10.0.0.1->10.0.0.2:80"},
+	"selector":    {"": "* means all", "10.0.0.300": "is not an address", "a->b->c": "want 10.0.0.1->10.0.0.2:80"},
 	"expectation": {"": "want a selector and present or absent", "10.0.0.1": "want a selector and present or absent"},
-	"kind":        {"": "there are source, tick, conntrack", "dns,": "there are source, tick", "dns,dnss": `no kind "dnss"`},
+	"kind":        {"": "want one of source, tick, conntrack", "dns,": "want one of source, tick", "dns,dnss": `no kind "dnss"`},
 	"rules":       {"other": `there are "current" and "scope2016"`},
 	"format":      {"": "want ", "xml": " or "},
-	"number":      {"": "from 1 on", "0": "from 1 on", "-1": "from 1 on", "many": "from 1 on", "1.5": "from 1 on"},
+	"number":      {"": "at least 1", "0": "at least 1", "-1": "at least 1", "many": "at least 1", "1.5": "at least 1"},
 	"rate":        {"": "like 10x or 0.5x", "10": "like 10x", "-1x": "above 0"},
 	"duration":    {"": "like 30s or 5m", "0": "above 0", "-1s": "want a duration above 0", "5": "like 30s"},
 	"size":        {"": "like 64MiB", "many": "want a size", "-1": "like 64MiB"},
-	"sources":     {"": "there are conntrack, proc, dns, rdns", "proc,whois": `no source "whois"`},
+	"sources":     {"": "want one of conntrack, proc, dns, rdns", "proc,whois": `no source "whois"`},
 	"network":     {"10.0.0.0": "like 10.1.0.0/16", "10.0.0.0/8,": `"" is no network`, "10.0.0.0/33": "want an address and a prefix length"},
 }
 
@@ -43,8 +43,8 @@ func eachVerb(cmd *cobra.Command, visit func(*cobra.Command)) {
 	}
 }
 
-// A bad value of any flag of any verb is a usage error that names the flag, the
-// value and what the flag wants. The verb does not run.
+// A bad value of any flag of any verb is a usage error that names the flag, the value
+// and what the flag accepts. The verb does not run.
 func TestBadValues(t *testing.T) {
 	seen := map[string]bool{}
 	eachVerb(rootCommand(), func(verb *cobra.Command) {
@@ -98,7 +98,7 @@ func TestSizes(t *testing.T) {
 	if n, err := parseBuffer("1GiB"); n != 1<<30 || err != nil {
 		t.Errorf("the largest buffer: %d, %v", n, err)
 	}
-	if _, err := parseBuffer("1025MiB"); err == nil || !strings.Contains(err.Error(), "1GiB at most") {
+	if _, err := parseBuffer("1025MiB"); err == nil || !strings.Contains(err.Error(), "at most 1GiB") {
 		t.Errorf("a larger buffer: %v", err)
 	}
 }
@@ -116,7 +116,7 @@ func TestDurations(t *testing.T) {
 		t.Errorf("%v, %v", d, err)
 	}
 	for _, text := range []string{"0", "0s", "-0s"} {
-		if d, err := parseLength(text); err == nil || !strings.Contains(err.Error(), "ring of segments, which is not available") {
+		if d, err := parseLength(text); err == nil || !strings.Contains(err.Error(), "ring of segments, which this version does not have") {
 			t.Errorf("%q: %v, %v", text, d, err)
 		}
 	}
@@ -177,13 +177,13 @@ func TestListsOfValues(t *testing.T) {
 	}
 }
 
-// A flag of a comparison is given once for both sides, or once for each.
-func TestTwice(t *testing.T) {
-	var times twice[replay.Time]
+// A flag of a comparison is given once for both sides, or once for each side.
+func TestPerSide(t *testing.T) {
+	var times perSide[replay.Time]
 	if !times.of(0).IsZero() || !times.of(1).IsZero() {
 		t.Error("not given, and not zero")
 	}
-	f := twiceFlag(&times, timeFlag)
+	f := perSideFlag(&times, timeFlag)
 	setAll(t, f, "-5m")
 	if times.of(0).String() != "-5m" || times.of(1).String() != "-5m" {
 		t.Errorf("given once: %v", times)

@@ -20,8 +20,8 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 )
 
-// mutated is a tape of records that no recorder writes: sound frames around
-// payloads, kinds, sources and times that are wrong.
+// mutated returns a tape whose frames are intact, while payloads, kinds, sources and
+// times of its records are wrong.
 func mutated(t *testing.T, rng *rand.Rand, tape []byte) []byte {
 	t.Helper()
 	r, err := capture.NewReader(bytes.NewReader(tape))
@@ -73,7 +73,7 @@ func mutated(t *testing.T, rng *rand.Rand, tape []byte) []byte {
 			switch {
 			case rec.Kind == capture.KindCarry:
 				rec.Seq = 0
-			case seq == math.MaxUint64: // no number is left
+			case seq == math.MaxUint64: // no sequence number is left
 				continue
 			default:
 				rec.Seq = max(rec.Seq, seq+1)
@@ -91,8 +91,8 @@ func mutated(t *testing.T, rng *rand.Rand, tape []byte) []byte {
 	return out.Bytes()
 }
 
-// framed reports whether the payload is one value, as all that can be read of a
-// tape is.
+// framed reports whether the payload is exactly one value. The reader of a tape
+// accepts no other.
 func framed(r *capture.Record) bool {
 	if r.Kind == capture.KindConntrack || r.Kind == capture.KindDumpEntry {
 		return true
@@ -115,7 +115,7 @@ func mutate(rng *rand.Rand, r *capture.Record, others []capture.Record) {
 		r.Kind = capture.Kind(1 + rng.IntN(25))
 	case 4:
 		r.Source = []uint32{0, 1, 2, 3, math.MaxUint32, rng.Uint32()}[rng.IntN(6)]
-	case 5: // far into the future, seldom, as no time can go back
+	case 5: // far into the future; rarely, because times never decrease
 		if rng.IntN(20) == 0 {
 			r.At = []int64{math.MaxInt64, 1 << 62, r.At + 1e15}[rng.IntN(3)]
 		}
@@ -130,9 +130,9 @@ func mutate(rng *rand.Rand, r *capture.Record, others []capture.Record) {
 	}
 }
 
-// Whatever the records of a sound tape hold, every verb that reads it comes to
-// its end without a panic, of the core neither, and what is made of it is a sound
-// tape that says the same.
+// For any content of the records, every verb that reads an intact tape ends without a
+// panic, in the core neither, and every tape made from it is intact and replays to the
+// same reports.
 func TestVerbsOnHostileRecords(t *testing.T) {
 	tapes := tapesOfTheRepository(t)
 	var names []string
@@ -147,7 +147,7 @@ func TestVerbsOnHostileRecords(t *testing.T) {
 		seed := uint64(i)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			tape := mutated(t, rand.New(rand.NewPCG(seed, 23)), tapes[name])
-			if tape == nil { // nothing is on it
+			if tape == nil { // no records
 				return
 			}
 			in := []replay.Input{inputOf("tape", tape)}
@@ -223,15 +223,15 @@ func replayedLines(t *testing.T, rules string, in []replay.Input) (lines []strin
 
 func measured(t *testing.T, in []replay.Input) {
 	t.Helper()
-	surveyed, err := survey.Look(in, true)
+	surveyed, err := survey.Read(in, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	facts := survey.FactsOf(surveyed)
-	if err := facts.Measure(in, surveyed, 5, 0); err != nil {
+	facts := surveyed.Facts()
+	if err := facts.AddTop(in, 5, 0); err != nil {
 		t.Fatal(err)
 	}
 	if facts.Text(80) == "" {
-		t.Error("info says nothing")
+		t.Error("info prints nothing")
 	}
 }

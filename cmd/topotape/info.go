@@ -3,12 +3,10 @@ package main
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/topotape/topotape/replay"
@@ -21,23 +19,22 @@ func infoCommand() *cobra.Command {
 	var top, most int
 	cmd := &cobra.Command{
 		Use:   "info TAPE...",
-		Short: "Say what is on a tape",
-		Long: `Say what is on a tape: sources, counts, rates, gaps, coverage, versions, from what it
-was derived, and whether it is whole. Several tapes, or a directory of them, are told
-of one by one and then together.
+		Short: "Summarize a tape",
+		Long: `Summarize a tape: sources, counts, rates, gaps, coverage, versions, the tapes it was
+derived from, and whether it is complete. Several tapes, or a directory of them, are
+summarized one by one and then together.
 
-A closed tape is not decoded for that: its index tells, and the few records that speak
-of sources, gaps and marks. Up to 32 MiB its checksums are compared too; of a larger one
-it is said that the records between were not looked at, and --top reads them. A tape
-without an index, and one from a pipe, is read to its end.
+A closed tape is not read completely: its index and the few records about sources, gaps
+and marks suffice. Up to 32 MiB its checksums are verified too; for a larger tape the
+summary says that the other records were not read. A tape without an index, or from a
+pipe, is read to its end.
 
-With --top the tape is replayed, and what its connections add up to is said too: who
-talks most, which processes, servers and names there are, how many connections came and
-went a second, what NAT did, how sure their directions are, and how many lack a process
-or a name, and why.
+--top also replays the tape and adds statistics of its connections: the top talkers,
+processes, servers and names, connections opened and closed per second, NAT, the
+evidence for directions, and how many connections lack a process or a name, and why.
 
-A source's coverage is drawn over the time of the recording: █ it saw all, ▒ a gap may
-hide something, ░ it was open for a part, · it was closed.`,
+A bar shows each source's coverage over the time of the recording: █ complete, ▒ a gap
+may hide something, ░ open for part of the time, · closed.`,
 		Example: "  topotape info x.tape\n  topotape info --top 10 x.tape\n  topotape info --format json x.tape",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -45,8 +42,8 @@ hide something, ░ it was open for a part, · it was closed.`,
 		},
 	}
 	addFormat(cmd.Flags(), &format, "text", "json")
-	cmd.Flags().Var(countFlag(&top), "top", "replay too, and list the so many first of talkers, servers, processes and names")
-	cmd.Flags().Var(countFlag(&most).or("1000000"), "max-connections", "with --top: how many connections to keep in memory")
+	cmd.Flags().Var(countFlag(&top), "top", "replay the tape too, and list this many of the top talkers, servers, processes and names")
+	cmd.Flags().Var(countFlag(&most).or("1000000"), "max-connections", "with --top: the most connections to keep in memory")
 	return cmd
 }
 
@@ -57,13 +54,13 @@ func info(cmd *cobra.Command, args []string, format string, top, most int) error
 	}
 	progress := readProgress(inputs)
 	defer progress.done()
-	surveyed, err := survey.Look(inputs, top == 0)
+	surveyed, err := survey.Read(inputs, top == 0)
 	if err != nil {
 		return err
 	}
-	facts := survey.FactsOf(surveyed)
+	facts := surveyed.Facts()
 	if top > 0 {
-		if err := facts.Measure(inputs, surveyed, top, most); err != nil {
+		if err := facts.AddTop(inputs, top, most); err != nil {
 			return err
 		}
 	}
@@ -90,39 +87,32 @@ func info(cmd *cobra.Command, args []string, format string, top, most int) error
 	return surveyOutcome(cmd, surveyed, left)
 }
 
-// surveyOutcome is 3 where something of the tapes is missing, or connections
-// were left out.
+// surveyOutcome returns the error of what is missing from the tapes, or of
+// connections that were left out.
 func surveyOutcome(cmd *cobra.Command, v *survey.Survey, left uint64) error {
 	s := replay.Summary{}
 	for _, t := range v.Tapes {
 		s.Ends = append(s.Ends, replay.TapeEnd{Name: t.Name, Header: t.Header, Ending: t.Ending, Unknown: t.Unknown})
 	}
-	if n := s.Unknown(); n > 0 {
-		warn(cmd, "warning: %s of unknown kind skipped; a newer version wrote the tape", render.Plural(n, "record"))
-	}
+	warnUnknown(cmd, &s)
 	var loss []string
 	if len(v.Damage) > 0 {
 		loss = append(loss, v.Damage[0].Error())
 		if more := len(v.Damage) - 1; more > 0 {
-			loss = append(loss, "damaged at "+render.Plural(more, "more place"))
+			loss = append(loss, "damaged at "+render.Count(more, "more place"))
 		}
-	}
-	if len(v.Damage) > 0 {
-		loss = append(loss, "topotape recover saves what is left")
+		loss = append(loss, recoverHint)
 	}
 	if cut := s.Unclean(); cut != "" {
 		loss = append(loss, cut)
 	}
 	if left > 0 {
-		loss = append(loss, fmt.Sprintf("%d connections or more are not counted in; raise --max-connections", left))
+		loss = append(loss, fmt.Sprintf("at least %s not counted; raise --max-connections", render.Count(left, "connection")))
 	}
-	if len(loss) > 0 {
-		return &exitError{exitLoss, errors.New(strings.Join(loss, "; "))}
-	}
-	return nil
+	return lossError(loss)
 }
 
-// columns is how wide a line may be: the terminal's width, or 80.
+// columns returns the width of a line: COLUMNS or the terminal's width, else 80.
 func columns() int {
 	n, _ := strconv.Atoi(os.Getenv("COLUMNS"))
 	if n <= 0 {

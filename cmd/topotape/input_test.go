@@ -30,7 +30,7 @@ func tapeOf(t *testing.T, path string, h capture.Header) int {
 	return out.Len()
 }
 
-// names of the inputs that the arguments mean.
+// names returns the names of the inputs for the arguments.
 func names(t *testing.T, args ...string) (list []string) {
 	t.Helper()
 	inputs, err := tapeInputs(args, false)
@@ -67,14 +67,14 @@ func TestOrderOfInputs(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 
-	// While a recorder gives a segment its final name it has both.
+	// While a recorder renames a segment, both names exist.
 	if err := os.Link("ring/1.tape.partial", "ring/1.tape"); err != nil {
 		t.Fatal(err)
 	}
 	if got := names(t, "ring"); len(got) != 6 || got[5] != "ring/1.tape" {
 		t.Errorf("with both names: %q", got)
 	}
-	tape, err := directoryTape("ring/8.tape.partial") // listed, and closed since
+	tape, err := directoryTape("ring/8.tape.partial") // closed after the directory was listed
 	if err != nil || tape == nil || tape.Name != "ring/8.tape" {
 		t.Errorf("%v %v", tape, err)
 	}
@@ -85,12 +85,12 @@ func TestOrderOfInputs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := tapeInputs([]string{"ring"}, false); err == nil {
-		t.Error("a link that leads nowhere goes unsaid")
+		t.Error("no error for a dangling link")
 	}
 }
 
-// Every reading of a tape that is being written sees the same bytes, also when
-// it is closed meanwhile.
+// Every read of a tape that is being written sees the same bytes, even if the tape is
+// closed in between.
 func TestGrowingInput(t *testing.T) {
 	t.Chdir(t.TempDir())
 	size := tapeOf(t, "x.tape.partial", capture.Header{TapeID: [16]byte{1}})

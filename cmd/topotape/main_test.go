@@ -15,7 +15,7 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-var update = flag.Bool("update", false, "rewrite what the scripts in testdata compare with")
+var update = flag.Bool("update", false, "rewrite the expected output in testdata")
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"topotape": main})
@@ -36,8 +36,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// exits CODE ARGS... runs topotape and wants that code, and a line on standard
-// error where it is not 0.
+// exits CODE ARGS... runs topotape and checks its exit code, and that standard error
+// has a line if the code is not 0.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: exits CODE ARGS...")
@@ -61,8 +61,8 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// head BYTES FROM TO copies the beginning of a file; a negative number counts
-// from its end.
+// head BYTES FROM TO copies the first bytes of a file; a negative number counts from
+// its end.
 func head(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: head BYTES FROM TO")
@@ -76,7 +76,7 @@ func head(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[2]), b[:n], 0o600))
 }
 
-// flipped FROM TO OFFSET copies a file with the bits of one byte turned over.
+// flipped FROM TO OFFSET copies a file with the bits of one byte inverted.
 func flipped(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: flipped FROM TO OFFSET")
@@ -88,7 +88,7 @@ func flipped(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b, 0o600))
 }
 
-// joined A B TO writes one file behind the other.
+// joined A B TO concatenates two files.
 func joined(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: joined A B TO")
@@ -136,8 +136,8 @@ func segments(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// witnessed FROM TO CORE [TICK] adds a witness of that core version, 0 for ours,
-// to every tick of a tape; that of tick TICK is wrong.
+// witnessed FROM TO CORE [TICK] adds a witness to every tick of a tape; the one of
+// tick TICK is wrong. CORE is the core version of the witnesses, 0 for the current one.
 func witnessed(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: witnessed FROM TO CORE [TICK]")

@@ -13,11 +13,11 @@ import (
 	"github.com/spf13/cobra/doc"
 )
 
-// make man sets it. The generator is no part of the program this way.
+// make man sets it. Because this is a test, the generator is not part of the program.
 var manDir = flag.String("man", "", "write the man pages into this directory")
 
-// manPages are the pages by file name: one in section 1 for the program and every
-// verb, one in section 7 for every topic of help.
+// manPages returns the pages by file name: in section 1 the program and every verb, in
+// section 7 every topic of help.
 func manPages(t *testing.T) map[string]string {
 	pages := map[string]string{}
 	topics := ""
@@ -46,7 +46,7 @@ func manPages(t *testing.T) map[string]string {
 func manName(cmd *cobra.Command) string { return strings.ReplaceAll(cmd.CommandPath(), " ", "-") }
 
 func manPage(t *testing.T, cmd *cobra.Command, section string) string {
-	cmd.DisableAutoGenTag = true // its date would not be that of the source
+	cmd.DisableAutoGenTag = true // its date would differ from that of the source
 	var page bytes.Buffer
 	h := doc.GenManHeader{Section: section, Source: "topotape " + version, Manual: "topotape"}
 	if err := doc.GenMan(cmd, &h, &page); err != nil {
@@ -55,7 +55,7 @@ func manPage(t *testing.T, cmd *cobra.Command, section string) string {
 	return page.String()
 }
 
-// topicPage is a page for what cobra takes for a verb, with flags of its own.
+// topicPage returns the page of a topic, which cobra would print as a verb with flags.
 func topicPage(t *testing.T, topic *cobra.Command) string {
 	topic.DisableFlagsInUseLine = true
 	topic.Flags().Bool("help", false, "")

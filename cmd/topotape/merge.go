@@ -13,14 +13,13 @@ func mergeCommand() *cobra.Command {
 	var tape newTape
 	cmd := &cobra.Command{
 		Use:   "merge TAPE... -o TAPE",
-		Short: "Put segments or tapes of one host onto one tape",
-		Long: `Put tapes of one host, or a directory of them, onto one. Segments and cuts of one
-recording become one by the numbers of their records: in whatever order they are
-named, what several of them hold is there once, and what is on none of them is said.
+		Short: "Merge segments or tapes of one host into one tape",
+		Long: `Merge tapes of one host, or a directory of them, into one tape. Segments and cuts of
+one recording are joined by the numbers of their records, in any order of the
+arguments: a record on several of them is kept once, and missing records are reported.
 
-Different recordings are put onto one line by their times, and their records are
-numbered anew. Where they overlap, ticks and steps of the wall clock are those of
-the tape that is named first.`,
+Different recordings are merged by time, and their records are renumbered. Where they
+overlap, ticks and steps of the wall clock come from the tape that is named first.`,
 		Example: `  topotape merge ring/*.tape -o whole.tape
   topotape merge conntrack.tape dns.tape -o both.tape`,
 		Args: cobra.MinimumNArgs(1),
@@ -49,11 +48,11 @@ func mergeTapes(cmd *cobra.Command, args []string, out string, force bool) error
 		return err
 	}
 	progress := readProgress(inputs)
-	say := func(line string) {
+	report := func(line string) {
 		progress.clear()
 		warn(cmd, "%s", line)
 	}
-	m, err := edit.Merge(inputs, o, edit.MergeOptions{Tool: toolVersion(), Say: say})
+	m, err := edit.Merge(inputs, o, edit.MergeOptions{Tool: version, Say: report})
 	progress.done()
 	if err == nil {
 		err = o.check(m.Check)
@@ -62,13 +61,13 @@ func mergeTapes(cmd *cobra.Command, args []string, out string, force bool) error
 		return err
 	}
 	if m.Recordings > 1 {
-		warn(cmd, "%d recordings are on one line now: its %d records are numbered anew", m.Recordings, m.Records)
+		warn(cmd, "%d recordings are merged by time, and all %d records are renumbered", m.Recordings, m.Records)
 	}
 	switch {
 	case len(m.Differ) > 0:
-		return &exitError{exitDifference, fmt.Errorf("witnesses differ on %s: see replay --verify", strings.Join(m.Differ, ", "))}
+		return &exitError{exitDifference, fmt.Errorf("witnesses differ on %s; replay --verify shows how", strings.Join(m.Differ, ", "))}
 	case len(m.Cut) > 0:
-		return &exitError{exitLoss, fmt.Errorf("not closed, what followed on it may be missing: %s", strings.Join(m.Cut, ", "))}
+		return &exitError{exitLoss, fmt.Errorf("tapes that were not closed, so records at their ends may be missing: %s", strings.Join(m.Cut, ", "))}
 	}
 	return nil
 }

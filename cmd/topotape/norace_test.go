@@ -2,5 +2,5 @@
 
 package main
 
-// sparse is of how many alike cases a test takes one: all.
+// sparse is n if tests run every nth of many similar cases. Here they run all.
 const sparse = 1

@@ -9,16 +9,17 @@ import (
 	"time"
 )
 
-// pacer waits until a time of the tape has come.
+// pacer makes a replay wait until its reports are due.
 type pacer struct {
 	rate  float64
-	out   *os.File // nobody waits for what it is the pipe to, once that is closed
+	out   *os.File // if it is a pipe, waiting ends when its reader closes it
 	begun time.Time
 	ctx   context.Context
 	stop  func()
 }
 
-// newPacer begins when it is first asked to wait.
+// newPacer returns a pacer that starts with the first call of until. rate is how many
+// times faster than the tape the replay is.
 func newPacer(rate float64, out *os.File) *pacer {
 	p := &pacer{rate: rate, out: out}
 	p.ctx, p.stop = signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
@@ -26,11 +27,11 @@ func newPacer(rate float64, out *os.File) *pacer {
 	return p
 }
 
-// lookEvery is how soon a closed pipe is noticed.
+// lookEvery is the time between two checks for a closed pipe.
 const lookEvery = 100 * time.Millisecond
 
-// until returns when as much time has gone by since the beginning as has on the
-// tape. The error is why it is not to be waited for.
+// until waits for a time since the tape's start. Its error is why the waiting ended
+// early: a signal, or EPIPE.
 func (p *pacer) until(at time.Duration) error {
 	if p.begun.IsZero() {
 		p.begun = time.Now()

@@ -7,30 +7,43 @@ import (
 	"io"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay/fold"
 	"github.com/topotape/topotape/replay/render"
 	"github.com/topotape/topotape/replay/scope"
 	"github.com/topotape/topotape/reporter"
 	"github.com/topotape/topotape/reporter/ctmsg"
 )
 
-// pictures are the formats that show one report.
-var pictures = map[string]func(io.Writer, *reporter.Report) error{"dot": render.WriteDot, "mermaid": render.WriteMermaid}
+// pictures are the formats that draw one report.
+var pictures = map[string]func(io.Writer, ...*reporter.Report) error{"dot": render.Dot, "mermaid": render.Mermaid}
 
 // reportPrinter writes reports in one of the formats.
 type reportPrinter struct {
 	out    io.Writer
 	format string
-	list   bool // any number of reports, not one
-	ended  *endCounter
-	start  int64 // of the tape that is being replayed
-	count  int
+	match  []*fold.Selector
+	list   bool        // writes any number of reports, not one
+	ended  *endCounter // counts the flows that a table does not show; may be nil
+	start  int64       // of the tape that is being replayed, Unix ns
+	count  int         // reports written
 	buf    []byte
 	text   bytes.Buffer
 }
 
-func (p *reportPrinter) note(h *capture.Header, _ *capture.Record) { p.start = h.Start }
+// record takes from a record what a table shows besides the report.
+func (p *reportPrinter) record(h *capture.Header, r *capture.Record) {
+	p.start = h.Start
+	if p.ended != nil {
+		p.ended.count(h, r)
+	}
+}
 
+// print writes the connections of a report that the selectors match.
 func (p *reportPrinter) print(r *reporter.Report) error {
+	if p.ended != nil {
+		p.ended.report(r)
+	}
+	r = fold.Filter(r, p.match)
 	first := p.count == 0
 	p.count++
 	switch p.format {
@@ -41,9 +54,9 @@ func (p *reportPrinter) print(r *reporter.Report) error {
 			return err
 		}
 	case "scope-json":
-		p.buf = append(scope.AppendScopeJSON(p.buf[:0], r), '\n')
+		p.buf = append(scope.AppendJSON(p.buf[:0], r), '\n')
 	case "scope-msgpack":
-		p.buf = scope.AppendScopeMsgpack(p.buf[:0], r)
+		p.buf = scope.AppendMsgpack(p.buf[:0], r)
 	case "dot", "mermaid":
 		return pictures[p.format](p.out, r)
 	default:
@@ -53,7 +66,7 @@ func (p *reportPrinter) print(r *reporter.Report) error {
 	return err
 }
 
-// indent makes the report one to read, or one element of a list.
+// indent formats the report as indented JSON, or as an element of the list.
 func (p *reportPrinter) indent(r *reporter.Report, first bool) error {
 	p.text.Reset()
 	prefix := ""
@@ -78,16 +91,13 @@ func (p *reportPrinter) table(r *reporter.Report, first bool) error {
 			return err
 		}
 	}
-	if p.ended == nil {
-		return render.WriteTable(p.out, r, p.start)
-	}
-	if err := render.WriteTable(p.out, r, p.ended.start); err != nil {
+	if err := render.Table(p.out, r, p.start); err != nil || p.ended == nil {
 		return err
 	}
-	return p.ended.note(p.out)
+	return p.ended.write(p.out)
 }
 
-// finish closes a list.
+// finish ends the list.
 func (p *reportPrinter) finish() error {
 	if p.format != "json" || !p.list {
 		return nil
@@ -100,16 +110,15 @@ func (p *reportPrinter) finish() error {
 	return err
 }
 
-// endCounter counts TCP flows that ended, which one report cannot show.
+// endCounter counts the TCP flows that ended. The last report shows few of them.
 type endCounter struct {
-	start   int64
-	ended   uint64 // flows
-	shown   uint64 // of them in the report
+	ended   uint64 // flows that ended
+	shown   uint64 // closed connections in the report
 	message ctmsg.Message
 }
 
+// count counts the record if it is a DESTROY of a TCP flow that had replies.
 func (c *endCounter) count(h *capture.Header, r *capture.Record) {
-	c.start = h.Start
 	if r.Kind != capture.KindConntrack || !isDestroy(r.Payload, h.BigEndian) || c.message.Decode(r.Payload, h.BigEndian) != nil {
 		return
 	}
@@ -118,8 +127,8 @@ func (c *endCounter) count(h *capture.Header, r *capture.Record) {
 	}
 }
 
-// isDestroy looks at the message type, the second half of nlmsg_type, so that
-// only those are decoded that count.
+// isDestroy checks the message type, in one byte of nlmsg_type, so that only those
+// messages are decoded.
 func isDestroy(b []byte, bigEndian bool) bool {
 	const deleted = 2 // IPCTNL_MSG_CT_DELETE
 	if len(b) < 6 {
@@ -131,8 +140,8 @@ func isDestroy(b []byte, bigEndian bool) bool {
 	return b[4] == deleted
 }
 
-// seen counts those that the report shows, before it is filtered.
-func (c *endCounter) seen(r *reporter.Report) {
+// report counts the closed connections of a report before it is filtered.
+func (c *endCounter) report(r *reporter.Report) {
 	c.shown = 0
 	for i := range r.Connections {
 		if r.Connections[i].Closed {
@@ -141,8 +150,8 @@ func (c *endCounter) seen(r *reporter.Report) {
 	}
 }
 
-// note says how many flows the report does not show because they ended.
-func (c *endCounter) note(w io.Writer) error {
+// write writes how many flows the report does not show because they ended.
+func (c *endCounter) write(w io.Writer) error {
 	if c.ended <= c.shown {
 		return nil
 	}

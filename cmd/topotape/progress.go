@@ -13,19 +13,19 @@ import (
 	"github.com/topotape/topotape/replay/render"
 )
 
-// progress says on a terminal how far a verb has read: one line on standard
-// error, written over and erased at the end. It is nil, which says nothing, when
-// standard error is no terminal.
+// progress shows on a terminal how far a verb has read: one line on standard error
+// that is overwritten, and erased at the end. A nil progress, which shows nothing, is
+// used if standard error is no terminal.
 type progress struct {
 	to      io.Writer
 	now     func() time.Time
 	total   int64        // bytes of the inputs; 0 if one of them is a stream
-	place   atomic.Int64 // in the inputs: tapes are read ahead
-	read    atomic.Int64 // bytes, of all readings
+	offset  atomic.Int64 // in the inputs together; atomic because tapes are read ahead
+	read    atomic.Int64 // bytes, with all that are read again
 	records uint64
 	at      int64 // of the last record
 	begun   time.Time
-	counts  bool // records; else only what is read
+	counts  bool // shows records, else bytes
 
 	mu    sync.Mutex
 	next  time.Time // when the line is due
@@ -33,13 +33,14 @@ type progress struct {
 }
 
 const (
-	progressAfter = time.Second // what is done sooner needs no line
+	progressAfter = time.Second // a verb that ends sooner shows no line
 	progressEvery = 200 * time.Millisecond
-	progressLook  = 1024 // records between two looks at the clock
+	progressLook  = 1024 // records between two checks of the clock
 )
 
-// newProgress watches the inputs: their Open is replaced. Standard error must
-// not get anything but by yield, behind clear or after done.
+// newProgress returns the progress of a verb that reads records. It replaces Open of
+// the inputs. Until done, nothing else may write to standard error without calling
+// yield or clear first.
 func newProgress(inputs []replay.Input) *progress {
 	if !isTerminal(os.Stderr) {
 		return nil
@@ -49,8 +50,8 @@ func newProgress(inputs []replay.Input) *progress {
 	return p
 }
 
-// readProgress is that of a verb that shows no records: how far its inputs are
-// read, once more if they are read again.
+// readProgress returns the progress of a verb that does not count records. It shows
+// the bytes read.
 func readProgress(inputs []replay.Input) *progress {
 	p := newProgress(inputs)
 	if p != nil {
@@ -59,7 +60,7 @@ func readProgress(inputs []replay.Input) *progress {
 	return p
 }
 
-// fileProgress is that of a verb that reads one file.
+// fileProgress returns a reader of the file and the progress of a verb that reads it.
 func fileProgress(f *os.File, size int64) (io.ReaderAt, *progress) {
 	if !isTerminal(os.Stderr) {
 		return f, nil
@@ -74,6 +75,7 @@ func (p *progress) begin() {
 	p.next = p.begun.Add(progressAfter)
 }
 
+// watch adds inputs.
 func (p *progress) watch(inputs []replay.Input) {
 	p.begin()
 	stream := false
@@ -110,11 +112,11 @@ type watched struct {
 func (w *watched) Read(b []byte) (int, error) {
 	n, err := w.ReadCloser.Read(b)
 	w.read += int64(n)
-	w.progress.took(n, w.before+w.read)
+	w.progress.bytes(n, w.before+w.read)
 	return n, err
 }
 
-// watchedFile can be read anywhere.
+// watchedFile is an open input with random access.
 type watchedFile struct {
 	*watched
 	io.ReaderAt
@@ -122,20 +124,20 @@ type watchedFile struct {
 
 func (w *watchedFile) ReadAt(b []byte, at int64) (int, error) {
 	n, err := w.ReaderAt.ReadAt(b, at)
-	w.progress.took(n, w.before+at+int64(n))
+	w.progress.bytes(n, w.before+at+int64(n))
 	return n, err
 }
 
-// took takes note of bytes that were read, up to a place in the inputs.
-func (p *progress) took(n int, place int64) {
-	p.place.Store(place)
+// bytes counts n bytes that were read, up to an offset in the inputs together.
+func (p *progress) bytes(n int, offset int64) {
+	p.offset.Store(offset)
 	p.read.Add(int64(n))
 	if !p.counts {
-		p.look()
+		p.update()
 	}
 }
 
-// record takes note of a record that was read.
+// record counts a record that was read.
 func (p *progress) record(r *capture.Record) {
 	if p == nil {
 		return
@@ -143,12 +145,12 @@ func (p *progress) record(r *capture.Record) {
 	p.records++
 	p.at = r.At
 	if p.records%progressLook == 0 {
-		p.look()
+		p.update()
 	}
 }
 
-// look shows the line if it is due.
-func (p *progress) look() {
+// update shows the line if it is due.
+func (p *progress) update() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if now := p.now(); !now.Before(p.next) {
@@ -164,21 +166,21 @@ func (p *progress) show(now time.Time) {
 		line = fmt.Sprintf("%d records, %.0f/s, at +%s", p.records, float64(p.records)/elapsed, time.Duration(p.at).Truncate(time.Millisecond))
 	}
 	if p.total > 0 {
-		line += fmt.Sprintf(", %d %%", min(100*p.place.Load()/p.total, 100))
+		line += fmt.Sprintf(", %d %%", min(100*p.offset.Load()/p.total, 100))
 	}
 	fmt.Fprintf(p.to, "\r%.79s\x1b[K", line)
 	p.shown = true
 }
 
-// yield makes room for a result if standard output is the terminal too, for
-// good: results are progress enough.
+// yield erases the line for good if standard output is a terminal too: there the
+// results show the progress.
 func (p *progress) yield() {
 	if p != nil && isTerminal(os.Stdout) {
 		p.done()
 	}
 }
 
-// clear erases the line until it is due again.
+// clear erases the line, which comes back when it is due.
 func (p *progress) clear() {
 	if p == nil {
 		return

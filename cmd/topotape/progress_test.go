@@ -34,7 +34,7 @@ func TestProgress(t *testing.T) {
 		p.record(&capture.Record{At: 61e9})
 	}
 	if screen.Len() > 0 {
-		t.Errorf("what is done at once shows %q", &screen)
+		t.Errorf("progress shows too early: %q", &screen)
 	}
 	f, err := inputs[1].Open()
 	if err != nil {
@@ -45,7 +45,7 @@ func TestProgress(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, ok := f.(io.ReaderAt); !ok {
-		t.Error("a file that is watched cannot be read anywhere any more")
+		t.Error("a watched file lost its ReadAt")
 	}
 	clock = clock.Add(2 * time.Second)
 	for range progressLook {
@@ -64,7 +64,7 @@ func TestProgress(t *testing.T) {
 		t.Errorf("not erased for good: %q", &screen)
 	}
 
-	// What shows no records shows bytes, of all readings, and makes room.
+	// Without records the line shows the bytes of all reads, and clear erases it.
 	screen.Reset()
 	clock = time.Unix(1e9, 0)
 	p = &progress{to: &screen, now: func() time.Time { return clock }}
@@ -89,7 +89,7 @@ func TestProgress(t *testing.T) {
 	stream := []replay.Input{inputs[0], {Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("x")), nil }}}
 	p.watch(stream)
 	if p.total != 0 {
-		t.Error("a share of what has no known size")
+		t.Error("a percentage of an unknown size")
 	}
 }
 
@@ -100,7 +100,7 @@ func fileOf(t *testing.T, name string, size int) replay.Input {
 	return fileInput(name, int64(size))
 }
 
-// Waiting ends at once where nobody waits.
+// Waiting ends at once when the reader of the pipe closes it.
 func TestPacerEnds(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -132,7 +132,7 @@ func TestPacedReplay(t *testing.T) {
 		t.Fatal(err)
 	}
 	topotape := func(args ...string) *exec.Cmd {
-		link := dir + "/topotape" // the test program is topotape under this name
+		link := dir + "/topotape" // under this name the test program is topotape
 		if _, err := os.Lstat(link); err != nil {
 			if err := os.Symlink(exe, link); err != nil {
 				t.Fatal(err)
@@ -157,7 +157,7 @@ func TestPacedReplay(t *testing.T) {
 			t.Fatal(err)
 		}
 		line := make([]byte, 1)
-		if _, err := io.ReadFull(out, line); err != nil { // the first report is there
+		if _, err := io.ReadFull(out, line); err != nil { // the first report has come
 			t.Fatal(err, &stderr)
 		}
 		if end == "signal" {

@@ -2,6 +2,6 @@
 
 package main
 
-// sparse is of how many alike cases a test takes one: the race detector makes each
-// several times as slow.
+// sparse is n if tests run every nth of many similar cases: the race detector makes
+// each several times slower.
 const sparse = 5

@@ -69,7 +69,7 @@ func TestReverseNamesFromARealServer(t *testing.T) {
 	if reverse["10.66.0.1"] != "db.rdns.test" || reverse["fd66::1"] != "" {
 		t.Errorf("reverse names %v in %s", reverse, out)
 	}
-	if c := report.Coverage[len(report.Coverage)-1]; c.Source != "rdns" || c.State != "ok" || c.Records != 2 { // a name, and a failure
+	if c := report.Coverage[len(report.Coverage)-1]; c.Source != "rdns" || c.State != "ok" || c.Records != 2 { // a name and a failed lookup
 		t.Errorf("coverage %+v", report.Coverage)
 	}
 	replay("--verify", "--strict")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/topotape/topotape/capture/live"
+	"github.com/topotape/topotape/replay/render"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -22,16 +23,17 @@ func recordCommand() *cobra.Command {
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "record",
-		Short: "Record what this host's network does onto a tape",
+		Short: "Record the network activity of this host onto a tape",
 		Long: `Record conntrack events, /proc/net snapshots with the owners of sockets, and DNS
-packets onto one tape, until Ctrl-C, for 10 minutes at most. What a source lacks
-is said in one line, and the other sources go on.
+packets onto one tape, until Ctrl-C or for 10 minutes. If a source lacks
+something, one line reports it and the other sources continue.
 
-The source rdns is off unless it is named: it asks the host's name servers for the
-names of the addresses that the reports show, at most 10 a second, so these learn
-whom the host talks to. The answers are on the tape; a replay asks nobody.
+The source rdns runs only if --sources names it. It asks the host's name servers for
+the names of the addresses in the reports, at most 10 a second, so the name servers
+learn which addresses the host talks to. The answers are recorded; a replay sends no
+queries.
 
-Nothing on the host is configured or flushed. Recording needs root.`,
+The recorder changes no setting of the host and flushes no table. Recording needs root.`,
 		Example: `  topotape record
   topotape record -o incident.tape --duration 2m --note "checkout is slow"
   ssh HOST sudo topotape record -o - --duration 60s >host.tape
@@ -39,7 +41,7 @@ Nothing on the host is configured or flushed. Recording needs root.`,
   topotape record --dry-run`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.Output == "/dev/stdout" { // which may be a file
+			if o.Output == "/dev/stdout" { // which may be redirected to a file
 				o.Output = "-"
 			}
 			if !dryRun {
@@ -52,30 +54,30 @@ Nothing on the host is configured or flushed. Recording needs root.`,
 	}
 	f := cmd.Flags()
 	f.VarP(fileFlag(&o.Output), "output", "o", "the tape: a file, or - for standard output (default HOST-20260102T030405Z.tape)")
-	f.Var(lengthFlag(&o.Duration).or("10m"), "duration", "stop after this long")
+	f.Var(lengthFlag(&o.Duration).or("10m"), "duration", "stop after this time")
 	f.Var(durationFlag(&o.Interval).or("3s"), "interval", "time between reports")
 	f.Var(durationFlag(&o.ProcInterval).or("3s"), "proc-interval", "time between walks of /proc")
-	f.Var(sourcesFlag(&o.Sources), "sources", "what to record; rdns only if asked for: it looks up names of addresses in reports")
-	f.StringVar(&o.Note, "note", "", "a note that stands in the tape's header")
-	f.StringVar(&o.HostID, "host-id", "", "the host's id in reports (default made from /etc/machine-id)")
-	f.Var(networkFlag(&o.LocalNetworks), "local-network", "a network (CIDR) to count as local, beside those of the interfaces")
-	f.Var(bufferFlag(&o.ConntrackBuffer).or("64MiB"), "conntrack-buffer", "socket buffer for conntrack events")
-	f.Var(limitFlag(&o.MaxSize).or("1GiB"), "max-size", "stop when the tape is this large, 0 never")
-	f.Var(limitFlag(&o.MinFree).or("512MiB"), "min-free", "stop when the disk has less than this left, 0 never")
+	f.Var(sourcesFlag(&o.Sources), "sources", "sources to record, separated by commas; add rdns to look up the names of addresses in reports")
+	f.StringVar(&o.Note, "note", "", "a note for the tape's header")
+	f.StringVar(&o.HostID, "host-id", "", "the host's id in reports (default derived from /etc/machine-id)")
+	f.Var(networkFlag(&o.LocalNetworks), "local-network", "a network (CIDR) to treat as local, besides those of the interfaces; may be repeated")
+	f.Var(bufferFlag(&o.ConntrackBuffer).or("64MiB"), "conntrack-buffer", "size of the socket buffer for conntrack events")
+	f.Var(limitFlag(&o.MaxSize).or("1GiB"), "max-size", "stop when the tape reaches this size; 0 for no limit")
+	f.Var(limitFlag(&o.MinFree).or("512MiB"), "min-free", "stop when the disk has less free space than this; 0 for no limit")
 	f.BoolVar(&o.Force, "force", false, "replace an existing tape")
-	f.BoolVar(&dryRun, "dry-run", false, "say what every source would see, and record nothing")
+	f.BoolVar(&dryRun, "dry-run", false, "show what each source would see, and record nothing")
 	return cmd
 }
 
-// checkOutput refuses a ring and a terminal.
+// checkOutput rejects a ring of segments and a terminal.
 func checkOutput(name string) error {
 	if isRing(name) {
-		return fmt.Errorf("%s: a ring of segments is not available in this version: name a file", name)
+		return fmt.Errorf("%s is a directory, and this version cannot record a ring of segments; name a file", name)
 	}
 	return checkTapeOutput(name)
 }
 
-// isRing reports whether the name means a directory.
+// isRing reports whether the name denotes a directory.
 func isRing(name string) bool {
 	if strings.HasSuffix(name, "/") {
 		return true
@@ -84,13 +86,14 @@ func isRing(name string) bool {
 	return err == nil && st.IsDir()
 }
 
+// isTerminal reports whether f is a terminal.
 func isTerminal(f *os.File) bool {
 	st, err := f.Stat()
 	return err == nil && st.Mode()&os.ModeCharDevice != 0 && live.IsTerminal(f)
 }
 
 func runRecord(ctx context.Context, o *live.Options, dryRun bool) error {
-	o.Command, o.Recorder, o.Tool = os.Args, userName(), toolVersion()
+	o.Command, o.Recorder, o.Tool = os.Args, userName(), version
 	o.NewCore, o.CoreVersion, o.Rules = newRecorderCore, reporter.CoreVersion, reporter.RulesCurrent
 	o.Log = os.Stderr
 	if isTerminal(os.Stderr) {
@@ -107,15 +110,14 @@ func runRecord(ctx context.Context, o *live.Options, dryRun bool) error {
 		summary.WriteTo(os.Stderr)
 	}
 	if err == nil && summary.Gaps() > 0 {
-		return &exitError{exitLoss, fmt.Errorf("%d gaps were recorded", summary.Gaps())}
+		return &exitError{exitLoss, fmt.Errorf("%s recorded: a source lost data there; topotape info lists them", render.Count(summary.Gaps(), "gap"))}
 	}
 	return err
 }
 
-// limitRuntime bounds what the recorder takes of the host, unless the
-// environment says otherwise: one core at most, and a heap that is collected
-// hard from 1 GiB on. One core is also the cheapest: between two threads an
-// event costs a fifth more.
+// limitRuntime bounds the recorder's share of the host, unless the environment sets
+// other limits: one core, and a memory limit of 1 GiB for the garbage collector. With
+// two threads an event would also cost a fifth more CPU time.
 func limitRuntime() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)
@@ -125,13 +127,13 @@ func limitRuntime() {
 	}
 }
 
-// sameSignal is how soon another signal is still the first one: timeout(1) sends
-// its own twice, to the program and to its group.
+// sameSignal is the time within which signals count as one: timeout(1) sends its
+// signal twice, to the program and to its group.
 const sameSignal = 100 * time.Millisecond
 
-// stopOnSignal ends the context at the first signal, and the program at a
-// second one. A hang-up often comes twice, and a closed pipe after another
-// signal: neither counts as the second.
+// stopOnSignal cancels the context at the first signal and ends the program at a
+// second one. SIGHUP often comes twice, and SIGPIPE after another signal, so neither
+// counts as the second.
 func stopOnSignal(parent context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 4)
@@ -145,7 +147,7 @@ func stopOnSignal(parent context.Context) (context.Context, func()) {
 			}
 			cancel(fmt.Errorf("stopped by %s", signalName(s)))
 			if again && s != syscall.SIGPIPE && s != syscall.SIGHUP {
-				fmt.Fprintln(os.Stderr, "topotape: quit at once; the tape is not closed")
+				fmt.Fprintln(os.Stderr, "topotape: second signal: quit without closing the tape; topotape recover closes it")
 				os.Exit(exitFailed)
 			}
 		}
@@ -171,7 +173,8 @@ func signalName(s os.Signal) string {
 	return s.String()
 }
 
-// userName is who records: behind sudo, who called it.
+// userName returns the name of the user who records; under sudo, of the user who
+// called it.
 func userName() string {
 	if name := os.Getenv("SUDO_USER"); name != "" {
 		return name

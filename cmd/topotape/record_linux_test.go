@@ -17,7 +17,7 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// programEnv makes this test the program itself.
+// programEnv makes this test binary the program itself.
 const programEnv = "TOPOTAPE_TEST_PROGRAM"
 
 func init() {
@@ -37,7 +37,7 @@ func program(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// begin starts a recording and returns when its file is there.
+// begin starts a recording and returns when its file exists.
 func begin(t *testing.T, cmd *exec.Cmd, file string) {
 	t.Helper()
 	if err := cmd.Start(); err != nil {
@@ -66,7 +66,7 @@ func exitCode(err error) int {
 	return 0
 }
 
-// ending is how the tape ends, and why.
+// ending returns how the tape ends, and why.
 func ending(t *testing.T, r io.Reader) (capture.Ending, string) {
 	t.Helper()
 	tape, err := capture.NewReader(r)
@@ -130,7 +130,7 @@ func TestTapeStreamsToAPipe(t *testing.T) {
 	}
 }
 
-func TestReaderThatGoesAwayEndsTheRecording(t *testing.T) {
+func TestClosedPipeEndsTheRecording(t *testing.T) {
 	cmd := program(t, "record", "-o", "-", "--interval", "50ms")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -155,7 +155,7 @@ func TestSecondSignalQuitsAtOnce(t *testing.T) {
 	}
 	defer r.Close()
 	defer w.Close()
-	// a pipe that is full: the recorder hangs in its first write
+	// the pipe is full, so the recorder blocks in its first write
 	w.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
 	w.Write(make([]byte, 1<<20))
 	cmd := program(t, "record", "-o", "-")
@@ -171,7 +171,7 @@ func TestSecondSignalQuitsAtOnce(t *testing.T) {
 	}
 	quit := make(chan struct{})
 	defer close(quit)
-	go func() { // signals that come too close together are one
+	go func() { // signals within sameSignal count as one
 		for range 30 {
 			cmd.Process.Signal(syscall.SIGINT)
 			select {
@@ -203,7 +203,7 @@ func TestSignalThatComesTwiceClosesTheTape(t *testing.T) {
 		}
 	}
 	cmd.Process.Signal(syscall.SIGTERM)
-	time.Sleep(time.Millisecond) // two that wait are one
+	time.Sleep(time.Millisecond) // two pending signals are one
 	cmd.Process.Signal(syscall.SIGTERM)
 	if code := exitCode(cmd.Wait()); code != exitOK {
 		t.Errorf("exit code %d: %s", code, &stderr)
@@ -218,7 +218,7 @@ func TestSignalThatComesTwiceClosesTheTape(t *testing.T) {
 	}
 }
 
-func TestFileBelongsToWhoCalledSudo(t *testing.T) {
+func TestFileBelongsToTheUserOfSudo(t *testing.T) {
 	cmd := program(t, "record", "-o", "a.tape", "--duration", "100ms", "--sources", "proc", "--min-free", "0")
 	cmd.Env = append(cmd.Env, "SUDO_UID=1234", "SUDO_GID=567", "SUDO_USER=alice")
 	if out, err := cmd.CombinedOutput(); err != nil {

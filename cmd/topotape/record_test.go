@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-func TestRecordRefusesPlaces(t *testing.T) {
+func TestRecordRejectsDirectories(t *testing.T) {
 	for _, name := range []string{"", "x.tape", "no/such/directory/x.tape"} {
 		if err := checkOutput(name); err != nil {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
 	for _, name := range []string{"somewhere/", t.TempDir()} {
-		if err := checkOutput(name); err == nil || !strings.Contains(err.Error(), "a ring of segments is not available in") {
+		if err := checkOutput(name); err == nil || !strings.Contains(err.Error(), "cannot record a ring of segments") {
 			t.Errorf("%q: %v", name, err)
 		}
 	}

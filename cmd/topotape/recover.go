@@ -13,15 +13,15 @@ func recoverCommand() *cobra.Command {
 	var tape newTape
 	cmd := &cobra.Command{
 		Use:   "recover TAPE -o TAPE",
-		Short: "Save what can be saved of a torn or damaged tape",
-		Long: `Save what can be saved of a tape that is torn, cut, overwritten or put together
-wrongly: every record of every frame that is whole, wherever it stands, with its
-number. A frame that fails its checksum is left out as a whole: no record is
-guessed. What is lost is said on standard error, and by gap records on the new
-tape, so that a replay knows where its sources have a hole. The new tape is read
-back before it gets its name; the damaged one is never touched.
+		Short: "Save the intact records of a torn or damaged tape",
+		Long: `Save the intact records of a tape that is torn, cut, overwritten or badly
+concatenated: every record of every intact frame, anywhere in the file, with its
+number. A frame that fails its checksum is left out completely; no record is guessed.
+Losses are reported on standard error and written to the new tape as gap records, so
+that a replay knows where its sources have a gap. The new tape is read back before it
+gets its name; the damaged tape is never changed.
 
-The exit code is 3 when anything is lost or may be, 0 when the tape is whole.`,
+The exit code is 3 if anything is or may be lost, 0 if the tape is complete.`,
 		Example: `  topotape recover x.tape.partial -o x.tape
   topotape recover damaged.tape -o saved.tape
   ssh HOST cat damaged.tape | topotape recover - -o saved.tape`,
@@ -35,7 +35,7 @@ The exit code is 3 when anything is lost or may be, 0 when the tape is whole.`,
 }
 
 func recoverTape(cmd *cobra.Command, name, out string, force bool) error {
-	in, size, err := openWhole(name)
+	in, size, err := openSeekable(name)
 	if err != nil {
 		return err
 	}
@@ -51,11 +51,11 @@ func recoverTape(cmd *cobra.Command, name, out string, force bool) error {
 		return err
 	}
 	watched, progress := fileProgress(in, size)
-	say := func(line string) {
+	report := func(line string) {
 		progress.clear()
 		warn(cmd, "%s: %s", name, line)
 	}
-	r, err := edit.Recover(watched, size, o, edit.RecoverOptions{Tool: toolVersion(), Say: say})
+	r, err := edit.Recover(watched, size, o, edit.RecoverOptions{Tool: version, Say: report})
 	progress.done()
 	if err == nil {
 		err = o.check(r.Check)
@@ -68,21 +68,20 @@ func recoverTape(cmd *cobra.Command, name, out string, force bool) error {
 	}
 	switch {
 	case r.Differ > 0:
-		return &exitError{exitDifference, fmt.Errorf("%s: %v; of the witnesses before any loss %d are not what this version makes: see replay --verify", name, r, r.Differ)}
+		return &exitError{exitDifference, fmt.Errorf("%s: %v; %d witnesses before any loss differ from the reports of this version; replay --verify shows how", name, r, r.Differ)}
 	case !r.Whole:
 		return &exitError{exitLoss, fmt.Errorf("%s: %v", name, r)}
 	}
 	if r.Sound {
-		warn(cmd, "%s is whole: %v", name, r)
+		warn(cmd, "%s is complete: %v", name, r)
 	} else {
 		warn(cmd, "%s: %v", name, r)
 	}
 	return nil
 }
 
-// openWhole opens a file to be read more than once and anywhere. A pipe is
-// kept in a file meanwhile.
-func openWhole(name string) (*os.File, int64, error) {
+// openSeekable opens a file for random access. A pipe is copied to a temporary file.
+func openSeekable(name string) (*os.File, int64, error) {
 	f := os.Stdin
 	if name != "-" {
 		var err error
@@ -100,11 +99,11 @@ func openWhole(name string) (*os.File, int64, error) {
 		return f, st.Size(), nil
 	}
 	defer f.Close()
-	kept, size, err := spoolFile(f)
+	copied, size, err := spoolFile(f)
 	if err != nil {
-		err = fmt.Errorf("keep %s: %w", name, err)
+		err = fmt.Errorf("copy %s to a temporary file: %w", name, err)
 	}
-	return kept, size, err
+	return copied, size, err
 }
 
 // sameFile reports whether a path names an open file.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/topotape/topotape/capture"
@@ -14,7 +13,7 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// replayFlags are the command line of replay.
+// replayFlags are the flags of replay.
 type replayFlags struct {
 	rules, format, out string
 	at                 replay.Time
@@ -31,24 +30,25 @@ func replayCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay TAPE...",
 		Short: "Make the reports of a tape",
-		Long: `Run tapes through the reporter core and print the reports that production made:
-the last one, or those that are asked for. Several tapes are replayed in the order
-in which they are named, the segments of one recording in their own; a directory
-means its tapes, also the one that is being written.
+		Long: `Run tapes through the reporter core and print the reports that production made: the
+last one by default. Several tapes are replayed in the order in which they are named,
+the segments of one recording in the order of their numbers. A directory means all its
+tapes, including one that is being written.
 
---from and --to alone print every report of that window. So does --rate, which
-prints each when it is due: 1x is the tape's own pace. Ctrl-C ends it.
+--from and --to alone print every report in that window. --rate also prints every
+report, each when it is due: 1x is the pace of the recording. Ctrl-C ends the replay.
 
---verify holds every report against the digests that production left of its own.
-Of the first one that differs it says in which part, and what changed there since
-the last one of that recording that does not. Digests of a tick that the tape
-should have and lacks count as different.
+--verify compares every report with the digest that production recorded of its own.
+For the first report that differs it prints the parts that differ, and what changed in
+them since the last identical report of that recording. A digest whose tick is missing
+from the tape counts as a difference.
 
-The scope formats are what Weave Scope's probe posts: JSON, one report a line, or
-MessagePack, one report behind the other. The app takes either at /api/report, with
-the Content-Type application/json or application/msgpack, gzip or not. dot
-and mermaid draw one report: hosts and network namespaces are frames, the ports
-of one client are one box, the line says who is known to be the client, and how.`,
+The scope formats are the wire formats of Weave Scope's probe: JSON, one report a
+line, or MessagePack, one report after the other. The app accepts both at /api/report,
+with the Content-Type application/json or application/msgpack, with or without gzip.
+dot and mermaid draw one report: hosts and network namespaces are frames, the ports of
+one client are one box, and the label of a line gives the evidence for who is the
+client.`,
 		Example: `  topotape replay x.tape
   topotape replay --all --format ndjson x.tape
   topotape replay --at mark:bug --match 'nginx :443' x.tape
@@ -68,26 +68,27 @@ of one client are one box, the line says who is known to be the client, and how.
 		},
 	}
 	s := cmd.Flags()
-	s.Var(rulesFlag(&f.rules).or(reporter.RulesCurrent), "rules", "which semantics the core follows: current, or those of Weave Scope in 2016 (scope2016)")
+	s.Var(rulesFlag(&f.rules).or(reporter.RulesCurrent), "rules", "rule set of the core: current, or scope2016 for the rules of Weave Scope in 2016")
 	addFormat(s, &f.format, "table", "json", "ndjson", "scope-json", "scope-msgpack", "dot", "mermaid")
-	s.VarP(fileFlag(&f.out).or("-"), "output", "o", "where the reports go: a file, or - for standard output")
-	s.Var(timeFlag(&f.at), "at", "the last report at or before this time (default end)")
-	s.BoolVar(&f.all, "all", false, "every report")
-	s.BoolVar(&f.whole, "whole", false, "one report of every connection that was ever seen")
-	s.Var(timeFlag(&f.window.From), "from", "only reports from this time on")
+	s.VarP(fileFlag(&f.out).or("-"), "output", "o", "write the reports to a file, or to standard output (-)")
+	s.Var(timeFlag(&f.at), "at", "print the last report at or before this time (default end)")
+	s.BoolVar(&f.all, "all", false, "print every report")
+	s.BoolVar(&f.whole, "whole", false, "print one report of all connections ever seen")
+	s.Var(timeFlag(&f.window.From), "from", "only reports at or after this time")
 	s.Var(timeFlag(&f.window.To), "to", "only reports before this time")
 	s.Var(selectorFlag(&f.match), "match", "only these connections; may be repeated")
 	s.BoolVar(&f.verify, "verify", false, "compare the reports with those of production")
-	s.BoolVar(&f.strict, "strict", false, "exit 3 if the sources lost anything")
-	s.Var(rateFlag(&f.rate), "rate", "print every report when it is due, at this many times the tape's own pace (10x, 0.5x)")
-	s.Var(countFlag(&f.maxConnections).or("1000000"), "max-connections", "the most that --whole keeps")
+	s.BoolVar(&f.strict, "strict", false, "exit with 3 if a source lost data")
+	s.Var(rateFlag(&f.rate), "rate", "print every report when it is due, at this multiple of the recording's pace (10x, 0.5x)")
+	s.Var(countFlag(&f.maxConnections).or("1000000"), "max-connections", "with --whole: the most connections to keep in memory")
 	return cmd
 }
 
+// check rejects combinations of flags that exclude each other.
 func (f *replayFlags) check() error {
 	switch window := f.inWindow(); {
 	case pictures[f.format] != nil && (f.all || window && !f.whole):
-		return usage("--format %s is a picture of one report; choose it with --at, or see a window with --whole", f.format)
+		return usage("--format %s is a picture of one report; choose the report with --at, or combine a window with --whole", f.format)
 	case f.all && f.whole:
 		return usage("--all and --whole exclude each other")
 	case !f.at.IsZero() && (f.all || f.whole):
@@ -101,16 +102,16 @@ func (f *replayFlags) check() error {
 		return usage("%w", err)
 	}
 	if f.format == "scope-msgpack" && f.out == "-" && isTerminal(os.Stdout) {
-		return usage("MessagePack is not for a terminal: redirect standard output, or name a file with -o")
+		return usage("standard output is a terminal and MessagePack is binary: redirect it, or name a file with -o")
 	}
 	return nil
 }
 
-// inWindow reports whether the reports of a window are wanted.
+// inWindow reports whether --from or --to is given.
 func (f *replayFlags) inWindow() bool { return !f.window.From.IsZero() || !f.window.To.IsZero() }
 
-// options are those of the replay. Verifying prints no report unless one is
-// asked for.
+// options returns the options of the replay. --verify prints no report unless another
+// flag asks for reports.
 func (f *replayFlags) options() replay.Options {
 	o := replay.Options{Rules: f.rules, At: f.at, Window: f.window, Verify: f.verify, MaxConnections: f.maxConnections}
 	switch {
@@ -135,15 +136,13 @@ func (f *replayFlags) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	progress := newProgress(inputs)
-	p := &reportPrinter{out: out, format: f.format, list: o.Reports == replay.All}
-	var ended endCounter
-	each := p.note
+	p := &reportPrinter{out: out, format: f.format, match: f.match, list: o.Reports == replay.All}
 	if f.format == "table" && o.Reports == replay.Last {
-		each, p.ended = ended.count, &ended
+		p.ended = new(endCounter)
 	}
 	o.Each = func(h *capture.Header, r *capture.Record) {
 		progress.record(r)
-		each(h, r)
+		p.record(h, r)
 	}
 	if f.rate > 0 {
 		wait := newPacer(f.rate, out.target())
@@ -151,11 +150,10 @@ func (f *replayFlags) run(cmd *cobra.Command, args []string) error {
 		o.Due = wait.until
 	}
 	summary, err := replay.Run(inputs, o, func(r *reporter.Report) error {
-		ended.seen(r)
 		if out.file == nil {
 			progress.yield()
 		}
-		err := p.print(fold.Filter(r, f.match))
+		err := p.print(r)
 		if err == nil && f.rate > 0 {
 			err = out.Flush()
 		}
@@ -182,11 +180,16 @@ func (f *replayFlags) run(cmd *cobra.Command, args []string) error {
 	return f.outcome(cmd, summary, &v)
 }
 
-// outcome says what the replay met, and with which code that ends.
+// outcome reports what went wrong in the replay, and returns the error with the exit
+// code.
 func (f *replayFlags) outcome(cmd *cobra.Command, s *replay.Summary, v *verification) error {
 	warnings(cmd, s)
 	if s.Reports == 0 && s.Verification == nil {
-		warn(cmd, "warning: there is no report to print%s", map[bool]string{true: " in that window"}[s.Ticks > 0])
+		where := ""
+		if s.Ticks > 0 {
+			where = " in that window"
+		}
+		warn(cmd, "warning: there is no report to print%s", where)
 	}
 	var loss []string
 	if s.Damage != nil {
@@ -196,7 +199,7 @@ func (f *replayFlags) outcome(cmd *cobra.Command, s *replay.Summary, v *verifica
 		loss = append(loss, cut)
 	}
 	if s.LeftOut > 0 {
-		loss = append(loss, fmt.Sprintf("%d connections or more are left out of the report; raise --max-connections (%d)", s.LeftOut, f.maxConnections))
+		loss = append(loss, fmt.Sprintf("at least %s left out of the report; raise --max-connections (%d)", render.Count(s.LeftOut, "connection"), f.maxConnections))
 	}
 	if s.Gaps > 0 && f.strict {
 		loss = append(loss, fmt.Sprintf("%s (--strict)", gapText(s)))
@@ -216,7 +219,7 @@ func (f *replayFlags) outcome(cmd *cobra.Command, s *replay.Summary, v *verifica
 		return fmt.Errorf("the core panics on record %d: %v; reports end there", s.Panic.Record, s.Panic.Value)
 	}
 	if len(loss) > 0 {
-		return &exitError{exitLoss, errors.New(strings.Join(loss, "; "))}
+		return lossError(loss)
 	}
 	if s.Gaps > 0 {
 		warn(cmd, "warning: %s", gapText(s))
@@ -224,50 +227,49 @@ func (f *replayFlags) outcome(cmd *cobra.Command, s *replay.Summary, v *verifica
 	return nil
 }
 
-// stoppedAt says where a replay ended, and what saves the rest.
+// stoppedAt returns where a replay ended, and which verb helps.
 func stoppedAt(err error) string {
 	var damage *capture.DamageError
 	if errors.As(err, &damage) && !damage.Torn {
-		return fmt.Sprintf("stopped at the damage: %v; topotape recover saves what is behind it", err)
+		return fmt.Sprintf("stopped at the damage: %v; topotape recover also saves the records after it", err)
 	}
-	return fmt.Sprintf("stopped at the damage: %v; topotape recover or cut makes a closed tape of what is before it", err)
+	return fmt.Sprintf("stopped at the damage: %v; topotape recover or cut makes a closed tape of the records before it", err)
 }
 
 func gapText(s *replay.Summary) string {
+	gaps := render.Count(s.Gaps, "gap")
 	if s.Lost == 0 {
-		return fmt.Sprintf("%d gaps on the tape: its sources lost records", s.Gaps)
+		return gaps + " on the tape: its sources lost records"
 	}
-	return fmt.Sprintf("%d gaps on the tape: its sources lost %d records", s.Gaps, s.Lost)
+	return fmt.Sprintf("%s on the tape: its sources lost %s", gaps, render.Count(s.Lost, "record"))
 }
 
-// warnings are what does not change the code.
+// warnings reports what does not change the exit code.
 func warnings(cmd *cobra.Command, s *replay.Summary) {
-	if n := s.Unknown(); n > 0 {
-		warn(cmd, "warning: %s of unknown kind skipped; a newer version wrote the tape", render.Plural(n, "record"))
-	}
+	warnUnknown(cmd, s)
 	for i := 1; i < len(s.Ends); i++ {
 		a, b := s.Ends[i-1].Header, s.Ends[i].Header
 		if a.Recording == b.Recording && a.Recording != [16]byte{} && b.Segment != a.Segment+1 {
-			warn(cmd, "warning: %s is segment %d of a recording and stands behind segment %d: the core began anew", s.Ends[i].Name, b.Segment, a.Segment)
+			warn(cmd, "warning: %s is segment %d of a recording and follows segment %d: the core started again", s.Ends[i].Name, b.Segment, a.Segment)
 		}
 	}
 	if s.Uncarried {
-		warn(cmd, "warning: what the core knew at the tape's begin cannot be read by this version (core %d): reports are made of the records that stand before it, and may lack some", reporter.CoreVersion)
+		warn(cmd, "warning: this version (core %d) cannot read the core's state that the tape starts with: reports are made from its records alone, and may lack connections", reporter.CoreVersion)
 	}
 	if s.Foreseen() {
-		warn(cmd, "warning: the core panics on record %d, as it did in production: %v; reports end there", s.Panic.Record, s.Panic.Value)
+		warn(cmd, "warning: the core panics on record %d, as in production: %v; reports end there", s.Panic.Record, s.Panic.Value)
 	}
 	for _, f := range s.Faults {
 		if s.Panic == nil || s.Panic.Record != f.Record {
-			warn(cmd, "warning: the core panicked on record %d in production (%s); here it does not", f.Record, f.Message)
+			warn(cmd, "warning: the core panicked on record %d in production (%s) but does not in this replay", f.Record, f.Message)
 		}
 	}
 	if v := s.Verification; v != nil {
 		if v.OtherRules > 0 {
-			warn(cmd, "warning: %d witnesses were made under other rules and are not compared", v.OtherRules)
+			warn(cmd, "warning: %s made under other rules not compared", render.Count(v.OtherRules, "witness"))
 		}
 		if v.Elsewhere > 0 {
-			warn(cmd, "warning: witnesses of ticks that may stand on another tape, or cannot be read: %d; they are not compared", v.Elsewhere)
+			warn(cmd, "warning: %s not compared: the tick may be on another tape, or the witness cannot be read", render.Count(v.Elsewhere, "witness"))
 		}
 		if v.Witnesses+v.Others+v.OtherRules+v.Elsewhere == 0 {
 			warn(cmd, "warning: no witnesses on this tape: nothing was compared")

@@ -10,11 +10,11 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// What the table leaves out stands in the JSON format, as it says.
+// The JSON format has the causes that the table leaves out.
 func TestVerificationInJSONHasAllCauses(t *testing.T) {
 	since := new(diff.Difference)
 	for i := range 60 {
-		since.Groups = append(since.Groups, diff.Group{Section: diff.NamesSection, Change: diff.Added, Count: 1, To: fmt.Sprintf("10.0.0.%d", i)})
+		since.Groups = append(since.Groups, diff.Group{Section: diff.Names, Change: diff.Added, Count: 1, To: fmt.Sprintf("10.0.0.%d", i)})
 	}
 	first := &replay.Mismatch{Tick: 2, Sections: []string{"names"}, Core: reporter.CoreVersion, Report: new(reporter.Report), Before: new(diff.Moment), Since: since}
 	for format, want := range map[string]int{"table": 40, "json": 60} {

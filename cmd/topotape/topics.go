@@ -10,17 +10,17 @@ import (
 //go:embed help/*.md
 var helpPages embed.FS
 
-// helpTopics are the pages that belong to no verb alone.
+// helpTopics returns the pages of help that belong to no single verb.
 func helpTopics() []*cobra.Command {
 	var topics []*cobra.Command
 	for _, t := range []struct{ name, short string }{
-		{"selectors", "How to say which connections are meant"},
-		{"times", "How to say when"},
+		{"selectors", "How to select connections"},
+		{"times", "How to write times"},
 		{"script", "The text form of a tape"},
-		{"fixtures", "Tapes kept as regression fixtures"},
-		{"exit-codes", "What the exit code says"},
-		{"differences", "How to read what diff prints, and its JSON"},
-		{"collect", "A shell script that gathers evidence where topotape may not run"},
+		{"fixtures", "Tapes as regression fixtures"},
+		{"exit-codes", "What the exit codes mean"},
+		{"differences", "How to read the output of diff, and its JSON"},
+		{"collect", "A shell script that collects evidence on hosts without topotape"},
 		{"bisect", "How to find the commit that changed a report"},
 	} {
 		page, err := helpPages.ReadFile("help/" + t.name + ".md")
@@ -32,11 +32,12 @@ func helpTopics() []*cobra.Command {
 	return topics
 }
 
-// helpCommand is cobra's, but an unknown topic is an error.
+// helpCommand returns the help verb. Unlike cobra's own, it fails for an unknown
+// topic.
 func helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [VERB|TOPIC]",
-		Short: "Help about a verb or a topic",
+		Short: "Show help about a verb or a topic",
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			var names []cobra.Completion
 			for _, c := range cmd.Root().Commands() {

@@ -21,28 +21,28 @@ func textOf(t *testing.T, d *Difference) string {
 	return b.String()
 }
 
-// What is kept does not grow with the length of the runs, and counts stay exact:
-// a connection counts once however often it is seen.
+// A difference of many ticks is as small as one of a few, and its counts are exact: a
+// connection counts once even if many ticks show it.
 func TestCountsOverManyTicks(t *testing.T) {
 	var list []reporter.Connection
 	for i := range 300 {
 		list = append(list, replaytest.Connection(fmt.Sprintf("10.0.%d.1:%d", i%100, 4000+i), "10.0.0.2:443", 1, 2, "conntrack"))
 	}
-	run := func(with bool) iter.Seq2[Numbered, error] {
-		return func(yield func(Numbered, error) bool) {
+	run := func(with bool) iter.Seq2[TickReport, error] {
+		return func(yield func(TickReport, error) bool) {
 			for tick := range 50 {
 				r := &reporter.Report{Tick: uint64(tick), At: int64(tick)}
 				if with && tick >= 10 {
 					r.Connections = sortedConnections(list[:6*tick])
 				}
-				if !yield(Numbered{Report: r}, nil) {
+				if !yield(TickReport{Report: r}, nil) {
 					return
 				}
 			}
 		}
 	}
 	var c Comparison
-	d, err := c.CompareAll(run(false), run(true))
+	d, err := c.CompareTicks(run(false), run(true))
 	if err != nil || len(d.Groups) != 1 || d.Ticks != 50 || d.Differ != 40 {
 		t.Fatal(err, textOf(t, d))
 	}
@@ -54,22 +54,23 @@ func TestCountsOverManyTicks(t *testing.T) {
 	}
 }
 
-// Errors of a run end the comparison.
-func TestCompareAllHandsErrorsOn(t *testing.T) {
-	fails := func(yield func(Numbered, error) bool) { yield(Numbered{}, io.ErrNoProgress) }
-	good := func(yield func(Numbered, error) bool) { yield(Numbered{Report: &reporter.Report{}}, nil) }
-	for _, runs := range [][2]iter.Seq2[Numbered, error]{{fails, good}, {good, fails}} {
-		if _, err := new(Comparison).CompareAll(runs[0], runs[1]); err != io.ErrNoProgress {
+// An error of a run ends the comparison.
+func TestCompareTicksReturnsErrors(t *testing.T) {
+	fails := func(yield func(TickReport, error) bool) { yield(TickReport{}, io.ErrNoProgress) }
+	good := func(yield func(TickReport, error) bool) { yield(TickReport{Report: &reporter.Report{}}, nil) }
+	for _, runs := range [][2]iter.Seq2[TickReport, error]{{fails, good}, {good, fails}} {
+		if _, err := new(Comparison).CompareTicks(runs[0], runs[1]); err != io.ErrNoProgress {
 			t.Error(err)
 		}
 	}
 }
 
-func TestMarkdownHoldsHostileNames(t *testing.T) {
+// A process name cannot leave its cell or its code block.
+func TestMarkdownEscapes(t *testing.T) {
 	a, b := replaytest.Connection("10.0.0.1:1", "10.0.0.2:2", 1, 2, "proc"), replaytest.Connection("10.0.0.1:1", "10.0.0.2:2", 1, 2, "proc")
 	a.From.Processes = []reporter.Process{{PID: 1, Comm: "a|b</code>\n```"}}
 	var out bytes.Buffer
-	if err := Compare(replaytest.Report(a), replaytest.Report(b)).WriteMarkdown(&out, "x", "y"); err != nil {
+	if err := compare(replaytest.Report(a), replaytest.Report(b)).WriteMarkdown(&out, "x", "y"); err != nil {
 		t.Fatal(err)
 	}
 	var rows int
@@ -86,25 +87,26 @@ func TestMarkdownHoldsHostileNames(t *testing.T) {
 	}
 }
 
-// Groups are written up to a number, or all.
+// WriteGroups writes the first groups or all.
 func TestWriteGroupsWritesAll(t *testing.T) {
 	d := new(Difference)
-	for i := range maxLines + 5 {
-		d.Groups = append(d.Groups, Group{Section: NamesSection, Change: Added, Count: 1, To: fmt.Sprintf("10.0.0.%d", i)})
+	for i := range maxGroupsShown + 5 {
+		d.Groups = append(d.Groups, Group{Section: Names, Change: Added, Count: 1, To: fmt.Sprintf("10.0.0.%d", i)})
 	}
 	var some, all strings.Builder
 	if d.WriteGroups(&some, false) != nil || d.WriteGroups(&all, true) != nil {
 		t.Fatal("not written")
 	}
-	if n := strings.Count(some.String(), "+ name "); n != maxLines || !strings.HasSuffix(some.String(), "and 5 causes more; --format json has all\n") {
+	if n := strings.Count(some.String(), "+ name "); n != maxGroupsShown || !strings.HasSuffix(some.String(), "and 5 causes more; --format json has all\n") {
 		t.Errorf("%d: %s", n, &some)
 	}
-	if n := strings.Count(all.String(), "+ name "); n != maxLines+5 || strings.Contains(all.String(), "more") {
+	if n := strings.Count(all.String(), "+ name "); n != maxGroupsShown+5 || strings.Contains(all.String(), "more") {
 		t.Errorf("%d: %s", n, &all)
 	}
 }
 
-// Comparing is about linear in the number of connections, however much differs.
+// The time of a comparison is about linear in the number of connections, however
+// much differs.
 func BenchmarkCompare(b *testing.B) {
 	for _, n := range []int{1000, 10_000, 100_000} {
 		make := func(server, state string) *reporter.Report {
@@ -122,7 +124,7 @@ func BenchmarkCompare(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					if d := Compare(base, other); d.Same() != (name == "equal") {
+					if d := compare(base, other); d.Same() != (name == "equal") {
 						b.Fatal(len(d.Groups))
 					}
 				}

@@ -9,26 +9,25 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// WriteDot draws both sides of a Whole difference laid over each other, in
-// Graphviz's language: what one side has alone has its own colour. With
-// selectors it draws only what they match.
+// WriteDot draws both sides of a Whole difference laid over each other, in Graphviz's
+// language. What only one side has is coloured. With selectors it draws only the
+// connections that they match.
 func (d *Difference) WriteDot(w io.Writer, selectors []*fold.Selector) error {
 	var sides []*reporter.Report
 	for i, r := range d.reports {
 		if r == nil {
 			return errors.New("only two sides that are compared as a whole can be drawn, and each must have a report")
 		}
-		other := d.reports[1-i]
-		sides = append(sides, withEvidenceOf(fold.Filter(r, selectors), other))
+		sides = append(sides, withEvidenceOf(fold.Filter(r, selectors), d.reports[1-i]))
 	}
-	_, err := w.Write(render.DotOf(sides...))
-	return err
+	return render.Dot(w, sides...)
 }
 
-// withEvidenceOf is the report without the evidence for directions, if the
-// rules of the other one do not tell any: else every edge would differ.
+// withEvidenceOf returns the report without the evidence for directions if the other
+// report has none: the rules of 2016 report none. Otherwise every edge would differ.
 func withEvidenceOf(r, other *reporter.Report) *reporter.Report {
-	if other == nil || r.Rules == other.Rules || r.Rules != reporter.RulesScope2016 && other.Rules != reporter.RulesScope2016 {
+	scope2016 := func(r *reporter.Report) bool { return r.Rules == reporter.RulesScope2016 }
+	if other == nil || scope2016(r) == scope2016(other) {
 		return r
 	}
 	own := *r

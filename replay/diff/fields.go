@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -11,36 +12,38 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// A Field of a thing that differs, with its value on either side. In a Group
-// whose members do not agree on the values these are empty.
+// A Field is a field that differs, with its value on either side. Both are empty in a
+// Group whose things have different values.
 type Field struct {
 	Name string `json:"field"`
 	A    string `json:"a"`
 	B    string `json:"b"`
-	// How says in words what became of it, as far as it is the same for all of a
-	// group.
-	How string `json:"how"`
-	// Some: not all of the group have it.
-	Some bool `json:"some"`
+	How  string `json:"how"`  // the change in words, which all things of a group have in common
+	Some bool   `json:"some"` // not all things of the group have the field
 }
 
-// rank is 0 for what makes another edge of a connection, 2 for what comes with
-// other changes.
+// Ranks of fields.
+const (
+	mostImportant  = iota // it makes another edge in the topology
+	important             // it changes what an edge is
+	leastImportant        // it often changes together with others
+)
+
 func (f *Field) rank() int {
 	switch f.Name {
 	case "from", "to":
-		return 0
+		return mostImportant
 	case "from.netns", "to.netns", "first_seen", "last_seen", "seen", "closed", "may_have_closed":
-		return 2
+		return leastImportant
 	}
-	return 1
+	return important
 }
 
-// fieldList collects the fields that differ.
+// A fieldList collects the fields that differ.
 type fieldList []Field
 
-// add notes the field if its values differ. how is what all of one cause have in
-// common; empty, it is the values themselves.
+// add adds the field if its values differ. how describes the change without what is
+// different for each thing; "" is both values.
 func (l *fieldList) add(name, a, b, how string) {
 	if a, b = reporter.ValidText(a), reporter.ValidText(b); a == b {
 		return
@@ -51,15 +54,10 @@ func (l *fieldList) add(name, a, b, how string) {
 	*l = append(*l, Field{Name: name, A: a, B: b, How: how})
 }
 
-func orNone(s string) string {
-	if s == "" {
-		return "none"
-	}
-	return s
-}
+func orNone(s string) string { return cmp.Or(s, "none") }
 
-// times adds a field whose value is different for each member of a group.
-func (l *fieldList) times(name string, a, b int64) {
+// addTime adds a time in ns if the values differ.
+func (l *fieldList) addTime(name string, a, b int64) {
 	if a == b {
 		return
 	}
@@ -70,7 +68,8 @@ func (l *fieldList) times(name string, a, b int64) {
 	l.add(name, time.Duration(a).String(), time.Duration(b).String(), how)
 }
 
-func (l *fieldList) counts(name string, a, b uint64) {
+// addCount adds a count if the values differ.
+func (l *fieldList) addCount(name string, a, b uint64) {
 	if a == b {
 		return
 	}
@@ -81,54 +80,63 @@ func (l *fieldList) counts(name string, a, b uint64) {
 	l.add(name, strconv.FormatUint(a, 10), strconv.FormatUint(b, 10), how)
 }
 
-// connectionFields compares field by field. Times are left out where they count
-// from different recordings, evidence and NAT where the rules of one side do
-// not tell them.
+// connectionFields compares two connections. If one side follows the rules of 2016,
+// it leaves out evidence, NAT and sources, which those rules do not report.
 func connectionFields(p pair, times bool) (l fieldList) {
 	a, b := p.a, p.b
 	from, to := &b.From, &b.To
-	switch {
-	case p.reversed:
+	if p.reversed {
 		from, to = to, from
-		how := fmt.Sprintf("%s -> %s became %s -> %s", a.From.Addr.Addr(), a.To.Addr, b.From.Addr, b.To.Addr.Addr())
-		l.add("from", a.From.Addr.String(), b.From.Addr.String(), how)
-		l.add("to", a.To.Addr.String(), b.To.Addr.String(), how)
-	case endsOf(a) != endsOf(b):
-		how := ""
-		if x, y := a.From.Addr.Addr(), b.From.Addr.Addr(); x != y {
-			how = x.String() + " became " + y.String()
-		} else {
-			how = "another port of " + x.String()
-		}
-		l.add("from", a.From.Addr.String(), b.From.Addr.String(), how)
-		l.add("to", a.To.Addr.String(), b.To.Addr.String(), "")
 	}
-	end := func(name string, a, b *reporter.End) {
-		if a.Netns != b.Netns {
-			l.add(name+".netns", netnsText(a.Netns), netnsText(b.Netns), "")
-		}
-		l.processes(name+".processes", a.Processes, b.Processes)
-	}
-	end("from", &a.From, from)
-	end("to", &a.To, to)
+	l.addAddresses(p)
+	l.addEnd("from", &a.From, from)
+	l.addEnd("to", &a.To, to)
 	l.add("state", a.State, b.State, "")
-	told := (a.Direction == reporter.DirectionScope) == (b.Direction == reporter.DirectionScope)
-	if told {
+	sameEvidence := (a.Direction == reporter.DirectionScope) == (b.Direction == reporter.DirectionScope)
+	if sameEvidence {
 		l.add("direction", string(a.Direction), string(b.Direction), "")
 	}
-	if told && !slices.Equal(a.NAT, b.NAT) {
+	if sameEvidence && !slices.Equal(a.NAT, b.NAT) {
 		l.add("nat", natTuples(a.NAT), natTuples(b.NAT), natKind(a.NAT)+" became "+natKind(b.NAT))
 	}
 	if times {
-		l.times("first_seen", a.FirstSeen, b.FirstSeen)
-		l.times("last_seen", a.LastSeen, b.LastSeen)
+		l.addTime("first_seen", a.FirstSeen, b.FirstSeen)
+		l.addTime("last_seen", a.LastSeen, b.LastSeen)
 	}
 	l.add("closed", strconv.FormatBool(a.Closed), strconv.FormatBool(b.Closed), "")
-	if told && !slices.Equal(a.Seen, b.Seen) {
+	if sameEvidence && !slices.Equal(a.Seen, b.Seen) {
 		l.add("seen", strings.Join(a.Seen, "+"), strings.Join(b.Seen, "+"), "")
 	}
 	l.add("may_have_closed", strconv.FormatBool(a.MayHaveClosed), strconv.FormatBool(b.MayHaveClosed), "")
 	return l
+}
+
+// addAddresses adds the ends of a pair that is reversed or has other addresses.
+func (l *fieldList) addAddresses(p pair) {
+	a, b := p.a, p.b
+	if !p.reversed && endsOf(a) == endsOf(b) {
+		return
+	}
+	from, to := "", "" // how they changed
+	switch x, y := a.From.Addr.Addr(), b.From.Addr.Addr(); {
+	case p.reversed:
+		from = fmt.Sprintf("%s -> %s became %s -> %s", x, a.To.Addr, b.From.Addr, b.To.Addr.Addr())
+		to = from
+	case x != y:
+		from = x.String() + " became " + y.String()
+	default:
+		from = "another port of " + x.String()
+	}
+	l.add("from", a.From.Addr.String(), b.From.Addr.String(), from)
+	l.add("to", a.To.Addr.String(), b.To.Addr.String(), to)
+}
+
+// addEnd adds the namespace and the processes of one end.
+func (l *fieldList) addEnd(name string, a, b *reporter.End) {
+	if a.Netns != b.Netns {
+		l.add(name+".netns", netnsText(a.Netns), netnsText(b.Netns), "")
+	}
+	l.addProcesses(name+".processes", a.Processes, b.Processes)
 }
 
 func netnsText(netns uint64) string {
@@ -138,8 +146,9 @@ func netnsText(netns uint64) string {
 	return strconv.FormatUint(netns, 10)
 }
 
-// processes tells other processes of the same programs from other programs.
-func (l *fieldList) processes(name string, a, b []reporter.Process) {
+// addProcesses adds lists of processes that differ. It distinguishes other processes
+// of the same programs from other programs.
+func (l *fieldList) addProcesses(name string, a, b []reporter.Process) {
 	if slices.Equal(a, b) {
 		return
 	}
@@ -156,7 +165,7 @@ func processesText(list []reporter.Process) string {
 	var parts []string
 	for _, p := range list {
 		name := reporter.ValidText(p.Comm)
-		if strings.ContainsAny(name, `,[]"`) { // it must not read as two
+		if strings.ContainsAny(name, `,[]"`) { // else it could read as two processes
 			name = strconv.Quote(name)
 		}
 		parts = append(parts, fmt.Sprintf("%s[%d]", name, p.PID))
@@ -167,12 +176,10 @@ func processesText(list []reporter.Process) string {
 func programs(list []reporter.Process) string {
 	var names []string
 	for _, p := range list {
-		if !slices.Contains(names, p.Comm) {
-			names = append(names, p.Comm)
-		}
+		names = append(names, p.Comm)
 	}
 	slices.Sort(names)
-	return strings.Join(names, ",")
+	return strings.Join(slices.Compact(names), ",")
 }
 
 func natTuples(list []reporter.NAT) string {
@@ -183,7 +190,8 @@ func natTuples(list []reporter.NAT) string {
 	return strings.Join(parts, " ")
 }
 
-// natKind is what NAT does, without what each connection has for itself.
+// natKind describes translations without the ports of clients, which are different
+// for each connection.
 func natKind(list []reporter.NAT) string {
 	var parts []string
 	for i := range list {
@@ -203,7 +211,7 @@ func natKind(list []reporter.NAT) string {
 func endpointFields(a, b *reporter.Endpoint) (l fieldList) {
 	l.add("id", a.ID(), b.ID(), "")
 	l.add("aliases", addrsText(a.Aliases), addrsText(b.Aliases), "")
-	l.processes("processes", a.Processes, b.Processes)
+	l.addProcesses("processes", a.Processes, b.Processes)
 	return l
 }
 
@@ -221,30 +229,29 @@ func nameFields(a, b *reporter.Names) (l fieldList) {
 	return l
 }
 
-// coverageFields compares what sources say. Counts are left out where they are
-// of different recordings.
+// coverageFields compares the coverage of one source.
 func coverageFields(a, b *reporter.Coverage, counts bool) (l fieldList) {
 	l.add("state", string(a.State), string(b.State), "")
 	l.add("why", a.Why, b.Why, "")
 	if counts {
-		l.counts("records", a.Records, b.Records)
+		l.addCount("records", a.Records, b.Records)
 	}
-	l.counts("lost", a.Lost, b.Lost)
+	l.addCount("lost", a.Lost, b.Lost)
 	if counts {
-		l.counts("undecodable", a.Undecodable, b.Undecodable)
-		l.counts("ignored", a.Ignored, b.Ignored)
+		l.addCount("undecodable", a.Undecodable, b.Undecodable)
+		l.addCount("ignored", a.Ignored, b.Ignored)
 	}
 	return l
 }
 
-// headFields compares what stands before a report's lists.
+// headFields compares the fields before a report's lists.
 func headFields(a, b *reporter.Report, times, rules bool) (l fieldList) {
 	l.add("host.id", a.HostID, b.HostID, "")
 	l.add("host.name", a.HostName, b.HostName, "")
 	if times {
 		l.add("tick", strconv.FormatUint(a.Tick, 10), strconv.FormatUint(b.Tick, 10), "another number")
-		l.times("at", a.At, b.At)
-		l.times("window", a.Window, b.Window)
+		l.addTime("at", a.At, b.At)
+		l.addTime("window", a.Window, b.Window)
 	}
 	if rules {
 		l.add("rules", a.Rules, b.Rules, "")

@@ -11,7 +11,22 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// A groupKey is what the changes of one group have in common.
+// Maxima of a Difference.
+const (
+	maxExamples = 3         // of a group
+	maxGroups   = 10_000    // further changes share one group for each section and kind
+	maxThings   = 1_000_000 // of all groups
+	maxCauses   = 7         // groups of added or removed connections with the same server, or client
+)
+
+// groups collects changes by their cause.
+type groups struct {
+	byKey   map[groupKey]*group
+	things  int
+	leftOut uint64 // changes beyond maxThings
+}
+
+// A groupKey is what all changes of a group have in common.
 type groupKey struct {
 	section Section
 	kind    ChangeKind
@@ -21,63 +36,75 @@ type groupKey struct {
 	cause   string
 }
 
-// A group while it grows.
+// A group is a Group with what is needed to add changes.
 type group struct {
 	Group
 	pattern pattern
-	things  map[uint64]struct{}
+	things  map[uint64]struct{} // identities
 }
 
-// take puts a change to its group.
-func (c *Comparison) take(ch *change, tick uint64) {
-	key := groupKey{section: ch.section, kind: ch.kind, follows: ch.follows}
-	if !ch.follows {
-		key.cause = ch.cause()
-		if ch.own {
-			key.client, key.server = ch.client, ch.server
-		}
-	}
-	if c.groups == nil {
-		c.groups = map[groupKey]*group{}
-	}
-	g := c.groups[key]
-	if g == nil && len(c.groups) >= maxGroups {
-		key.client, key.server, key.cause = netip.Addr{}, netip.AddrPort{}, ""
-		g = c.groups[key]
-	}
-	if g == nil {
-		g = &group{Group: Group{Section: ch.section, Change: ch.kind, Reversed: ch.reversed, Follows: ch.follows, FirstTick: tick,
-			Fields: append([]Field{}, ch.fields...), Examples: []Example{}},
-			pattern: patternOf(ch), things: map[uint64]struct{}{}}
-		c.groups[key] = g
-	}
-	if g.LastTick != tick || g.Ticks == 0 {
-		g.Ticks++
-	}
-	g.LastTick = tick
+// add adds a change of a tick.
+func (gs *groups) add(ch *change, tick uint64) {
+	g := gs.groupOf(ch)
+	g.addTick(tick)
 	g.pattern.widen(patternOf(ch))
 	g.mergeFields(ch.fields)
 	if _, known := g.things[ch.identity]; known {
 		return
 	}
-	if c.things >= maxThings {
-		c.d.LeftOut++
+	if gs.things >= maxThings {
+		gs.leftOut++
 		return
 	}
-	c.things++
+	gs.things++
 	g.things[ch.identity] = struct{}{}
 	if len(g.Examples) < maxExamples && (ch.a != nil || ch.b != nil) {
 		g.Examples = append(g.Examples, ch.example())
 	}
 }
 
+// groupOf returns the group of a change, a new one if there is none.
+func (gs *groups) groupOf(ch *change) *group {
+	key := groupKey{section: ch.section, kind: ch.kind, follows: ch.follows}
+	if !ch.follows {
+		key.cause = ch.cause()
+		if ch.perEnds {
+			key.client, key.server = ch.client, ch.server
+		}
+	}
+	if g := gs.byKey[key]; g != nil {
+		return g
+	}
+	if len(gs.byKey) >= maxGroups {
+		key = groupKey{section: ch.section, kind: ch.kind, follows: ch.follows}
+		if g := gs.byKey[key]; g != nil {
+			return g
+		}
+	}
+	if gs.byKey == nil {
+		gs.byKey = map[groupKey]*group{}
+	}
+	g := &group{Group: Group{Section: ch.section, Change: ch.kind, Reversed: ch.reversed, Follows: ch.follows,
+		Fields: append([]Field{}, ch.fields...), Examples: []Example{}}, pattern: patternOf(ch), things: map[uint64]struct{}{}}
+	gs.byKey[key] = g
+	return g
+}
+
+func (g *group) addTick(tick uint64) {
+	if g.Ticks == 0 {
+		g.FirstTick = tick
+	}
+	if g.Ticks == 0 || g.LastTick != tick {
+		g.Ticks++
+	}
+	g.LastTick = tick
+}
+
+// example writes the change as an example.
 func (ch *change) example() Example {
 	e := Example{ID: ch.id}
 	if ch.section == Connections {
 		c := cmp.Or(ch.a, ch.b).(*reporter.Connection)
-		if ch.as != nil {
-			e.As = ch.as.AppendJSON(nil)
-		}
 		e.ID = c.From.Addr.String() + "->" + c.To.Addr.String()
 	}
 	if ch.a != nil {
@@ -86,66 +113,75 @@ func (ch *change) example() Example {
 	if ch.b != nil {
 		e.B = ch.b.AppendJSON(nil)
 	}
+	if ch.as != nil {
+		e.As = ch.as.AppendJSON(nil)
+	}
 	return e
 }
 
-// cause is what a change has in common with others of the same cause: its
-// gravest fields change the same way.
+// cause is equal for changes with the same cause: their most important fields change
+// in the same way.
 func (ch *change) cause() string {
-	if ch.section == CoverageSection || ch.section == Head {
+	if ch.section == Coverage || ch.section == Head {
 		return ch.id
 	}
-	rank := 2
+	rank := leastImportant
 	for i := range ch.fields {
 		rank = min(rank, ch.fields[i].rank())
 	}
-	var b []byte
-	for _, f := range ch.fields {
-		if f.rank() == rank {
-			b = append(append(append(append(b, f.Name...), ' '), f.How...), ';')
+	var b strings.Builder
+	for i := range ch.fields {
+		if f := &ch.fields[i]; f.rank() == rank {
+			b.WriteString(f.Name + " " + f.How + ";")
 		}
 	}
-	return string(b)
+	return b.String()
 }
 
-// mergeFields keeps what the group's things have in common of each field.
+// mergeFields keeps of each field what all things of the group have in common.
 func (g *group) mergeFields(fields []Field) {
-	at := func(list []Field, name string) int {
-		return slices.IndexFunc(list, func(f Field) bool { return f.Name == name })
+	find := func(list []Field, name string) *Field {
+		for i := range list {
+			if list[i].Name == name {
+				return &list[i]
+			}
+		}
+		return nil
 	}
 	for i := range g.Fields {
-		old := &g.Fields[i]
-		n := at(fields, old.Name)
-		if n < 0 {
-			old.Some = true
+		common := &g.Fields[i]
+		f := find(fields, common.Name)
+		if f == nil {
+			common.Some = true
 			continue
 		}
-		if f := &fields[n]; old.A != f.A || old.B != f.B {
-			old.A, old.B = "", ""
+		if common.A != f.A || common.B != f.B {
+			common.A, common.B = "", ""
 		}
-		if old.How != fields[n].How {
-			old.How = "in several ways"
+		if common.How != f.How {
+			common.How = "in several ways"
 		}
 	}
 	for _, f := range fields {
-		if at(g.Fields, f.Name) < 0 {
+		if find(g.Fields, f.Name) == nil {
 			f.Some = true
 			g.Fields = append(g.Fields, f)
 		}
 	}
 }
 
-// A pattern is what the ends of a group's connections have in common.
+// A pattern is what the ends of a group's things have in common.
 type pattern struct {
 	client, server netip.Addr // invalid: different ones
-	port           int        // -1: different ones
-	name           string
+	port           int        // of the server; -1: different ones
+	name           string     // *: different ones
 }
 
 func patternOf(ch *change) pattern {
 	return pattern{client: ch.client, server: ch.server.Addr(), port: int(ch.server.Port()), name: ch.id}
 }
 
+// widen drops what the other pattern does not have.
 func (p *pattern) widen(o pattern) {
 	if p.client != o.client {
 		p.client = netip.Addr{}
@@ -161,65 +197,83 @@ func (p *pattern) widen(o pattern) {
 	}
 }
 
-// texts are the client and the server as far as they are known, * for all.
-func (p *pattern) texts() (from, to string) {
-	from = "*"
+func (p *pattern) clientText() string {
 	if p.client.IsValid() {
-		from = p.client.String()
+		return p.client.String()
 	}
+	return "*"
+}
+
+func (p *pattern) serverText() string {
 	switch {
 	case p.server.IsValid() && p.port >= 0:
-		to = netip.AddrPortFrom(p.server, uint16(p.port)).String()
+		return netip.AddrPortFrom(p.server, uint16(p.port)).String()
 	case p.server.IsValid():
-		to = p.server.String()
+		return p.server.String()
 	case p.port >= 0:
-		to = "*:" + strconv.Itoa(p.port)
-	default:
-		to = "*"
+		return "*:" + strconv.Itoa(p.port)
 	}
-	return from, to
+	return "*"
 }
 
-// finish brings the group up to date.
-func (g *group) finish() *Group {
-	g.Count = len(g.things)
-	if g.From, g.To = "", g.pattern.name; g.Section == Connections {
-		g.From, g.To = g.pattern.texts()
+// sorted returns the groups in the order of their importance.
+func (gs *groups) sorted() []Group {
+	list := make([]*group, 0, len(gs.byKey))
+	for _, g := range gs.byKey {
+		g.summarize()
+		list = append(list, g)
 	}
-	return &g.Group
-}
-
-// fewCauses is how many clients of a server, or servers of a client, get a
-// line each.
-const fewCauses = 7
-
-// collapse makes one group of connections that only one side has, where more
-// than a few have the same key.
-func collapse(list []*group, key func(pattern) pattern) (out []*group) {
-	type family struct {
-		kind ChangeKind
-		key  pattern
-	}
-	of := func(g *group) (family, bool) {
-		f := family{g.Change, key(g.pattern)}
-		return f, g.Section == Connections && g.Change != Changed && (f.key.client.IsValid() || f.key.server.IsValid())
-	}
-	size, first := map[family]int{}, map[family]*group{}
+	slices.SortFunc(list, func(a, b *group) int { return compareGroups(&a.Group, &b.Group) })
+	list = joinSimilar(list, func(p pattern) pattern { return pattern{server: p.server, port: p.port} })
+	list = joinSimilar(list, func(p pattern) pattern { return pattern{client: p.client} })
+	out := make([]Group, 0, len(list))
 	for _, g := range list {
-		if f, ok := of(g); ok {
-			size[f]++
+		g.summarize()
+		out = append(out, g.Group)
+	}
+	slices.SortStableFunc(out, func(a, b Group) int { return compareGroups(&a, &b) })
+	return out
+}
+
+// summarize sets the fields that follow from the group's things and their pattern.
+func (g *group) summarize() {
+	g.Count = len(g.things)
+	if g.Section == Connections {
+		g.From, g.To = g.pattern.clientText(), g.pattern.serverText()
+	} else {
+		g.To = g.pattern.name
+	}
+}
+
+// joinSimilar makes one group of more than maxCauses groups of added or removed
+// connections that have the same end: all clients of a server, or all servers of a
+// client.
+func joinSimilar(list []*group, endOf func(pattern) pattern) (out []*group) {
+	type similar struct {
+		kind ChangeKind
+		end  pattern
+	}
+	keyOf := func(g *group) (key similar, joinable bool) {
+		key = similar{g.Change, endOf(g.pattern)}
+		hasEnd := key.end.client.IsValid() || key.end.server.IsValid()
+		return key, g.Section == Connections && g.Change != Changed && hasEnd
+	}
+	count, joined := map[similar]int{}, map[similar]*group{}
+	for _, g := range list {
+		if key, ok := keyOf(g); ok {
+			count[key]++
 		}
 	}
 	for _, g := range list {
-		f, ok := of(g)
+		key, ok := keyOf(g)
 		switch {
-		case !ok || size[f] <= fewCauses:
+		case !ok || count[key] <= maxCauses:
 			out = append(out, g)
-		case first[f] == nil:
-			first[f] = g.clone()
-			out = append(out, first[f])
+		case joined[key] == nil:
+			joined[key] = g.clone()
+			out = append(out, joined[key])
 		default:
-			first[f].merge(g)
+			joined[key].join(g)
 		}
 	}
 	return out
@@ -231,20 +285,19 @@ func (g *group) clone() *group {
 	return &c
 }
 
-func (g *group) merge(o *group) {
+// join adds another group, of whose examples it adds the first.
+func (g *group) join(o *group) {
 	g.pattern.widen(o.pattern)
 	maps.Copy(g.things, o.things)
-	for _, e := range o.Examples[:min(1, len(o.Examples))] {
-		if len(g.Examples) < maxExamples {
-			g.Examples = append(g.Examples, e)
-		}
+	if len(o.Examples) > 0 && len(g.Examples) < maxExamples {
+		g.Examples = append(g.Examples, o.Examples[0])
 	}
 	g.FirstTick, g.LastTick = min(g.FirstTick, o.FirstTick), max(g.LastTick, o.LastTick)
 	g.Ticks = max(g.Ticks, o.Ticks)
 }
 
-// compareGroups puts first what tells most: edges, then what they are like,
-// then the rest.
+// compareGroups orders groups by importance, then by tick and count. The rest makes
+// the order unique.
 func compareGroups(a, b *Group) int {
 	return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.FirstTick, b.FirstTick), cmp.Compare(b.Count, a.Count),
 		strings.Compare(string(b.Change), string(a.Change)), strings.Compare(a.From, b.From), strings.Compare(a.To, b.To),
@@ -254,17 +307,19 @@ func compareGroups(a, b *Group) int {
 		slices.CompareFunc(a.Examples, b.Examples, func(x, y Example) int { return strings.Compare(x.ID, y.ID) }))
 }
 
+// rank is smaller for what matters more: within a section first other edges, then
+// other properties of the same edges, then other times.
 func (g *Group) rank() int {
-	rank := slices.Index([]Section{Ticks, Connections, Endpoints, NamesSection, CoverageSection, Head}, g.Section) * 4
+	rank := slices.Index([]Section{Ticks, Connections, Endpoints, Names, Coverage, Head}, g.Section) * 4
+	hasOtherEnds := func(f Field) bool { return f.rank() == mostImportant }
+	isNoTime := func(f Field) bool { return f.Name != "first_seen" && f.Name != "last_seen" }
 	switch {
 	case g.Follows:
 		return rank + 3
-	case g.Section != Connections || g.Change != Changed || g.Reversed:
+	case g.Section != Connections || g.Change != Changed || g.Reversed || slices.ContainsFunc(g.Fields, hasOtherEnds):
 		return rank
-	case slices.ContainsFunc(g.Fields, func(f Field) bool { return f.rank() == 0 }):
-		return rank
-	case !slices.ContainsFunc(g.Fields, func(f Field) bool { return f.Name != "first_seen" && f.Name != "last_seen" }):
-		return rank + 2
+	case slices.ContainsFunc(g.Fields, isNoTime):
+		return rank + 1
 	}
-	return rank + 1
+	return rank + 2
 }

@@ -10,15 +10,15 @@ import (
 	"github.com/topotape/topotape/replay/render"
 )
 
-// WriteMarkdown writes the difference for a pull request: a table with a line
-// a cause, and the text of WriteText to fold out. a and b name the sides.
+// WriteMarkdown writes the difference for a pull request: a table with a row for each
+// cause, and the output of WriteText folded. a and b name the sides.
 func (d *Difference) WriteMarkdown(w io.Writer, a, b string) error {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "**Topology:** %s.\n\nA is %s, B is %s.\n", d.Verdict(), code(a), code(b))
 	if !d.Same() {
 		out.WriteString("\n| | what | ticks | became |\n|---|---|---|---|\n")
 		for i := range d.Groups {
-			if i == maxLines {
+			if i == maxGroupsShown {
 				fmt.Fprintf(&out, "| | and %d causes more | | |\n", len(d.Groups)-i)
 				break
 			}
@@ -35,22 +35,23 @@ func (d *Difference) WriteMarkdown(w io.Writer, a, b string) error {
 }
 
 func (d *Difference) row(b *bytes.Buffer, g *Group) {
-	what := g.Title()
-	if g.Follows {
-		what += " of these connections"
-	}
+	what := g.title()
 	ticks := strings.TrimPrefix(strings.TrimPrefix(d.ticksText(g), ", ticks "), ", tick ")
-	lines := g.fieldTexts()
-	for i := range lines {
-		lines[i] = code(lines[i])
-	}
-	if g.Follows { // what each became stands with the connections
-		lines = nil
+	var lines []string
+	if g.Follows { // the rows of the connections have the fields
+		what += " of these connections"
+	} else {
+		for _, line := range g.fieldTexts() {
+			lines = append(lines, code(line))
+		}
 	}
 	fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", signs[g.Change], code(what), ticks, strings.Join(lines, "<br>"))
 }
 
-// code is text that markdown leaves as it is, in a table too.
+// markdownEscapes replaces characters that Markdown interprets within code in a table.
+var markdownEscapes = strings.NewReplacer("|", "&#124;", "`", "&#96;", "*", "&#42;", "_", "&#95;", "[", "&#91;", "~", "&#126;", "\\", "&#92;")
+
+// code writes text as code in which Markdown and HTML interpret nothing.
 func code(s string) string {
-	return "<code>" + strings.NewReplacer("|", "&#124;", "`", "&#96;", "*", "&#42;", "_", "&#95;", "[", "&#91;", "~", "&#126;", "\\", "&#92;").Replace(html.EscapeString(render.Clean(s))) + "</code>"
+	return "<code>" + markdownEscapes.Replace(html.EscapeString(render.Clean(s))) + "</code>"
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// String is the tick, with the numbers of its records.
+// String returns the number of the tick and those of its records.
 func (m *Moment) String() string {
 	text := fmt.Sprintf("tick %d", m.Tick)
 	switch a, b := m.RecordA, m.RecordB; {
@@ -22,12 +22,12 @@ func (m *Moment) String() string {
 	return text
 }
 
-// maxLines is how many groups text shows.
-const maxLines = 40
+// maxGroupsShown is how many groups text shows.
+const maxGroupsShown = 40
 
-// WriteText writes the difference for people to read: a line a cause, - for
-// what only A has, + for what only B has, ~ for what both have and differs, each
-// with an example. Nothing is written if nothing differs.
+// WriteText writes the difference as text: the first tick and record that differ, and
+// one paragraph for each cause with an example. A - is what only A has, + what only B
+// has, ~ what both have with different fields. Without a difference it writes nothing.
 func (d *Difference) WriteText(w io.Writer) error {
 	var b bytes.Buffer
 	if at := d.First; at != nil {
@@ -41,39 +41,40 @@ func (d *Difference) WriteText(w io.Writer) error {
 		fmt.Fprintf(&b, "connections differ from %s on, at %s; the last equal ones before it are those of %s\n", at, at.At, d.EqualConnections)
 	}
 	d.leadsText(&b)
-	d.groupsText(&b, maxLines)
+	d.groupsText(&b, maxGroupsShown)
 	_, err := w.Write(b.Bytes())
 	return err
 }
 
-// WriteGroups writes only what WriteText writes of the groups: the first ones, or
-// all.
+// WriteGroups writes the groups as WriteText does, the first ones or all, and nothing
+// else.
 func (d *Difference) WriteGroups(w io.Writer, all bool) error {
 	var b bytes.Buffer
-	most := maxLines
+	n := maxGroupsShown
 	if all {
-		most = len(d.Groups)
+		n = len(d.Groups)
 	}
-	d.groupsText(&b, most)
+	d.groupsText(&b, n)
 	_, err := w.Write(b.Bytes())
 	return err
 }
 
+// groupsText writes the first groups. Those that follow from others share one line.
 func (d *Difference) groupsText(b *bytes.Buffer, most int) {
 	follows := map[ChangeKind][]string{}
-	lines := 0
+	causes := 0
 	for i := range d.Groups {
 		g := &d.Groups[i]
 		if g.Follows {
-			follows[g.Change] = append(follows[g.Change], Counted(g.Count, singular(g.Section)))
+			follows[g.Change] = append(follows[g.Change], render.Count(g.Count, singular(g.Section)))
 			continue
 		}
-		if lines++; lines <= most {
+		if causes++; causes <= most {
 			d.groupText(b, g)
 		}
 	}
-	if lines > most {
-		fmt.Fprintf(b, "and %d causes more; --format json has all\n", lines-most)
+	if causes > most {
+		fmt.Fprintf(b, "and %d causes more; --format json has all\n", causes-most)
 	}
 	if text := followText(follows); text != "" {
 		fmt.Fprintf(b, "with them: %s\n", text)
@@ -83,18 +84,21 @@ func (d *Difference) groupsText(b *bytes.Buffer, most int) {
 	}
 }
 
-// Verdict says in a line whether the sides differ.
+// Verdict returns a line that says whether the sides differ, and from which tick on.
 func (d *Difference) Verdict() string {
 	switch {
 	case d.Same() && d.Whole:
 		return "nothing differs in what was ever seen"
 	case d.Same():
-		return fmt.Sprintf("nothing differs in %s", Counted(d.Ticks, "tick"))
+		return fmt.Sprintf("nothing differs in %s", render.Count(d.Ticks, "tick"))
 	case d.First == nil:
-		return fmt.Sprintf("%s differ", Counted(len(d.Groups), "group"))
+		return fmt.Sprintf("%s differ", render.Count(len(d.Groups), "group"))
 	}
-	return fmt.Sprintf("%d of %s %s, the first is %s", d.Differ, Counted(d.Ticks, "tick"),
-		map[bool]string{true: "differs", false: "differ"}[d.Differ == 1], d.First)
+	verb := "differ"
+	if d.Differ == 1 {
+		verb = "differs"
+	}
+	return fmt.Sprintf("%d of %s %s, the first is %s", d.Differ, render.Count(d.Ticks, "tick"), verb, d.First)
 }
 
 var signs = map[ChangeKind]string{Removed: "-", Added: "+", Changed: "~"}
@@ -111,7 +115,7 @@ func followText(follows map[ChangeKind][]string) string {
 
 func singular(s Section) string {
 	switch s {
-	case CoverageSection:
+	case Coverage:
 		return "coverage"
 	case Head:
 		return "report"
@@ -119,14 +123,7 @@ func singular(s Section) string {
 	return strings.TrimSuffix(string(s), "s")
 }
 
-func Counted[T int | int64 | uint64](n T, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
-}
-
-// leadsText writes the records that the two part at.
+// leadsText writes the first records that differ or concern what differs.
 func (d *Difference) leadsText(b *bytes.Buffer) {
 	for _, l := range d.Leads {
 		side := map[string]string{"a": " of A", "b": " of B"}[l.Side]
@@ -141,9 +138,9 @@ func (d *Difference) leadsText(b *bytes.Buffer) {
 	}
 }
 
-// groupText writes a group: what it is, what became of it, an example.
+// groupText writes a group: its title, its fields, an example.
 func (d *Difference) groupText(b *bytes.Buffer, g *Group) {
-	fmt.Fprintf(b, "\n%s %s%s\n", signs[g.Change], g.Title(), d.ticksText(g))
+	fmt.Fprintf(b, "\n%s %s%s\n", signs[g.Change], g.title(), d.ticksText(g))
 	for _, line := range g.fieldTexts() {
 		fmt.Fprintf(b, "    %s\n", line)
 	}
@@ -154,18 +151,18 @@ func (d *Difference) groupText(b *bytes.Buffer, g *Group) {
 	}
 }
 
-// Title says in a line what the things of the group are.
-func (g *Group) Title() string {
+// title describes the things of the group in a line.
+func (g *Group) title() string {
 	switch g.Section {
 	case Connections:
-		text := Counted(g.Count, "connection") + " " + g.From + " -> " + g.To
+		text := render.Count(g.Count, "connection") + " " + g.From + " -> " + g.To
 		if g.Reversed {
 			text += " the other way round"
 		}
 		return text
 	case Ticks:
-		return Counted(g.Count, "tick") + " that the other side lacks"
-	case CoverageSection:
+		return render.Count(g.Count, "tick") + " that the other side lacks"
+	case Coverage:
 		return "coverage of " + render.Clean(g.To)
 	case Head:
 		return "head of the reports"
@@ -173,10 +170,10 @@ func (g *Group) Title() string {
 	if g.Count == 1 {
 		return singular(g.Section) + " " + render.Clean(g.To)
 	}
-	return Counted(g.Count, singular(g.Section))
+	return render.Count(g.Count, singular(g.Section))
 }
 
-// ticksText says when the group is seen, if the comparison has more than a tick.
+// ticksText names the ticks of the group, if more than one was compared.
 func (d *Difference) ticksText(g *Group) string {
 	switch {
 	case d.Ticks <= 1 && g.Section != Ticks:
@@ -187,7 +184,8 @@ func (d *Difference) ticksText(g *Group) string {
 	return fmt.Sprintf(", ticks %d-%d", g.FirstTick, g.LastTick)
 }
 
-// fieldTexts says what became of the group's fields, one a line.
+// fieldTexts describes how the group's fields changed, one line for each. Of a
+// reversed connection both ends are one line.
 func (g *Group) fieldTexts() (lines []string) {
 	for i := range g.Fields {
 		f := &g.Fields[i]
@@ -201,7 +199,8 @@ func (g *Group) fieldTexts() (lines []string) {
 	return lines
 }
 
-// text is the field with its values, where all of the group have the same.
+// text describes the change of a field, with its values if they are the same in all
+// of the group.
 func (f *Field) text() string {
 	name := f.Name
 	if f.Some {
@@ -213,12 +212,12 @@ func (f *Field) text() string {
 	return fmt.Sprintf("%s: %s became %s", name, render.Clean(orNone(f.A)), render.Clean(orNone(f.B)))
 }
 
-// examplesText shows a connection of the group as either side has it, or a few
-// of different ends.
+// examplesText writes a connection of the group. If connections with different ends
+// are added or removed, it writes all examples.
 func examplesText(b *bytes.Buffer, g *Group) {
-	show := func(sign string, text []byte) {
-		if c, err := reporter.ParseConnection(text); err == nil { // else that side lacks it
-			fmt.Fprintf(b, "    %s%s\n", sign, connectionText(c))
+	show := func(prefix string, connection []byte) {
+		if c, err := reporter.ParseConnection(connection); err == nil { // else that side lacks it
+			fmt.Fprintf(b, "    %s%s\n", prefix, render.Line(c))
 		}
 	}
 	if g.Change == Changed {
@@ -226,28 +225,17 @@ func examplesText(b *bytes.Buffer, g *Group) {
 		show("+ ", g.Examples[0].B)
 		return
 	}
-	sign := map[bool]string{true: "e.g. "}[g.Count > 1]
-	for i, e := range g.Examples {
-		if i == 0 || strings.Contains(g.From+g.To, "*") {
-			show(sign, e.A)
-			show(sign, e.B)
-			show("which the other side has as ", e.As)
-		}
+	examples := g.Examples
+	if !strings.Contains(g.From+g.To, "*") {
+		examples = examples[:1]
 	}
-}
-
-// connectionText is a connection in a line.
-func connectionText(c *reporter.Connection) string {
-	text := fmt.Sprintf("%s -> %s %s by %s", endAndProcess(&c.From), endAndProcess(&c.To), render.StateText(c), c.Direction)
-	if nat := render.NatText(c); nat != "-" {
-		text += ", " + nat
+	prefix := ""
+	if g.Count > 1 {
+		prefix = "e.g. "
 	}
-	return text + ", seen by " + strings.Join(c.Seen, "+")
-}
-
-func endAndProcess(e *reporter.End) string {
-	if len(e.Processes) == 0 {
-		return render.EndText(e)
+	for _, e := range examples {
+		show(prefix, e.A)
+		show(prefix, e.B)
+		show("which the other side has as ", e.As)
 	}
-	return render.EndText(e) + " " + render.ProcessText(e.Processes)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// carries is what cores know that were shown the records.
+// carries returns the carries of cores that have seen the records.
 func carries(t testing.TB, h *capture.Header, list []capture.Record) (out []capture.Record) {
 	t.Helper()
 	for _, rules := range allRules {
@@ -41,7 +41,7 @@ func segment(t testing.TB, h *capture.Header, number uint32, list ...[]capture.R
 	return written(t, &own, slices.Concat(list...))
 }
 
-// A segment's carry is of use where records are missing before it, and only there.
+// A replay reads a segment's carry only if records before the segment are missing.
 func TestCarryOfASegment(t *testing.T) {
 	h, list, _ := records(t, tapeOf(t, "../../fixtures/lab-gateway/capture.tape"))
 	head, tail := list[:250], list[250:]
@@ -49,11 +49,11 @@ func TestCarryOfASegment(t *testing.T) {
 	whole := reports(t, "", replay.Window{}, segment(t, h, 0, list))
 	first, second := segment(t, h, 0, head), segment(t, h, 1, known, tail)
 	if got := reports(t, "", replay.Window{}, first, second); !slices.Equal(got, whole) {
-		t.Error("two segments say something else than one")
+		t.Error("two segments have other reports than one tape")
 	}
-	lies := carries(t, h, nil)
-	if got := reports(t, "", replay.Window{}, first, segment(t, h, 1, lies, tail)); !slices.Equal(got, whole) {
-		t.Error("the carry was taken although nothing is missing before it")
+	wrong := carries(t, h, nil)
+	if got := reports(t, "", replay.Window{}, first, segment(t, h, 1, wrong, tail)); !slices.Equal(got, whole) {
+		t.Error("the carry was read although no record is missing before it")
 	}
 	from := window(t, "#251", "end")
 	want := reports(t, "", from, segment(t, h, 0, list))
@@ -61,10 +61,10 @@ func TestCarryOfASegment(t *testing.T) {
 		t.Fatal(len(want), len(whole))
 	}
 	for name, tapes := range map[string][][]byte{
-		"alone":                       {second},
-		"records are missing":         {segment(t, h, 0, head[:200]), second},
-		"a segment is missing":        {segment(t, h, 0, head[:100]), segment(t, h, 5, known, tail)},
-		"it is in two parts, no more": {segment(t, h, 0, head[:249]), second},
+		"alone":                 {second},
+		"records are missing":   {segment(t, h, 0, head[:200]), second},
+		"a segment is missing":  {segment(t, h, 0, head[:100]), segment(t, h, 5, known, tail)},
+		"one record is missing": {segment(t, h, 0, head[:249]), second},
 	} {
 		if got := reports(t, "", from, tapes...); !slices.Equal(got, want) {
 			t.Errorf("%s:\n got %.300s\nwant %.300s", name, got, want)
@@ -72,8 +72,8 @@ func TestCarryOfASegment(t *testing.T) {
 	}
 }
 
-// A cut of several tapes says what they say one behind the other, whatever is
-// missing of them.
+// A cut of several tapes replays as the tapes do in that window, also if parts of
+// them are missing.
 func TestCutOfSegments(t *testing.T) {
 	names, tapes := shipped(t)
 	made := 0
@@ -123,7 +123,7 @@ func TestCutOfSegments(t *testing.T) {
 	}
 }
 
-// Two cuts of a recording make one again.
+// A cut of two adjacent cuts replays as the whole tape does in both windows.
 func TestCutsJoin(t *testing.T) {
 	tape := tapeOf(t, "../../fixtures/lab-gateway/capture.tape")
 	a, _ := cut(t, window(t, "+2s", "#200"), tape)
@@ -144,7 +144,7 @@ func TestCutsJoin(t *testing.T) {
 	}
 }
 
-// Without its carry, a cut still replays, and comes close to the truth.
+// Without its carry, a cut still replays, and most of its reports are right.
 func TestCutWithoutCarry(t *testing.T) {
 	names, tapes := shipped(t)
 	same, all := 0, 0
@@ -179,7 +179,7 @@ func TestCutWithoutCarry(t *testing.T) {
 				t.Fatal(name, err)
 			}
 			if carried := slices.ContainsFunc(inner, func(r capture.Record) bool { return r.Kind == capture.KindCarry }); s.Uncarried != (foreign && carried && len(got) > 0) {
-				t.Errorf("%s: another core's carry was noticed: %v", name, s.Uncarried)
+				t.Errorf("%s: Uncarried is %v", name, s.Uncarried)
 			}
 			var want [][]reporter.Connection
 			if _, err := replay.Run(inputs(tapes[name]), replay.Options{Reports: replay.All, Window: w}, func(r *reporter.Report) error {
@@ -202,7 +202,7 @@ func TestCutWithoutCarry(t *testing.T) {
 	}
 }
 
-// What is missing is said, and stands on the cut.
+// Cut reports what is missing, and adds gaps and an end to the new tape.
 func TestCutOfADamagedTape(t *testing.T) {
 	tape := tapeOf(t, "../../fixtures/lab-gateway/capture.tape")
 	torn := tape[:9000]
@@ -220,11 +220,11 @@ func TestCutOfADamagedTape(t *testing.T) {
 	}{
 		"torn":                       {torn, "start", "end", nil, "torn after record", false},
 		"torn, being written":        {torn, "start", "end", grows, "", false},
-		"torn behind the window":     {torn, "start", "+2s", nil, "", false},
+		"torn after the window":      {torn, "start", "+2s", nil, "", false},
 		"damaged":                    {damaged, "start", "end", nil, "damaged after record 200", true},
 		"damaged before the window":  {damaged, "+9s", "end", nil, "damaged after record 200", true},
 		"damaged, being written":     {damaged, "start", "end", grows, "damaged after record 200", true},
-		"damaged behind the window":  {damaged, "start", "#200", nil, "", false},
+		"damaged after the window":   {damaged, "start", "#200", nil, "", false},
 		"damaged at the window's to": {damaged, "start", "#210", nil, "damaged after record 200", true},
 	} {
 		var out bytes.Buffer
@@ -236,7 +236,7 @@ func TestCutOfADamagedTape(t *testing.T) {
 		if got := strings.Join(s.Missing, "; "); !strings.Contains(got, test.missing) || (got == "") != (test.missing == "") {
 			t.Errorf("%s: missing %q, want %q", name, got, test.missing)
 		}
-		if s.Differ > 0 { // what is missing before a witness is a loss, no difference
+		if s.Differ > 0 { // records missing before a witness are a loss, not a difference
 			t.Errorf("%s: %d of %d witnesses differ", name, s.Differ, s.Witnesses)
 		}
 		verified, err := replay.Run(inputs(out.Bytes()), replay.Options{Reports: replay.None, Verify: true}, nil)
@@ -248,7 +248,7 @@ func TestCutOfADamagedTape(t *testing.T) {
 			t.Errorf("%s: the cut is %s", name, ending)
 		}
 		if gaps := slices.ContainsFunc(list, func(r capture.Record) bool { return r.Kind == capture.KindGap && r.Seq > 1 }); gaps != test.gaps {
-			t.Errorf("%s: there are gaps: %v", name, gaps)
+			t.Errorf("%s: the cut has gaps: %v", name, gaps)
 		}
 		if name == "torn" {
 			var end capture.End

@@ -22,7 +22,7 @@ import (
 
 var allRules = []string{reporter.RulesCurrent, reporter.RulesScope2016}
 
-// shipped are the tapes of all fixtures, by path.
+// shipped returns the tapes of all fixtures, by path.
 func shipped(t testing.TB) (names []string, tapes map[string][]byte) {
 	t.Helper()
 	scripts, _ := filepath.Glob("../../fixtures/corpus/*/tape.jsonl")
@@ -39,7 +39,7 @@ func shipped(t testing.TB) (names []string, tapes map[string][]byte) {
 	return names, tapes
 }
 
-// tapeOf is the tape in a file, or what is built from the script in it.
+// tapeOf returns the tape in a file. A script in it is built.
 func tapeOf(t testing.TB, path string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(path)
@@ -78,7 +78,7 @@ func window(t testing.TB, from, to string) (w replay.Window) {
 	return w
 }
 
-// reports is all that the reports of a window say.
+// reports returns the reports of a window, with all their fields.
 func reports(t testing.TB, rules string, w replay.Window, tapes ...[]byte) (out []string) {
 	t.Helper()
 	s, err := replay.Run(inputs(tapes...), replay.Options{Rules: rules, Reports: replay.All, Window: w}, func(r *reporter.Report) error {
@@ -89,19 +89,19 @@ func reports(t testing.TB, rules string, w replay.Window, tapes ...[]byte) (out 
 		t.Fatal(err)
 	}
 	if s.Uncarried {
-		t.Error("the carry was not taken")
+		t.Error("the carry was not read")
 	}
 	return out
 }
 
-// cut cuts, nil if there is nothing in the window.
+// cut returns the cut of a window, nil if the window is empty.
 func cut(t testing.TB, w replay.Window, tapes ...[]byte) ([]byte, *edit.CutSummary) {
 	t.Helper()
 	var out bytes.Buffer
 	s, err := edit.Cut(&out, inputs(tapes...), edit.CutOptions{Window: w, Tool: "test"})
 	if errors.Is(err, edit.ErrEmptyWindow) {
 		if out.Len() > 0 {
-			t.Error("something was written of an empty window")
+			t.Error("bytes were written for an empty window")
 		}
 		return nil, nil
 	}
@@ -151,8 +151,8 @@ func written(t testing.TB, h *capture.Header, list []capture.Record) []byte {
 	return out.Bytes()
 }
 
-// A cut's reports are those of the whole tape in its window, and so are those of
-// a cut of it.
+// A cut has the reports of the whole tape in its window, and so has a cut of a
+// cut.
 func TestCutReplaysAsTheWhole(t *testing.T) {
 	names, tapes := shipped(t)
 	cuts, equal := 0, 0
@@ -198,7 +198,8 @@ func TestCutReplaysAsTheWhole(t *testing.T) {
 	}
 }
 
-// randomWindow is by numbers or by times of either clock, sometimes of both.
+// randomWindow returns a window whose two times are record numbers, times since the
+// start or wall times, sometimes of two kinds.
 func randomWindow(rng *rand.Rand, h *capture.Header, list []capture.Record) (from, to string) {
 	wall := make([]int64, len(list))
 	for i, steps := 0, int64(0); i < len(list); i++ {
@@ -238,7 +239,7 @@ func randomWindow(rng *rand.Rand, h *capture.Header, list []capture.Record) (fro
 	return from, to
 }
 
-// checkRecords looks whether all records of the cut are the tape's, with their numbers.
+// checkRecords checks that all records of the cut are the tape's, with their numbers.
 func checkRecords(t *testing.T, whole, part []capture.Record, s *edit.CutSummary) {
 	t.Helper()
 	bySeq := map[uint64]*capture.Record{}

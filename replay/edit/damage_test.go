@@ -10,18 +10,18 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// A victim is a sound tape, its frames and the records that each holds.
-type victim struct {
-	tape   []byte
-	id     uint64
-	frames []capture.Frame
-	held   [][]capture.Record // by frame
-	bySeq  map[uint64]capture.Record
+// A soundTape is a tape without damage, with its frames and their records.
+type soundTape struct {
+	tape    []byte
+	id      uint64
+	frames  []capture.Frame
+	byFrame [][]capture.Record // records of each frame
+	bySeq   map[uint64]capture.Record
 }
 
-func newVictim(t testing.TB, tape []byte) *victim {
+func newSoundTape(t testing.TB, tape []byte) *soundTape {
 	t.Helper()
-	v := &victim{tape: tape, bySeq: map[uint64]capture.Record{}}
+	v := &soundTape{tape: tape, bySeq: map[uint64]capture.Record{}}
 	s := capture.NewFrameScanner(bytes.NewReader(tape))
 	at := map[int64]int{}
 	for {
@@ -36,7 +36,7 @@ func newVictim(t testing.TB, tape []byte) *victim {
 		v.frames = append(v.frames, f)
 	}
 	v.id = v.frames[0].FileID
-	v.held = make([][]capture.Record, len(v.frames))
+	v.byFrame = make([][]capture.Record, len(v.frames))
 	r, err := capture.NewReader(bytes.NewReader(tape))
 	if err != nil {
 		t.Fatal(err)
@@ -51,17 +51,17 @@ func newVictim(t testing.TB, tape []byte) *victim {
 		}
 		rec.Payload = bytes.Clone(rec.Payload)
 		i := at[r.Offset()]
-		v.held[i] = append(v.held[i], rec)
+		v.byFrame[i] = append(v.byFrame[i], rec)
 		v.bySeq[rec.Seq] = rec
 	}
 }
 
-// left lists the numbers of the records whose frames stand whole in a file.
-func (v *victim) left(file []byte) map[uint64]bool {
+// left returns the numbers of the records whose frames are intact in a file.
+func (v *soundTape) left(file []byte) map[uint64]bool {
 	seqs := map[uint64]bool{}
 	for i, f := range v.frames {
 		if bytes.Contains(file, v.tape[f.Offset:f.Offset+f.Size]) {
-			for _, r := range v.held[i] {
+			for _, r := range v.byFrame[i] {
 				seqs[r.Seq] = true
 			}
 		}
@@ -69,7 +69,8 @@ func (v *victim) left(file []byte) map[uint64]bool {
 	return seqs
 }
 
-// damage does one thing to a file that disks, people and programs do to files.
+// damage damages a file in one of the ways in which disks, people and programs do.
+// It returns the damaged file and what was done.
 func damage(rng *rand.Rand, file, other []byte) ([]byte, string) {
 	part := func(f []byte, most int) (int, int) {
 		if len(f) == 0 {

@@ -44,7 +44,7 @@ func saved(t testing.TB, file []byte) ([]byte, *edit.Recovery) {
 	return out.Bytes(), s
 }
 
-// rebuilt is a tape that is built of another one's script.
+// rebuilt prints a tape as a script and builds the script.
 func rebuilt(t testing.TB, tape []byte) []byte {
 	t.Helper()
 	h, list, _ := records(t, tape)
@@ -65,7 +65,7 @@ func rebuilt(t testing.TB, tape []byte) []byte {
 	return out.Bytes()
 }
 
-// verified is what a replay says of the witnesses.
+// verified returns the first witness that a replay does not reproduce, "" if none.
 func verified(t testing.TB, w replay.Window, tape []byte) string {
 	t.Helper()
 	s, err := replay.Run(inputs(tape), replay.Options{Reports: replay.None, Verify: true, Window: w}, nil)
@@ -79,7 +79,7 @@ func verified(t testing.TB, w replay.Window, tape []byte) string {
 	return first
 }
 
-// places are numbers of records that a tape is cut at, in order.
+// places returns n random record numbers to cut a tape at, in order.
 func places(rng *rand.Rand, list []capture.Record, n int) (seqs []uint64) {
 	for range n {
 		seqs = append(seqs, list[rng.IntN(len(list))].Seq)
@@ -92,7 +92,7 @@ func between(t testing.TB, from, to uint64) replay.Window {
 	return window(t, fmt.Sprintf("#%d", from), fmt.Sprintf("#%d", to))
 }
 
-// laws calls law with every third of the shipped tapes and places on it.
+// laws calls law with every third of the shipped tapes, and n places on each.
 func laws(t *testing.T, n int, law func(t *testing.T, tape []byte, at []uint64)) {
 	names, tapes := shipped(t)
 	for i, name := range names {
@@ -129,8 +129,8 @@ func bothReports(t *testing.T, w replay.Window, tapes ...[]byte) (out [2][]strin
 	return out
 }
 
-// Cuts of a tape, merged, say what the tape says in their windows: side by side,
-// over each other and apart, whatever their order, and with the whole.
+// Merged cuts replay as the whole tape does in their windows: cuts that are adjacent,
+// overlap or are apart, in any order, and merged with the whole tape.
 func TestMergedCutsReplayAsTheWhole(t *testing.T) {
 	laws(t, 4, func(t *testing.T, tape []byte, at []uint64) {
 		a, b, c, d := at[0], at[1], at[2], at[3]
@@ -140,10 +140,10 @@ func TestMergedCutsReplayAsTheWhole(t *testing.T) {
 		}
 		whole := bothReports(t, between(t, a, d), tape)
 		for what, parts := range map[string][][]byte{
-			"side by side": {part(a, b), part(b, d)},
-			"three":        {part(a, b), part(c, d), part(b, c)},
-			"overlapping":  {part(b, d), part(a, c)},
-			"one within":   {part(a, d), part(b, c)},
+			"adjacent":    {part(a, b), part(b, d)},
+			"three":       {part(a, b), part(c, d), part(b, c)},
+			"overlapping": {part(b, d), part(a, c)},
+			"one within":  {part(a, d), part(b, c)},
 		} {
 			parts = slices.DeleteFunc(parts, func(p []byte) bool { return p == nil })
 			slices.Reverse(parts)
@@ -166,7 +166,7 @@ func TestMergedCutsReplayAsTheWhole(t *testing.T) {
 	})
 }
 
-// What changes nothing changes nothing of a cut.
+// Build, recover, merge, cut, diff and info handle a cut like any other tape.
 func TestACutIsATape(t *testing.T) {
 	laws(t, 4, func(t *testing.T, tape []byte, at []uint64) {
 		w := between(t, at[0], at[3])
@@ -175,7 +175,7 @@ func TestACutIsATape(t *testing.T) {
 			return
 		}
 		want := bothReports(t, w, tape)
-		sameReports(t, "built of its script", want, rebuilt(t, part))
+		sameReports(t, "built from its script", want, rebuilt(t, part))
 		again, r := saved(t, part)
 		sameReports(t, "recovered", want, again)
 		if _, list, _ := records(t, part); !r.Whole || !r.Sound || r.Saved != uint64(len(list)) {
@@ -209,24 +209,24 @@ func TestACutIsATape(t *testing.T) {
 	})
 }
 
-// sameSurveys looks at a tape by its index and without.
+// sameSurveys checks that a survey of a tape is the same with its index and without.
 func sameSurveys(t *testing.T, tape []byte) {
 	t.Helper()
 	in := replay.Input{Name: "tape", Size: int64(len(tape)), Open: func() (io.ReadCloser, error) { return file{bytes.NewReader(tape)}, nil }}
-	var said [2]*survey.Survey
+	var surveys [2]*survey.Survey
 	for i, index := range [...]bool{true, false} {
-		s, err := survey.Look([]replay.Input{in}, index)
+		s, err := survey.Read([]replay.Input{in}, index)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if byIndex := s.Tapes[0].Reading != survey.ReadAll; byIndex != index {
-			t.Errorf("read %s", s.Tapes[0].Reading)
+			t.Errorf("the tape was read %s", s.Tapes[0].Reading)
 		}
 		s.Tapes[0].Reading = 0
-		said[i] = s
+		surveys[i] = s
 	}
-	if !reflect.DeepEqual(said[0], said[1]) {
-		t.Errorf("by its index it says\n%+v\nwithout\n%+v", said[0], said[1])
+	if !reflect.DeepEqual(surveys[0], surveys[1]) {
+		t.Errorf("with its index:\n%+v\nwithout:\n%+v", surveys[0], surveys[1])
 	}
 }
 
@@ -234,8 +234,8 @@ type file struct{ *bytes.Reader }
 
 func (file) Close() error { return nil }
 
-// A window of a damaged tape is that of what recover makes of it, which a sound
-// copy makes whole again.
+// A recovered tape can be recovered again, cut, and merged with its cut without a
+// change of its reports. Merged with an intact copy it has the reports of that.
 func TestCutOfARecoveredTape(t *testing.T) {
 	laws(t, 2, func(t *testing.T, tape []byte, at []uint64) {
 		h, list, _ := records(t, tape)
@@ -271,12 +271,12 @@ func TestCutOfARecoveredTape(t *testing.T) {
 			sameReports(t, "a cut of it", bothReports(t, window, whole), part)
 			sameReports(t, "merged with a cut of it", want, merge(t, part, whole))
 		}
-		sameReports(t, "merged with the sound one", bothReports(t, replay.Window{}, tape), merge(t, whole, tape))
+		sameReports(t, "merged with the intact copy", bothReports(t, replay.Window{}, tape), merge(t, whole, tape))
 	})
 }
 
-// Two copies of a tape that are damaged in different places, and a cut of one, make
-// as much as there is of both, whatever each says of what it lacks.
+// Copies of a tape that are damaged in different places, merged, have all records
+// that any of them has, in any order.
 func TestMergeOfDamagedCopies(t *testing.T) {
 	h, list, _ := records(t, tapeOf(t, "../../fixtures/lab-gateway/capture.tape"))
 	without := func(from, to uint64) []byte {
@@ -318,7 +318,7 @@ func TestMergeOfDamagedCopies(t *testing.T) {
 		_, got, _ := records(t, one)
 		_, again, _ := records(t, other)
 		if !reflect.DeepEqual(got, again) {
-			t.Errorf("%s: the order matters", what)
+			t.Errorf("%s: the records depend on the order of the tapes", what)
 		}
 		gap := func(r capture.Record) bool { return r.Kind == capture.KindGap }
 		got, want := slices.DeleteFunc(got, gap), slices.DeleteFunc(slices.Clone(want), gap)
@@ -328,10 +328,10 @@ func TestMergeOfDamagedCopies(t *testing.T) {
 		}
 	}
 	whole := tapeOf(t, "../../fixtures/lab-gateway/capture.tape")
-	sameReports(t, "with the sound one", bothReports(t, replay.Window{}, whole), merge(t, a, part, whole, b))
+	sameReports(t, "with the intact copy", bothReports(t, replay.Window{}, whole), merge(t, a, part, whole, b))
 }
 
-// countedFile counts what is read of it.
+// A countedFile counts the bytes read.
 type countedFile struct {
 	*bytes.Reader
 	read *int64
@@ -351,8 +351,8 @@ func (f countedFile) ReadAt(b []byte, at int64) (int, error) {
 
 func (countedFile) Close() error { return nil }
 
-// Many tapes in one file are merged by reading it a few times, whatever recordings
-// they are of, and make what they make apart.
+// A file with many tapes is read a few times only, whether they are of one recording
+// or of several. Merge writes the same records as for one file each.
 func TestMergeOfManyTapesInAFile(t *testing.T) {
 	whole := tapeOf(t, "../../fixtures/generated/generated-00/capture.tape")
 	h, list, _ := records(t, whole)
@@ -381,14 +381,14 @@ func TestMergeOfManyTapesInAFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		if read > 4*int64(len(file)) {
-			t.Errorf("%d bytes are read of a file of %d", read, len(file))
+			t.Errorf("%d bytes were read from a file of %d", read, len(file))
 		}
 		if _, err := edit.Merge(inputs(apart...), &want, edit.MergeOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		_, got, _ := records(t, out.Bytes())
 		if _, want, _ := records(t, want.Bytes()); !reflect.DeepEqual(got, want) {
-			t.Error("in one file they make other records")
+			t.Error("other records than from one file each")
 		}
 	}
 }

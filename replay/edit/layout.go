@@ -11,178 +11,193 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/replay/diff"
+	"github.com/topotape/topotape/replay/render"
 )
 
-// A piece is a stretch of a file that holds frames of one tape, one behind the
-// other, numbered without a hole.
-type piece struct {
-	offset, size int64
-	first, next  uint64 // the numbers of its first frame, and of the one that would follow
-}
-
-// A remnant is what there is of one tape in a damaged file.
-type remnant struct {
-	fileID   uint64
-	pieces   []piece
-	index    []capture.Frame // its pages
-	from, to int64           // the part of the file that its frames stand in
-	head     bool
-	foot     bool
-	next     uint64 // one more than the highest number of a frame, the foot's too
-	tail     bool   // bytes that are no frame stand behind its last frame
-}
-
-// maxPieces bounds the memory that a layout takes. A damage makes a piece or
-// two.
-const maxPieces = 1 << 20
-
-// maxPages is how many pages of an index are looked at.
-const maxPages = 1 << 12
-
-// A layout says where the frames of a file stand. The pieces are those of the
-// tapes that are to be saved, in the order in which they stand in the file.
+// A layout lists the tapes that a file has frames of.
 type layout struct {
-	file     io.ReaderAt
-	sum      [32]byte // SHA-256 of the file
-	remnants []*remnant
-	pieces   int
-	full     bool // there are more pieces than are kept
-	strange  bool // something stands in the file that belongs to no tape that is saved
-	damage   bool // some bytes are no frame
-	newer    *capture.VersionError
-	say      func(string)
-	stray    *capture.DamageError // bytes that are no frame; what follows them is not known yet
-	last     *remnant             // of the last frame
+	sum     [32]byte      // SHA-256 of the file
+	tapes   []*brokenTape // those to be saved, by the offset of their first frame
+	damaged bool          // some bytes are not part of a frame
+	foreign bool          // some bytes or frames belong to none of the tapes
+	newer   *capture.VersionError
 }
 
-// layOut finds all frames of a file.
-func layOut(file io.ReaderAt, size int64, say func(string)) (*layout, error) {
-	l := &layout{file: file, say: say}
+// A brokenTape lists the frames of one tape. Some of its frames may be missing.
+type brokenTape struct {
+	file       io.ReaderAt
+	fileID     uint64
+	runs       []frameRun      // in the order of the frames' numbers
+	index      []capture.Frame // the pages of its index, in that order
+	start, end int64           // offsets in the file: from its first frame to its last
+	head, foot bool            // whether it has them
+	strayTail  bool            // bytes that are not part of a frame follow its last frame
+}
+
+// A frameRun is a part of the file with frames of one tape that follow one
+// another, without a gap between their numbers.
+type frameRun struct {
+	offset, size int64
+	first, next  uint64 // number of the first frame, and one more than that of the last
+}
+
+const (
+	maxRuns  = 1 << 20 // bounds memory; each damage makes one or two runs
+	maxPages = 1 << 12 // of a tape's index
+)
+
+// A layoutScan makes a layout in one pass over the file.
+type layoutScan struct {
+	layout
+	runs int  // of all tapes
+	full bool // there are more runs than maxRuns: the others are left out
+	say  func(string)
+	// stray are bytes that are not part of a frame, as long as it is not known which
+	// frame follows them.
+	stray *capture.DamageError
+	last  *brokenTape // the tape of the last frame
+}
+
+// scanLayout finds all frames of a file. It passes a line about each damage to say.
+func scanLayout(file io.ReaderAt, size int64, say func(string)) (*layout, error) {
+	s := &layoutScan{say: say}
 	sum := sha256.New()
 	frames := capture.NewFrameScanner(io.TeeReader(io.NewSectionReader(file, 0, size), sum))
-	byID := map[uint64]*remnant{}
+	byID := map[uint64]*brokenTape{}
 	for {
 		f, err := frames.Next()
 		var damage *capture.DamageError
 		switch {
 		case err == io.EOF:
-			l.strays(nil)
-			copy(l.sum[:], sum.Sum(nil))
-			l.sort()
-			return l, nil
+			s.assignStray(nil)
+			copy(s.sum[:], sum.Sum(nil))
+			s.sortRuns()
+			s.dropFragments()
+			return &s.layout, nil
 		case errors.As(err, &damage):
-			l.damaged(damage)
+			s.addDamage(damage)
 			continue
 		case err != nil:
 			return nil, fmt.Errorf("read: %w", err)
 		}
-		r := byID[f.FileID]
-		if r == nil {
-			if l.full {
+		t := byID[f.FileID]
+		if t == nil {
+			if s.full {
 				continue
 			}
-			r = &remnant{fileID: f.FileID, from: f.Offset}
-			byID[f.FileID] = r
-			l.remnants = append(l.remnants, r)
+			t = &brokenTape{file: file, fileID: f.FileID, start: f.Offset}
+			byID[f.FileID] = t
+			s.tapes = append(s.tapes, t)
 		}
-		l.strays(r)
-		l.last = r
-		l.add(r, &f)
+		s.assignStray(t)
+		s.last = t
+		s.addFrame(t, &f)
 	}
 }
 
-func (l *layout) damaged(d *capture.DamageError) {
-	l.stray, l.damage = d, true
+func (s *layoutScan) addDamage(d *capture.DamageError) {
+	s.stray, s.damaged = d, true
 	reason := d.Err.Error()
 	var newer *capture.VersionError
 	switch {
 	case d.Torn:
-		reason = "a frame that is torn off"
+		reason = "a torn frame"
 	case errors.As(d.Err, &newer):
-		reason = "no frame of this version's format"
-		l.newer = newer
+		reason = "not a frame of this format version"
+		s.newer = newer
 	}
-	l.say(fmt.Sprintf("offset %d: %s up to %d cannot be read: %s", d.Offset, diff.Counted(d.Ignored, "byte"), d.Offset+d.Ignored, reason))
+	s.say(fmt.Sprintf("offset %d: %s up to %d cannot be read: %s", d.Offset, render.Count(d.Ignored, "byte"), d.Offset+d.Ignored, reason))
 }
 
-// strays says to which tape the last bytes belong that are no frame: to that
-// around them, or that before them if it has no end. Others may have been one.
-func (l *layout) strays(next *remnant) {
-	if l.stray == nil {
+// assignStray assigns the stray bytes before the next frame to a tape: to the one
+// with frames on both sides, or to the one before them if that has no foot yet.
+// Any others may have been another tape. next is nil at the end of the file.
+func (s *layoutScan) assignStray(next *brokenTape) {
+	if s.stray == nil {
 		return
 	}
 	switch {
-	case l.last != nil && l.last == next:
-	case l.last != nil && !l.last.foot:
-		l.last.tail = true
+	case s.last != nil && s.last == next:
+	case s.last != nil && !s.last.foot:
+		s.last.strayTail = true
 	default:
-		l.strange = true
+		s.foreign = true
 	}
-	l.stray = nil
+	s.stray = nil
 }
 
-func (l *layout) add(r *remnant, f *capture.Frame) {
-	r.to = f.Offset + f.Size
-	r.next = max(r.next, f.Number+1)
-	r.head = r.head || f.Head()
-	r.tail = false
+func (s *layoutScan) addFrame(t *brokenTape, f *capture.Frame) {
+	t.end = f.Offset + f.Size
+	t.head = t.head || f.Head()
+	t.strayTail = false
 	if f.Foot() { // a new one is written
-		r.foot = true
+		t.foot = true
 		return
 	}
-	if f.Index() && len(r.index) < maxPages {
-		r.index = append(r.index, *f)
+	if f.Index() && len(t.index) < maxPages {
+		t.index = append(t.index, *f)
 	}
-	if n := len(r.pieces); n > 0 {
-		if p := &r.pieces[n-1]; p.next == f.Number && p.offset+p.size == f.Offset {
-			p.size += f.Size
-			p.next++
+	if n := len(t.runs); n > 0 {
+		if r := &t.runs[n-1]; r.next == f.Number && r.offset+r.size == f.Offset {
+			r.size += f.Size
+			r.next++
 			return
 		}
 	}
 	switch {
-	case l.pieces < maxPieces:
-		l.pieces++
-		r.pieces = append(r.pieces, piece{offset: f.Offset, size: f.Size, first: f.Number, next: f.Number + 1})
-	case !l.full:
-		l.say(fmt.Sprintf("offset %d: more than %d pieces of tapes; what follows is left out where it makes one more", f.Offset, maxPieces))
-		l.full, l.strange = true, true
+	case s.runs < maxRuns:
+		s.runs++
+		t.runs = append(t.runs, frameRun{offset: f.Offset, size: f.Size, first: f.Number, next: f.Number + 1})
+	case !s.full:
+		s.say(fmt.Sprintf("offset %d: more than %d runs of frames: further runs are left out", f.Offset, maxRuns))
+		s.full, s.foreign = true, true
 	}
 }
 
-// sort puts the pieces of each tape into the order of their frames, and leaves
-// out the frames without a head that stand in the midst of another tape.
-func (l *layout) sort() {
-	for _, r := range l.remnants {
-		slices.SortStableFunc(r.pieces, func(a, b piece) int { return cmp.Compare(a.first, b.first) })
-		slices.SortStableFunc(r.index, func(a, b capture.Frame) int { return cmp.Compare(a.Number, b.Number) })
+func (s *layoutScan) sortRuns() {
+	for _, t := range s.tapes {
+		slices.SortStableFunc(t.runs, func(a, b frameRun) int { return cmp.Compare(a.first, b.first) })
+		slices.SortStableFunc(t.index, func(a, b capture.Frame) int { return cmp.Compare(a.Number, b.Number) })
 	}
-	all := l.remnants
-	l.remnants = nil
-	reach := int64(0) // of those that begin before
-	for _, r := range all {
-		inside := r.to < reach
-		reach = max(reach, r.to)
+}
+
+// dropFragments drops the tapes that have only a foot, and those without a head
+// that lie within another tape.
+func (s *layoutScan) dropFragments() {
+	all := s.tapes
+	s.tapes = nil
+	end := int64(0) // of the tapes before
+	for _, t := range all {
+		inside := t.end < end
+		end = max(end, t.end)
 		switch {
-		case len(r.pieces) == 0: // a foot
-			l.strange = l.strange || !r.head
-		case !r.head && inside:
-			var frames int64
-			for _, p := range r.pieces {
-				frames += int64(p.next - p.first)
-			}
-			l.say(fmt.Sprintf("offset %d: %s of another tape (file id %016x), without its head, are left out", r.pieces[0].offset, diff.Counted(frames, "frame"), r.fileID))
-			l.strange = true
+		case len(t.runs) == 0:
+			s.foreign = s.foreign || !t.head
+		case !t.head && inside:
+			s.say(fmt.Sprintf("offset %d: %s of another tape (file id %016x) are left out: its head is missing", t.runs[0].offset, render.Count(t.frames(), "frame"), t.fileID))
+			s.foreign = true
 		default:
-			l.remnants = append(l.remnants, r)
+			s.tapes = append(s.tapes, t)
 		}
 	}
 }
 
-// open reads the remnant's frames in order, behind a head. The head is the
-// remnant's own where it has one, else made for h.
-func (l *layout) open(r *remnant, h *capture.Header) (*capture.Reader, error) {
+func (t *brokenTape) frames() (n int64) {
+	for _, r := range t.runs {
+		n += int64(r.next - r.first)
+	}
+	return n
+}
+
+// tapeID returns the part of the tape's id that its frames have.
+func (t *brokenTape) tapeID() (id [16]byte) {
+	binary.BigEndian.PutUint64(id[:], t.fileID)
+	return id
+}
+
+// open reads the frames of the tape in order. If h is not nil, a head made for it
+// precedes them, else their first frame must be a head.
+func (t *brokenTape) open(h *capture.Header) (*capture.Reader, error) {
 	var parts []io.Reader
 	if h != nil {
 		var head bytes.Buffer
@@ -191,18 +206,12 @@ func (l *layout) open(r *remnant, h *capture.Header) (*capture.Reader, error) {
 		}
 		parts = append(parts, &head)
 	}
-	for _, p := range r.pieces {
-		parts = append(parts, io.NewSectionReader(l.file, p.offset, p.size))
+	for _, r := range t.runs {
+		parts = append(parts, io.NewSectionReader(t.file, r.offset, r.size))
 	}
 	reader, err := capture.NewReader(io.MultiReader(parts...))
 	if err == nil {
 		reader.Copying()
 	}
 	return reader, err
-}
-
-// tapeID is as much of the tape's id as its frames say.
-func (r *remnant) tapeID() (id [16]byte) {
-	binary.BigEndian.PutUint64(id[:], r.fileID)
-	return id
 }

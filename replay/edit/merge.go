@@ -8,40 +8,34 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/replay"
-	"github.com/topotape/topotape/replay/diff"
+	"github.com/topotape/topotape/replay/render"
 	"github.com/topotape/topotape/reporter"
 )
 
-// MergeOptions of Merge.
+// MergeOptions are the options of Merge.
 type MergeOptions struct {
 	Tool string            // version, for the header
 	Args []string          // of the command line, for the header
-	Say  func(line string) // told what is missing between the tapes; nil for nobody
+	Say  func(line string) // gets a line about what the tapes lack together; may be nil
 }
 
-// A Merged says what Merge has done.
+// A Merged describes the result of Merge.
 type Merged struct {
-	Tapes      int
 	Recordings int
 	Records    uint64
 	Cut        []string // tapes that were not closed
-	Differ     []string // tapes whose witnesses this core does not agree with
+	Differ     []string // tapes with a witness that this core does not reproduce
 
-	written []content
+	written checksum
 }
 
-// Check reads back what was written.
-func (m *Merged) Check(written io.Reader) error {
-	if err := readBack(written, m.written); err != nil {
-		return fmt.Errorf("what was written does not read back: %w", err)
-	}
-	return nil
-}
+// Check reads the new tape back.
+func (m *Merged) Check(written io.Reader) error { return readBack(written, []checksum{m.written}) }
 
-// Merge puts tapes of one host onto one. Those of one recording become one by
-// the numbers of their records, which are kept. Different recordings are put
-// onto one line by their times, and their records are numbered anew. The inputs
-// are read three times. What was written must be read back with Check.
+// Merge merges tapes of one host into one tape. Tapes of one recording are merged
+// by the numbers of their records, which are kept. Different recordings are put
+// onto one time line, and their records get new numbers. The inputs are read three
+// times. The caller must read the new tape back with Check.
 func Merge(inputs []replay.Input, out io.Writer, o MergeOptions) (*Merged, error) {
 	if o.Say == nil {
 		o.Say = func(string) {}
@@ -50,44 +44,38 @@ func Merge(inputs []replay.Input, out io.Writer, o MergeOptions) (*Merged, error
 	if err != nil {
 		return nil, err
 	}
-	if err := oneHost(tapes); err != nil {
+	if err := checkHost(tapes); err != nil {
 		return nil, err
 	}
-	list, err := recordings(tapes)
+	recordings, err := groupTapes(tapes)
 	if err != nil {
 		return nil, err
 	}
-	m := &merger{options: o, result: Merged{Tapes: len(tapes), Recordings: len(list)}}
-	for _, t := range tapes {
-		if t.ending != capture.Closed {
-			m.result.Cut = append(m.result.Cut, t.input.Name)
-		}
-	}
-	if err := m.verify(list); err != nil {
+	differ, err := verifyRecordings(recordings, o.Say)
+	if err != nil {
 		return nil, err
 	}
-	h := mergedHeader(tapes, list, o)
-	if m.d, err = newDeriver(out, h); err != nil {
+	w, err := newTapeWriter(out, mergedHeader(tapes, recordings, o))
+	if err != nil {
 		return nil, err
 	}
-	if len(list) == 1 {
-		err = m.union(list[0])
+	if len(recordings) == 1 {
+		err = mergeRecording(&mergeWriter{writer: w}, recordings[0], o.Say)
 	} else {
-		err = m.line(list)
+		err = mergeTimeLine(&mergeWriter{writer: w}, recordings, o.Say)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := m.d.out.Close(); err != nil {
+	if err := w.tape.Close(); err != nil {
 		return nil, err
 	}
-	m.result.Records = m.d.content.records
-	m.result.written = []content{*m.d.content}
-	return &m.result, nil
+	return &Merged{Recordings: len(recordings), Records: w.written.records,
+		Cut: notClosed(tapes), Differ: differ, written: w.written}, nil
 }
 
-// oneHost refuses tapes of different hosts.
-func oneHost(tapes []*mergeTape) error {
+// checkHost refuses tapes of different hosts.
+func checkHost(tapes []*scannedTape) error {
 	a := tapes[0]
 	for _, b := range tapes[1:] {
 		switch {
@@ -100,17 +88,43 @@ func oneHost(tapes []*mergeTape) error {
 	return nil
 }
 
-// mergedHeader is that of the tape that stands first on the line. Its parents
-// are in the order in which they were named.
-func mergedHeader(tapes []*mergeTape, list []*recording, o MergeOptions) *capture.Header {
-	d := capture.Derived{Verb: "merge", Parent: tapes[0].header.TapeID, SHA256: *tapes[0].sum, Args: o.Args}
-	for _, t := range tapes[1:] {
-		d.Others = append(d.Others, capture.Parent{TapeID: t.header.TapeID, SHA256: *t.sum})
+func notClosed(tapes []*scannedTape) (names []string) {
+	for _, t := range tapes {
+		if t.ending != capture.Closed {
+			names = append(names, t.input.Name)
+		}
 	}
-	first := slices.MinFunc(list, func(a, b *recording) int {
-		return cmp.Or(cmp.Compare(a.header().Start, b.header().Start), cmp.Compare(a.order, b.order))
-	})
-	of := *first.header()
+	return names
+}
+
+// verifyRecordings replays each recording and compares its witnesses. It returns
+// the names of the tapes of those that differ.
+func verifyRecordings(list []*recording, say func(string)) (differ []string, err error) {
+	for _, r := range list {
+		s, err := replay.Run(r.inputs(), replay.Options{Reports: replay.None, Verify: true}, func(*reporter.Report) error { return nil })
+		if err != nil {
+			return nil, err
+		}
+		v := s.Verification
+		if v.Identical == v.Witnesses {
+			continue
+		}
+		differ = append(differ, r.names()...)
+		say(fmt.Sprintf("the witness of tick %d (record %d) differs from the report of this version; %d of %d witnesses of this recording differ",
+			v.First.Tick, v.First.Record, v.Witnesses-v.Identical, v.Witnesses))
+	}
+	return differ, nil
+}
+
+// mergedHeader returns the header of the new tape: that of the recording that
+// starts first, with the local networks of all tapes. The parents are in the order
+// of the command line.
+func mergedHeader(tapes []*scannedTape, recordings []*recording, o MergeOptions) *capture.Header {
+	d := capture.Derived{Verb: "merge", Parent: tapes[0].header.TapeID, SHA256: tapes[0].sum, Args: o.Args}
+	for _, t := range tapes[1:] {
+		d.Others = append(d.Others, capture.Parent{TapeID: t.header.TapeID, SHA256: t.sum})
+	}
+	of := *slices.MinFunc(recordings, compareStarts).header()
 	of.LocalNetworks = nil
 	for _, t := range tapes {
 		for _, n := range t.header.LocalNetworks {
@@ -121,124 +135,97 @@ func mergedHeader(tapes []*mergeTape, list []*recording, o MergeOptions) *captur
 	}
 	slices.Sort(of.LocalNetworks)
 	h := deriveHeader(&of, d, o.Tool)
-	if len(list) > 1 { // numbers of its own
+	if len(recordings) > 1 { // its records have new numbers: it is a recording of its own
 		h.Recording, h.Segment = h.TapeID, 0
 	}
 	return h
 }
 
-// A merger writes the merged tape.
-type merger struct {
-	options MergeOptions
-	result  Merged
-	d       *deriver
-	open    openSources
-	holed   bool // records are missing
-	seq     uint64
-	at      int64
+func compareStarts(a, b *recording) int {
+	return cmp.Or(cmp.Compare(a.header().Start, b.header().Start), cmp.Compare(a.order, b.order))
 }
 
-// A tapePlace is where a tape stands.
-type tapePlace struct {
-	name string
-	base int64
+// A mergeWriter writes the merged tape. It knows the last number and time on it.
+type mergeWriter struct {
+	writer *tapeWriter
+	seq    uint64
+	at     int64
 }
 
-// verify replays every recording and compares its witnesses.
-func (m *merger) verify(list []*recording) error {
-	for _, r := range list {
-		var inputs []replay.Input
-		var names []string
-		seen := map[tapePlace]bool{}
-		for _, t := range r.tapes {
-			if at := (tapePlace{t.input.Name, t.base}); !seen[at] {
-				seen[at], inputs = true, append(inputs, t.input)
-			}
-			if !slices.Contains(names, t.input.Name) {
-				names = append(names, t.input.Name)
-			}
-		}
-		s, err := replay.Run(inputs, replay.Options{Reports: replay.None, Verify: true}, func(*reporter.Report) error { return nil })
-		if err != nil {
-			return err
-		}
-		if v := s.Verification; v.Identical < v.Witnesses {
-			m.result.Differ = append(m.result.Differ, names...)
-			m.options.Say(fmt.Sprintf("the witness of tick %d (record %d) is not what this version makes; so are %d of %d on the tapes of this recording",
-				v.First.Tick, v.First.Record, v.Witnesses-v.Identical, v.Witnesses))
-		}
-	}
-	return nil
+// write writes a record of one of the tapes.
+func (w *mergeWriter) write(r *capture.Record) error {
+	w.seq, w.at = max(w.seq, r.Seq), r.At
+	w.writer.witnesses.stepReporting(r)
+	return w.writer.write(r)
 }
 
-// union writes the tapes of one recording.
-func (m *merger) union(r *recording) error {
-	u := recordUnion{waiting: r.waiting(), hole: m.hole}
-	defer u.close()
+// add writes a record that Merge adds, at the time of the last record.
+func (w *mergeWriter) add(seq uint64, a *addition) error {
+	w.seq = seq
+	return w.writer.add(seq, w.at, a)
+}
+
+// mergeRecording writes the records of one recording.
+func mergeRecording(w *mergeWriter, r *recording, say func(string)) error {
+	in := newRecordingReader(r)
+	defer in.close()
+	var open openSources
+	incomplete, ended := false, false
 	for {
-		rec, t, err := u.read()
-		if err == io.EOF {
-			return m.finish(u.end)
+		next, err := in.next()
+		switch {
+		case err == io.EOF && !ended:
+			end := newEnd(capture.End{Why: endOfMerge + "the last tape was not closed"})
+			return w.add(w.seq+1, &end)
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+		if next.record == nil {
+			incomplete = incomplete || !next.missing.carried
+			err = addMissing(w, &next, open, say)
+		} else {
+			open.update(next.record)
+			ended = next.record.Kind == capture.KindEnd
+			w.writer.witnesses.incomplete = incomplete || next.tape.recovered()
+			err = w.write(next.record)
 		}
 		if err != nil {
 			return err
 		}
-		// Witnesses that recover made are of reports with gaps.
-		m.d.lossy = m.holed || t.header.Derived.Verb == "recover"
-		if err := m.write(rec); err != nil {
-			return err
-		}
 	}
 }
 
-// waiting is the tapes that have a record.
-func (r *recording) waiting() (list []*mergeTape) {
-	for _, t := range r.tapes {
-		if t.last > 0 {
-			list = append(list, t)
-		}
-	}
-	return list
-}
-
-func (m *merger) write(r *capture.Record) error {
-	m.open.record(r)
-	m.seq, m.at = max(m.seq, r.Seq), r.At
-	m.d.step(r)
-	return m.d.write(r)
-}
-
-// hole tells of records of a recording that are on none of its tapes. Where the
-// tape behind it brings the state that production had, nothing is wrong in what
-// follows; else every source has a gap.
-func (m *merger) hole(from, to uint64, before *mergeTape, carried bool) error {
-	line := fmt.Sprintf("%s on none of the tapes, before those of %s", numbersText(from, to), before.input.Name)
-	if carried {
-		m.options.Say(line + "; what follows begins with the state that it carries")
+// addMissing reports records that are on none of the tapes. If a carry with the
+// state of the cores follows, the reports are right all the same; otherwise every
+// source gets a gap, as far as there are free numbers.
+func addMissing(w *mergeWriter, at *recordingItem, open openSources, say func(string)) error {
+	m := at.missing
+	line := fmt.Sprintf("%s on none of the tapes, before those of %s", numbersText(m.from, m.to), at.tape.input.Name)
+	if m.carried {
+		say(line + "; a carry of the state follows")
 		return nil
 	}
-	m.options.Say(line)
-	m.holed = true
-	gaps := m.open.gaps(diff.Counted(to-from+1, "record") + " on none of the merged tapes")
-	for i := range gaps[:min(uint64(len(gaps)), to-from+1)] {
-		if err := m.make(from+uint64(i), &gaps[i]); err != nil {
+	say(line)
+	gaps := open.gaps(m.why())
+	for i := range gaps[:min(uint64(len(gaps)), m.count())] {
+		if err := w.add(m.from+uint64(i), &gaps[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// make writes a record of the merger's own, at the time of the last one.
-func (m *merger) make(seq uint64, r *made) error {
-	m.seq = seq
-	m.open.change(r.source, r.payload)
-	return m.d.add(capture.Record{Seq: seq, At: m.at, Kind: r.kind, Source: r.source}, r.payload)
+// A missingRange is a range of record numbers that are on none of the tapes.
+type missingRange struct {
+	from, to uint64
+	carried  bool // a carry of the state at its end follows
 }
 
-// finish closes the tape with the end of the last one, if that has one.
-func (m *merger) finish(end *capture.Record) error {
-	if end != nil {
-		return m.write(end)
-	}
-	return m.make(m.seq+1, &made{capture.KindEnd, 0, &capture.End{Why: endOfMerge + "the last tape was not closed"}})
+func (m *missingRange) count() uint64 { return m.to - m.from + 1 }
+
+// why is the text of the gaps.
+func (m *missingRange) why() string {
+	return render.Count(m.count(), "record") + " on none of the merged tapes"
 }

@@ -16,10 +16,10 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// merged merges tapes, reads the new one back, and checks that it verifies.
-func merged(t testing.TB, tapes ...[]byte) (h capture.Header, records []capture.Record, m *Merged, said []string) {
+// merged merges tapes, reads the new tape back and verifies its witnesses.
+func merged(t testing.TB, tapes ...[]byte) (h capture.Header, records []capture.Record, m *Merged, lines []string) {
 	t.Helper()
-	out, m, said, err := tryMerge(tapes...)
+	out, m, lines, err := tryMerge(tapes...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,25 +29,25 @@ func merged(t testing.TB, tapes ...[]byte) (h capture.Header, records []capture.
 		t.Fatal(err)
 	}
 	if v := s.Verification; v.First != nil && len(m.Differ) == 0 || s.Ends[0].Ending != capture.Closed {
-		t.Fatalf("the new tape is %s; %+v\n%s", s.Ends[0].Ending, v, strings.Join(said, "\n"))
+		t.Fatalf("the new tape is %s; %+v\n%s", s.Ends[0].Ending, v, strings.Join(lines, "\n"))
 	}
-	return h, records, m, said
+	return h, records, m, lines
 }
 
-func tryMerge(tapes ...[]byte) (out []byte, m *Merged, said []string, err error) {
+func tryMerge(tapes ...[]byte) (out []byte, m *Merged, lines []string, err error) {
 	var inputs []replay.Input
 	for i, tape := range tapes {
 		inputs = append(inputs, tapeInput(fmt.Sprintf("tape%d", i), tape))
 	}
 	var b bytes.Buffer
-	if m, err = Merge(inputs, &b, MergeOptions{Tool: "test", Say: func(s string) { said = append(said, s) }}); err == nil {
+	if m, err = Merge(inputs, &b, MergeOptions{Tool: "test", Say: func(s string) { lines = append(lines, s) }}); err == nil {
 		err = m.Check(bytes.NewReader(b.Bytes()))
 	}
-	return b.Bytes(), m, said, err
+	return b.Bytes(), m, lines, err
 }
 
-// segments cuts a recording at random places, as a ring does: each segment is
-// closed by an end that has a number of its own.
+// segments divides a recording into segments at random places, as a ring does: each
+// segment is closed by an end record, which has a number of its own.
 func segments(t testing.TB, rng *rand.Rand, tape []byte, n int) (list [][]byte, whole []capture.Record) {
 	t.Helper()
 	_, records := replaytest.Parsed(t, tape)
@@ -80,8 +80,8 @@ func segmentsAt(t testing.TB, tape []byte, places map[int]bool) (list [][]byte, 
 	return append(list, replaytest.Written(t, h, records[from:])), records
 }
 
-// unwitnessed is a tape without its witnesses, numbered anew: pieces of it can
-// be replayed without what came before.
+// unwitnessed returns a tape without its witnesses and with new record numbers: parts
+// of it can be replayed without the records before them.
 func unwitnessed(t testing.TB, tape []byte) []byte {
 	h, _ := replaytest.Parsed(t, tape)
 	seq := uint64(0)
@@ -100,13 +100,13 @@ func TestMergeOfOne(t *testing.T) {
 	for name, tape := range replaytest.Shipped(t) {
 		h, want := replaytest.Parsed(t, tape)
 		for n := range 3 {
-			got, records, m, said := merged(t, slices.Repeat([][]byte{tape}, n+1)...)
+			got, records, m, lines := merged(t, slices.Repeat([][]byte{tape}, n+1)...)
 			closed := want
 			if last := want[len(want)-1]; last.Kind != capture.KindEnd {
 				closed = append(slices.Clone(want), records[len(records)-1])
 			}
-			if !reflect.DeepEqual(records, closed) || len(said) > 0 || len(m.Differ) > 0 {
-				t.Errorf("%s: other records, or %q", name, said)
+			if !reflect.DeepEqual(records, closed) || len(lines) > 0 || len(m.Differ) > 0 {
+				t.Errorf("%s: other records, or %q", name, lines)
 			}
 			if got.Derived.Verb != "merge" || got.Derived.Parent != h.TapeID || len(got.Derived.Others) != n || got.Recording != h.Origin() || got.Start != h.Start {
 				t.Errorf("%s: %+v", name, got)
@@ -115,7 +115,7 @@ func TestMergeOfOne(t *testing.T) {
 	}
 }
 
-// Segments in any order make the recording that they are of, with its reports.
+// Segments of a recording, merged in any order, are the recording again.
 func TestMergeOfSegments(t *testing.T) {
 	for seed := range uint64(30) {
 		rng := rand.New(rand.NewPCG(seed, 1))
@@ -123,7 +123,7 @@ func TestMergeOfSegments(t *testing.T) {
 		list, whole := segments(t, rng, tape, 2+rng.IntN(6))
 		want, _ := reportLines(t, replay.Options{Reports: replay.All}, list...)
 		rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-		out, m, said, err := tryMerge(list...)
+		out, m, lines, err := tryMerge(list...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,8 +131,8 @@ func TestMergeOfSegments(t *testing.T) {
 		if last := whole[len(whole)-1]; last.Kind != capture.KindEnd {
 			whole = append(whole, records[len(records)-1])
 		}
-		if !reflect.DeepEqual(records, whole) || len(said) > 0 || len(m.Differ) > 0 || h.Segment != 0 {
-			t.Fatalf("seed %d: %d records of %d, %q, %+v", seed, len(records), len(whole), said, m)
+		if !reflect.DeepEqual(records, whole) || len(lines) > 0 || len(m.Differ) > 0 || h.Segment != 0 {
+			t.Fatalf("seed %d: %d records of %d, %q, %+v", seed, len(records), len(whole), lines, m)
 		}
 		if got, _ := reportLines(t, replay.Options{Reports: replay.All}, out); !slices.Equal(got, want) {
 			t.Fatalf("seed %d: other reports", seed)
@@ -140,7 +140,7 @@ func TestMergeOfSegments(t *testing.T) {
 	}
 }
 
-// Pieces that overlap, in any order, make the whole again.
+// Parts that overlap, merged in any order, are the whole tape again.
 func TestMergeOfOverlaps(t *testing.T) {
 	for seed := range uint64(100 / replaytest.Sparse) {
 		rng := rand.New(rand.NewPCG(seed, 2))
@@ -161,18 +161,17 @@ func TestMergeOfOverlaps(t *testing.T) {
 			}
 		}
 		rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-		if _, got, _, said := merged(t, list...); !reflect.DeepEqual(got, records) || len(said) > 0 {
-			t.Fatalf("seed %d: %d records of %d from %d tapes, %q", seed, len(got), len(records), len(list), said)
+		if _, got, _, lines := merged(t, list...); !reflect.DeepEqual(got, records) || len(lines) > 0 {
+			t.Fatalf("seed %d: %d records of %d from %d tapes, %q", seed, len(got), len(records), len(list), lines)
 		}
 	}
 }
 
-// What recover put in the place of lost records goes when a tape that has them
-// is there.
+// A tape that has the lost records replaces what Recover added for them.
 func TestMergeFillsWhatRecoverLost(t *testing.T) {
 	whole := replaytest.Lab(t)
 	_, want := replaytest.Parsed(t, whole)
-	v := newVictim(t, whole)
+	v := newSoundTape(t, whole)
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		file := bytes.Clone(whole)
@@ -183,9 +182,9 @@ func TestMergeFillsWhatRecoverLost(t *testing.T) {
 			clear(file[from:min(len(file), from+3000)])
 		}
 		_, _, _, saved := recoverAll(t, file)
-		_, got, _, said := merged(t, [][]byte{whole, saved}[seed%2], [][]byte{saved, whole}[seed%2])
-		if !reflect.DeepEqual(got, want) || len(said) > 0 {
-			t.Fatalf("seed %d: %d records of %d, %q", seed, len(got), len(want), said)
+		_, got, _, lines := merged(t, [][]byte{whole, saved}[seed%2], [][]byte{saved, whole}[seed%2])
+		if !reflect.DeepEqual(got, want) || len(lines) > 0 {
+			t.Fatalf("seed %d: %d records of %d, %q", seed, len(got), len(want), lines)
 		}
 	}
 }
@@ -209,13 +208,13 @@ func TestMergeRefuses(t *testing.T) {
 	}
 }
 
-// A hole between segments is said, and on the tape too if the tape behind it
-// carries no state.
+// Merge reports records that are missing between segments. It adds gaps for them
+// unless a carry follows.
 func TestMergeWithHole(t *testing.T) {
 	list, whole := segmentsAt(t, unwitnessed(t, replaytest.Small(t, 1, 3)), map[int]bool{10: true, 20: true})
-	_, got, m, said := merged(t, list[2], list[0])
-	if len(said) != 1 || !strings.Contains(said[0], "on none of the tapes, before those of tape0") || len(m.Cut) > 0 {
-		t.Errorf("%q, %+v", said, m)
+	_, got, m, lines := merged(t, list[2], list[0])
+	if len(lines) != 1 || !strings.Contains(lines[0], "on none of the tapes, before those of tape0") || len(m.Cut) > 0 {
+		t.Errorf("%q, %+v", lines, m)
 	}
 	gaps := 0
 	for _, r := range got {
@@ -229,17 +228,17 @@ func TestMergeWithHole(t *testing.T) {
 	h, records := replaytest.Parsed(t, list[2])
 	carry := capture.Record{Kind: capture.KindCarry, At: records[0].At, Payload: capture.AppendPayload(nil, &capture.Carry{Core: 99, Rules: "none"})}
 	carried := replaytest.Written(t, h, append([]capture.Record{carry}, records...))
-	_, got, _, said = merged(t, list[0], carried)
-	if len(said) == 0 || !strings.Contains(strings.Join(said, "\n"), "begins with the state that it carries") || !slices.ContainsFunc(got, func(r capture.Record) bool { return r.Kind == capture.KindCarry }) {
-		t.Errorf("%q", said)
+	_, got, _, lines = merged(t, list[0], carried)
+	if len(lines) == 0 || !strings.Contains(strings.Join(lines, "\n"), "a carry of the state follows") || !slices.ContainsFunc(got, func(r capture.Record) bool { return r.Kind == capture.KindCarry }) {
+		t.Errorf("%q", lines)
 	}
-	if _, got, _, said = merged(t, carried, list[1], list[0]); len(said) > 0 || slices.ContainsFunc(got, func(r capture.Record) bool { return r.Kind == capture.KindCarry }) {
-		t.Errorf("carried where nothing is missing: %q", said)
+	if _, got, _, lines = merged(t, carried, list[1], list[0]); len(lines) > 0 || slices.ContainsFunc(got, func(r capture.Record) bool { return r.Kind == capture.KindCarry }) {
+		t.Errorf("a carry where no record is missing: %q", lines)
 	}
 }
 
-// A cut begins with older records that its state depends on, then carries the
-// state; both go where the records between are there.
+// A cut begins with older records and a carry of the state. Merge leaves the carry
+// out if other tapes have the records before it.
 func TestMergeOfCuts(t *testing.T) {
 	h, records := replaytest.Parsed(t, unwitnessed(t, replaytest.Small(t, 1, 3)))
 	h.Recording = [16]byte{1}
@@ -247,25 +246,25 @@ func TestMergeOfCuts(t *testing.T) {
 	late := slices.Concat(records[1:3], []capture.Record{carry}, records[39:])
 	h.TapeID[0]++
 	cut := replaytest.Written(t, h, late)
-	if _, got, _, said := merged(t, cut); !reflect.DeepEqual(got, late) || len(said) > 0 {
-		t.Errorf("alone: %d records of %d, %q", len(got), len(late), said)
+	if _, got, _, lines := merged(t, cut); !reflect.DeepEqual(got, late) || len(lines) > 0 {
+		t.Errorf("alone: %d records of %d, %q", len(got), len(late), lines)
 	}
 	early := func(n int) []byte {
 		h.TapeID[0]++
 		return replaytest.Written(t, h, append(slices.Clone(records[:n]), capture.Record{Seq: uint64(n + 1), At: records[n-1].At, Kind: capture.KindEnd, Payload: records[len(records)-1].Payload}))
 	}
 	for _, n := range []int{39, 41, 60} {
-		if _, got, _, said := merged(t, cut, early(n)); !reflect.DeepEqual(got, records) || len(said) > 0 {
-			t.Errorf("behind %d: %d records of %d, %q", n, len(got), len(records), said)
+		if _, got, _, lines := merged(t, cut, early(n)); !reflect.DeepEqual(got, records) || len(lines) > 0 {
+			t.Errorf("after %d: %d records of %d, %q", n, len(got), len(records), lines)
 		}
 	}
 	want := slices.Concat(records[:30], []capture.Record{carry}, records[39:])
-	if _, got, _, said := merged(t, early(30), cut); !reflect.DeepEqual(got, want) || len(said) != 1 || !strings.Contains(said[0], "records 32 to 39 (8) are on none") {
-		t.Errorf("behind a hole: %d records of %d, %q", len(got), len(want), said)
+	if _, got, _, lines := merged(t, early(30), cut); !reflect.DeepEqual(got, want) || len(lines) != 1 || !strings.Contains(lines[0], "records 32 to 39 (8) are on none") {
+		t.Errorf("after missing records: %d records of %d, %q", len(got), len(want), lines)
 	}
 }
 
-// A countedFile counts what is open.
+// A countedFile counts the open files.
 type countedFile struct {
 	io.Reader
 	open *int
@@ -273,7 +272,7 @@ type countedFile struct {
 
 func (f countedFile) Close() error { *f.open--; return nil }
 
-// However many segments there are, they are read one after the other.
+// Merge opens a segment when it is due: two at a time, for any number of segments.
 func TestMergeOpensFewTapes(t *testing.T) {
 	list, _ := segments(t, rand.New(rand.NewPCG(5, 5)), replaytest.Busy(t, 2000, 300), 20)
 	open, most := 0, 0
@@ -286,6 +285,6 @@ func TestMergeOpensFewTapes(t *testing.T) {
 		}})
 	}
 	if _, err := Merge(inputs, io.Discard, MergeOptions{}); err != nil || most > 2 || open != 0 {
-		t.Errorf("%d tapes were open together, %d still are: %v", most, open, err)
+		t.Errorf("%d tapes were open at once, %d were not closed: %v", most, open, err)
 	}
 }

@@ -19,18 +19,18 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// recovered is a new tape of what Recover makes of a file.
+// recovered is a tape written by Recover.
 type recovered struct {
 	header  capture.Header
 	records []capture.Record
 }
 
-func recoverAll(t testing.TB, file []byte) (tapes []recovered, r *Recovery, said []string, out []byte) {
+func recoverAll(t testing.TB, file []byte) (tapes []recovered, r *Recovery, lines []string, out []byte) {
 	t.Helper()
 	var b bytes.Buffer
-	r, err := Recover(bytes.NewReader(file), int64(len(file)), &b, RecoverOptions{Tool: "test", Say: func(s string) { said = append(said, s) }})
-	if errors.Is(err, ErrNothing) {
-		return nil, nil, said, nil
+	r, err := Recover(bytes.NewReader(file), int64(len(file)), &b, RecoverOptions{Tool: "test", Say: func(s string) { lines = append(lines, s) }})
+	if errors.Is(err, errNothing) {
+		return nil, nil, lines, nil
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -60,12 +60,12 @@ func recoverAll(t testing.TB, file []byte) (tapes []recovered, r *Recovery, said
 		}
 		tapes = append(tapes, tape)
 	}
-	return tapes, r, said, b.Bytes()
+	return tapes, r, lines, b.Bytes()
 }
 
-// check compares a recovered tape with the whole one: just the records that
-// are left, as they were, and what recover adds under numbers that are free.
-func (v *victim) check(tape *recovered, left map[uint64]bool) error {
+// check compares a recovered tape with the intact one: it must have exactly the
+// records that are left, unchanged, and records that Recover adds with free numbers.
+func (v *soundTape) check(tape *recovered, left map[uint64]bool) error {
 	saved := 0
 	for i := range tape.records {
 		got := &tape.records[i]
@@ -80,7 +80,7 @@ func (v *victim) check(tape *recovered, left map[uint64]bool) error {
 			saved++
 		case got.Kind == capture.KindGap || got.Kind == capture.KindEnd || got.Kind == capture.KindSource:
 			if left[got.Seq] {
-				return fmt.Errorf("record %d was left, and is a new %s", got.Seq, got.Kind)
+				return fmt.Errorf("record %d was left, but an added %s has its number", got.Seq, got.Kind)
 			}
 		default:
 			return fmt.Errorf("record %d (%s) is wrong", got.Seq, got.Kind)
@@ -92,31 +92,31 @@ func (v *victim) check(tape *recovered, left map[uint64]bool) error {
 	return nil
 }
 
-// checkAll recovers a file and holds the new tapes against the whole ones.
-func checkAll(t testing.TB, file []byte, victims ...*victim) (whole bool) {
+// checkAll recovers a file and compares the new tapes with the intact ones.
+func checkAll(t testing.TB, file []byte, intact ...*soundTape) (whole bool) {
 	t.Helper()
-	tapes, r, said, out := recoverAll(t, file)
-	for i, v := range victims {
+	tapes, r, lines, out := recoverAll(t, file)
+	for i, v := range intact {
 		left := v.left(file)
 		found := false
 		for k := range tapes {
 			if tape := &tapes[k]; bytes.HasPrefix(tape.header.Derived.Parent[:], v.tape[25:33]) {
 				found = true
 				if err := v.check(tape, left); err != nil {
-					t.Fatalf("%v\n%s", err, strings.Join(said, "\n"))
+					t.Fatalf("%v\n%s", err, strings.Join(lines, "\n"))
 				}
 				if r.Whole && len(left) != len(v.bySeq) {
-					t.Fatalf("it is called whole, with %d of %d records", len(left), len(v.bySeq))
+					t.Fatalf("Whole is set, with %d of %d records", len(left), len(v.bySeq))
 				}
 			}
 		}
 		if !found && i == 0 && len(left) > 0 {
-			t.Fatalf("%d records were left, none saved\n%s", len(left), strings.Join(said, "\n"))
+			t.Fatalf("%d records were left, none saved\n%s", len(left), strings.Join(lines, "\n"))
 		}
 	}
 	if out == nil {
-		if len(said) == 0 && len(file) > 0 {
-			t.Fatal("nothing was said")
+		if len(lines) == 0 && len(file) > 0 {
+			t.Fatal("no loss was reported")
 		}
 		return false
 	}
@@ -128,21 +128,20 @@ func checkAll(t testing.TB, file []byte, victims ...*victim) (whole bool) {
 		t.Fatalf("record %d: the core panicked: %v", p.Record, p.Value)
 	}
 	if n := summary.Verification; n.First != nil || n.Witnesses != n.Identical {
-		t.Fatalf("the new tape does not verify: %+v, panic %+v\n%s", n, summary.Panic, strings.Join(said, "\n"))
+		t.Fatalf("the new tape does not verify: %+v, panic %+v\n%s", n, summary.Panic, strings.Join(lines, "\n"))
 	}
 	return r.Whole
 }
 
-// Whatever is done to a tape: the records of every frame that stands somewhere
-// whole are saved, in order, none twice and none wrong; the new tape is closed
-// and replays.
+// For any damage, Recover saves the records of every intact frame, in order, each
+// once and unchanged. The new tape is closed and verifies.
 func TestRecoverSavesEveryWholeFrame(t *testing.T) {
-	lab, small, coarse := newVictim(t, replaytest.Lab(t)), newVictim(t, replaytest.Small(t, 1, 3)), newVictim(t, replaytest.Small(t, 2, 17))
+	lab, small, coarse := newSoundTape(t, replaytest.Lab(t)), newSoundTape(t, replaytest.Small(t, 1, 3)), newSoundTape(t, replaytest.Small(t, 2, 17))
 	generated, err := os.ReadFile("../../fixtures/generated/generated-05/capture.tape")
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := newVictim(t, replaytest.Reframed(t, generated, 10))
+	made := newSoundTape(t, replaytest.Reframed(t, generated, 10))
 	for seed := range uint64(1000 / replaytest.Sparse) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		v, other := small, coarse
@@ -165,32 +164,32 @@ func TestRecoverSavesEveryWholeFrame(t *testing.T) {
 	}
 }
 
-// A tape that is not damaged comes out as it is, but for its witnesses.
+// A tape without damage keeps all its records; only witnesses are replaced.
 func TestRecoverOfWholeTapes(t *testing.T) {
 	for name, tape := range replaytest.Shipped(t) {
-		v := newVictim(t, tape)
+		v := newSoundTape(t, tape)
 		if whole := checkAll(t, tape, v); !whole && name != "busy" { // which has no end
-			t.Errorf("%s is not called whole", name)
+			t.Errorf("%s: Whole is not set", name)
 		}
 	}
 }
 
-// Every byte of the frames' headers and of their ends counts; inside a payload one
-// is like another.
+// Recover handles every prefix of a tape. Prefixes that end in a frame's header or at
+// its end are all tried, of those that end in a payload only some.
 func TestRecoverOfPrefixes(t *testing.T) {
 	const header = 64
 	for _, flush := range []int{1, 5} {
-		v := newVictim(t, replaytest.Small(t, 1, flush))
-		telling := map[int]bool{len(v.tape): true}
+		v := newSoundTape(t, replaytest.Small(t, 1, flush))
+		tried := map[int]bool{len(v.tape): true}
 		for i, f := range v.frames {
 			for n := range header {
-				telling[int(f.Offset)+n] = n < 2 || flush > 1 && i%replaytest.Sparse == 0
+				tried[int(f.Offset)+n] = n < 2 || flush > 1 && i%replaytest.Sparse == 0
 			}
-			telling[int(f.Offset)-1] = true
+			tried[int(f.Offset)-1] = true
 		}
-		records := int(v.frames[len(v.frames)-2].Offset) // of the index: all records stand before it
+		records := int(v.frames[len(v.frames)-2].Offset) // of the index: all records are before it
 		for n := range len(v.tape) + 1 {
-			if !telling[n] && n%(11*replaytest.Sparse) != 0 {
+			if !tried[n] && n%(11*replaytest.Sparse) != 0 {
 				continue
 			}
 			whole := checkAll(t, v.tape[:n], v)
@@ -201,40 +200,40 @@ func TestRecoverOfPrefixes(t *testing.T) {
 	}
 }
 
-// What is put together of two tapes comes apart again.
+// Recover separates the frames of two tapes in one file.
 func TestRecoverOfTwoTapes(t *testing.T) {
-	a, b := newVictim(t, replaytest.Small(t, 1, 3)), newVictim(t, replaytest.Small(t, 2, 4))
+	a, b := newSoundTape(t, replaytest.Small(t, 1, 3)), newSoundTape(t, replaytest.Small(t, 2, 4))
 	one, two := a.tape, b.tape
 	whole := checkAll(t, bytes.Join([][]byte{one, two}, nil), a, b)
 	if !whole {
-		t.Error("two tapes, one behind the other, are not whole")
+		t.Error("Whole is not set for two intact tapes in one file")
 	}
 	headless := two[b.frames[1].Offset:]
-	tapes, _, said, _ := recoverAll(t, bytes.Join([][]byte{one, headless}, nil))
+	tapes, _, lines, _ := recoverAll(t, bytes.Join([][]byte{one, headless}, nil))
 	if len(tapes) != 2 || len(tapes[1].records) < len(b.bySeq) {
-		t.Fatalf("%d tapes: %q", len(tapes), said)
+		t.Fatalf("%d tapes: %q", len(tapes), lines)
 	}
 	h := tapes[1].header
 	if h.HostID != "host1" || h.HostName != "host1" || h.Start != 1e18 {
-		t.Errorf("the head made anew: %+v", h)
+		t.Errorf("the restored header: %+v", h)
 	}
 	mid := a.frames[5].Offset
 	inside := bytes.Join([][]byte{one[:mid], two[b.frames[2].Offset:b.frames[4].Offset], one[mid:]}, nil)
-	tapes, r, said, _ := recoverAll(t, inside)
-	if len(tapes) != 1 || r.Whole || r.Lost != 0 || !strings.Contains(strings.Join(said, "\n"), "2 frames of another tape") {
-		t.Errorf("%d tapes, %+v: %q", len(tapes), r, said)
+	tapes, r, lines, _ := recoverAll(t, inside)
+	if len(tapes) != 1 || r.Whole || r.Lost != 0 || !strings.Contains(strings.Join(lines, "\n"), "2 frames of another tape") {
+		t.Errorf("%d tapes, %+v: %q", len(tapes), r, lines)
 	}
 }
 
-// A gap record stands for every open source where records are missing, with
-// the first number that is, and degrades it there.
+// Recover adds a gap record of every open source where records are missing. The
+// gaps have the first missing numbers, and degrade the sources there.
 func TestRecoverWritesGaps(t *testing.T) {
-	v := newVictim(t, replaytest.Small(t, 1, 4))
+	v := newSoundTape(t, replaytest.Small(t, 1, 4))
 	lost := 6
 	index := v.frames[len(v.frames)-2]
 	file := slices.Concat(v.tape[:v.frames[lost].Offset], v.tape[v.frames[lost+1].Offset:index.Offset])
-	tapes, r, said, out := recoverAll(t, file)
-	first, n := v.held[lost][0].Seq, uint64(len(v.held[lost]))
+	tapes, r, lines, out := recoverAll(t, file)
+	first, n := v.byFrame[lost][0].Seq, uint64(len(v.byFrame[lost]))
 	gaps := gapsOf(&tapes[0])
 	if len(gaps) != 2 || gaps[0].Seq != first || gaps[0].Source != 5 || gaps[1].Seq != first+1 || gaps[1].Source != 1 {
 		t.Fatalf("gaps %v, from record %d on", gaps, first)
@@ -243,8 +242,8 @@ func TestRecoverWritesGaps(t *testing.T) {
 	if err := gaps[0].Decode(&g); err != nil || g.Lost != 0 || g.Exact || g.Why != fmt.Sprintf("%d records lost with the damaged part of the tape", n) {
 		t.Errorf("%+v", g)
 	}
-	if r.Lost != n || r.Whole || len(said) == 0 || !strings.Contains(said[0], fmt.Sprintf("records %d to %d (%d) are lost", first, first+n-1, n)) {
-		t.Errorf("%+v: %q", r, said)
+	if r.Lost != n || r.Whole || len(lines) == 0 || !strings.Contains(lines[0], fmt.Sprintf("records %d to %d (%d) are lost", first, first+n-1, n)) {
+		t.Errorf("%+v: %q", r, lines)
 	}
 	degraded := false
 	if _, err := replay.Run([]replay.Input{tapeInput("out", out)}, replay.Options{Reports: replay.All}, func(r *reporter.Report) error {
@@ -256,7 +255,7 @@ func TestRecoverWritesGaps(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !degraded {
-		t.Error("conntrack is nowhere degraded")
+		t.Error("conntrack is never degraded")
 	}
 }
 
@@ -269,11 +268,11 @@ func gapsOf(tape *recovered) (gaps []capture.Record) {
 	return gaps
 }
 
-// Where the index is left, gaps say how much each source has lost: the sources
-// that lost nothing have none.
+// If the index is intact, gaps have the number of records lost of each source, and
+// sources that lost nothing have no gap.
 func TestRecoverCountsByTheIndex(t *testing.T) {
-	v := newVictim(t, replaytest.Small(t, 1, 4))
-	for lost, records := range v.held {
+	v := newSoundTape(t, replaytest.Small(t, 1, 4))
+	for lost, records := range v.byFrame {
 		if len(records) == 0 {
 			continue
 		}
@@ -286,7 +285,7 @@ func TestRecoverCountsByTheIndex(t *testing.T) {
 			}
 		}
 		file := slices.Concat(v.tape[:v.frames[lost].Offset], v.tape[v.frames[lost+1].Offset:])
-		tapes, r, said, _ := recoverAll(t, file)
+		tapes, r, lines, _ := recoverAll(t, file)
 		got := map[uint32]uint64{}
 		for _, rec := range gapsOf(&tapes[0]) {
 			var g capture.Gap
@@ -296,29 +295,29 @@ func TestRecoverCountsByTheIndex(t *testing.T) {
 			got[rec.Source] = g.Lost
 		}
 		if !maps.Equal(got, want) || r.Lost != uint64(len(records)) || r.Whole {
-			t.Errorf("chunk %d: gaps %v, want %v; %+v\n%s", lost, got, want, r, strings.Join(said, "\n"))
+			t.Errorf("chunk %d: gaps %v, want %v; %+v\n%s", lost, got, want, r, strings.Join(lines, "\n"))
 		}
 	}
 }
 
-// Segments in one file are one recording, and replay so, whatever is lost.
+// Segments in one file stay one recording for any damage.
 func TestRecoverOfSegments(t *testing.T) {
 	list, _ := segmentsAt(t, replaytest.Small(t, 1, 3), map[int]bool{20: true, 50: true})
 	var whole []byte
-	var victims []*victim
+	var intact []*soundTape
 	for _, tape := range list {
 		tape = replaytest.Reframed(t, tape, 4)
 		whole = append(whole, tape...)
-		victims = append(victims, newVictim(t, tape))
+		intact = append(intact, newSoundTape(t, tape))
 	}
 	for seed := range uint64(100) {
 		rng := rand.New(rand.NewPCG(seed, 4))
 		file, how := damage(rng, whole, nil)
-		t.Run(how, func(t *testing.T) { checkAll(t, file, victims...) })
+		t.Run(how, func(t *testing.T) { checkAll(t, file, intact...) })
 	}
 }
 
-// What a newer version wrote is not called damaged.
+// Recover does not report a tape of a newer format as damaged.
 func TestRecoverOfNewerFormat(t *testing.T) {
 	tape := bytes.Clone(replaytest.Small(t, 1, 100))
 	tape[10]++ // the major version, and the kind, as another layout has it
@@ -327,7 +326,7 @@ func TestRecoverOfNewerFormat(t *testing.T) {
 	if _, err := Recover(bytes.NewReader(tape[:100]), 100, io.Discard, RecoverOptions{}); !errors.As(err, &newer) || newer.Major != capture.Format+1 {
 		t.Error(err)
 	}
-	if _, err := Recover(bytes.NewReader(tape[11:60]), 49, io.Discard, RecoverOptions{}); !errors.Is(err, ErrNothing) {
+	if _, err := Recover(bytes.NewReader(tape[11:60]), 49, io.Discard, RecoverOptions{}); !errors.Is(err, errNothing) {
 		t.Error(err)
 	}
 }

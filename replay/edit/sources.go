@@ -8,7 +8,8 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// rank orders sources by what a loss of theirs does to the reports.
+// rank orders kinds of sources by how much a loss of theirs damages the reports,
+// the worst first. It is one less than the number that a kind has by convention.
 func rank(kind string) int {
 	for i, k := range [...]string{capture.SourceConntrack, capture.SourceProc, capture.SourceDNS, capture.SourceRDNS} {
 		if k == kind {
@@ -18,60 +19,58 @@ func rank(kind string) int {
 	return 4
 }
 
-// An openSource could deliver records now.
-type openSource struct {
+// A source is a source of a tape, by its number there.
+type source struct {
 	number uint32
 	kind   string
 }
 
-// openSources are those of a tape, by rank. A source whose opening is not on
-// the tape opens with its first record.
-type openSources []openSource
+func compareSources(a, b source) int {
+	return cmp.Or(cmp.Compare(rank(a.kind), rank(b.kind)), cmp.Compare(a.number, b.number))
+}
 
-func (o *openSources) record(r *capture.Record) {
+// openSources are the sources that are open at a place of a tape, by rank.
+type openSources []source
+
+// update applies a record of the tape. A source whose opening is not on the tape
+// opens with its first record.
+func (o *openSources) update(r *capture.Record) {
 	if r.Kind == capture.KindSource {
 		var s capture.Source
 		if r.Decode(&s) == nil {
-			o.change(r.Source, &s)
+			o.set(r.Source, &s)
 		}
 		return
 	}
 	if kind := r.Kind.Source(); kind != "" && !o.has(r.Source) {
-		o.change(r.Source, &capture.Source{Open: true, Kind: kind})
+		o.set(r.Source, &capture.Source{Open: true, Kind: kind})
 	}
 }
 
-// change takes over what a source record says; other payloads say nothing.
-func (o *openSources) change(number uint32, p capture.Payload) {
-	s, ok := p.(*capture.Source)
-	if !ok {
-		return
+// updateAdded applies a record that a verb adds.
+func (o *openSources) updateAdded(a *addition) {
+	if s, ok := a.payload.(*capture.Source); ok {
+		o.set(a.source, s)
 	}
-	*o = slices.DeleteFunc(*o, func(x openSource) bool { return x.number == number })
+}
+
+func (o *openSources) set(number uint32, s *capture.Source) {
+	*o = slices.DeleteFunc(*o, func(x source) bool { return x.number == number })
 	if s.Open && len(*o) < reporter.MaxSources {
-		own := openSource{number, s.Kind}
-		at, _ := slices.BinarySearchFunc(*o, own, func(a, b openSource) int {
-			return cmp.Or(cmp.Compare(rank(a.kind), rank(b.kind)), cmp.Compare(a.number, b.number))
-		})
-		*o = slices.Insert(*o, at, own)
+		opened := source{number, s.Kind}
+		at, _ := slices.BinarySearchFunc(*o, opened, compareSources)
+		*o = slices.Insert(*o, at, opened)
 	}
 }
 
 func (o openSources) has(number uint32) bool {
-	return slices.ContainsFunc(o, func(s openSource) bool { return s.number == number })
+	return slices.ContainsFunc(o, func(s source) bool { return s.number == number })
 }
 
-// made is a record that a verb makes of its own.
-type made struct {
-	kind    capture.Kind
-	source  uint32
-	payload capture.Payload
-}
-
-// gaps makes a gap of every open source.
-func (o openSources) gaps(why string) (list []made) {
+// gaps returns a gap of every open source.
+func (o openSources) gaps(why string) (list []addition) {
 	for _, s := range o {
-		list = append(list, made{capture.KindGap, s.number, &capture.Gap{Why: why}})
+		list = append(list, newGap(s.number, 0, why))
 	}
 	return list
 }

@@ -4,117 +4,181 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/replay"
-	"github.com/topotape/topotape/replay/diff"
 )
 
-// A track is one recording on its way onto a line of several.
-type track struct {
-	*recording
-	union recordUnion
-	rec   *capture.Record // the next one; nil at the end
-	tape  *mergeTape
-	open  openSources   // by their numbers on the line
-	tick  bool          // its last tick stands on the line
-	seqs  [64][2]uint64 // the last records' numbers, here and on the line
-	count int
-}
-
-// A timeLine is recordings of one host, put together by time.
+// A timeLine merges several recordings of one host by time. Records with equal
+// times are in the order in which their tapes were named. Where recordings overlap,
+// ticks and clock records are those of the recording that was named first.
 type timeLine struct {
-	*merger
-	tracks []*track // by their start
-	mixed  bool     // not only of the first; till then numbers stay: a carried state names them
-	ticks  uint64
-	end    capture.End
+	out     *mergeWriter
+	say     func(string)
+	tracks  []*track // all, by start
+	ticking []*track // those with ticks
+	live    []*track // those that have a next record
+	// renumber says that records get new numbers. While all records are from the
+	// first recording they keep theirs, because a carry refers to them.
+	renumber bool
+	ticks    uint64         // on the line
+	end      capture.End    // made of the ends of all recordings
+	carries  []*scannedTape // those whose carry is left out
 }
 
-// line writes several recordings. Records stand where their time is; of equal
-// times in the order in which the tapes were named. Ticks, and what is said of
-// the wall clock, are those of the tape that was named first, as far as it
-// reaches.
-func (m *merger) line(list []*recording) error {
-	place(list)
-	number(list)
-	m.d.lossy = true
-	l := &timeLine{merger: m}
-	for _, r := range list {
-		t := &track{recording: r}
-		t.union = recordUnion{waiting: r.waiting(), hole: func(from, to uint64, before *mergeTape, _ bool) error { return l.missing(t, from, to, before) }}
-		l.tracks = append(l.tracks, t)
-	}
-	defer func() {
-		for _, t := range l.tracks {
-			t.union.close()
+// mergeTimeLine writes the records of several recordings.
+func mergeTimeLine(out *mergeWriter, recordings []*recording, say func(string)) error {
+	out.writer.witnesses.incomplete = true
+	l := &timeLine{out: out, say: say, tracks: placeRecordings(recordings)}
+	numberSources(l.tracks)
+	for _, t := range l.tracks {
+		if t.recording.ticks {
+			l.ticking = append(l.ticking, t)
 		}
-	}()
+		t.reader = newRecordingReader(t.recording)
+		defer t.reader.close()
+	}
+	l.live = slices.Clone(l.tracks)
 	for _, t := range l.tracks {
 		if err := l.advance(t); err != nil {
 			return err
 		}
 	}
-	for {
-		var t *track
-		for _, o := range l.tracks {
-			if o.rec != nil && (t == nil || o.before(t)) {
-				t = o
-			}
-		}
-		if t == nil {
-			return l.finish()
-		}
-		if err := l.record(t); err != nil {
+	for len(l.live) > 0 {
+		t := slices.MinFunc(l.live, compareNext)
+		if err := l.put(t); err != nil {
 			return err
 		}
 		if err := l.advance(t); err != nil {
 			return err
 		}
 	}
+	return l.finish()
 }
 
-func (t *track) before(o *track) bool {
-	a, b := replay.AddTime(t.offset, t.rec.At), replay.AddTime(o.offset, o.rec.At)
-	return a < b || a == b && t.order < o.order
-}
-
-// advance reads a track's next record; that of its end is the last.
+// advance reads the next record of a track.
 func (l *timeLine) advance(t *track) (err error) {
-	if t.rec, t.tape, err = t.union.read(); err != io.EOF {
-		return err
+	for {
+		t.next, err = t.reader.next()
+		switch {
+		case err == io.EOF:
+			l.live = slices.DeleteFunc(l.live, func(o *track) bool { return o == t })
+			return l.closeSources(t)
+		case err != nil:
+			return err
+		case t.next.record != nil:
+			return nil
+		}
+		if err := l.addMissing(t); err != nil {
+			return err
+		}
 	}
-	if t.rec = t.union.end; t.rec == nil {
-		return l.over(t)
-	}
-	t.union.end = nil
-	return nil
 }
 
-// over ends a recording. If the line goes on, its sources are closed.
-func (l *timeLine) over(t *track) error {
-	if !slices.ContainsFunc(l.tracks, func(o *track) bool { return o != t && o.rec != nil }) {
+// closeSources closes the sources of a track that ends before the line does.
+func (l *timeLine) closeSources(t *track) error {
+	if len(l.live) == 0 {
 		return nil
 	}
 	for _, s := range t.open {
-		p := &capture.Source{Kind: s.kind, Why: "its recording ended"}
-		if err := l.make(l.seq+1, &made{capture.KindSource, s.number, p}); err != nil {
+		closed := newSource(s.number, capture.Source{Kind: s.kind, Why: "its recording ended"})
+		if err := l.out.add(l.out.seq+1, &closed); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *timeLine) finish() error {
-	l.end.Why = cmp.Or(l.end.Why, endOfMerge+"no tape was closed")
-	slices.SortFunc(l.end.Totals, func(a, b capture.Total) int { return cmp.Compare(a.Source, b.Source) })
-	return l.make(l.seq+1, &made{capture.KindEnd, 0, &l.end})
+// addMissing reports records of a recording that are on none of its tapes, and adds
+// a gap of each of its sources.
+func (l *timeLine) addMissing(t *track) error {
+	m := t.next.missing
+	l.say(fmt.Sprintf("%s on none of the tapes, before those of %s", numbersText(m.from, m.to), t.next.tape.input.Name))
+	for _, gap := range t.open.gaps(m.why()) {
+		if err := l.out.add(l.out.seq+1, &gap); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// total adds what a recording says of its sources at its end.
-func (l *timeLine) total(t *track, list []capture.Total) {
+// put writes the next record of a track.
+func (l *timeLine) put(t *track) error {
+	r := *t.next.record
+	r.At = max(l.out.at, t.lineTime(r.At))
+	r.Source = t.numbers[r.Source]
+	if r.Kind == capture.KindEnd {
+		l.out.at = r.At
+		var e capture.End
+		if r.Decode(&e) == nil {
+			l.end.Why = e.Why
+			l.addTotals(t, e.Totals)
+		}
+		return nil
+	}
+	if !l.adapt(t, &r) {
+		return nil
+	}
+	if r.Seq != 0 {
+		if l.renumber = l.renumber || t != l.tracks[0]; l.renumber {
+			r.Seq = l.out.seq + 1
+		}
+		t.renumbered.add(t.next.record.Seq, r.Seq)
+	}
+	t.open.update(&r)
+	return l.out.write(&r)
+}
+
+// adapt changes the record numbers, tick numbers and times in a record's payload to
+// those of the line. It returns false for a record that is left out.
+func (l *timeLine) adapt(t *track, r *capture.Record) bool {
+	switch r.Kind {
+	case capture.KindCarry:
+		return l.keepCarry(t)
+	case capture.KindTick:
+		var p capture.Tick
+		if t.tickKept = !t.namedAfter(l.ticking, r.At); !t.tickKept || r.Decode(&p) != nil {
+			return t.tickKept
+		}
+		l.ticks++
+		p.Number = l.ticks
+		setPayload(r, &p)
+	case capture.KindWitness:
+		var p capture.Witness
+		if !t.tickKept || r.Decode(&p) != nil {
+			return t.tickKept
+		}
+		p.Tick = l.ticks
+		setPayload(r, &p)
+	case capture.KindClock:
+		return !t.namedAfter(l.tracks, r.At)
+	case capture.KindFault:
+		var p capture.Fault
+		if r.Decode(&p) == nil {
+			p.Record = t.renumbered.get(p.Record)
+			setPayload(r, &p)
+		}
+	default:
+		t.shiftTimes(r)
+	}
+	return true
+}
+
+// keepCarry reports whether a carry is kept: only at the start of the line, because
+// a core that reads it drops all that it knew before.
+func (l *timeLine) keepCarry(t *track) bool {
+	if !l.renumber && t == l.tracks[0] {
+		return true
+	}
+	if tape := t.next.tape; !slices.Contains(l.carries, tape) {
+		l.carries = append(l.carries, tape)
+		l.say(fmt.Sprintf("%s: its carry is left out, because records of another recording precede it; connections from before its start may be missing", tape.input.Name))
+	}
+	return false
+}
+
+// addTotals adds the totals that a recording has at its end.
+func (l *timeLine) addTotals(t *track, list []capture.Total) {
 	for _, n := range list {
 		n.Source = t.numbers[n.Source]
 		at := slices.IndexFunc(l.end.Totals, func(o capture.Total) bool { return o.Source == n.Source && o.Kind == n.Kind })
@@ -131,219 +195,9 @@ func (l *timeLine) total(t *track, list []capture.Total) {
 	}
 }
 
-// missing says of a recording's hole on the line that its sources have one.
-func (l *timeLine) missing(t *track, from, to uint64, before *mergeTape) error {
-	l.options.Say(fmt.Sprintf("%s on none of the tapes, before those of %s", numbersText(from, to), before.input.Name))
-	gaps := t.open.gaps(diff.Counted(to-from+1, "record") + " on none of the merged tapes")
-	for i := range gaps {
-		if err := l.make(l.seq+1, &gaps[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// record puts a track's record onto the line.
-func (l *timeLine) record(t *track) error {
-	r := *t.rec
-	r.At = max(l.at, replay.AddTime(t.offset, r.At))
-	r.Source = t.numbers[r.Source]
-	if r.Kind == capture.KindEnd {
-		l.at = r.At
-		var e capture.End
-		if r.Decode(&e) == nil {
-			l.end.Why = e.Why
-			l.total(t, e.Totals)
-		}
-		return nil
-	}
-	if !l.adapt(t, &r) {
-		return nil
-	}
-	if r.Seq != 0 {
-		if l.mixed = l.mixed || t != l.tracks[0]; l.mixed {
-			r.Seq = l.seq + 1
-		}
-		t.seqs[t.count%len(t.seqs)] = [2]uint64{t.rec.Seq, r.Seq}
-		t.count++
-	}
-	t.open.record(&r)
-	return l.write(&r)
-}
-
-// adapt changes what a record says of other records, and of times. It returns
-// false for a record that has no place on the line.
-func (l *timeLine) adapt(t *track, r *capture.Record) bool {
-	switch r.Kind {
-	case capture.KindCarry:
-		return l.carry(t)
-	case capture.KindTick:
-		var p capture.Tick
-		if t.tick = !l.told(t, r.At, func(o *recording) bool { return o.ticks }); !t.tick || r.Decode(&p) != nil {
-			return t.tick
-		}
-		l.ticks++
-		p.Number = l.ticks
-		return set(r, &p)
-	case capture.KindWitness:
-		var p capture.Witness
-		if !t.tick || r.Decode(&p) != nil {
-			return t.tick
-		}
-		p.Tick = l.ticks
-		return set(r, &p)
-	case capture.KindClock:
-		return !l.told(t, r.At, func(*recording) bool { return true })
-	case capture.KindFault:
-		var p capture.Fault
-		if r.Decode(&p) != nil {
-			return true
-		}
-		p.Record = t.mapped(p.Record)
-		return set(r, &p)
-	}
-	t.shift(r)
-	return true
-}
-
-// shift moves the times that payloads hold.
-func (t *track) shift(r *capture.Record) {
-	if t.offset == 0 {
-		return
-	}
-	switch r.Kind {
-	case capture.KindProcNet:
-		var p capture.ProcNet
-		if r.Decode(&p) == nil {
-			p.ReadStart, p.ReadEnd = replay.AddTime(p.ReadStart, t.offset), replay.AddTime(p.ReadEnd, t.offset)
-			set(r, &p)
-		}
-	case capture.KindProcUnchanged:
-		var p capture.ProcUnchanged
-		if r.Decode(&p) == nil {
-			p.Checked = replay.AddTime(p.Checked, t.offset)
-			set(r, &p)
-		}
-	}
-}
-
-func set(r *capture.Record, p capture.Payload) bool {
-	r.Payload = capture.AppendPayload(nil, p)
-	return true
-}
-
-// told reports whether a recording that was named before the track's tells
-// what happened at a time.
-func (l *timeLine) told(t *track, at int64, tells func(*recording) bool) bool {
-	return slices.ContainsFunc(l.tracks, func(o *track) bool {
-		return o.order < t.order && tells(o.recording) && o.covers(at)
-	})
-}
-
-// carry reports whether what a tape carries can be taken: only at the head of
-// the line, as it takes the place of all that was known before.
-func (l *timeLine) carry(t *track) bool {
-	if !l.mixed && t == l.tracks[0] {
-		return true
-	}
-	if !t.tape.told {
-		t.tape.told = true
-		l.options.Say(fmt.Sprintf("%s: the state that it carries has no place on a line with other recordings; what was there before it began may be missing", t.tape.input.Name))
-	}
-	return false
-}
-
-// mapped is the number on the line of a record that stands not far back.
-func (t *track) mapped(seq uint64) uint64 {
-	for _, p := range t.seqs {
-		if p[0] == seq {
-			return p[1]
-		}
-	}
-	return 0
-}
-
-// place finds where the recordings' times are on the line: where the wall clock
-// of the line, with its steps, is at their start.
-func place(list []*recording) {
-	slices.SortStableFunc(list, func(a, b *recording) int {
-		return cmp.Or(cmp.Compare(a.header().Start, b.header().Start), cmp.Compare(a.order, b.order))
-	})
-	start := list[0].header().Start
-	for i, r := range list {
-		steps := wallSteps(list[:i])
-		at, moved := int64(0), int64(0)
-		for n := 0; ; n++ {
-			at = replay.AddTime(r.header().Start, -replay.AddTime(start, moved))
-			if n > 0 {
-				at = max(at, steps[n-1].at) // the clock jumped over it
-			}
-			if n == len(steps) || at < steps[n].at {
-				break
-			}
-			moved += steps[n].step
-		}
-		r.offset = at
-	}
-}
-
-// wallSteps lists the steps of the wall clock that stand on the line, of the
-// recordings that are placed.
-func wallSteps(list []*recording) (steps []clockStep) {
-	for _, r := range list {
-		for _, s := range r.steps {
-			at := replay.AddTime(r.offset, s.at)
-			if !slices.ContainsFunc(list, func(o *recording) bool { return o.order < r.order && o.covers(at) }) {
-				steps = append(steps, clockStep{at, s.step})
-			}
-		}
-	}
-	slices.SortStableFunc(steps, func(a, b clockStep) int { return cmp.Compare(a.at, b.at) })
-	return steps
-}
-
-// A lineSource is a source on the line.
-type lineSource struct {
-	seenSource
-	by []*recording
-}
-
-// number gives the recordings' sources their numbers on the line. The first
-// keeps its own. What sees the same in recordings that follow one another is one
-// source, that was closed and opened again; at the same time they are two.
-func number(list []*recording) {
-	var held []*lineSource
-	next := uint32(5) // those below have a kind by convention
-	for _, r := range list {
-		for _, s := range r.sources {
-			if s.number < math.MaxUint32 {
-				next = max(next, s.number+1)
-			}
-		}
-	}
-	for _, r := range list {
-		r.numbers = map[uint32]uint32{0: 0}
-		for _, s := range r.sources {
-			at := slices.IndexFunc(held, func(h *lineSource) bool { return h.id == s.id && !slices.ContainsFunc(h.by, r.overlaps) })
-			if at < 0 {
-				n := s
-				if slices.ContainsFunc(held, func(h *lineSource) bool { return h.number == s.number }) {
-					n.number, next = next, next+1
-				}
-				held = append(held, &lineSource{seenSource: n})
-				at = len(held) - 1
-			}
-			held[at].by = append(held[at].by, r)
-			r.numbers[s.number] = held[at].number
-		}
-	}
-}
-
-func (r *recording) overlaps(o *recording) bool {
-	return replay.AddTime(o.offset, o.from) <= replay.AddTime(r.offset, r.to) && replay.AddTime(r.offset, r.from) <= replay.AddTime(o.offset, o.to)
-}
-
-// covers reports whether a time of the line is within the recording.
-func (r *recording) covers(at int64) bool {
-	return replay.AddTime(r.offset, r.from) <= at && at <= replay.AddTime(r.offset, r.to)
+func (l *timeLine) finish() error {
+	l.end.Why = cmp.Or(l.end.Why, endOfMerge+"no tape was closed")
+	slices.SortFunc(l.end.Totals, func(a, b capture.Total) int { return cmp.Compare(a.Source, b.Source) })
+	end := newEnd(l.end)
+	return l.out.add(l.out.seq+1, &end)
 }

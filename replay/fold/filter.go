@@ -10,8 +10,8 @@ import (
 )
 
 // Filter returns the report with the connections that one of the selectors
-// matches, and with their endpoints and names. Without selectors it is the
-// report itself. Coverage stays: it is true of the whole report.
+// matches, and with their endpoints and names. Without selectors it is the report
+// itself. Coverage stays complete.
 func Filter(r *reporter.Report, selectors []*Selector) *reporter.Report {
 	if len(selectors) == 0 {
 		return r
@@ -19,7 +19,7 @@ func Filter(r *reporter.Report, selectors []*Selector) *reporter.Report {
 	names := NamesByAddr(r)
 	out := *r
 	out.Connections, out.Endpoints, out.Names = nil, nil, nil
-	kept := EndKeys{}
+	ends := EndSet{}
 	addrs := map[netip.Addr]bool{}
 	for i := range r.Connections {
 		c := &r.Connections[i]
@@ -28,84 +28,51 @@ func Filter(r *reporter.Report, selectors []*Selector) *reporter.Report {
 			continue
 		}
 		out.Connections = append(out.Connections, *c)
-		kept.Add(c)
+		ends.Add(c)
 		for _, a := range slices.Concat(e.From.Addrs, e.To.Addrs) {
 			addrs[a.Addr()] = true
 		}
 	}
-	out.Endpoints = kept.Of(r.Endpoints)
+	out.Endpoints = ends.Select(r.Endpoints)
 	for _, n := range r.Names {
 		if addrs[n.Addr] {
 			out.Names = append(out.Names, n)
 		}
 	}
-	if ownView(r) {
+	if hasOwnView(r) {
 		out.SetScope(partOfView(r.Scope(), &out))
 	}
 	return &out
 }
 
-// endpointKey names an endpoint: loopback addresses by their namespace too,
-// which its scope ends with.
-type endpointKey struct {
+// An EndSet is a set of ends of connections.
+type EndSet map[endKey]bool
+
+// endKey is an address and port. A loopback address is in every network namespace,
+// so its key has the namespace as well, as an endpoint's scope ends with it.
+type endKey struct {
 	addr  netip.AddrPort
 	netns string
 }
 
-func keyOfEnd(e *reporter.End) endpointKey {
-	k := endpointKey{addr: e.Addr}
-	if e.Addr.Addr().IsLoopback() && e.Netns != 0 {
-		k.netns = fmt.Sprint(e.Netns)
+// Add adds both ends of a connection.
+func (s EndSet) Add(c *reporter.Connection) {
+	for _, e := range [...]*reporter.End{&c.From, &c.To} {
+		k := endKey{addr: e.Addr}
+		if e.Addr.Addr().IsLoopback() && e.Netns != 0 {
+			k.netns = fmt.Sprint(e.Netns)
+		}
+		s[k] = true
 	}
-	return k
 }
 
-// EndKeys are the ends of some connections.
-type EndKeys map[endpointKey]bool
-
-func (k EndKeys) Add(c *reporter.Connection) {
-	k[keyOfEnd(&c.From)] = true
-	k[keyOfEnd(&c.To)] = true
-}
-
-// Of lists those of the endpoints that are such ends.
-func (k EndKeys) Of(list []reporter.Endpoint) (some []reporter.Endpoint) {
+// Select returns the endpoints that are in the set.
+func (s EndSet) Select(list []reporter.Endpoint) (selected []reporter.Endpoint) {
 	for _, e := range list {
-		if k[endpointKey{e.Addr, ""}] || k[endpointKey{e.Addr, e.Scope[strings.LastIndexByte(e.Scope, '-')+1:]}] {
-			some = append(some, e)
+		netns := e.Scope[strings.LastIndexByte(e.Scope, '-')+1:]
+		if s[endKey{e.Addr, ""}] || s[endKey{e.Addr, netns}] {
+			selected = append(selected, e)
 		}
 	}
-	return some
-}
-
-func NamesByAddr(r *reporter.Report) map[netip.Addr]*reporter.Names {
-	m := make(map[netip.Addr]*reporter.Names, len(r.Names))
-	for i := range r.Names {
-		m[r.Names[i].Addr] = &r.Names[i]
-	}
-	return m
-}
-
-// EdgeOf is the connection under all its addresses.
-func EdgeOf(c *reporter.Connection, names map[netip.Addr]*reporter.Names) Edge {
-	e := Edge{
-		From: EdgeEnd{Addrs: []netip.AddrPort{c.From.Addr}, Processes: c.From.Processes},
-		To:   EdgeEnd{Addrs: []netip.AddrPort{c.To.Addr}, Processes: c.To.Processes},
-	}
-	from, to := c.Aliases()
-	e.From.Addrs, e.To.Addrs = append(e.From.Addrs, from...), append(e.To.Addrs, to...)
-	e.From.addNames(names)
-	e.To.addNames(names)
-	return e
-}
-
-func (e *EdgeEnd) addNames(names map[netip.Addr]*reporter.Names) {
-	for i, a := range e.Addrs {
-		if n := names[a.Addr()]; n != nil {
-			e.Names = append(append(e.Names, n.Forward...), n.Reverse...)
-			if n.Host != "" && i == 0 {
-				e.Names = append(e.Names, n.Host)
-			}
-		}
-	}
+	return selected
 }

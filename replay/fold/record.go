@@ -11,39 +11,47 @@ import (
 	"github.com/topotape/topotape/reporter/procnet"
 )
 
-// RecordMatcher holds records against selectors.
+// A RecordMatcher compares records with selectors.
 type RecordMatcher struct {
+	Selectors []*Selector // with none, every record matches
+
 	conntrack ctmsg.Message
 	packet    dnsmsg.Packet
 	dns       dnsmsg.Message
 	answers   []dnsmsg.Answer
 }
 
-func (m *RecordMatcher) Match(r *capture.Record, bigEndian bool, selectors []*Selector) bool {
+// Match reports whether the content of a record matches one of the selectors. A
+// record without addresses, names and processes matches none. bigEndian is the
+// tape's byte order.
+func (m *RecordMatcher) Match(r *capture.Record, bigEndian bool) bool {
+	if len(m.Selectors) == 0 {
+		return true
+	}
 	switch r.Kind {
 	case capture.KindConntrack, capture.KindDumpEntry:
 		if m.conntrack.Decode(r.Payload, bigEndian) != nil {
 			return false
 		}
 		o, p := &m.conntrack.Orig, &m.conntrack.Reply
-		return MatchAny(selectors, &Edge{
+		return MatchAny(m.Selectors, &Edge{
 			From: EdgeEnd{Addrs: []netip.AddrPort{o.Src(), p.Dst()}}, To: EdgeEnd{Addrs: []netip.AddrPort{o.Dst(), p.Src()}}})
 	case capture.KindProcNet:
 		var t capture.ProcNet
-		return r.Decode(&t) == nil && matchTable(&t, bigEndian, selectors)
+		return r.Decode(&t) == nil && matchTable(&t, bigEndian, m.Selectors)
 	case capture.KindProcSockets:
 		var s capture.ProcSockets
 		if r.Decode(&s) != nil {
 			return false
 		}
 		for _, p := range s.Processes {
-			if matchEnd(selectors, EdgeEnd{Processes: []reporter.Process{{PID: p.PID, Comm: p.Comm}}}) {
+			if matchEnd(m.Selectors, EdgeEnd{Processes: []reporter.Process{{PID: p.PID, Comm: p.Comm}}}) {
 				return true
 			}
 		}
 	case capture.KindDNS:
 		var d capture.DNS
-		return r.Decode(&d) == nil && m.matchDNS(&d, selectors)
+		return r.Decode(&d) == nil && m.matchDNS(&d)
 	case capture.KindReverseName:
 		var n capture.ReverseName
 		if r.Decode(&n) != nil {
@@ -56,17 +64,18 @@ func (m *RecordMatcher) Match(r *capture.Record, bigEndian bool, selectors []*Se
 		for _, name := range n.Names {
 			e.Names = append(e.Names, strings.TrimSuffix(strings.ToLower(name), "."))
 		}
-		return matchEnd(selectors, e)
+		return matchEnd(m.Selectors, e)
 	}
 	return false
 }
 
-// matchEnd is for records that tell of one end only.
+// matchEnd matches a record that shows one end of a connection, either one.
 func matchEnd(selectors []*Selector, e EdgeEnd) bool {
 	return MatchAny(selectors, &Edge{From: e}) || MatchAny(selectors, &Edge{To: e})
 }
 
-// matchTable looks for a row; which end is the client it does not tell.
+// matchTable reports whether a row of a socket table matches. Each row is compared
+// in both directions: it does not show which end is the client.
 func matchTable(t *capture.ProcNet, bigEndian bool, selectors []*Selector) bool {
 	s := procnet.NewScanner(t.Text, bigEndian)
 	var row procnet.Row
@@ -79,10 +88,12 @@ func matchTable(t *capture.ProcNet, bigEndian bool, selectors []*Selector) bool 
 	return false
 }
 
-func (m *RecordMatcher) matchDNS(d *capture.DNS, selectors []*Selector) bool {
+// matchDNS compares the packet's addresses; the names asked for and the addresses
+// in the answers count as the receiver's.
+func (m *RecordMatcher) matchDNS(d *capture.DNS) bool {
 	err := m.packet.Decode(d.Packet)
 	e := Edge{From: EdgeEnd{Addrs: []netip.AddrPort{m.packet.Src}}, To: EdgeEnd{Addrs: []netip.AddrPort{m.packet.Dst}}}
-	if err == nil && m.dns.Decode(DnsPayload(&m.packet)) == nil {
+	if err == nil && m.dns.Decode(m.packet.Message()) == nil {
 		for _, q := range m.dns.Questions {
 			e.To.Names = append(e.To.Names, strings.ToLower(m.dns.QuestionName(q)))
 		}
@@ -91,14 +102,5 @@ func (m *RecordMatcher) matchDNS(d *capture.DNS, selectors []*Selector) bool {
 			e.To.Addrs = append(e.To.Addrs, netip.AddrPortFrom(a.Addr, 0))
 		}
 	}
-	return MatchAny(selectors, &e)
-}
-
-// DnsPayload is the message of a packet. Of a TCP segment it is what stands
-// behind a length, if one message fills the segment.
-func DnsPayload(p *dnsmsg.Packet) []byte {
-	if p.Proto == dnsmsg.TCP && len(p.Payload) >= 2 {
-		return p.Payload[2:]
-	}
-	return p.Payload
+	return MatchAny(m.Selectors, &e)
 }

@@ -10,29 +10,28 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// A Selector says which connections are meant: all of its terms must match.
+// A Selector selects connections: those that all of its terms match.
 type Selector struct {
 	text  string
 	terms []term
 }
 
-// term is one end of a connection, either of them, or both with a direction.
+// A term matches either end of a connection, or both in their direction.
 type term struct {
-	from, to *endPattern // from alone: either end
+	from, to *endPattern // to nil: from matches either end
 }
 
-// endPattern is what is said of an end. What is not said matches all.
+// An endPattern matches ends that agree with all of its fields.
 type endPattern struct {
-	prefix netip.Prefix
-	port   int // -1: any
-	pid    int64
-	word   string // a process or a name, with * for any text
+	prefix netip.Prefix // invalid: any address
+	port   int          // -1: any
+	pid    int64        // -1: any
+	word   string       // a process or a name, with * for any text; "": any
 }
 
-// ParseSelector reads a selector: terms joined with spaces. A term is
-// 10.0.0.1, 10.1.0.0/16, :443, 10.0.0.2:80, [2001:db8::1]:443, pid:4242, a
-// name of a process or of an address, * for all, or two of these with -> from
-// client to server.
+// ParseSelector parses a selector: terms separated by spaces. A term is 10.0.0.1,
+// 10.1.0.0/16, :443, 10.0.0.2:80, [2001:db8::1]:443, pid:4242, the name of a process
+// or of an address, * for all, or two of these with -> from client to server.
 func ParseSelector(s string) (*Selector, error) {
 	sel := &Selector{text: s}
 	for _, word := range strings.Fields(s) {
@@ -56,52 +55,36 @@ func ParseSelector(s string) (*Selector, error) {
 	return sel, nil
 }
 
-// String is the selector as it was written.
+// String returns the text that was parsed.
 func (s *Selector) String() string { return s.text }
 
-func parseEnd(s string, ofArrow bool) (*endPattern, error) {
+// parseEnd parses the pattern of one end. Beside an arrow it may be empty.
+func parseEnd(s string, besideArrow bool) (*endPattern, error) {
 	p := &endPattern{port: -1, pid: -1}
-	if s == "" || s == "*" {
-		if s == "" && !ofArrow {
-			return nil, fmt.Errorf("an empty term; * means all")
-		}
+	switch {
+	case s == "*" || s == "" && besideArrow:
 		return p, nil
-	}
-	if pid, ok := strings.CutPrefix(s, "pid:"); ok {
-		n, err := strconv.ParseUint(pid, 10, 32)
-		if err != nil {
-			return nil, fmt.Errorf("%q is no process; want pid:4242", s)
-		}
-		p.pid = int64(n)
-		return p, nil
+	case s == "":
+		return nil, fmt.Errorf("an empty term; * means all")
+	case strings.HasPrefix(s, "pid:"):
+		return p, p.setPID(s)
+	case strings.HasPrefix(s, "["):
+		return p, p.setBracketed(s)
 	}
 	host := s
 	switch at := strings.LastIndexByte(s, ':'); {
-	case strings.HasPrefix(s, "["):
-		end := strings.IndexByte(s, ']')
-		if end < 0 || end+1 < len(s) && s[end+1] != ':' {
-			return nil, fmt.Errorf("%q has no ] before its port; want [2001:db8::1]:443", s)
-		}
-		host = s[1:end]
-		if err := p.setPort(s[end+1:]); err != nil {
-			return nil, err
-		}
-		if !p.setAddress(host) {
-			return nil, fmt.Errorf("%q is no address; want [2001:db8::1]:443", host)
-		}
-		return p, nil
 	case at >= 0 && strings.Count(s, ":") == 1 && isNumber(s[at+1:]):
 		host = s[:at]
 		if err := p.setPort(s[at:]); err != nil {
 			return nil, err
 		}
 	case at == 0 || at > 0 && at == len(s)-1:
-		return nil, fmt.Errorf("%q is no port; want :443", s)
+		return nil, fmt.Errorf("%q is not a port; want :443", s)
 	}
 	switch {
 	case host == "" || host == "*" || p.setAddress(host):
 	case looksNumeric(host):
-		return nil, fmt.Errorf("%q is no address or network; want 10.0.0.1, 10.1.0.0/16 or 2001:db8::1", host)
+		return nil, fmt.Errorf("%q is not an address or network; want 10.0.0.1, 10.1.0.0/16 or 2001:db8::1", host)
 	default:
 		p.word = host
 	}
@@ -112,23 +95,51 @@ func isNumber(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-// looksNumeric tells what is meant as an address from names.
+// looksNumeric reports whether a text that is not an address was meant as one: no
+// name consists of these characters.
 func looksNumeric(s string) bool {
 	return strings.Trim(s, "0123456789./") == "" || strings.Count(s, ":") > 1 && strings.Trim(s, "0123456789abcdefABCDEF.:/%") == ""
 }
 
+// setPID parses pid:4242.
+func (p *endPattern) setPID(s string) error {
+	n, err := strconv.ParseUint(strings.TrimPrefix(s, "pid:"), 10, 32)
+	if err != nil {
+		return fmt.Errorf("%q is not a process; want pid:4242", s)
+	}
+	p.pid = int64(n)
+	return nil
+}
+
+// setBracketed parses [2001:db8::1] and [2001:db8::1]:443.
+func (p *endPattern) setBracketed(s string) error {
+	end := strings.IndexByte(s, ']')
+	if end < 0 || end+1 < len(s) && s[end+1] != ':' {
+		return fmt.Errorf("%q has no ] before its port; want [2001:db8::1]:443", s)
+	}
+	if err := p.setPort(s[end+1:]); err != nil {
+		return err
+	}
+	if host := s[1:end]; !p.setAddress(host) {
+		return fmt.Errorf("%q is not an address; want [2001:db8::1]:443", host)
+	}
+	return nil
+}
+
+// setPort parses :443, or nothing.
 func (p *endPattern) setPort(s string) error {
 	if s == "" {
 		return nil
 	}
 	n, err := strconv.ParseUint(s[1:], 10, 16)
 	if err != nil {
-		return fmt.Errorf("%q is no port; want :443", s)
+		return fmt.Errorf("%q is not a port; want :443", s)
 	}
 	p.port = int(n)
 	return nil
 }
 
+// setAddress parses an address or a network, and reports whether it is one.
 func (p *endPattern) setAddress(s string) bool {
 	if a, err := netip.ParseAddr(s); err == nil {
 		a = a.Unmap().WithZone("")
@@ -142,37 +153,26 @@ func (p *endPattern) setAddress(s string) bool {
 	return false
 }
 
-// An Edge is what a selector is held against: two ends, as seen on a
-// connection, a message or a row.
-type Edge struct {
-	From, To EdgeEnd
+// MatchAny reports whether one of the selectors matches the edge. No selectors match
+// every edge.
+func MatchAny(selectors []*Selector, e *Edge) bool {
+	return len(selectors) == 0 || slices.ContainsFunc(selectors, func(s *Selector) bool { return s.match(e) })
 }
 
-// EdgeEnd is one end under all its addresses.
-type EdgeEnd struct {
-	Addrs     []netip.AddrPort // its own, and what NAT shows in its place
-	Processes []reporter.Process
-	Names     []string
-}
-
-// Match reports whether the edge is one of those that are meant.
-func (s *Selector) Match(e *Edge) bool {
+func (s *Selector) match(e *Edge) bool {
 	for i := range s.terms {
-		t := &s.terms[i]
-		if t.to != nil {
-			if !t.from.match(&e.From) || !t.to.match(&e.To) {
-				return false
-			}
-		} else if !t.from.match(&e.From) && !t.from.match(&e.To) {
+		if !s.terms[i].match(e) {
 			return false
 		}
 	}
 	return true
 }
 
-// MatchAny reports whether one of the selectors matches; none is all.
-func MatchAny(selectors []*Selector, e *Edge) bool {
-	return len(selectors) == 0 || slices.ContainsFunc(selectors, func(s *Selector) bool { return s.Match(e) })
+func (t *term) match(e *Edge) bool {
+	if t.to == nil {
+		return t.from.match(&e.From) || t.from.match(&e.To)
+	}
+	return t.from.match(&e.From) && t.to.match(&e.To)
 }
 
 func (p *endPattern) match(e *EdgeEnd) bool {
@@ -196,7 +196,7 @@ func (p *endPattern) matchAddr(a netip.AddrPort) bool {
 	return (p.port < 0 || int(a.Port()) == p.port) && (!p.prefix.IsValid() || p.prefix.Contains(a.Addr()))
 }
 
-// glob compares with * for any text.
+// glob reports whether s matches the pattern, in which * is any text.
 func glob(pattern, s string) bool {
 	parts := strings.Split(pattern, "*")
 	if len(parts) == 1 {

@@ -16,7 +16,7 @@ func TestSelectors(t *testing.T) {
 		"10.0.0.0/24":                    "0",
 		"10.0.0.7/24":                    "0",
 		"10.0.0.0/24:40000":              "0",
-		"10.0.0.80":                      "0", // what NAT shows
+		"10.0.0.80":                      "0", // a translated address
 		"192.0.2.1:1024":                 "0",
 		"192.0.2.1:80":                   "",
 		"::ffff:10.0.0.1":                "0",
@@ -37,7 +37,7 @@ func TestSelectors(t *testing.T) {
 		"curl->nginx":                    "0",
 		"nginx->curl":                    "",
 		"nginx:8080":                     "0",
-		"nginx:80":                       "0", // the port that NAT shows at that end
+		"nginx:80":                       "0", // the translated port of that end
 		"nginx:40000":                    "",
 		"curl nginx :80":                 "0",
 		"curl :443":                      "",
@@ -52,7 +52,7 @@ func TestSelectors(t *testing.T) {
 		"db.internal:443":                "1",
 		"*.internal":                     "0 1",
 		"10.0.0.1->*.internal nginx :80": "0",
-		"Nginx":                          "", // a process is compared as it is
+		"Nginx":                          "", // processes match by case
 	} {
 		s, err := ParseSelector(sel)
 		if err != nil {
@@ -79,12 +79,12 @@ func TestSelectors(t *testing.T) {
 	for _, bad := range []string{"", "  ", "10.0.0", "10.0.0.256", "10.0.0.0/33", ":", ":x", ":65536", "10.0.0.1:65536", "pid:", "pid:x", "[2001:db8::1", "[x]:1",
 		"[2001:db8::1]443", "2001:db8:::1", "1.2.3.4/", "a->10.0.0.300"} {
 		if _, err := ParseSelector(bad); err == nil {
-			t.Errorf("%q is taken", bad)
+			t.Errorf("%q is not refused", bad)
 		}
 	}
 }
 
-func TestFilterKeepsWhatBelongs(t *testing.T) {
+func TestFilterKeepsEndpointsAndNames(t *testing.T) {
 	parse := func(s string) *Selector {
 		sel, err := ParseSelector(s)
 		if err != nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// Netlink as a dump has it: include/uapi/linux/netlink.h, nfnetlink.h.
+// Constants of a netlink dump: include/uapi/linux/netlink.h, nfnetlink.h.
 const (
 	netlinkToUs     = 0
 	netlinkToKernel = 7      // PACKET_KERNEL
@@ -17,16 +17,17 @@ const (
 	netlinkVoid     = 0x010 // NLM_F_DUMP_INTR
 )
 
-// dumpState is what the messages around a dump's entries need of these.
+// dumpState is the state of a source's dump. The messages before and after its
+// entries carry the entries' sequence number and port ID.
 type dumpState struct {
 	open      bool
-	seq, port uint32 // of the entries, 0 before the first
+	seq, port uint32 // of the last entry, 0 before the first
 }
 
-// dumpBegin writes the question that a dump answers.
+// dumpBegin writes the request that a dump answers.
 func (p *Printer) dumpBegin(source uint32) error {
 	if p.dumps[source].open {
-		if err := p.dumpEnd(source, "it was not ended"); err != nil {
+		if err := p.dumpEnd(source, "it has no end"); err != nil {
 			return err
 		}
 	}
@@ -34,6 +35,7 @@ func (p *Printer) dumpBegin(source uint32) error {
 	return p.netlink(source, netlinkToKernel, p.message(conntrackGet, netlinkDump, dumpState{}))
 }
 
+// dumpEntry notes the entry's sequence number and port ID.
 func (p *Printer) dumpEntry(r *capture.Record) {
 	if d := p.dumps[r.Source]; d.open && len(r.Payload) >= 16 {
 		order := p.byteOrder()
@@ -42,8 +44,8 @@ func (p *Printer) dumpEntry(r *capture.Record) {
 	}
 }
 
-// dumpEnd writes the NLMSG_DONE of the dump. One that failed says so, as it
-// would if the table had been rebuilt meanwhile.
+// dumpEnd writes the dump's NLMSG_DONE. The flag of an interrupted dump marks one
+// that failed.
 func (p *Printer) dumpEnd(source uint32, failed string) error {
 	flags := uint16(netlinkMulti)
 	if failed != "" {
@@ -55,8 +57,8 @@ func (p *Printer) dumpEnd(source uint32, failed string) error {
 	return p.netlink(source, netlinkToUs, p.message(netlinkDone, flags, d))
 }
 
-// message is a header and four bytes: struct nfgenmsg of a question, the error
-// code of an end.
+// message returns a netlink message of four zero bytes: struct nfgenmsg in a
+// request, the error code in an NLMSG_DONE.
 func (p *Printer) message(kind, flags uint16, d dumpState) []byte {
 	b := make([]byte, 20)
 	order := p.byteOrder()
@@ -75,6 +77,7 @@ func (p *Printer) byteOrder() binary.ByteOrder {
 	return binary.LittleEndian
 }
 
+// netlink writes a conntrack message as a packet that went in direction to.
 func (p *Printer) netlink(source uint32, to uint16, message []byte) error {
 	p.scratch = append(AppendNetlinkHeader(p.scratch[:0], to, netlinkNetfilter), message...)
 	return p.packet(portKey{source, 0}, capture.SourceConntrack, Packet{Data: p.scratch})

@@ -13,27 +13,35 @@ import (
 // netlinkNetfilter is the netlink family of conntrack messages.
 const netlinkNetfilter = 12
 
-// Printer writes the records that are packets as pcapng: DNS packets and
-// conntrack messages. A tape is a section.
+// A Printer writes those records of tapes that are packets, DNS packets and
+// conntrack messages, as pcapng. Each tape is a section.
+//
+// Of a tape, Header is called first, then Observe for each record and Record for
+// each one to be written. Close ends the file.
 type Printer struct {
-	Tool     string // version of the tool that writes
-	Out      io.Writer
-	header   *capture.Header
-	section  *Writer // nil until the tape's first block
-	host     capture.Host
-	sources  map[uint32]capture.Source
-	ports    map[portKey]*port
-	order    []*port              // as they were numbered
-	dumps    map[uint32]dumpState // by source
-	steps    int64                // of the wall clock, together
-	at       int64                // of the last record
-	notes    []string
-	scratch  []byte
-	leftOut  map[string]uint64
-	leftKind []string
+	out  io.Writer
+	tool string
+	tape
+	leftOut      map[string]uint64 // records by kind
+	leftOutKinds []string          // in the order of their first records
+	scratch      []byte
 }
 
-// portKey is a source and, of packets, the interface that they passed.
+// tape is the state of the tape that is being written.
+type tape struct {
+	header  *capture.Header
+	section *Writer // nil until the tape's first block
+	host    capture.Host
+	sources map[uint32]capture.Source
+	ports   map[portKey]*port
+	order   []*port              // by number
+	dumps   map[uint32]dumpState // by source
+	at      int64                // of the last record, ns since the start
+	steps   int64                // sum of all steps of the wall clock, ns
+	notes   []string             // comments of the next block
+}
+
+// portKey is a source and, for packets, the interface that they passed.
 type portKey struct{ source, index uint32 }
 
 // port is an interface of the section.
@@ -43,19 +51,25 @@ type port struct {
 	dropped uint64
 }
 
-// Begin goes on to the next tape.
-func (p *Printer) Begin(h *capture.Header) error {
-	if err := p.End(); err != nil {
+// NewPrinter returns a Printer that writes to w. The sections name the version of
+// the tool.
+func NewPrinter(w io.Writer, tool string) *Printer {
+	return &Printer{out: w, tool: tool, leftOut: map[string]uint64{}}
+}
+
+// Header ends the tape before and begins the next one.
+func (p *Printer) Header(h *capture.Header) error {
+	if err := p.Close(); err != nil {
 		return err
 	}
-	p.header, p.section, p.host, p.steps = h, nil, capture.Host{}, 0
-	p.sources, p.ports, p.order = map[uint32]capture.Source{}, map[portKey]*port{}, nil
-	p.dumps = map[uint32]dumpState{}
+	p.tape = tape{header: h, sources: map[uint32]capture.Source{}, ports: map[portKey]*port{},
+		dumps: map[uint32]dumpState{}, notes: p.notes}
 	return nil
 }
 
-// See takes in what the blocks need to know of a record, printed or not.
-func (p *Printer) See(r *capture.Record) {
+// Observe takes from a record what later blocks depend on: the host's interfaces,
+// the sources, the time and the steps of the wall clock.
+func (p *Printer) Observe(r *capture.Record) {
 	p.at = r.At
 	switch r.Kind {
 	case capture.KindHost:
@@ -76,7 +90,7 @@ func (p *Printer) See(r *capture.Record) {
 	}
 }
 
-// Record writes the record's block.
+// Record writes the record's block, or counts the record if it is no packet.
 func (p *Printer) Record(r *capture.Record) error {
 	switch r.Kind {
 	case capture.KindConntrack:
@@ -89,14 +103,14 @@ func (p *Printer) Record(r *capture.Record) error {
 	case capture.KindDumpEnd:
 		var d capture.ConntrackDump
 		if r.Decode(&d) != nil {
-			p.leave(r.Kind.String())
+			p.leaveOut(r.Kind.String())
 			return nil
 		}
 		return p.dumpEnd(r.Source, d.Failed)
 	case capture.KindDNS:
 		var d capture.DNS
 		if r.Decode(&d) != nil {
-			p.leave(r.Kind.String())
+			p.leaveOut(r.Kind.String())
 			return nil
 		}
 		direction := [...]uint32{0, Inbound, Outbound}[min(d.Direction, 2)]
@@ -109,32 +123,31 @@ func (p *Printer) Record(r *capture.Record) error {
 	case capture.KindGap:
 		return p.gap(r)
 	case capture.KindSource, capture.KindHost, capture.KindClock, capture.KindEnd:
-		// They are in the section's header, the interfaces and the times.
+		// The section's header, the interfaces and the times show them.
 	default:
-		p.leave(r.Kind.String())
+		p.leaveOut(r.Kind.String())
 	}
 	return nil
 }
 
-func (p *Printer) leave(kind string) {
-	if p.leftOut == nil {
-		p.leftOut = map[string]uint64{}
-	}
+func (p *Printer) leaveOut(kind string) {
 	if p.leftOut[kind] == 0 {
-		p.leftKind = append(p.leftKind, kind)
+		p.leftOutKinds = append(p.leftOutKinds, kind)
 	}
 	p.leftOut[kind]++
 }
 
-// Left says which records have no place among packets, "" for none.
-func (p *Printer) Left() string {
+// LeftOut returns how many records of each kind were left out because they are no
+// packets, "" for none.
+func (p *Printer) LeftOut() string {
 	var parts []string
-	for _, kind := range p.leftKind {
+	for _, kind := range p.leftOutKinds {
 		parts = append(parts, fmt.Sprintf("%d %s", p.leftOut[kind], kind))
 	}
 	return strings.Join(parts, ", ")
 }
 
+// wall returns the wall-clock time of the last record, Unix ns.
 func (p *Printer) wall() int64 { return p.header.Start + p.at + p.steps }
 
 func (p *Printer) packet(key portKey, kind string, packet Packet) error {
@@ -148,12 +161,12 @@ func (p *Printer) packet(key portKey, kind string, packet Packet) error {
 	return p.section.Packet(at.number, packet)
 }
 
-// gap writes how many the source's interface has dropped so far.
+// gap writes the number of packets that the source's interface has dropped so far.
 func (p *Printer) gap(r *capture.Record) error {
 	var g capture.Gap
-	kind := cmp.Or(p.sources[r.Source].Kind, p.usual(r.Source))
+	kind := cmp.Or(p.sources[r.Source].Kind, usualKind(r.Source))
 	if r.Decode(&g) != nil || kind != capture.SourceConntrack && kind != capture.SourceDNS {
-		p.leave("gap of " + cmp.Or(kind, "an unknown source"))
+		p.leaveOut("gap of " + cmp.Or(kind, "an unknown source"))
 		return nil
 	}
 	at, err := p.port(portKey{r.Source, 0}, kind)
@@ -171,18 +184,19 @@ func (p *Printer) gap(r *capture.Record) error {
 	return p.section.Statistics(at.number, Statistics{Time: p.wall(), Dropped: &at.dropped, Comments: []string{text}})
 }
 
-// usual is the kind of a source that no record opens.
-func (p *Printer) usual(number uint32) string {
-	if number == 1 {
+// usualKind returns the kind of a source that no record opens.
+func usualKind(source uint32) string {
+	switch source {
+	case 1:
 		return capture.SourceConntrack
-	}
-	if number == 3 {
+	case 3:
 		return capture.SourceDNS
 	}
 	return ""
 }
 
-// port finds the interface, and describes it before its first block.
+// port returns the interface of a source. A new one is described in the section
+// first.
 func (p *Printer) port(key portKey, kind string) (*port, error) {
 	if at := p.ports[key]; at != nil {
 		return at, nil
@@ -216,13 +230,13 @@ func (p *Printer) port(key portKey, kind string) (*port, error) {
 	return at, err
 }
 
-// open writes the section's header before its first block.
+// open writes the section's header unless it is written.
 func (p *Printer) open() (err error) {
 	if p.section != nil {
 		return nil
 	}
 	h := p.header
-	s := Section{BigEndian: h.BigEndian, Application: "topotape " + p.Tool, Comments: []string{
+	s := Section{BigEndian: h.BigEndian, Application: "topotape " + p.tool, Comments: []string{
 		fmt.Sprintf("tape %x of host %q (%q), recorded from %s on by topotape %s", h.TapeID, h.HostName, h.HostID,
 			time.Unix(0, h.Start).UTC().Format(time.RFC3339Nano), h.Tool)}}
 	if p.host.Kernel != "" {
@@ -231,12 +245,13 @@ func (p *Printer) open() (err error) {
 	if h.Note != "" {
 		s.Comments = append(s.Comments, h.Note)
 	}
-	p.section, err = NewWriter(p.Out, s)
+	p.section, err = NewWriter(p.out, s)
 	return err
 }
 
-// End writes the interfaces' totals. A file without a packet is a section too.
-func (p *Printer) End() error {
+// Close writes the totals of the interfaces. A tape without a packet is a section
+// too.
+func (p *Printer) Close() error {
 	if p.header == nil {
 		return nil
 	}

@@ -6,13 +6,14 @@ import (
 	"strings"
 )
 
-// Link types: what a packet begins with (https://www.tcpdump.org/linktypes.html).
+// Link types, which determine the first header of a packet
+// (https://www.tcpdump.org/linktypes.html).
 const (
 	LinkRaw     = 101 // an IPv4 or IPv6 header
 	LinkNetlink = 253 // the 16 bytes of AppendNetlinkHeader, then netlink messages
 )
 
-// Blocks and options of the draft.
+// Block types and option codes of the draft.
 const (
 	blockSection    = 0x0a0d0d0a
 	blockInterface  = 1
@@ -35,15 +36,15 @@ const (
 	optDropped     = 5
 )
 
-// A Section is what its header says. Texts may be empty.
+// A Section is the content of a section header. Texts may be empty.
 type Section struct {
-	BigEndian   bool // byte order of the section: that of the host the packets are from
+	BigEndian   bool // byte order of the section: usually that of the recorded host
 	OS          string
 	Application string
 	Comments    []string
 }
 
-// An Interface is a place where packets were seen.
+// An Interface is a source of packets.
 type Interface struct {
 	Link        uint16
 	Snaplen     uint32 // bytes kept of a packet; 0 is all
@@ -51,7 +52,7 @@ type Interface struct {
 	Description string
 }
 
-// Directions of a packet, as epb_flags has them.
+// Directions of a packet, with their values in epb_flags.
 const (
 	Inbound  = 1
 	Outbound = 2
@@ -61,7 +62,7 @@ const (
 type Packet struct {
 	Time      int64 // Unix ns
 	Data      []byte
-	Length    uint32 // on the wire; less than there is of Data means all of it
+	Length    uint32 // on the wire; at least the length of Data
 	Direction uint32 // Inbound, Outbound, or 0 for unknown
 	Comments  []string
 }
@@ -69,26 +70,30 @@ type Packet struct {
 // Statistics of an interface up to a time.
 type Statistics struct {
 	Time     int64   // Unix ns
-	Received *uint64 // packets; nil if it is not to be said
-	Dropped  *uint64
-	Last     bool // the capture ended at that time
+	Received *uint64 // packets; nil leaves it out
+	Dropped  *uint64 // packets; nil leaves it out
+	Last     bool    // the capture ended at that time
 	Comments []string
 }
 
-// A Writer writes one section. Each block is one Write.
+// A Writer writes one section. It calls Write once for each block.
 type Writer struct {
 	out        io.Writer
-	order      binary.AppendByteOrder
-	put        binary.ByteOrder
+	order      byteOrder
 	buf        []byte
 	interfaces uint32
 }
 
-// NewWriter begins a section. Another one may follow it in the same file.
+type byteOrder interface {
+	binary.ByteOrder
+	binary.AppendByteOrder
+}
+
+// NewWriter writes a section header. A file may have several sections.
 func NewWriter(out io.Writer, s Section) (*Writer, error) {
-	w := &Writer{out: out, order: binary.LittleEndian, put: binary.LittleEndian}
+	w := &Writer{out: out, order: binary.LittleEndian}
 	if s.BigEndian {
-		w.order, w.put = binary.BigEndian, binary.BigEndian
+		w.order = binary.BigEndian
 	}
 	w.begin(blockSection)
 	w.u32(byteOrderMagic)
@@ -115,7 +120,7 @@ func (w *Writer) Interface(i Interface) (uint32, error) {
 	return w.interfaces - 1, w.end()
 }
 
-// Packet writes a packet that was seen at an interface.
+// Packet writes a packet of the interface with this number.
 func (w *Writer) Packet(at uint32, p Packet) error {
 	w.begin(blockPacket)
 	w.u32(at)
@@ -130,7 +135,7 @@ func (w *Writer) Packet(at uint32, p Packet) error {
 	return w.end()
 }
 
-// Statistics says how many packets an interface saw and dropped.
+// Statistics writes how many packets an interface received and dropped.
 func (w *Writer) Statistics(at uint32, s Statistics) error {
 	w.begin(blockStatistics)
 	w.u32(at)
@@ -149,9 +154,9 @@ func (w *Writer) Statistics(at uint32, s Statistics) error {
 	return w.end()
 }
 
-// AppendNetlinkHeader appends what stands before netlink messages in a packet
-// of LinkNetlink: to whom it went (0: to us, 7: to the kernel), ARPHRD_NETLINK,
-// and the netlink family, in network order.
+// AppendNetlinkHeader appends the 16 bytes before the netlink messages in a packet of
+// LinkNetlink: the direction (0: to user space, 7: to the kernel), ARPHRD_NETLINK, and
+// the netlink family, in network byte order.
 func AppendNetlinkHeader(b []byte, to, family uint16) []byte {
 	const arphrdNetlink = 824
 	b = binary.BigEndian.AppendUint16(b, to)
@@ -163,7 +168,7 @@ func AppendNetlinkHeader(b []byte, to, family uint16) []byte {
 func (w *Writer) u16(v uint16) { w.buf = w.order.AppendUint16(w.buf, v) }
 func (w *Writer) u32(v uint32) { w.buf = w.order.AppendUint32(w.buf, v) }
 
-// time is split into its upper and its lower half.
+// time writes a time as its upper and its lower half.
 func (w *Writer) time(ns int64) {
 	v := uint64(max(ns, 0))
 	w.u32(uint32(v >> 32))
@@ -183,7 +188,7 @@ func (w *Writer) option(code uint16, value []byte) {
 	w.padded(value)
 }
 
-// maxText keeps an option's length in 16 bits.
+// maxText is the longest text, in bytes. The length of an option has 16 bits.
 const maxText = 60_000
 
 func (w *Writer) text(code uint16, s string) {
@@ -192,7 +197,7 @@ func (w *Writer) text(code uint16, s string) {
 	}
 	s = strings.ToValidUTF8(s, "\ufffd")
 	if len(s) > maxText {
-		s = strings.ToValidUTF8(s[:maxText], "") // without the character that was cut
+		s = strings.ToValidUTF8(s[:maxText], "") // without a character that is cut off
 	}
 	w.option(code, []byte(s))
 }
@@ -206,7 +211,7 @@ func (w *Writer) comments(list []string) {
 func (w *Writer) begin(kind uint32) {
 	w.buf = w.buf[:0]
 	w.u32(kind)
-	w.u32(0) // the length, which end knows
+	w.u32(0) // the length, which end sets
 }
 
 // end closes the options and the block, and writes it.
@@ -214,7 +219,7 @@ func (w *Writer) end() error {
 	w.u16(optEnd)
 	w.u16(0)
 	w.u32(uint32(len(w.buf) + 4))
-	w.put.PutUint32(w.buf[4:], uint32(len(w.buf)))
+	w.order.PutUint32(w.buf[4:], uint32(len(w.buf)))
 	_, err := w.out.Write(w.buf)
 	return err
 }

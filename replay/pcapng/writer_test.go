@@ -12,7 +12,8 @@ import (
 	"github.com/google/gopacket/pcapgo"
 )
 
-// blocks walks a file by the lengths alone; each stands at both ends.
+// blocks returns the types of the blocks in a file. It walks by the lengths, which each
+// block has at both ends.
 func blocks(t *testing.T, b []byte, order binary.ByteOrder) (kinds []uint32) {
 	t.Helper()
 	for len(b) > 0 {
@@ -29,9 +30,9 @@ func blocks(t *testing.T, b []byte, order binary.ByteOrder) (kinds []uint32) {
 	return kinds
 }
 
-// What is written, another library reads: in both byte orders, several sections,
-// packets and texts of every length.
-func TestAnotherReaderReadsIt(t *testing.T) {
+// Another library reads what is written: in both byte orders, with packets and texts of
+// many lengths.
+func TestAnotherLibraryReadsFile(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for _, big := range []bool{false, true} {
 		var file bytes.Buffer
@@ -98,7 +99,7 @@ func TestAnotherReaderReadsIt(t *testing.T) {
 	}
 }
 
-// Texts and lengths beyond what a block can say are cut, not wrapped around.
+// Texts and lengths beyond the limits of a block are cut and do not wrap around.
 func TestLimits(t *testing.T) {
 	var file bytes.Buffer
 	w, err := NewWriter(&file, Section{Comments: []string{strings.Repeat("é", 40_000)}})

@@ -9,16 +9,14 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// WriteDot writes the report as a graph in Graphviz's language.
-func WriteDot(w io.Writer, r *reporter.Report) error {
-	_, err := w.Write(DotOf(r))
+// Dot writes reports as one graph in Graphviz's language, two of them laid over
+// each other.
+func Dot(w io.Writer, reports ...*reporter.Report) error {
+	_, err := w.Write(draw(reports...).dot())
 	return err
 }
 
-// DotOf draws reports over each other.
-func DotOf(reports ...*reporter.Report) []byte { return drawing(reports...).dot() }
-
-// dotLines are the attributes of the kinds of lines.
+// dotLines are the attributes of an edge, by the kind of its line.
 var dotLines = [...]string{
 	lineHandshake: "penwidth=2.2",
 	lineListener:  "style=solid",
@@ -29,11 +27,11 @@ var dotLines = [...]string{
 	lineAlias:     `dir=none, style=dashed, color="gray60"`,
 }
 
-// sideColors tell two graphs apart that are laid over each other, also for
-// people who see no difference between red and green.
+// sideColors are the colours of what only one of two reports has. People who do
+// not distinguish red from green see the difference too.
 var sideColors = [...]string{inA: "#d55e00", inB: "#0072b2", inBoth: ""}
 
-// closedColor is that of connections that are over.
+// closedColor is the colour of closed connections.
 const closedColor = "#999999"
 
 // dot writes the graph for Graphviz.
@@ -52,7 +50,8 @@ func (g *graph) dot() []byte {
 	return b.Bytes()
 }
 
-// dotFrame writes what is directly in a frame, and the frames within it.
+// dotFrame writes the nodes of a frame and, indented, the frames within it. -1 is
+// outside of all frames.
 func (g *graph) dotFrame(b *bytes.Buffer, in int, indent string) {
 	for i := range g.nodes {
 		if n := &g.nodes[i]; n.in == in {
@@ -96,11 +95,11 @@ func (e *edge) dot(b *bytes.Buffer) {
 	b.WriteString("];\n")
 }
 
-// dotEscapes are for quoted strings that Graphviz also reads escapes and HTML
-// entities in.
+// dotEscapes quotes text for Graphviz, which interprets escapes and HTML entities
+// within a quoted string.
 var dotEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, `&`, `&amp;`)
 
-// dotText is a quoted string of several lines.
+// dotText quotes lines as one label.
 func dotText(lines []string) string {
 	escaped := make([]string, len(lines))
 	for i, l := range lines {

@@ -1,7 +1,9 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -12,41 +14,39 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// drawing makes the graph of a report; of two, laid over each other. One edge
-// stands for all connections that would look alike.
-func drawing(reports ...*reporter.Report) *graph {
-	d := &drawer{frames: map[string]int{}, nodes: map[string]*drawn{}, edges: map[edgeKey]*drawnEdge{},
-		homes: map[home]uint64{}, own: map[home]bool{}, servers: map[string]bool{}}
+// draw makes the graph of a report, or of two laid over each other. One edge
+// represents all connections that would look the same.
+func draw(reports ...*reporter.Report) *graph {
+	d := &drawer{frames: map[string]int{}, boxes: map[string]*box{}, lines: map[lineKey]*boxLine{},
+		netns: map[hostAddr]uint64{}, hostAddrs: map[hostAddr]bool{}, servers: map[string]bool{}}
 	var titles []string
 	for _, r := range reports {
 		titles = append(titles, titleOf(r))
-		d.survey(r)
+		d.begin(r)
+		d.scan(r)
 	}
 	d.g.title = strings.Join(slices.Compact(titles), "  |  ")
 	for i, r := range reports {
-		d.side, d.at = inBoth, i
+		d.begin(r)
+		d.number, d.side = i, inBoth
 		if len(reports) > 1 {
 			d.side = side(1 << i)
 		}
-		d.report(r)
+		d.add(r)
 	}
-	return d.finish()
+	d.bundle()
+	return d.graph()
 }
 
 func titleOf(r *reporter.Report) string {
 	return fmt.Sprintf("%s  %s  rules %s", hostText(r), time.Unix(0, r.At).UTC().Format(time.RFC3339Nano), r.Rules)
 }
 
-func hostText(r *reporter.Report) string {
-	if r.HostName != "" {
-		return shortened(r.HostName)
-	}
-	return shortened(r.HostID)
-}
+func hostText(r *reporter.Report) string { return shortened(cmp.Or(r.HostName, r.HostID)) }
 
-// shortened text fits into a box.
+// shortened cuts text so that it fits into a box.
 func shortened(s string) string {
-	const most = 64 // runes
+	const most = 64 // characters
 	n := 0
 	for at := range s {
 		if n++; n > most {
@@ -56,108 +56,118 @@ func shortened(s string) string {
 	return s
 }
 
-// A home is an address of a host.
-type home struct {
+// drawer collects boxes and the lines between them. Its maps only find them again;
+// order comes from the lists.
+type drawer struct {
+	g        graph
+	frames   map[string]int // index in g.frames
+	boxes    map[string]*box
+	boxList  []*box
+	lines    map[lineKey]*boxLine
+	lineList []*boxLine
+
+	// what all reports together show
+	netns     map[hostAddr]uint64 // the only network namespace seen with the address
+	hostAddrs map[hostAddr]bool   // the host's own addresses
+	servers   map[string]bool     // keys of endpoints that are a server of some connection
+
+	// the current report
+	number          int
+	side            side
+	host, hostLabel string
+	names           map[netip.Addr]*reporter.Names
+}
+
+// A hostAddr is an address as one host sees it.
+type hostAddr struct {
 	host string
 	addr netip.Addr
 }
 
-// drawn is a node in the making: a server's address and port, or the ports
-// that one process or one address uses as a client.
-type drawn struct {
-	at        int // in order
+// severalNetns replaces the namespace of an address that is in more than one.
+const severalNetns = ^uint64(0)
+
+// A box becomes a node: a server's address and port, or the ports that one process
+// or one address uses as a client.
+type box struct {
+	at        int // index in boxList
 	frame     int
 	addr      netip.Addr
-	more      int // addresses that look alike, and are in this box too
+	more      int // addresses that look the same and share this box
 	server    bool
 	ports     map[uint16]bool
-	processes []reporter.Process
-	names     []string
+	processes map[reporter.Process]bool
+	names     map[string]bool
 	alias     bool
 	side      side
 }
 
-type edgeKey struct {
-	from, to    int
-	line        line
-	closed, may bool
+// A lineKey is what distinguishes the lines of two boxes.
+type lineKey struct {
+	from, to              int // indexes in boxList
+	line                  line
+	closed, mayHaveClosed bool
 }
 
-// drawnEdge counts the connections of an edge, per report.
-type drawnEdge struct {
-	edgeKey
+// A boxLine becomes an edge. It counts its connections, for each report.
+type boxLine struct {
+	lineKey
 	count [2]int
 	side  side
 }
 
-// drawer makes a graph. Its maps are only looked into; order comes from lists.
-type drawer struct {
-	g         graph
-	frames    map[string]int
-	homes     map[home]uint64 // the one namespace that is known to have the address
-	own       map[home]bool   // the host's own addresses
-	servers   map[string]bool
-	nodes     map[string]*drawn
-	nodeList  []*drawn
-	edges     map[edgeKey]*drawnEdge
-	edgeList  []*drawnEdge
-	names     map[netip.Addr]*reporter.Names
-	side      side
-	at        int // number of the report
-	host      string
-	hostLabel string
+// begin changes to another report.
+func (d *drawer) begin(r *reporter.Report) {
+	d.host, d.hostLabel, d.names = r.HostID, hostText(r), fold.NamesByAddr(r)
 }
 
-// several stands for an address that several namespaces have.
-const several = ^uint64(0)
-
-// survey notes in which namespaces addresses are, and which endpoints serve.
-func (d *drawer) survey(r *reporter.Report) {
-	d.host, d.hostLabel = r.HostID, hostText(r)
+// scan collects the namespaces of addresses, and which endpoints are servers.
+func (d *drawer) scan(r *reporter.Report) {
 	for i := range r.Names {
 		if r.Names[i].Host != "" {
-			d.own[home{d.host, r.Names[i].Addr}] = true
+			d.hostAddrs[hostAddr{d.host, r.Names[i].Addr}] = true
 		}
 	}
 	for i := range r.Connections {
 		c := &r.Connections[i]
 		for _, e := range [...]*reporter.End{&c.From, &c.To} {
-			at := home{d.host, e.Addr.Addr()}
-			if had := d.homes[at]; e.Netns != 0 && had != e.Netns {
-				d.homes[at] = e.Netns
-				if had != 0 {
-					d.homes[at] = several
-				}
+			if e.Netns == 0 {
+				continue
+			}
+			at := hostAddr{d.host, e.Addr.Addr()}
+			if old := d.netns[at]; old == 0 || old == e.Netns {
+				d.netns[at] = e.Netns
+			} else {
+				d.netns[at] = severalNetns
 			}
 		}
 	}
 	for i := range r.Connections {
-		to := &r.Connections[i].To
-		d.servers[d.endpointKey(to)] = true
+		d.servers[d.endpointKey(&r.Connections[i].To)] = true
 	}
 }
 
-// netns is the end's namespace. Where a connection does not tell, another one
-// of the same address may.
-func (d *drawer) netns(e *reporter.End) uint64 {
+// netnsOf is the namespace of an end. If the connection does not have it, another
+// connection of the same address may.
+func (d *drawer) netnsOf(e *reporter.End) uint64 {
 	if e.Netns != 0 || e.Addr.Addr().IsLoopback() {
 		return e.Netns
 	}
-	if n := d.homes[home{d.host, e.Addr.Addr()}]; n != several {
+	if n := d.netns[hostAddr{d.host, e.Addr.Addr()}]; n != severalNetns {
 		return n
 	}
 	return 0
 }
 
 func (d *drawer) endpointKey(e *reporter.End) string {
-	return fmt.Sprintf("%d %s", d.home(e), e.Addr)
+	return fmt.Sprintf("%d %s", d.frameOf(e), e.Addr)
 }
 
-// home is the frame around an end: its namespace within its host. Addresses
-// of unknown namespaces stand outside, but for loopback and the host's own.
-func (d *drawer) home(e *reporter.End) int {
-	netns := d.netns(e)
-	if netns == 0 && !e.Addr.Addr().IsLoopback() && !d.own[home{d.host, e.Addr.Addr()}] {
+// frameOf is the frame around an end: its namespace within its host. An address of
+// unknown namespace is in no frame, except loopback and the host's own addresses.
+func (d *drawer) frameOf(e *reporter.End) int {
+	netns := d.netnsOf(e)
+	if netns == 0 && !e.Addr.Addr().IsLoopback() && !d.hostAddrs[hostAddr{d.host, e.Addr.Addr()}] {
 		return -1
 	}
 	host := d.frame("host "+d.host, "host "+d.hostLabel, -1)
@@ -177,119 +187,123 @@ func (d *drawer) frame(key, label string, in int) int {
 	return at
 }
 
-func (d *drawer) report(r *reporter.Report) {
-	d.host, d.hostLabel, d.names = r.HostID, hostText(r), fold.NamesByAddr(r)
+// add draws the connections of a report.
+func (d *drawer) add(r *reporter.Report) {
 	for i := range r.Connections {
 		c := &r.Connections[i]
 		from, to := d.end(&c.From), d.end(&c.To)
-		d.edge(edgeKey{from.at, to.at, lineOf(c.Direction), c.Closed, c.MayHaveClosed})
-		asClient, asServer := c.Aliases()
-		for _, shown := range asClient {
-			d.alias(from, &c.From, shown)
+		d.connect(lineKey{from.at, to.at, lineOf(c.Direction), c.Closed, c.MayHaveClosed})
+		ofClient, ofServer := c.Aliases()
+		for _, a := range ofClient {
+			d.alias(from, &c.From, a)
 		}
-		for _, shown := range asServer {
-			d.alias(to, &c.To, shown)
+		for _, a := range ofServer {
+			d.alias(to, &c.To, a)
 		}
 	}
 }
 
-// end is the node of one end. A client's ports are many and say little: those
-// of one process are one node.
-func (d *drawer) end(e *reporter.End) *drawn {
+// end returns the box of an end. The ports of a client are many and mean little:
+// those of one process share a box.
+func (d *drawer) end(e *reporter.End) *box {
 	key := d.endpointKey(e)
 	server := d.servers[key]
 	if !server {
-		key = fmt.Sprintf("%d %s client", d.home(e), e.Addr.Addr())
+		key = fmt.Sprintf("%d %s client", d.frameOf(e), e.Addr.Addr())
 		for _, p := range e.Processes {
 			key += " " + strconv.FormatUint(uint64(p.PID), 10)
 		}
 	}
-	n := d.node(key, e.Addr)
-	n.frame, n.server = d.home(e), server
-	n.processes = fold.Union(n.processes, e.Processes, reporter.Process.Compare)
+	n := d.box(key, e.Addr)
+	n.frame, n.server = d.frameOf(e), server
+	for _, p := range e.Processes {
+		n.processes[p] = true
+	}
 	return n
 }
 
-func (d *drawer) node(key string, addr netip.AddrPort) *drawn {
-	n := d.nodes[key]
+func (d *drawer) box(key string, addr netip.AddrPort) *box {
+	n := d.boxes[key]
 	if n == nil {
-		n = &drawn{at: len(d.nodeList), frame: -1, addr: addr.Addr(), ports: map[uint16]bool{}}
-		d.nodes[key] = n
-		d.nodeList = append(d.nodeList, n)
+		n = &box{at: len(d.boxList), frame: -1, addr: addr.Addr(), ports: map[uint16]bool{}, processes: map[reporter.Process]bool{}, names: map[string]bool{}}
+		d.boxes[key] = n
+		d.boxList = append(d.boxList, n)
 	}
 	n.ports[addr.Port()] = true
 	n.side |= d.side
 	if names := d.names[addr.Addr()]; names != nil {
-		n.names = fold.Union(fold.Union(n.names, names.Forward, strings.Compare), names.Reverse, strings.Compare)
+		for _, name := range slices.Concat(names.Forward, names.Reverse) {
+			n.names[name] = true
+		}
 	}
 	return n
 }
 
-// alias draws what NAT shows in place of an end: a server's with its port and
-// behind it, a client's by address and before it. It is not in the end's own
-// namespace.
-func (d *drawer) alias(of *drawn, e *reporter.End, shown netip.AddrPort) {
+// alias draws a translated address of an end, outside of the end's namespace. The
+// line from a server leads to it, with its port; the line of a client comes from it.
+func (d *drawer) alias(of *box, e *reporter.End, addr netip.AddrPort) {
 	server := d.servers[d.endpointKey(e)]
-	key := fmt.Sprintf("alias %d %s", of.at, shown.Addr())
+	key := fmt.Sprintf("alias %d %s", of.at, addr.Addr())
 	if server {
-		key = fmt.Sprintf("alias %d %s", of.at, shown)
+		key = fmt.Sprintf("alias %d %s", of.at, addr)
 	}
-	n := d.node(key, shown)
+	n := d.box(key, addr)
 	n.alias, n.frame = true, of.frame
 	if n.frame >= 0 && d.g.frames[n.frame].in >= 0 {
 		n.frame = d.g.frames[n.frame].in
 	}
-	from, to := n.at, of.at
 	if server {
-		from, to = to, from
+		d.connect(lineKey{from: of.at, to: n.at, line: lineAlias})
+	} else {
+		d.connect(lineKey{from: n.at, to: of.at, line: lineAlias})
 	}
-	d.edge(edgeKey{from: from, to: to, line: lineAlias})
 }
 
-func (d *drawer) edge(key edgeKey) {
-	e := d.edges[key]
-	if e == nil {
-		e = &drawnEdge{edgeKey: key}
-		d.edges[key] = e
-		d.edgeList = append(d.edgeList, e)
+func (d *drawer) connect(key lineKey) {
+	l := d.lines[key]
+	if l == nil {
+		l = &boxLine{lineKey: key}
+		d.lines[key] = l
+		d.lineList = append(d.lineList, l)
 	}
-	e.count[d.at]++
-	e.side |= d.side
+	l.count[d.number]++
+	l.side |= d.side
 }
 
-func (d *drawer) finish() *graph {
-	d.gather()
-	for _, n := range d.nodeList {
+// graph writes the texts of all boxes and lines.
+func (d *drawer) graph() *graph {
+	for _, n := range d.boxList {
 		d.g.nodes = append(d.g.nodes, node{lines: n.text(), in: n.frame, alias: n.alias, side: n.side})
 	}
-	for _, e := range d.edgeList {
-		d.g.edges = append(d.g.edges, edge{from: e.from, to: e.to, lines: e.text(), line: e.line, closed: e.closed, side: e.side})
+	for _, l := range d.lineList {
+		d.g.edges = append(d.g.edges, edge{from: l.from, to: l.to, lines: l.text(), line: l.line, closed: l.closed, side: l.side})
 	}
-	d.g.explain()
+	d.g.makeLegend()
 	return &d.g
 }
 
-func (n *drawn) text() []string {
+// maxNames is how many names a box shows.
+const maxNames = 3
+
+func (n *box) text() []string {
 	var lines []string
-	if len(n.names) > 0 {
-		for i, name := range n.names {
-			if i == 3 {
-				lines = append(lines, fmt.Sprintf("and %d more names", len(n.names)-i))
-				break
-			}
-			lines = append(lines, shortened(name))
+	for i, name := range slices.Sorted(maps.Keys(n.names)) {
+		if i == maxNames {
+			lines = append(lines, fmt.Sprintf("and %d more names", len(n.names)-i))
+			break
 		}
+		lines = append(lines, shortened(name))
+	}
+	if n.more > 0 {
+		lines = append(lines, fmt.Sprintf("%d addresses, one is", n.more+1))
 	}
 	switch {
-	case n.more > 0 && n.server:
-		lines = append(lines, fmt.Sprintf("%d addresses, one is", n.more+1))
-		fallthrough
-	case len(n.ports) == 1 && n.more == 0:
-		for p := range n.ports {
-			lines = append(lines, netip.AddrPortFrom(n.addr, p).String())
+	case len(n.ports) == 1 && (n.server || n.more == 0):
+		for port := range n.ports {
+			lines = append(lines, netip.AddrPortFrom(n.addr, port).String())
 		}
 	case n.more > 0:
-		lines = append(lines, fmt.Sprintf("%d addresses, one is", n.more+1), n.addr.String())
+		lines = append(lines, n.addr.String())
 	default:
 		lines = append(lines, fmt.Sprintf("%s, %d ports", n.addr, len(n.ports)))
 	}
@@ -297,27 +311,27 @@ func (n *drawn) text() []string {
 		return append(lines, "NAT")
 	}
 	if len(n.processes) > 0 {
-		lines = append(lines, shortened(ProcessText(n.processes)))
+		lines = append(lines, shortened(processesText(slices.SortedFunc(maps.Keys(n.processes), reporter.Process.Compare))))
 	}
 	return lines
 }
 
-func (e *drawnEdge) text() []string {
-	if e.line == lineAlias {
+func (l *boxLine) text() []string {
+	if l.line == lineAlias {
 		return nil
 	}
 	var lines []string
-	a, b := e.count[0], e.count[1]
+	a, b := l.count[0], l.count[1]
 	switch {
-	case e.side == inBoth && b > 0 && a != b:
+	case l.side == inBoth && b > 0 && a != b:
 		lines = append(lines, fmt.Sprintf("%d, then %d connections", a, b))
 	case max(a, b) > 1:
 		lines = append(lines, fmt.Sprintf("%d connections", max(a, b)))
 	}
-	if e.closed {
+	if l.closed {
 		lines = append(lines, "closed")
 	}
-	if e.may {
+	if l.mayHaveClosed {
 		lines = append(lines, "closed?")
 	}
 	return lines

@@ -1,14 +1,15 @@
 package render
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/topotape/topotape/reporter"
 )
 
-// A graph is a picture of a topology: boxes, frames around them, lines between
-// them. dot and mermaid write it as it is, in the order of its lists. All its
-// text may hold anything.
+// A graph is a picture of a topology: boxes (nodes), frames around them, and lines
+// (edges) between them. dot and mermaid write it in the order of its lists, and
+// escape its texts.
 type graph struct {
 	title  string
 	legend []string
@@ -17,28 +18,28 @@ type graph struct {
 	edges  []edge
 }
 
-// A frame is around nodes, and around the frames that are in it.
+// A frame surrounds nodes and other frames: a host, or a network namespace.
 type frame struct {
 	label string
-	in    int // the frame around it, which stands before it in the list; -1 none
+	in    int // index of the frame around it, which is earlier in the list; -1 none
 }
 
 type node struct {
 	lines []string // of text
-	in    int      // frame, -1 none
-	alias bool     // not a real endpoint: what NAT shows in its place
+	in    int      // index of its frame, -1 none
+	alias bool     // a translated address of an endpoint, not an endpoint
 	side  side
 }
 
 type edge struct {
-	from, to int // nodes
+	from, to int // indexes of nodes
 	lines    []string
 	line     line
 	closed   bool
 	side     side
 }
 
-// A line is how an edge is drawn: by the evidence for its direction.
+// A line is the way an edge is drawn: it shows the evidence for the direction.
 type line uint8
 
 const (
@@ -47,7 +48,7 @@ const (
 	lineOriginal
 	linePortOrder
 	lineUnknown // without an arrow
-	lineScope   // rules that tell no evidence
+	lineScope   // the rules of 2016, which report no evidence
 	lineAlias   // between an alias and its endpoint, without an arrow
 )
 
@@ -67,7 +68,7 @@ func lineOf(d reporter.Direction) line {
 	return lineUnknown
 }
 
-// lineTexts explain the lines.
+// lineTexts explain the lines in the legend.
 var lineTexts = [...]string{
 	lineHandshake: "thick: a handshake was seen",
 	lineListener:  "thin: a socket listens",
@@ -78,8 +79,8 @@ var lineTexts = [...]string{
 	lineAlias:     "dashed box: what NAT shows in place of an endpoint",
 }
 
-// A side is in which of two graphs, laid over each other, something is. A
-// graph that stands alone is inBoth everywhere.
+// A side says which of two reports has a node or an edge. In a graph of one report
+// all are inBoth.
 type side uint8
 
 const (
@@ -88,8 +89,8 @@ const (
 	inBoth      = inA | inB
 )
 
-// explain makes the legend of what the graph has.
-func (g *graph) explain() {
+// makeLegend explains the lines, boxes and colours that the graph has.
+func (g *graph) makeLegend() {
 	if len(g.edges) == 0 {
 		g.legend = []string{"no connections"}
 		return
@@ -112,4 +113,26 @@ func (g *graph) explain() {
 			g.legend = append(g.legend, only.text)
 		}
 	}
+}
+
+// first is the graph with only its first edges and their nodes. The legend says how
+// many edges are missing.
+func (g *graph) first(edges int) *graph {
+	part := &graph{title: g.title, frames: g.frames, legend: append(slices.Clone(g.legend),
+		fmt.Sprintf("not drawn: %d of %d lines; --match selects fewer connections", len(g.edges)-edges, len(g.edges)))}
+	moved := make(map[int]int, len(g.nodes)) // index in g to index in part
+	move := func(i int) int {
+		to, ok := moved[i]
+		if !ok {
+			to = len(part.nodes)
+			moved[i] = to
+			part.nodes = append(part.nodes, g.nodes[i])
+		}
+		return to
+	}
+	for _, e := range g.edges[:edges] {
+		e.from, e.to = move(e.from), move(e.to)
+		part.edges = append(part.edges, e)
+	}
+	return part
 }

@@ -16,8 +16,7 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// hostile are texts that mean something to Graphviz, Mermaid, Markdown, HTML
-// or a terminal.
+// hostile are texts that Graphviz, Mermaid, Markdown, HTML or a terminal interprets.
 var hostile = []string{
 	`"`, `\`, `\"`, `x\`, `\N\G\E\T\H\L\n\l`, "a\nb", "a\r\nb", "\x00\x1b[31m", "]", "[", "](", `"]`, `"]; end`, "end", "subgraph", "graph", "style", "classDef", "click",
 	"style x:y#z;", "classDef a:b#c;", "<b>x</b>", "<script>alert(1)</script>", "<br/>", "&lt;", "&", "&#10;", "&quot;", "#", "#quot;", "#35;", "%%", "%%{init: {}}%%", "`", "\"`**md**`\"",
@@ -26,7 +25,8 @@ var hostile = []string{
 	strings.Repeat("long.", 50),
 }
 
-// hostileReport has each of the texts as a process, a name, and the host.
+// hostileReport has each of the texts as a process and as a name, and all of them as
+// the host name.
 func hostileReport() *reporter.Report {
 	r := &reporter.Report{HostID: "h\"1", HostName: strings.Join(hostile, " "), Rules: reporter.RulesCurrent}
 	for i, s := range hostile {
@@ -39,8 +39,8 @@ func hostileReport() *reporter.Report {
 	return r
 }
 
-// graphviz runs dot on a graph. It may say what fonts it lacks, but nothing of
-// the graph.
+// graphviz runs dot on a graph. Warnings about fonts are allowed, errors in the graph
+// are not.
 func graphviz(t *testing.T, graph []byte, format string) []byte {
 	t.Helper()
 	dot, err := exec.LookPath("dot")
@@ -49,17 +49,17 @@ func graphviz(t *testing.T, graph []byte, format string) []byte {
 	}
 	cmd := exec.Command(dot, "-T"+format)
 	cmd.Stdin = bytes.NewReader(graph)
-	var out, said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &said
-	if err := cmd.Run(); err != nil || strings.Contains(said.String(), "Error") || strings.Contains(said.String(), "<stdin>") {
-		t.Fatalf("dot: %v: %s\n%s", err, said.Bytes(), graph)
+	var out, messages bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &messages
+	if err := cmd.Run(); err != nil || strings.Contains(messages.String(), "Error") || strings.Contains(messages.String(), "<stdin>") {
+		t.Fatalf("dot: %v: %s\n%s", err, messages.Bytes(), graph)
 	}
 	return out.Bytes()
 }
 
-// What Graphviz reads is what was written, whatever the texts are.
+// Graphviz reads back the texts that were written.
 func TestDotEscapes(t *testing.T) {
-	g := drawing(hostileReport())
+	g := draw(hostileReport())
 	var read struct {
 		Objects []struct{ Name, Label string }
 		Edges   []struct{ Tail, Head int }
@@ -91,9 +91,9 @@ func TestDotEscapes(t *testing.T) {
 	}
 }
 
-// A Mermaid text holds nothing but letters, digits, blanks, commas, lone dots
-// and dashes, numbered entities and our own line breaks; so it says nothing to
-// any parser, and the entities are the text.
+// A Mermaid text consists of letters, digits, spaces, commas, single dots and dashes,
+// numbered entities and our own line breaks, so no parser interprets it. Decoded, the
+// entities are the text.
 func TestMermaidEscapes(t *testing.T) {
 	safe := regexp.MustCompile(`^"(?:[A-Za-z0-9 ,]|[A-Za-z0-9][.-][A-Za-z0-9]|\b[.-]\b|#[0-9]+;|<br/>)*"$`)
 	entity := regexp.MustCompile(`#[0-9]+;`)
@@ -113,11 +113,11 @@ func TestMermaidEscapes(t *testing.T) {
 				want = append(want, Clean(l))
 			}
 			if back != strings.Join(want, "\n") {
-				t.Errorf("%q is %q in Mermaid", want, back)
+				t.Errorf("%q reads %q in Mermaid", want, back)
 			}
 		}
 	}
-	for line := range strings.Lines(string(drawing(hostileReport()).mermaid())) {
+	for line := range strings.Lines(string(draw(hostileReport()).mermaid())) {
 		if strings.ContainsFunc(strings.TrimSuffix(line, "\n"), func(c rune) bool { return c > unicode.MaxASCII || c < ' ' }) {
 			t.Errorf("%q", line)
 		}
@@ -133,8 +133,9 @@ func conn(from, to string, change func(*reporter.Connection)) reporter.Connectio
 	return c
 }
 
-// What a picture shows: frames, ports put together, aliases, evidence, ends.
-func TestDrawing(t *testing.T) {
+// A picture shows frames, the ports of one process in one box, translated addresses,
+// the evidence for directions, and ended connections.
+func TestDraw(t *testing.T) {
 	curl := []reporter.Process{{PID: 7, Comm: "curl"}}
 	owned := func(c *reporter.Connection) { c.From.Netns, c.From.Processes = 1, curl }
 	r := &reporter.Report{HostID: "h1", HostName: "web", Rules: reporter.RulesCurrent, Connections: []reporter.Connection{
@@ -149,7 +150,7 @@ func TestDrawing(t *testing.T) {
 		conn("127.0.0.1:5000", "127.0.0.1:80", func(c *reporter.Connection) { c.Direction = reporter.DirectionUnknown }),
 		conn("172.17.0.2:8080", "192.0.2.1:443", func(c *reporter.Connection) { c.MayHaveClosed = true }), // a server is a client too
 	}, Names: []reporter.Names{{Addr: netip.MustParseAddr("172.17.0.2"), Forward: []string{"db.internal"}}, {Addr: netip.MustParseAddr("192.0.2.1"), Host: "web"}}}
-	g := drawing(r)
+	g := draw(r)
 	var got []string
 	name := func(i int) string { return strings.Join(g.nodes[i].lines, "/") }
 	for _, n := range g.frames {
@@ -181,13 +182,13 @@ func TestDrawing(t *testing.T) {
 	}
 }
 
-// Two graphs laid over each other: what is in one of them, in both.
-func TestDrawingOfTwo(t *testing.T) {
+// A picture of two reports shows which of them has a line.
+func TestDrawTwo(t *testing.T) {
 	one := func(list ...reporter.Connection) *reporter.Report {
 		return &reporter.Report{HostID: "h1", Connections: list}
 	}
 	x, y, z := conn("10.0.0.1:1000", "10.0.0.2:80", nil), conn("10.0.0.1:1001", "10.0.0.2:81", nil), conn("10.0.0.1:1002", "10.0.0.2:82", nil)
-	g := drawing(one(x, y), one(y, z))
+	g := draw(one(x, y), one(y, z))
 	var sides []side
 	for _, e := range g.edges {
 		sides = append(sides, e.side)
@@ -208,20 +209,21 @@ func TestDrawingOfTwo(t *testing.T) {
 	}
 }
 
-// The shipped tape draws, and draws the same twice.
+// Graphviz draws every report of the shipped tape, and drawing twice gives the same
+// bytes.
 func TestDrawShippedTape(t *testing.T) {
 	for _, r := range replaytest.Reports(t, replaytest.Lab(t), "") {
-		dot, mermaid := drawing(r).dot(), drawing(r).mermaid()
+		dot, mermaid := draw(r).dot(), draw(r).mermaid()
 		graphviz(t, dot, "svg")
-		if !bytes.Equal(dot, drawing(r).dot()) || !bytes.Equal(mermaid, drawing(r).mermaid()) {
-			t.Error("drawn twice it differs")
+		if !bytes.Equal(dot, draw(r).dot()) || !bytes.Equal(mermaid, draw(r).mermaid()) {
+			t.Error("the second drawing differs")
 		}
 	}
 }
 
-// crowded is a server with many clients of which nothing is known, and one
-// process with many servers of which nothing is known.
-func crowded(n int) *reporter.Report {
+// similar is a server with n unknown clients, and one process with n unknown
+// servers.
+func similar(n int) *reporter.Report {
 	r := &reporter.Report{HostID: "h1"}
 	for i := range n {
 		c := conn(fmt.Sprintf("192.0.%d.%d:40000", i>>8, i&255), "10.0.0.1:443", func(c *reporter.Connection) { c.To.Netns = 1 })
@@ -236,16 +238,17 @@ func crowded(n int) *reporter.Report {
 	return r
 }
 
-// Many that look alike are one box; a few are not, nor is what differs.
-func TestCrowds(t *testing.T) {
-	g := drawing(crowded(crowd))
-	if len(g.nodes) != 2*crowd+2 || len(g.edges) != 2*crowd {
+// Many boxes that look the same become one; a few do not, and one that looks
+// different does not join them.
+func TestBundle(t *testing.T) {
+	g := draw(similar(maxAlike))
+	if len(g.nodes) != 2*maxAlike+2 || len(g.edges) != 2*maxAlike {
 		t.Errorf("%d boxes, %d lines", len(g.nodes), len(g.edges))
 	}
-	r := crowded(1000)
+	r := similar(1000)
 	r.Connections[5].Closed = true // one that looks different
 	r.Connections = append(r.Connections, conn("10.0.0.1:5001", "198.51.100.1:81", func(c *reporter.Connection) { c.From = r.Connections[1000].From }))
-	g = drawing(r)
+	g = draw(r)
 	var got []string
 	for _, n := range g.nodes {
 		got = append(got, strings.Join(n.lines, "/"))
@@ -260,8 +263,8 @@ func TestCrowds(t *testing.T) {
 	}
 }
 
-// Of a graph that is too large for Mermaid as much is written as it draws, and
-// the legend says so.
+// Of a graph that is too large for Mermaid the first part is written, and the legend
+// says what is missing.
 func TestMermaidLimits(t *testing.T) {
 	r := &reporter.Report{HostID: "h1"}
 	for _, n := range []int{0, 100, 499, 500, 501, 5000} {
@@ -269,12 +272,12 @@ func TestMermaidLimits(t *testing.T) {
 		for i := range n {
 			r.Connections = append(r.Connections, conn(fmt.Sprintf("10.0.%d.%d:1", i>>8, i&255), fmt.Sprintf("10.1.%d.%d:2", i>>8, i&255), nil))
 		}
-		g := drawing(r)
+		g := draw(r)
 		b := string(g.mermaid())
 		lines := strings.Count(b, "==>")
-		said := strings.Contains(b, fmt.Sprintf("not drawn#58; %d of %d lines", n-lines, n))
-		if lines > mermaidEdges || len(b) > mermaidSize || said != (lines < n) || n <= 100 && lines < n || lines < min(n, 200) {
-			t.Errorf("%d connections: %d lines, %d bytes, said %v", n, lines, len(b), said)
+		explained := strings.Contains(b, fmt.Sprintf("not drawn#58; %d of %d lines", n-lines, n))
+		if lines > mermaidEdges || len(b) > mermaidSize || explained != (lines < n) || n <= 100 && lines < n || lines < min(n, 200) {
+			t.Errorf("%d connections: %d lines, %d bytes, explained in the legend: %v", n, lines, len(b), explained)
 		}
 		for i := range lines {
 			if strings.Count(b, fmt.Sprintf("\n  n%d[", 2*i)) != 1 || strings.Count(b, fmt.Sprintf("\n  n%d ==> n%d\n", 2*i, 2*i+1)) != 1 {

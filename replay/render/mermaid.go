@@ -10,14 +10,14 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// WriteMermaid writes the report as a flowchart in Mermaid's language.
-func WriteMermaid(w io.Writer, r *reporter.Report) error {
-	_, err := w.Write(drawing(r).mermaid())
+// Mermaid writes reports as one flowchart in Mermaid's language, two of them laid
+// over each other.
+func Mermaid(w io.Writer, reports ...*reporter.Report) error {
+	_, err := w.Write(draw(reports...).mermaid())
 	return err
 }
 
-// mermaidLines are the arrows of the kinds of lines, and what their style
-// needs besides.
+// mermaidLines are the arrow and the style of an edge, by the kind of its line.
 var mermaidLines = [...]struct{ arrow, style string }{
 	lineHandshake: {"==>", ""},
 	lineListener:  {"-->", ""},
@@ -28,20 +28,22 @@ var mermaidLines = [...]struct{ arrow, style string }{
 	lineAlias:     {"-.-", "stroke:#aaaaaa"},
 }
 
-// What Mermaid draws at most, unless the page that it stands in says otherwise.
+// Mermaid's default limits of a flowchart (maxEdges and maxTextSize of its
+// configuration).
 const (
 	mermaidEdges = 500
 	mermaidSize  = 50_000 // characters
 )
 
-// mermaid writes the graph for Mermaid: as much of it as that draws.
+// mermaid writes as much of the graph as Mermaid draws.
 func (g *graph) mermaid() []byte {
 	b := g.flowchart()
 	if len(g.edges) <= mermaidEdges && len(b) <= mermaidSize {
 		return b
 	}
-	fits := sort.Search(min(len(g.edges), mermaidEdges), func(n int) bool { return len(g.first(n+1).flowchart()) > mermaidSize })
-	return g.first(fits).flowchart()
+	tooLarge := func(edges int) bool { return len(g.first(edges).flowchart()) > mermaidSize }
+	edges := sort.Search(min(len(g.edges), mermaidEdges), func(n int) bool { return tooLarge(n + 1) })
+	return g.first(edges).flowchart()
 }
 
 // flowchart writes all of the graph.
@@ -63,7 +65,8 @@ func (g *graph) flowchart() []byte {
 	return b.Bytes()
 }
 
-// mermaidFrame writes what is directly in a frame, and the frames within it.
+// mermaidFrame writes the nodes of a frame and, indented, the frames within it. -1
+// is outside of all frames.
 func (g *graph) mermaidFrame(b *bytes.Buffer, in int, indent string) {
 	for i := range g.nodes {
 		if n := &g.nodes[i]; n.in == in {
@@ -80,7 +83,7 @@ func (g *graph) mermaidFrame(b *bytes.Buffer, in int, indent string) {
 	}
 }
 
-// mermaidStyles writes what arrows and boxes alone do not show.
+// mermaidStyles writes the colours and dashes of nodes and edges.
 func (g *graph) mermaidStyles(b *bytes.Buffer) {
 	for i := range g.nodes {
 		n := &g.nodes[i]
@@ -112,13 +115,14 @@ func (g *graph) mermaidStyles(b *bytes.Buffer) {
 	}
 }
 
-// mermaidJoiner has no width. It parts what Mermaid looks for once it has read
-// the entities: \n, formulas in $$, icons as :fa-x, its own coding of entities.
+// mermaidJoiner is a character without width. It separates sequences that Mermaid
+// interprets after it decoded entities: \n, formulas in $$, icons such as :fa-x, and
+// its own placeholders for entities.
 const mermaidJoiner = "#8288;"
 
-// mermaidText is a quoted string of several lines. All that could mean
-// something to Mermaid, to Markdown or to HTML is a numbered entity; that is
-// most of what is neither a letter nor a digit.
+// mermaidText quotes lines as one label. Mermaid, Markdown or HTML could interpret
+// nearly every character that is neither a letter nor a digit, so those are written
+// as numbered entities.
 func mermaidText(lines []string) string {
 	var b strings.Builder
 	b.WriteByte('"')

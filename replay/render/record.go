@@ -2,44 +2,74 @@ package render
 
 import (
 	"fmt"
-	"strings"
+	"io"
 	"time"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/replay/fold"
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/dnsmsg"
 	"github.com/topotape/topotape/reporter/procnet"
 )
 
-// RecordText makes a line of a record, for people to read.
-type RecordText struct {
-	BigEndian bool
-	Start     int64 // of the tape, Unix ns
-	packet    dnsmsg.Packet
-	dns       dnsmsg.Message
-	buf       []byte
+// A RecordPrinter writes the records of tapes as text, one line each, for people
+// to read.
+type RecordPrinter struct {
+	out  io.Writer
+	text recordText
+	buf  []byte
 }
 
-// Append makes the record's line, valid until the next call: its number, its
-// time since the recording's start, its kind, and what it says.
-func (t *RecordText) Append(r *capture.Record) []byte {
-	b := fmt.Appendf(t.buf[:0], "#%-7d +%-12s %-20s ", r.Seq, sinceText(r.At), r.Kind)
+// NewRecordPrinter returns a printer that writes to w.
+func NewRecordPrinter(w io.Writer) *RecordPrinter { return &RecordPrinter{out: w} }
+
+// Header begins a tape with a line about its header. A tape without one is read
+// as little-endian.
+func (p *RecordPrinter) Header(h *capture.Header) error {
+	p.text.bigEndian, p.text.start = h.BigEndian, h.Start
+	_, err := fmt.Fprintf(p.out, "# host %q (%q)  start %s  tape %x  topotape %s, core %d\n", h.HostName, h.HostID,
+		time.Unix(0, h.Start).UTC().Format(time.RFC3339Nano), h.TapeID, h.Tool, h.Core)
+	return err
+}
+
+// Record writes the record's line: its number, its time since the recording's
+// start, its kind and its content.
+func (p *RecordPrinter) Record(r *capture.Record) error {
+	p.buf = append(p.text.appendRecord(p.buf[:0], r), '\n')
+	_, err := p.out.Write(p.buf)
+	return err
+}
+
+// RecordLine returns the line that a RecordPrinter writes of a record, without
+// the newline.
+func RecordLine(h *capture.Header, r *capture.Record) string {
+	t := recordText{bigEndian: h.BigEndian, start: h.Start}
+	return string(t.appendRecord(nil, r))
+}
+
+// recordText decodes the records of one tape. Its buffers are used again.
+type recordText struct {
+	bigEndian bool
+	start     int64 // of the tape, Unix ns
+	packet    dnsmsg.Packet
+	dns       dnsmsg.Message
+}
+
+func (t *recordText) appendRecord(b []byte, r *capture.Record) []byte {
+	b = fmt.Appendf(b, "#%-7d +%-12s %-20s ", r.Seq, sinceText(r.At), r.Kind)
 	switch r.Kind {
 	case capture.KindConntrack, capture.KindDumpEntry:
 		var err error
-		if b, err = ctmsg.AppendText(b, r.Payload, t.BigEndian, t.Start+r.At); err != nil {
+		if b, err = ctmsg.AppendText(b, r.Payload, t.bigEndian, t.start+r.At); err != nil {
 			b = fmt.Appendf(b, "%d bytes: %v", len(r.Payload), err)
 		}
-	default:
-		b = t.appendOther(b, r)
+		return b
 	}
-	t.buf = append(b, '\n')
-	return t.buf
+	return t.appendOther(b, r)
 }
 
-// sinceText is a time since the start, as --from takes it. It is cut to
-// microseconds, never rounded up: from there on the record is in the window.
+// sinceText returns a time since the start in a form that --from accepts. It is
+// cut to microseconds, never rounded up, so that a window from that time on
+// includes the record.
 func sinceText(at int64) string {
 	d := time.Duration(at)
 	s := fmt.Sprintf("%d.%06ds", d/time.Second%60, d%time.Second/time.Microsecond)
@@ -55,7 +85,7 @@ func sinceText(at int64) string {
 	return fmt.Sprintf("%dh%02dm%s", d/time.Hour, d/time.Minute%60, s)
 }
 
-func (t *RecordText) appendOther(b []byte, r *capture.Record) []byte {
+func (t *recordText) appendOther(b []byte, r *capture.Record) []byte {
 	p := r.Kind.New()
 	if err := r.Decode(p); err != nil {
 		return fmt.Appendf(b, "%d bytes: %v", len(r.Payload), err)
@@ -68,11 +98,11 @@ func (t *RecordText) appendOther(b []byte, r *capture.Record) []byte {
 		for i := range p.Processes {
 			inodes += len(p.Processes[i].Inodes)
 		}
-		return fmt.Appendf(b, "netns %d: %s, %s%s", p.Netns, Plural(len(p.Processes), "process"), Plural(inodes, "socket"), partText(p.Part, p.More))
+		return fmt.Appendf(b, "netns %d: %s, %s%s", p.Netns, Count(len(p.Processes), "process"), Count(inodes, "socket"), partText(p.Part, p.More))
 	case *capture.DNS:
 		return t.appendDNS(b, p)
 	case *capture.Host:
-		return fmt.Appendf(b, "%q (%q), kernel %q, %s, %s, local networks %q", p.Name, p.ID, p.Kernel, Plural(len(p.Interfaces), "interface"), Plural(len(p.Routes), "route"), p.LocalNetworks)
+		return fmt.Appendf(b, "%q (%q), kernel %q, %s, %s, local networks %q", p.Name, p.ID, p.Kernel, Count(len(p.Interfaces), "interface"), Count(len(p.Routes), "route"), p.LocalNetworks)
 	case *capture.End:
 		return fmt.Appendf(b, "%q", p.Why)
 	case *capture.Witness:
@@ -81,7 +111,7 @@ func (t *RecordText) appendOther(b []byte, r *capture.Record) []byte {
 	return append(b, eventText(r, p)...)
 }
 
-// eventText is for the small kinds.
+// eventText describes records of the small kinds, whose text is one short phrase.
 func eventText(r *capture.Record, p capture.Payload) string {
 	switch p := p.(type) {
 	case *capture.Source:
@@ -100,19 +130,19 @@ func eventText(r *capture.Record, p capture.Payload) string {
 				s += fmt.Sprintf(", %s %v", f.name, f.v)
 			}
 		}
-		return s + ReasonText(p.Why)
+		return s + Reason(p.Why)
 	case *capture.Tick:
 		return fmt.Sprintf("%d, interval %s", p.Number, time.Duration(p.Interval))
 	case *capture.ConntrackDump:
-		return fmt.Sprintf("dump %d%s%s", p.Number, countText(r.Kind == capture.KindDumpEnd, Plural(p.Entries, "entry")), ReasonText(p.Failed))
+		return fmt.Sprintf("dump %d%s%s", p.Number, countText(r.Kind == capture.KindDumpEnd, Count(p.Entries, "entry")), Reason(p.Failed))
 	case *capture.ProcWalk:
-		return fmt.Sprintf("walk %d%s%s", p.Number, countText(r.Kind == capture.KindWalkEnd, Plural(p.Processes, "process")+", "+Plural(p.Netns, "namespace")), ReasonText(p.Failed))
+		return fmt.Sprintf("walk %d%s%s", p.Number, countText(r.Kind == capture.KindWalkEnd, Count(p.Processes, "process")+", "+Count(p.Netns, "namespace")), Reason(p.Failed))
 	case *capture.ProcUnchanged:
-		return fmt.Sprintf("%s of netns %d", PlainText(p.Table), p.Netns)
+		return fmt.Sprintf("%s of netns %d", Printable(p.Table), p.Netns)
 	case *capture.ReverseName:
-		return fmt.Sprintf("%s is %q, for %s%s", PlainText(p.Addr), p.Names, time.Duration(p.TTL), ReasonText(p.Error))
+		return fmt.Sprintf("%s is %q, for %s%s", Printable(p.Addr), p.Names, time.Duration(p.TTL), Reason(p.Error))
 	case *capture.Gap:
-		return fmt.Sprintf("source %d lost %s%s", r.Source, LostText(p.Lost, p.Exact), ReasonText(p.Why))
+		return fmt.Sprintf("source %d lost %s%s", r.Source, Lost(p.Lost, p.Exact), Reason(p.Why))
 	case *capture.Clock:
 		return fmt.Sprintf("stepped by %s to %s", time.Duration(p.Step), time.Unix(0, p.Wall).UTC().Format(time.RFC3339Nano))
 	case *capture.Mark:
@@ -125,20 +155,25 @@ func eventText(r *capture.Record, p capture.Payload) string {
 	return ""
 }
 
-func ReasonText(why string) string {
+// Reason returns a reason as it follows what it explains, as in ": \"why\"", and
+// Reason returns a reason in the form that follows the statement it explains,
+// `: "why"`, or "" for none.
+func Reason(why string) string {
 	if why == "" {
 		return ""
 	}
 	return fmt.Sprintf(": %q", why)
 }
 
-func countText(there bool, counts string) string {
-	if !there {
+// countText returns the counts that only the record of an end has.
+func countText(atEnd bool, counts string) string {
+	if !atEnd {
 		return ""
 	}
 	return ": " + counts
 }
 
+// partText names the part of a payload that several records share.
 func partText(part uint32, more bool) string {
 	if part == 0 && !more {
 		return ""
@@ -146,12 +181,13 @@ func partText(part uint32, more bool) string {
 	return fmt.Sprintf(", part %d", part)
 }
 
-func (t *RecordText) appendTable(b []byte, p *capture.ProcNet) []byte {
-	b = fmt.Appendf(b, "%s of netns %d: ", PlainText(p.Table), p.Netns)
+// appendTable counts the rows of a socket table by their state.
+func (t *recordText) appendTable(b []byte, p *capture.ProcNet) []byte {
+	b = fmt.Appendf(b, "%s of netns %d: ", Printable(p.Table), p.Netns)
 	if p.Absent {
 		return append(b, "absent"...)
 	}
-	s := procnet.NewScanner(p.Text, t.BigEndian)
+	s := procnet.NewScanner(p.Text, t.bigEndian)
 	var row procnet.Row
 	var states [256]int
 	rows := 0
@@ -159,7 +195,7 @@ func (t *RecordText) appendTable(b []byte, p *capture.ProcNet) []byte {
 		rows++
 		states[row.State]++
 	}
-	b = append(b, Plural(rows, "row")...)
+	b = append(b, Count(rows, "row")...)
 	sep := ": "
 	for state, n := range states {
 		if n > 0 {
@@ -173,23 +209,9 @@ func (t *RecordText) appendTable(b []byte, p *capture.ProcNet) []byte {
 	return append(b, partText(p.Part, p.More)...)
 }
 
-// Plural is a count with its noun.
-func Plural[N int | uint32 | uint64](n N, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	if s, ok := strings.CutSuffix(noun, "y"); ok {
-		return fmt.Sprintf("%d %sies", n, s)
-	}
-	if strings.HasSuffix(noun, "ss") {
-		noun += "e"
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-// appendDNS writes who sent the message to whom, what it asks, and every answer
-// as dig does: type, name, data, seconds to live.
-func (t *RecordText) appendDNS(b []byte, d *capture.DNS) []byte {
+// appendDNS writes sender and receiver of the message, its questions, and every
+// record in the order of dig: type, name, data, TTL in seconds.
+func (t *recordText) appendDNS(b []byte, d *capture.DNS) []byte {
 	err := t.packet.Decode(d.Packet)
 	if err == dnsmsg.ErrPacket {
 		return fmt.Appendf(b, "%d bytes: %v", len(d.Packet), err)
@@ -201,7 +223,7 @@ func (t *RecordText) appendDNS(b []byte, d *capture.DNS) []byte {
 		return append(b, " tcp without data"...)
 	}
 	if err == nil {
-		err = t.dns.Decode(fold.DnsPayload(p))
+		err = t.dns.Decode(p.Message())
 	}
 	if err != nil {
 		return fmt.Appendf(b, " %d bytes: %v", len(d.Packet), err)
@@ -226,8 +248,8 @@ func (t *RecordText) appendDNS(b []byte, d *capture.DNS) []byte {
 	return b
 }
 
-// LostText is how much a gap says was lost.
-func LostText(lost uint64, exact bool) string {
+// Lost returns the number of records that a gap lost, or how well it is known.
+func Lost(lost uint64, exact bool) string {
 	switch {
 	case lost == 0 && !exact:
 		return "something"
@@ -237,8 +259,9 @@ func LostText(lost uint64, exact bool) string {
 	return fmt.Sprint(lost)
 }
 
-// PlainText returns s, quoted if it has bytes that a terminal should not get.
-func PlainText(s string) string {
+// Printable returns s, quoted if it contains anything that a terminal must not
+// receive.
+func Printable(s string) string {
 	q := fmt.Sprintf("%q", s)
 	if q[1:len(q)-1] == s {
 		return s
@@ -246,7 +269,7 @@ func PlainText(s string) string {
 	return q
 }
 
-// Size returns a number of bytes with a unit, for people.
+// Size returns a number of bytes with a binary unit, rounded to one decimal.
 func Size(n uint64) string {
 	for _, u := range [...]struct {
 		shift int

@@ -20,7 +20,7 @@ func TestTable(t *testing.T) {
 	r.Connections[2].MayHaveClosed = true
 	c.From.Processes = append(c.From.Processes, reporter.Process{PID: 1, Comm: "\x1b]0;x\x07"}, reporter.Process{PID: 2}, reporter.Process{PID: 3}, reporter.Process{PID: 4})
 	var b bytes.Buffer
-	if err := WriteTable(&b, r, 1767323045e9); err != nil {
+	if err := Table(&b, r, 1767323045e9); err != nil {
 		t.Fatal(err)
 	}
 	const want = `host?[2J  2026-01-02T03:04:15Z  tick 7  window 3s  rules current
@@ -40,5 +40,25 @@ CLIENT                PROCESS                                  SERVER           
 	}
 	if d := cmp.Diff(squeeze(want), squeeze(b.String())); d != "" {
 		t.Errorf("%s\n%s", d, b.String())
+	}
+}
+
+// Line shows ends, state, evidence, translated addresses and sources.
+func TestLine(t *testing.T) {
+	c := replaytest.Selected().Connections[0]
+	c.State, c.Direction, c.Seen, c.MayHaveClosed = "ESTABLISHED", reporter.DirectionHandshake, []string{"conntrack", "proc"}, true
+	const want = "10.0.0.1:40000 curl[4242] -> 172.17.0.2:8080 nginx[7] ESTABLISHED closed? by handshake, " +
+		"client as 192.0.2.1:1024 server as 10.0.0.80:80, seen by conntrack+proc"
+	if got := Line(&c); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestCount(t *testing.T) {
+	for want, got := range map[string]string{"1 record": Count(1, "record"), "0 records": Count(uint64(0), "record"), "2 entries": Count(2, "entry"),
+		"1 entry": Count(1, "entry"), "3 processes": Count(uint32(3), "process"), "1 process": Count(int64(1), "process")} {
+		if got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 }

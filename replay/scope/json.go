@@ -9,51 +9,50 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// scopeJSON encodes what scopeWriter writes in JSON, without spaces and HTML
-// escapes.
-type scopeJSON struct {
+// jsonEncoder encodes JSON without spaces and without HTML escapes.
+type jsonEncoder struct {
 	buf    []byte
-	open   []openJSON
-	string bytes.Buffer // of the last text
+	open   []container  // the innermost last
+	quoted bytes.Buffer // scratch space of text
 }
 
-// openJSON is a map or a list that is being written.
-type openJSON struct {
-	left, all int // values, keys of maps included
-	mapping   bool
+// A container is a map or a list that is not yet complete.
+type container struct {
+	missing, all int // values; of a map keys and values
+	isMap        bool
 }
 
-func (j *scopeJSON) openMap(pairs int)     { j.start('{', openJSON{2 * pairs, 2 * pairs, true}) }
-func (j *scopeJSON) openList(elements int) { j.start('[', openJSON{elements, elements, false}) }
+func (j *jsonEncoder) openMap(pairs int)     { j.start('{', container{2 * pairs, 2 * pairs, true}) }
+func (j *jsonEncoder) openList(elements int) { j.start('[', container{elements, elements, false}) }
 
-func (j *scopeJSON) start(bracket byte, o openJSON) {
-	j.before()
+func (j *jsonEncoder) start(bracket byte, c container) {
+	j.separate()
 	j.buf = append(j.buf, bracket)
-	j.open = append(j.open, o)
-	j.shut()
+	j.open = append(j.open, c)
+	j.closeComplete()
 }
 
-// before writes what parts a value from the one before it.
-func (j *scopeJSON) before() {
+// separate writes the colon or comma before the next value.
+func (j *jsonEncoder) separate() {
 	if len(j.open) == 0 {
 		return
 	}
-	o := &j.open[len(j.open)-1]
+	c := &j.open[len(j.open)-1]
 	switch {
-	case o.left == o.all:
-	case o.mapping && o.left%2 == 1:
+	case c.missing == c.all: // the first value
+	case c.isMap && c.missing%2 == 1:
 		j.buf = append(j.buf, ':')
 	default:
 		j.buf = append(j.buf, ',')
 	}
-	o.left--
+	c.missing--
 }
 
-// shut ends the maps and lists that are full.
-func (j *scopeJSON) shut() {
-	for n := len(j.open); n > 0 && j.open[n-1].left == 0; n = len(j.open) {
+// closeComplete closes the maps and lists that have all their values.
+func (j *jsonEncoder) closeComplete() {
+	for n := len(j.open); n > 0 && j.open[n-1].missing == 0; n = len(j.open) {
 		bracket := byte(']')
-		if j.open[n-1].mapping {
+		if j.open[n-1].isMap {
 			bracket = '}'
 		}
 		j.buf = append(j.buf, bracket)
@@ -61,39 +60,38 @@ func (j *scopeJSON) shut() {
 	}
 }
 
-func (j *scopeJSON) raw(s string) {
-	j.before()
+func (j *jsonEncoder) raw(s string) {
+	j.separate()
 	j.buf = append(j.buf, s...)
-	j.shut()
+	j.closeComplete()
 }
 
-func (j *scopeJSON) no()             { j.raw("false") }
-func (j *scopeJSON) null()           { j.raw("null") }
-func (j *scopeJSON) number(n uint64) { j.raw(strconv.FormatUint(n, 10)) }
+func (j *jsonEncoder) boolFalse()      { j.raw("false") }
+func (j *jsonEncoder) null()           { j.raw("null") }
+func (j *jsonEncoder) number(n uint64) { j.raw(strconv.FormatUint(n, 10)) }
 
-func (j *scopeJSON) moment(at int64) {
+func (j *jsonEncoder) time(at int64) {
 	j.text(time.Unix(0, at).UTC().Format(time.RFC3339Nano))
 }
 
-// text is a string.
-func (j *scopeJSON) text(s string) {
-	j.before()
-	if plain(s) {
+func (j *jsonEncoder) text(s string) {
+	j.separate()
+	if isPlain(s) {
 		j.buf = append(append(append(j.buf, '"'), s...), '"')
-		j.shut()
+		j.closeComplete()
 		return
 	}
-	j.string.Reset()
-	e := json.NewEncoder(&j.string)
+	j.quoted.Reset()
+	e := json.NewEncoder(&j.quoted)
 	e.SetEscapeHTML(false)
-	if e.Encode(reporter.ValidText(s)) == nil { // a string always can be
-		j.buf = append(j.buf, bytes.TrimSuffix(j.string.Bytes(), []byte("\n"))...)
+	if e.Encode(reporter.ValidText(s)) == nil { // no string fails
+		j.buf = append(j.buf, bytes.TrimSuffix(j.quoted.Bytes(), []byte("\n"))...)
 	}
-	j.shut()
+	j.closeComplete()
 }
 
-// plain reports whether a text is itself in JSON.
-func plain(s string) bool {
+// isPlain reports whether JSON needs no escape in the text.
+func isPlain(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
 			return false

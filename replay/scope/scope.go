@@ -12,45 +12,44 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// AppendScopeJSON appends the report as Weave Scope's probe of 2016 would post
-// it, in JSON, without a final newline.
-func AppendScopeJSON(b []byte, r *reporter.Report) []byte {
-	w := &scopeJSON{buf: b}
-	(&scopeWriter{w, r, r.Scope()}).report()
-	return w.buf
+// AppendJSON appends the report in JSON, without a final newline. Scope's app accepts
+// it at /api/report as application/json.
+func AppendJSON(b []byte, r *reporter.Report) []byte {
+	e := &jsonEncoder{buf: b}
+	(&writer{e, r, r.Scope()}).report()
+	return e.buf
 }
 
-// AppendScopeMsgpack appends the same in MessagePack: what Scope's app takes
-// at /api/report as application/msgpack.
-func AppendScopeMsgpack(b []byte, r *reporter.Report) []byte {
-	w := &scopeMsgpack{buf: b}
-	(&scopeWriter{w, r, r.Scope()}).report()
-	return w.buf
+// AppendMsgpack appends the same in MessagePack, which the app accepts as
+// application/msgpack.
+func AppendMsgpack(b []byte, r *reporter.Report) []byte {
+	e := &msgpackEncoder{buf: b}
+	(&writer{e, r, r.Scope()}).report()
+	return e.buf
 }
 
-// scopeEncoding writes values one after the other. A map is its length, then
-// keys and values in turn; a list its length, then its elements.
-type scopeEncoding interface {
+// An encoder writes one value for each call. After openMap follow the keys and
+// values in turn, after openList the elements. Maps and lists end by their length.
+type encoder interface {
 	openMap(pairs int)
 	openList(elements int)
 	text(string)
 	number(uint64)
-	no() // false
+	boolFalse()
 	null()
-	moment(at int64) // Unix ns
+	time(at int64) // Unix ns
 }
 
-// scopeWriter writes a report in the format of Weave Scope, whose structs are
-// maps too. The keys of all maps are sorted.
-type scopeWriter struct {
-	scopeEncoding
+// A writer passes a report to an encoder. The keys of all maps are sorted.
+type writer struct {
+	encoder
 	r    *reporter.Report
 	view *reporter.ScopeReport
 }
 
-// scopeTopologies are those of a report of 2016, with the shape and the label
-// that its app draws them with.
-var scopeTopologies = []struct{ key, shape, label, plural string }{
+// topologies are the topologies of a report of 2016, each with the shape and the
+// label by which the app draws its nodes.
+var topologies = []struct{ key, shape, label, plural string }{
 	{"Container", "hexagon", "container", "containers"},
 	{"ContainerImage", "hexagon", "image", "images"},
 	{"Deployment", "heptagon", "deployment", "deployments"},
@@ -63,25 +62,26 @@ var scopeTopologies = []struct{ key, shape, label, plural string }{
 	{"Service", "heptagon", "service", "services"},
 }
 
-// scopeNode is a node of any topology. Its other keys are always empty.
-type scopeNode struct {
+// A node is a node of any topology. The fields of a Scope node that are not here are
+// always empty.
+type node struct {
 	reporter.ScopeNode
 	topology string
 	parents  []reporter.ScopeSet
 }
 
-func (w *scopeWriter) report() {
-	nodes := map[string][]scopeNode{"Endpoint": w.endpoints(), "Host": {w.host()}, "Process": w.processes()}
-	w.openMap(len(scopeTopologies) + 5)
+func (w *writer) report() {
+	nodes := map[string][]node{"Endpoint": w.endpoints(), "Host": {w.host()}, "Process": w.processes()}
+	w.openMap(len(topologies) + 5)
 	write := map[string]func(){
 		"ID":       func() { w.text(w.id()) },
 		"Plugins":  func() { w.openList(0) },
 		"Sampling": func() { w.openMap(2); w.text("Count"); w.number(0); w.text("Total"); w.number(0) },
-		"Shortcut": w.no,
-		"Window":   func() { w.number(0) }, // a probe leaves it to the app
+		"Shortcut": w.boolFalse,
+		"Window":   func() { w.number(0) }, // the app fills it in
 	}
 	keys := []string{"ID", "Plugins", "Sampling", "Shortcut", "Window"}
-	for _, t := range scopeTopologies {
+	for _, t := range topologies {
 		keys = append(keys, t.key)
 		write[t.key] = func() { w.topology(t.shape, t.label, t.plural, nodes[t.key]) }
 	}
@@ -92,14 +92,14 @@ func (w *scopeWriter) report() {
 	}
 }
 
-// id tells reports apart: the app keeps what it made of reports by their ids.
-// The same report has the same one.
-func (w *scopeWriter) id() string {
+// id identifies the report: the app caches what it made of a report under this id.
+// Equal reports have equal ids.
+func (w *writer) id() string {
 	sum := sha256.Sum256(w.r.AppendJSON(nil)) // the host and the tick are in it
 	return strconv.FormatUint(binary.BigEndian.Uint64(sum[:])>>1, 10)
 }
 
-func (w *scopeWriter) topology(shape, label, plural string, nodes []scopeNode) {
+func (w *writer) topology(shape, label, plural string, nodes []node) {
 	if shape == "" {
 		w.openMap(1)
 	} else {
@@ -121,7 +121,7 @@ func (w *scopeWriter) topology(shape, label, plural string, nodes []scopeNode) {
 	}
 }
 
-func (w *scopeWriter) node(n *scopeNode) {
+func (w *writer) node(n *node) {
 	w.openMap(11)
 	w.text("adjacency")
 	w.texts(n.Adjacency)
@@ -142,7 +142,7 @@ func (w *scopeWriter) node(n *scopeNode) {
 		w.text(v.Key)
 		w.openMap(2)
 		w.text("timestamp")
-		w.moment(v.At)
+		w.time(v.At)
 		w.text("value")
 		w.text(v.Value)
 	}
@@ -155,13 +155,13 @@ func (w *scopeWriter) node(n *scopeNode) {
 	w.text(n.topology)
 }
 
-func (w *scopeWriter) empty(key string) {
+func (w *writer) empty(key string) {
 	w.text(key)
 	w.openMap(0)
 }
 
-// texts are a list, null when it is empty.
-func (w *scopeWriter) texts(list []string) {
+// texts writes a list of strings, or null if it is empty.
+func (w *writer) texts(list []string) {
 	if len(list) == 0 {
 		w.null()
 		return
@@ -172,7 +172,7 @@ func (w *scopeWriter) texts(list []string) {
 	}
 }
 
-func (w *scopeWriter) sets(list []reporter.ScopeSet) {
+func (w *writer) sets(list []reporter.ScopeSet) {
 	w.openMap(len(list))
 	for _, s := range list {
 		w.text(s.Name)
@@ -180,20 +180,20 @@ func (w *scopeWriter) sets(list []reporter.ScopeSet) {
 	}
 }
 
-func (w *scopeWriter) endpoints() []scopeNode {
-	out := make([]scopeNode, len(w.view.Nodes))
+func (w *writer) endpoints() []node {
+	out := make([]node, len(w.view.Nodes))
 	for i, n := range w.view.Nodes {
-		out[i] = scopeNode{ScopeNode: n, topology: "endpoint"}
+		out[i] = node{ScopeNode: n, topology: "endpoint"}
 	}
 	return out
 }
 
-func (w *scopeWriter) hostNode() string { return w.view.HostID + ";<host>" }
+func (w *writer) hostNode() string { return w.view.HostID + ";<host>" }
 
-// host is the node by whose local networks the app tells the internet from
-// what is near.
-func (w *scopeWriter) host() scopeNode {
-	n := scopeNode{topology: "host", parents: w.inHost()}
+// host is the node of the host. From its local networks the app knows which
+// addresses belong to the internet.
+func (w *writer) host() node {
+	n := node{topology: "host", parents: w.inHost()}
 	n.ID = w.hostNode()
 	n.Latest = w.latest(w.view.At, "host_name", cmp.Or(w.view.HostName, w.view.HostID), "host_node_id", n.ID,
 		"ts", time.Unix(0, w.view.At).UTC().Format(time.RFC3339Nano))
@@ -203,12 +203,12 @@ func (w *scopeWriter) host() scopeNode {
 	return n
 }
 
-func (w *scopeWriter) inHost() []reporter.ScopeSet {
+func (w *writer) inHost() []reporter.ScopeSet {
 	return []reporter.ScopeSet{{Name: "host", Values: []string{w.hostNode()}}}
 }
 
-// latest pairs keys with values, as they are all known at one time.
-func (w *scopeWriter) latest(at int64, pairs ...string) []reporter.ScopeValue {
+// latest makes the values of a node from keys and values in turn, all of one time.
+func (w *writer) latest(at int64, pairs ...string) []reporter.ScopeValue {
 	var out []reporter.ScopeValue
 	for i := 0; i < len(pairs); i += 2 {
 		out = append(out, reporter.ScopeValue{Key: pairs[i], Value: pairs[i+1], At: at})
@@ -216,8 +216,8 @@ func (w *scopeWriter) latest(at int64, pairs ...string) []reporter.ScopeValue {
 	return out
 }
 
-// processes are those that the endpoints name, and those of the connections.
-func (w *scopeWriter) processes() []scopeNode {
+// processes are the nodes of the processes that endpoints and connections refer to.
+func (w *writer) processes() []node {
 	names := map[string]string{}
 	for i := range w.view.Nodes {
 		for _, v := range w.view.Nodes[i].Latest {
@@ -234,9 +234,9 @@ func (w *scopeWriter) processes() []scopeNode {
 			}
 		}
 	}
-	var out []scopeNode
+	var out []node
 	for pid, name := range names {
-		n := scopeNode{topology: "process", parents: w.inHost()}
+		n := node{topology: "process", parents: w.inHost()}
 		n.ID = w.view.HostID + ";" + pid
 		n.Latest = w.latest(w.view.At, "host_node_id", w.hostNode(), "name", name, "pid", pid)
 		if name == "" {
@@ -244,6 +244,6 @@ func (w *scopeWriter) processes() []scopeNode {
 		}
 		out = append(out, n)
 	}
-	slices.SortFunc(out, func(a, b scopeNode) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(out, func(a, b node) int { return strings.Compare(a.ID, b.ID) })
 	return out
 }

@@ -69,15 +69,15 @@ func (s *stampSchema) DecodeMsgpack(d *msgpack.Decoder) error {
 	return s.Time.UnmarshalBinary([]byte(text))
 }
 
-// decoded is a report in both formats, read back; they must not differ.
+// decoded encodes a report in both formats and decodes both. They must be equal.
 func decoded(t *testing.T, r *reporter.Report) *scopeSchema {
 	t.Helper()
-	text, packed := AppendScopeJSON(nil, r), AppendScopeMsgpack(nil, r)
-	if !bytes.Equal(text, AppendScopeJSON(nil, r)) || !bytes.Equal(packed, AppendScopeMsgpack(nil, r)) {
-		t.Error("twice is not the same")
+	text, packed := AppendJSON(nil, r), AppendMsgpack(nil, r)
+	if !bytes.Equal(text, AppendJSON(nil, r)) || !bytes.Equal(packed, AppendMsgpack(nil, r)) {
+		t.Error("the second encoding differs")
 	}
-	if !bytes.Equal(append([]byte("x"), text...), AppendScopeJSON([]byte("x"), r)) || !bytes.Equal(append([]byte("x"), packed...), AppendScopeMsgpack([]byte("x"), r)) {
-		t.Error("appended is not the same")
+	if !bytes.Equal(append([]byte("x"), text...), AppendJSON([]byte("x"), r)) || !bytes.Equal(append([]byte("x"), packed...), AppendMsgpack([]byte("x"), r)) {
+		t.Error("appended to other bytes the encoding differs")
 	}
 	var fromText, fromPacked scopeSchema
 	j := json.NewDecoder(bytes.NewReader(text))
@@ -100,7 +100,7 @@ func decoded(t *testing.T, r *reporter.Report) *scopeSchema {
 	return &fromText
 }
 
-// generic is the JSON as maps and lists, and a look at the order of its keys.
+// generic decodes JSON into maps and lists, and checks that its keys are sorted.
 func generic(t *testing.T, text []byte) map[string]any {
 	t.Helper()
 	var v map[string]any
@@ -150,7 +150,7 @@ func scopeExample() *reporter.Report {
 	return r
 }
 
-// Every field is where Scope looks for it.
+// Every field is where Scope reads it.
 func TestScopeFormats(t *testing.T) {
 	r := scopeExample()
 	got := decoded(t, r)
@@ -195,7 +195,7 @@ func TestScopeFormats(t *testing.T) {
 	if id, err := strconv.ParseInt(got.ID, 10, 64); err != nil || id <= 0 {
 		t.Errorf("id %q", got.ID)
 	}
-	v := generic(t, AppendScopeJSON(nil, r))
+	v := generic(t, AppendJSON(nil, r))
 	if n := len(keys(v)); n != 15 {
 		t.Errorf("%d keys: %v", n, keys(v))
 	}
@@ -214,7 +214,7 @@ func TestScopeFormats(t *testing.T) {
 	}
 }
 
-// A report's id says which report it is.
+// Different reports have different ids.
 func TestScopeID(t *testing.T) {
 	seen := map[string]bool{}
 	for i, change := range []func(*reporter.Report){
@@ -231,7 +231,7 @@ func TestScopeID(t *testing.T) {
 	}
 }
 
-// Any view comes back as it was, whatever its sizes.
+// Views with texts and lists of any length are decoded as they were encoded.
 func TestScopeRoundTrip(t *testing.T) {
 	rnd := rand.New(rand.NewSource(1))
 	sizes := []int{0, 1, 2, 15, 16, 17, 31, 32, 33, 255, 256, 300}
@@ -283,7 +283,7 @@ func TestScopeRoundTrip(t *testing.T) {
 	}
 }
 
-// The shipped tape's reports are such, every one.
+// Every report of the shipped tape refers to nodes that exist.
 func TestScopeOfShippedTape(t *testing.T) {
 	list := replaytest.Reports(t, replaytest.Lab(t), "")
 	whole := fold.New(0)
@@ -292,7 +292,7 @@ func TestScopeOfShippedTape(t *testing.T) {
 	}
 	for _, r := range append(list, whole.Finish()) {
 		got := decoded(t, r)
-		generic(t, AppendScopeJSON(nil, r))
+		generic(t, AppendJSON(nil, r))
 		edges := 0
 		for id, n := range got.Endpoint.Nodes {
 			edges += len(n.Adjacency)

@@ -1,12 +1,11 @@
 package survey
 
-import (
-	"github.com/topotape/topotape/reporter"
-)
+import "github.com/topotape/topotape/reporter"
 
-// coverageBar is a line of cells, each the same time. A gap shows however short
-// it is, a time that a source was closed if it is a tenth of the cell.
-func coverageBar(spans []CoverageSpan, from, to int64, cells int) string {
+// coverageBar draws coverage as a line of cells, each of the same duration. A gap
+// of any duration shows; a time in which the source was closed shows from a tenth of
+// the cell on.
+func coverageBar(spans []Span, from, to int64, cells int) string {
 	width := float64(to-from) / float64(cells)
 	share := make([]struct{ ok, degraded, off float64 }, cells)
 	for _, s := range spans {

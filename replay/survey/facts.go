@@ -7,8 +7,8 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// Facts is what info says, in the order in which it says it. The names of
-// its fields in JSON are a contract.
+// Facts are the contents of tapes as info prints them, in its order. The names of
+// the fields in JSON are a contract.
 type Facts struct {
 	Tapes       []infoTape     `json:"tapes"`
 	Records     uint64         `json:"records"`
@@ -39,11 +39,11 @@ type Facts struct {
 type infoTape struct {
 	Name      string       `json:"name"`
 	Ending    string       `json:"ending"`
-	Read      string       `json:"read"` // index, checksums or all
+	Read      string       `json:"read"` // what was read: index, checksums or all
 	HostID    string       `json:"host_id"`
 	HostName  string       `json:"host_name"`
 	Start     string       `json:"start"`
-	First     string       `json:"first"` // record, since the start
+	First     string       `json:"first"` // record, time since the start
 	Last      string       `json:"last"`
 	Duration  string       `json:"duration"`
 	Records   uint64       `json:"records"`
@@ -137,10 +137,10 @@ type infoCoverage struct {
 	Why         string     `json:"why"`
 	Records     uint64     `json:"records"`
 	Lost        uint64     `json:"lost"`
-	Undecodable *uint64    `json:"undecodable"` // null where neither an end record nor a replay tells
-	Ignored     *uint64    `json:"ignored"`     // null where no replay tells
+	Undecodable *uint64    `json:"undecodable"` // null without an end record and a replay
+	Ignored     *uint64    `json:"ignored"`     // null without a replay
 	Number      uint32     `json:"number"`
-	Tape        int        `json:"tape"` // the first one that it is about, from 0
+	Tape        int        `json:"tape"` // index of the recording's first tape
 	Spans       []infoSpan `json:"spans"`
 }
 
@@ -151,7 +151,8 @@ type infoSpan struct {
 	Why   string `json:"why,omitempty"`
 }
 
-func FactsOf(v *Survey) *Facts {
+// Facts returns the facts of the survey, without Top.
+func (v *Survey) Facts() *Facts {
 	f := &Facts{survey: v, Records: v.Records, Bytes: v.Bytes, Duration: spell(v.Duration), RecordsRate: perSecond(v.Records, v.Duration),
 		GapsMore: v.GapsMore, KindsMore: v.CountsMore, SourcesMore: v.SourcesMore, MarksMore: v.MarksMore, Ticks: v.CountOf(capture.KindTick), Witnesses: v.CountOf(capture.KindWitness)}
 	for i := range v.Tapes {
@@ -161,7 +162,7 @@ func FactsOf(v *Survey) *Facts {
 		f.Kinds = append(f.Kinds, infoKind{capture.Kind(c.Kind).String(), c.Source, c.Records, c.Bytes, perSecond(c.Records, v.Duration)})
 	}
 	for _, s := range v.Sources {
-		f.Sources = append(f.Sources, infoSource{s.Number, s.Kind, s.Netns, s.Interface, s.Buffer, s.Snaplen, unlessBefore(s.Opened), unlessBefore(s.Closed), s.Why})
+		f.Sources = append(f.Sources, infoSource{s.Number, s.Kind, s.Netns, s.Interface, s.Buffer, s.Snaplen, sinceStart(s.Opened), sinceStart(s.Closed), s.Why})
 	}
 	for _, g := range v.Gaps {
 		f.Gaps = append(f.Gaps, infoGap{g.Seq, spell(g.At), g.Source, g.Kind, g.Value.Lost, g.Value.Exact, g.Value.Why})
@@ -196,7 +197,7 @@ func FactsOf(v *Survey) *Facts {
 	return f
 }
 
-// notNull makes a list [] in JSON.
+// notNull makes a nil list an empty one, [] in JSON.
 func notNull[T any](l *[]T) {
 	if *l == nil {
 		*l = []T{}
@@ -207,14 +208,15 @@ func spell(ns int64) string { return time.Duration(ns).String() }
 
 func wallText(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339Nano) }
 
-func unlessBefore(at int64) string {
+// sinceStart returns a time since the start, "" for one before it.
+func sinceStart(at int64) string {
 	if at < 0 {
 		return ""
 	}
 	return spell(at)
 }
 
-// perSecond is a rate, 0 where no time passed.
+// perSecond returns the rate of n events in ns nanoseconds, 0 if no time passed.
 func perSecond(n uint64, ns int64) float64 {
 	if ns <= 0 {
 		return 0
@@ -222,7 +224,7 @@ func perSecond(n uint64, ns int64) float64 {
 	return float64(n) / (float64(ns) / 1e9)
 }
 
-func tapeFacts(v *SurveyedTape) infoTape {
+func tapeFacts(v *Tape) infoTape {
 	h := v.Header
 	t := infoTape{Name: v.Name, Ending: v.Ending.String(), Read: v.Reading.String(), HostID: h.HostID, HostName: h.HostName, Start: wallText(h.Start),
 		First: spell(v.First), Last: spell(v.Last), Duration: spell(v.Last - v.First), Records: v.Records, Bytes: v.Bytes, Missing: v.Missing,
@@ -256,7 +258,7 @@ func parentFacts(id [16]byte, sum [32]byte) infoParent {
 	return p
 }
 
-func coverageFacts(c *SourceCoverage) infoCoverage {
+func coverageFacts(c *Coverage) infoCoverage {
 	f := infoCoverage{Source: c.Kind, State: string(c.State), Why: c.Why, Records: c.Records, Lost: c.Lost, Undecodable: c.Undecodable,
 		Number: c.Number, Tape: c.Tape, Spans: []infoSpan{}}
 	for _, s := range c.Spans {

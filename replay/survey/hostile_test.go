@@ -9,8 +9,8 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// A tape of more sources than any host has is surveyed in bounded memory and
-// time, and what is not told apart is counted.
+// A tape of very many sources takes bounded memory and time. What is beyond the
+// maxima is counted.
 func TestSurveyOfTooManySources(t *testing.T) {
 	var out bytes.Buffer
 	w, err := capture.NewWriter(&out, &capture.Header{TapeID: [16]byte{1}})
@@ -28,7 +28,7 @@ func TestSurveyOfTooManySources(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, index := range []bool{true, false} {
-		v, err := Look([]replay.Input{inputAt("x", out.Bytes())}, index)
+		v, err := Read([]replay.Input{inputAt("x", out.Bytes())}, index)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,52 +9,59 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// surveyable is a tape with its index.
-type surveyable struct {
-	header  *capture.Header
-	index   *capture.Index
-	end     int64 // in the file
-	reading Reading
+// An indexedTape is a closed tape with its index.
+type indexedTape struct {
+	header *capture.Header
+	index  *capture.Index
+	end    int64 // offset in the file
 }
 
-// byIndex surveys a file whose tapes are all closed and have a sound index. It
-// returns false, and changes nothing, where that is not so.
-func (s *surveyor) byIndex(name string, f random) bool {
+// maxChecked is up to which size, in bytes, all checksums of a file are compared.
+// That takes a few hundredths of a second.
+const maxChecked = 32 << 20
+
+// byIndex surveys a file of closed tapes by their indexes. If a tape lacks a sound
+// index, it changes nothing and returns false, and the file is to be read from its
+// start.
+func (s *surveyor) byIndex(name string, f randomAccess) bool {
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return false // a pipe
 	}
-	tapes, ok := indexes(f, size)
-	if !ok {
-		return rewound(f)
-	}
 	before := s.clone()
+	if err := s.tapesByIndex(name, f, size); err != nil {
+		*s = before
+		f.Seek(0, io.SeekStart) // if that fails, reading fails too
+		return false
+	}
+	return true
+}
+
+func (s *surveyor) tapesByIndex(name string, f io.ReaderAt, size int64) error {
+	tapes, err := findTapes(f, size)
+	if err != nil {
+		return err
+	}
 	reading := ReadIndex
 	if size <= maxChecked {
 		reading = ReadFrames
 	}
 	for i := range tapes {
-		tapes[i].reading = reading
-		if err := s.indexedTape(f, name, &tapes[i]); err != nil {
-			*s = before // reading tells what is wrong
-			return rewound(f)
+		t := &tapes[i]
+		if reading == ReadFrames {
+			if err := t.index.CheckFrames(f, t.end); err != nil {
+				return err
+			}
 		}
+		if err := s.tapeByIndex(f, t); err != nil {
+			return err
+		}
+		s.tape().Name, s.tape().Reading = name, reading
 	}
-	return true
+	return nil
 }
 
-// maxChecked is up to which size, in bytes, a file's checksums are compared: it
-// takes a few hundredths of a second.
-const maxChecked = 32 << 20
-
-// rewound is false, with the file to be read from its start. What fails then
-// fails in reading too.
-func rewound(f random) bool {
-	f.Seek(0, io.SeekStart)
-	return false
-}
-
-// clone copies all that a tape changes.
+// clone copies everything that a tape changes.
 func (s *surveyor) clone() surveyor {
 	own := *s
 	own.counts, own.coverage = maps.Clone(s.counts), s.coverage.clone()
@@ -64,36 +71,40 @@ func (s *surveyor) clone() surveyor {
 	return own
 }
 
-// indexes finds the tapes that stand one behind the other in the file, from its
-// end on.
-func indexes(f io.ReaderAt, size int64) ([]surveyable, bool) {
-	var tapes []surveyable
+var (
+	errNoTape      = errors.New("the file has no tape")
+	errContradicts = errors.New("the index contradicts itself")
+)
+
+// findTapes returns the tapes that follow each other in a file. It finds them from
+// the end of the file, where the index of the last one is.
+func findTapes(f io.ReaderAt, size int64) ([]indexedTape, error) {
+	var tapes []indexedTape
 	for end := size; end > 0; {
 		ix, err := capture.ReadIndex(f, end)
-		if err != nil || ix.Base >= end {
-			return nil, false
+		if err != nil {
+			return nil, err
+		}
+		if ix.Base >= end {
+			return nil, errContradicts
 		}
 		r, err := capture.NewReader(io.NewSectionReader(f, ix.Base, end-ix.Base))
 		if err != nil {
-			return nil, false
+			return nil, err
 		}
-		tapes = append(tapes, surveyable{header: r.Header(), index: ix, end: end})
+		tapes = append(tapes, indexedTape{header: r.Header(), index: ix, end: end})
 		end = ix.Base
 	}
+	if len(tapes) == 0 {
+		return nil, errNoTape
+	}
 	slices.Reverse(tapes)
-	return tapes, len(tapes) > 0
+	return tapes, nil
 }
 
-var errNotTheIndex = errors.New("the index contradicts itself")
-
-// indexedTape takes in what the index says and, of the chunks that hold records
-// which are told of one by one, what these say.
-func (s *surveyor) indexedTape(f io.ReaderAt, name string, t *surveyable) error {
-	if t.reading == ReadFrames {
-		if err := t.index.CheckFrames(f, t.end); err != nil {
-			return err
-		}
-	}
+// tapeByIndex adds a tape: the counts of its index, and the records of those chunks
+// that have records to list.
+func (s *surveyor) tapeByIndex(f io.ReaderAt, t *indexedTape) error {
 	var total, unknown uint64
 	for i := range t.index.Entries {
 		for _, n := range t.index.Entries[i].Counts {
@@ -103,56 +114,58 @@ func (s *surveyor) indexedTape(f io.ReaderAt, name string, t *surveyable) error 
 		}
 	}
 	if total != t.index.Records {
-		return errNotTheIndex
+		return errContradicts
 	}
-	known, err := t.known(f)
+	entries, err := t.knownEntries(f)
 	if err != nil {
 		return err
 	}
-	if len(known) == 0 {
+	if len(entries) == 0 {
 		s.begin(t.header, 0)
 	}
 	ending := capture.Cut
-	for i := range known {
-		e, first, last := &known[i], i == 0, i == len(known)-1
-		switch {
-		case first || last:
-			var list []capture.Record
-			if list, err = t.index.ReadChunk(f, e); err != nil {
+	for i := range entries {
+		first, last := i == 0, i == len(entries)-1
+		if !first && !last {
+			if err := s.entry(f, t.index, &entries[i]); err != nil {
 				return err
 			}
-			if first {
-				s.begin(t.header, list[0].At)
-			}
-			if last && list[len(list)-1].Kind == capture.KindEnd {
-				ending = capture.Closed
-			}
-			s.chunk(*e, list)
-		case !s.needs(e):
-			s.entry(e)
-		default:
-			if err := s.needed(f, t.index, e); err != nil {
-				return err
-			}
+			continue
 		}
+		records, err := t.index.ReadChunk(f, &entries[i])
+		if err != nil {
+			return err
+		}
+		if first {
+			s.begin(t.header, records[0].At)
+		}
+		if last && records[len(records)-1].Kind == capture.KindEnd {
+			ending = capture.Closed
+		}
+		s.chunk(entries[i], records)
 	}
 	v := s.tape()
-	v.Name, v.Reading, v.Ending, v.Unknown = name, t.reading, ending, unknown
-	v.Missing -= min(v.Missing, unknown)
+	v.Ending, v.Unknown = ending, unknown
+	v.Missing -= min(v.Missing, unknown) // records of unknown kinds have numbers too
 	return nil
 }
 
-// known are the entries that have records of kinds that this version knows. The
-// first and the last are single chunks: when the tape begins and ends, these say.
-func (t *surveyable) known(f io.ReaderAt) ([]capture.Entry, error) {
+// knownEntries returns the entries of the index with records of known kinds. The first
+// and the last are single chunks, not runs of chunks: they have the first and the last
+// record.
+func (t *indexedTape) knownEntries(f io.ReaderAt) ([]capture.Entry, error) {
 	list := t.index.Entries
 	for {
-		list = slices.DeleteFunc(list, func(e capture.Entry) bool { return !known(&e) })
+		list = slices.DeleteFunc(list, func(e capture.Entry) bool { return !hasKnownKind(&e) })
+		if len(list) == 0 {
+			return list, nil
+		}
 		i := 0
-		if len(list) == 0 || !list[i].Run() {
-			if i = len(list) - 1; i < 0 || !list[i].Run() {
-				return list, nil
-			}
+		if !list[i].Run() {
+			i = len(list) - 1
+		}
+		if !list[i].Run() {
+			return list, nil
 		}
 		chunks, err := t.index.Chunks(f, &list[i])
 		if err != nil {
@@ -162,12 +175,16 @@ func (t *surveyable) known(f io.ReaderAt) ([]capture.Entry, error) {
 	}
 }
 
-func known(e *capture.Entry) bool {
+func hasKnownKind(e *capture.Entry) bool {
 	return slices.ContainsFunc(e.Counts, func(n capture.Count) bool { return capture.Kind(n.Kind).Known() })
 }
 
-// needed takes in a chunk that holds such records, or the chunks of a run.
-func (s *surveyor) needed(f io.ReaderAt, index *capture.Index, e *capture.Entry) error {
+// entry adds a chunk or a run of chunks. It reads those with records to list.
+func (s *surveyor) entry(f io.ReaderAt, index *capture.Index, e *capture.Entry) error {
+	if !s.mustRead(e) {
+		s.addCounts(e)
+		return nil
+	}
 	chunks, err := index.Chunks(f, e)
 	if err != nil {
 		return err
@@ -175,47 +192,48 @@ func (s *surveyor) needed(f io.ReaderAt, index *capture.Index, e *capture.Entry)
 	for i := range chunks {
 		c := &chunks[i]
 		switch {
-		case !known(c):
-		case !s.needs(c):
-			s.entry(c)
+		case !hasKnownKind(c):
+		case !s.mustRead(c):
+			s.addCounts(c)
 		default:
-			list, err := index.ReadChunk(f, c)
+			records, err := index.ReadChunk(f, c)
 			if err != nil {
 				return err
 			}
-			s.chunk(*c, list)
+			s.chunk(*c, records)
 		}
 	}
 	return nil
 }
 
-// chunk takes in a chunk that was read.
-func (s *surveyor) chunk(e capture.Entry, list []capture.Record) {
-	// What is unknown is not counted in, wherever it stands.
-	e.FirstAt, e.LastAt = list[0].At, list[len(list)-1].At
-	e.FirstSeq, e.LastSeq = numbersOf(list)
-	s.entry(&e)
-	for i := range list {
-		s.record(&list[i])
-	}
-}
-
-// needs reports whether a chunk, or one of a run's, holds records that are told of by themselves.
-func (s *surveyor) needs(e *capture.Entry) bool {
+// mustRead reports whether a chunk or a run has records that are listed by themselves
+// or may change the coverage of a source.
+func (s *surveyor) mustRead(e *capture.Entry) bool {
 	return slices.ContainsFunc(e.Counts, func(n capture.Count) bool {
-		return capture.Kind(n.Kind).Rare() || s.coverage.waits(capture.Kind(n.Kind), n.Source)
+		return capture.Kind(n.Kind).Rare() || s.coverage.depends(capture.Kind(n.Kind), n.Source)
 	})
 }
 
-// entry counts what is in a chunk, or a run.
-func (s *surveyor) entry(e *capture.Entry) {
+// chunk adds a chunk whose records of known kinds were read.
+func (s *surveyor) chunk(e capture.Entry, records []capture.Record) {
+	// The entry's times and numbers include records of unknown kinds.
+	e.FirstAt, e.LastAt = records[0].At, records[len(records)-1].At
+	e.FirstSeq, e.LastSeq = numbersOf(records)
+	s.addCounts(&e)
+	for i := range records {
+		s.record(&records[i])
+	}
+}
+
+// addCounts adds the counts of a chunk or a run.
+func (s *surveyor) addCounts(e *capture.Entry) {
 	numbered := uint64(0)
 	for _, n := range e.Counts {
 		k := capture.Kind(n.Kind)
 		if !k.Known() {
 			continue
 		}
-		if k != capture.KindCarry { // which has no number
+		if k != capture.KindCarry { // carry records have no number
 			numbered += n.Records
 		}
 		s.count(n)
@@ -226,10 +244,10 @@ func (s *surveyor) entry(e *capture.Entry) {
 	s.tape().Last = e.LastAt
 }
 
-// numbersOf are those of the first and the last record that has one.
-func numbersOf(list []capture.Record) (first, last uint64) {
-	for i := range list {
-		if n := list[i].Seq; n != 0 {
+// numbersOf returns the first and the last number of the records, 0 if none has one.
+func numbersOf(records []capture.Record) (first, last uint64) {
+	for i := range records {
+		if n := records[i].Seq; n != 0 {
 			last = n
 			if first == 0 {
 				first = n

@@ -7,18 +7,18 @@ import (
 	"github.com/topotape/topotape/reporter/ctmsg"
 )
 
-// messageCounter counts what conntrack messages tell and reports do not.
+// messageCounter counts what conntrack messages show and reports do not.
 type messageCounter struct {
 	opened, closed pace
 	traffic        map[netip.Addr]uint64 // bytes of TCP flows that ended, both directions
-	events         uint64                // messages that say when the kernel made them
-	back           uint64                // made before the message ahead of them
-	late, lateMost int64                 // ns that they took to the recorder: together, at most
-	made           map[uint32]uint64     // by source: when the kernel made its last one
+	events         uint64                // messages with the kernel's time
+	back           uint64                // whose kernel time precedes that of the message before
+	late, lateMost int64                 // ns from the kernel's time to the recorder's: sum, maximum
+	made           map[uint32]uint64     // by source: kernel time of the last message, Unix ns
 	message        ctmsg.Message
 }
 
-// maxTraffic is of how many addresses the bytes are counted.
+// maxTraffic bounds the addresses whose bytes are counted.
 const maxTraffic = 1 << 20
 
 func newMessageCounter() *messageCounter {
@@ -45,7 +45,7 @@ func (c *messageCounter) record(h *capture.Header, r *capture.Record) {
 	}
 }
 
-// order compares when the kernel made a message with when it came, Unix ns.
+// order compares the kernel's time of a message with the time it came, Unix ns.
 func (c *messageCounter) order(came int64, source uint32) {
 	made := c.message.EventTime
 	if made == 0 {
@@ -64,6 +64,7 @@ func (c *messageCounter) order(came int64, source uint32) {
 	}
 }
 
+// ended adds the bytes of a flow to both its ends.
 func (c *messageCounter) ended(client, server netip.Addr, bytes uint64) {
 	for _, a := range [...]netip.Addr{client, server} {
 		if _, known := c.traffic[a]; known || len(c.traffic) < maxTraffic {
@@ -75,13 +76,13 @@ func (c *messageCounter) ended(client, server netip.Addr, bytes uint64) {
 	}
 }
 
-// pace is how many messages came, and in which second the most.
+// pace counts messages and finds the second with most of them.
 type pace struct {
 	count  uint64
 	most   uint64 // in one second
-	mostAt int64  // when that second began, ns since the recording's start
-	second int64
-	now    uint64
+	mostAt int64  // start of that second, ns since the recording's start
+	second int64  // of the last message
+	now    uint64 // messages in that second
 }
 
 func (p *pace) add(at int64) {

@@ -12,10 +12,10 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// Statistics are what the connections of tapes add up to.
+// Statistics count the connections of tapes.
 type Statistics struct {
 	Connections uint64
-	LeftOut     uint64 // beyond what is kept
+	LeftOut     uint64 // connections beyond the maximum
 	Talkers     []Talker
 	Servers     []Ranked // addresses and ports
 	Processes   []Ranked // by name
@@ -28,33 +28,33 @@ type Statistics struct {
 	Coverage    []reporter.Coverage // of the last report
 }
 
-// Ranked is something and the connections that have it.
+// Ranked is a value and the number of connections that have it.
 type Ranked struct {
 	What        string
 	Connections uint64
 }
 
-// Talker is an address.
+// A Talker is an address and the number of its connections.
 type Talker struct {
 	Addr        netip.Addr
 	Connections uint64
 	Names       []string
 }
 
-// Lacking is how many connections lack something, and why.
+// Lacking counts connections that lack something, by the probable reason.
 type Lacking struct {
 	Connections uint64
 	Why         []Ranked
 }
 
-// Measure replays tapes and adds up their connections. Of each list it keeps the
-// first top, of the connections maxConnections (0 is 1,000,000). Each is called
-// with every record.
+// Measure replays tapes and counts their connections, at most maxConnections
+// (0 is 1,000,000). Lists of talkers, servers, processes and names have top elements.
+// each is called with every record.
 func Measure(inputs []replay.Input, top, maxConnections int, each func(*capture.Header, *capture.Record)) (*Statistics, *replay.Summary, error) {
-	m := &measurer{local: map[netip.Addr]bool{}, talkers: map[netip.Addr]*Talker{}, most: 2 * cmp.Or(maxConnections, fold.DefaultMaxConnections)}
+	m := &measurer{local: map[netip.Addr]bool{}, talkers: map[netip.Addr]*Talker{}, maxTalkers: 2 * cmp.Or(maxConnections, fold.DefaultMax)}
 	var whole *reporter.Report
 	o := replay.Options{Reports: replay.Whole, ReadOn: true, MaxConnections: maxConnections, Each: func(h *capture.Header, r *capture.Record) {
-		m.record(r)
+		m.facts.add(r)
 		each(h, r)
 	}}
 	summary, err := replay.Run(inputs, o, func(r *reporter.Report) error {
@@ -71,19 +71,20 @@ func Measure(inputs []replay.Input, top, maxConnections int, each func(*capture.
 	return m.finish(top), summary, nil
 }
 
-// measurer counts, first records and then the connections of one report.
+// A measurer collects facts from all records, and then counts the connections of one
+// folded report.
 type measurer struct {
-	result  Statistics
-	local   map[netip.Addr]bool // addresses of the host, and of sockets seen on it
-	walks   []int64             // when walks of /proc ended that are good
-	talkers map[netip.Addr]*Talker
-	most    int // talkers that are kept apart
-	ranks   [rankings]map[string]uint64
-	names   map[netip.Addr][]string
-	sources map[string]bool // kinds that are on the tape
-	records recordMeasurer
+	result     Statistics
+	facts      recordFacts
+	sources    map[string]bool     // kinds that are on the tape
+	local      map[netip.Addr]bool // addresses of ends with a namespace or a process
+	names      map[netip.Addr][]string
+	talkers    map[netip.Addr]*Talker
+	maxTalkers int
+	ranks      [rankings]map[string]uint64
 }
 
+// What connections are counted by.
 const (
 	byServer = iota
 	byProcess
@@ -102,18 +103,20 @@ func (m *measurer) rank(list int, what string) {
 	m.ranks[list][what]++
 }
 
-func (m *measurer) talker(a netip.Addr) *Talker {
+// talks counts a connection of an address.
+func (m *measurer) talks(a netip.Addr) {
 	t := m.talkers[a]
 	if t == nil {
-		t = &Talker{Addr: a}
-		if len(m.talkers) < m.most {
-			m.talkers[a] = t
+		if len(m.talkers) >= m.maxTalkers {
+			return
 		}
+		t = &Talker{Addr: a}
+		m.talkers[a] = t
 	}
-	return t
+	t.Connections++
 }
 
-// report adds up connections.
+// report counts the connections of a report.
 func (m *measurer) report(r *reporter.Report) {
 	m.result.Coverage = r.Coverage
 	m.sources = map[string]bool{}
@@ -144,9 +147,9 @@ func (m *measurer) report(r *reporter.Report) {
 func (m *measurer) connection(c *reporter.Connection) {
 	m.result.Connections++
 	from, to := c.From.Addr.Addr(), c.To.Addr.Addr()
-	m.talker(from).Connections++
+	m.talks(from)
 	if to != from {
-		m.talker(to).Connections++
+		m.talks(to)
 	}
 	m.rank(byServer, c.To.Addr.String())
 	m.rank(byDirection, string(c.Direction))
@@ -169,8 +172,8 @@ func (m *measurer) connection(c *reporter.Connection) {
 	}
 }
 
-// natKind is what translation does to the connection. Redirected is one whose
-// destination became an address of this host.
+// natKind returns which ends NAT translates. redirect is a destination that became an
+// address of this host.
 func (m *measurer) natKind(c *reporter.Connection) string {
 	var src, dst bool
 	var server netip.Addr
@@ -182,7 +185,7 @@ func (m *measurer) natKind(c *reporter.Connection) string {
 		}
 	}
 	switch {
-	case dst && !src && (server.IsLoopback() || m.records.host[server]):
+	case dst && !src && (server.IsLoopback() || m.facts.hostAddrs[server]):
 		return "redirect"
 	case src && dst:
 		return "both"
@@ -194,24 +197,23 @@ func (m *measurer) natKind(c *reporter.Connection) string {
 	return "none"
 }
 
-// whyNoProcess is the likeliest reason that no process is known.
+// whyNoProcess returns the most probable reason why no process is known.
 func (m *measurer) whyNoProcess(c *reporter.Connection) string {
-	isLocal := func(a netip.Addr) bool { return a.IsLoopback() || m.records.host[a] || m.local[a] }
+	isLocal := func(a netip.Addr) bool { return a.IsLoopback() || m.facts.hostAddrs[a] || m.local[a] }
 	switch {
-	case !m.sources[capture.SourceProc] || len(m.walks) == 0:
+	case !m.sources[capture.SourceProc] || len(m.facts.walks) == 0:
 		return "no walk of /proc is on the tape"
 	case slices.Contains(c.Seen, capture.SourceProc):
 		return "a socket was seen, and no walk found who holds it"
 	case !isLocal(c.From.Addr.Addr()) && !isLocal(c.To.Addr.Addr()):
 		return "neither end is on this host"
-	}
-	at, _ := slices.BinarySearch(m.walks, c.FirstSeen)
-	if at == len(m.walks) || m.walks[at] > c.LastSeen {
+	case !m.facts.walkWithin(c.FirstSeen, c.LastSeen):
 		return "it came and went between two walks of /proc"
 	}
 	return "no socket table shows it: its namespace was not read"
 }
 
+// whyNoName returns the most probable reason why no name is known.
 func (m *measurer) whyNoName(c *reporter.Connection) string {
 	from, to := c.From.Addr.Addr(), c.To.Addr.Addr()
 	switch {
@@ -223,6 +225,7 @@ func (m *measurer) whyNoName(c *reporter.Connection) string {
 	return "no answer with either address was seen"
 }
 
+// finish sorts and shortens the lists.
 func (m *measurer) finish(top int) *Statistics {
 	s := &m.result
 	list := make([]Talker, 0, len(m.talkers))
@@ -239,11 +242,11 @@ func (m *measurer) finish(top int) *Statistics {
 	s.Servers, s.Processes, s.Names = m.ranked(byServer, top), m.ranked(byProcess, top), m.ranked(byName, top)
 	s.NAT, s.Directions = m.ranked(byNAT, 0), m.ranked(byDirection, 0)
 	s.NoProcess, s.NoName = lacking(m.ranked(byNoProcess, 0)), lacking(m.ranked(byNoName, 0))
-	s.Tables = m.records.tables
+	s.Tables = m.facts.tables
 	return s
 }
 
-// ranked is a list with the most frequent first; top 0 is all.
+// ranked returns the first values of a list, the most frequent first; top 0 is all.
 func (m *measurer) ranked(list, top int) []Ranked {
 	all := make([]Ranked, 0, len(m.ranks[list]))
 	for what, n := range m.ranks[list] {

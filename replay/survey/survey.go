@@ -11,30 +11,30 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// A Survey is what tapes say of themselves, without a reporter: what is on them,
-// from when to when, what was lost and how well each source saw.
+// A Survey describes the contents of tapes. The lists of gaps, marks, faults and
+// clocks have at most maxListed elements.
 type Survey struct {
-	Tapes       []SurveyedTape
+	Tapes       []Tape
 	Records     uint64          // of kinds that this version knows
 	Bytes       uint64          // of their payloads
-	Duration    int64           // ns from the first record to the last of every tape, together
+	Duration    int64           // ns from the first to the last record, of all tapes together
 	Counts      []capture.Count // by source and kind
 	CountsMore  uint64          // records of sources and kinds beyond maxCounts
-	Sources     []SourceState   // as the source records opened them
-	SourcesMore uint64          // openings beyond reporter.MaxSources
-	Coverage    []SourceCoverage
-	Gaps        []SurveyedRecord[capture.Gap]
-	GapsMore    uint64 // beyond MaxSurveyed
-	Marks       []SurveyedRecord[capture.Mark]
+	Sources     []Opening
+	SourcesMore uint64 // openings beyond reporter.MaxSources
+	Coverage    []Coverage
+	Gaps        []Record[capture.Gap]
+	GapsMore    uint64 // beyond maxListed
+	Marks       []Record[capture.Mark]
 	MarksMore   uint64
 	Faults      []capture.Fault
-	Clocks      []SurveyedRecord[capture.Clock]
+	Clocks      []Record[capture.Clock]
 	Host        *capture.Host // the last one, nil if there is none
 	Damage      []error       // each wraps a *capture.DamageError
 }
 
-// SurveyedTape is one of the tapes.
-type SurveyedTape struct {
+// A Tape is one of the tapes.
+type Tape struct {
 	Name        string
 	Header      *capture.Header
 	Ending      capture.Ending
@@ -43,22 +43,23 @@ type SurveyedTape struct {
 	Records     uint64
 	Bytes       uint64
 	First, Last int64  // At of the first and the last record
-	Missing     uint64 // numbers between the first record's and the last's that no record has
+	Missing     uint64 // record numbers that are not on the tape, between the first and the last
 }
 
-// Reading says how much of a tape was looked at.
+// A Reading is how much of a tape was read.
 type Reading uint8
 
 const (
 	ReadAll    Reading = iota // every record
-	ReadFrames                // the index, and the checksums of all that is there
+	ReadFrames                // the index, and the checksum of every frame
 	ReadIndex                 // the index only
 )
 
+// String returns all, checksums or index.
 func (r Reading) String() string { return [...]string{"all", "checksums", "index"}[r] }
 
-// SurveyedRecord is a record that is told of by itself.
-type SurveyedRecord[P any] struct {
+// A Record is a record that is listed by itself, with its payload.
+type Record[P any] struct {
 	Seq    uint64
 	At     int64
 	Source uint32
@@ -66,38 +67,42 @@ type SurveyedRecord[P any] struct {
 	Value  P
 }
 
-// SourceState is one opening of a source. Opened and Closed are -1 where no
-// record says so.
-type SourceState struct {
+// An Opening is the time during which a source was open. Opened and Closed are -1 if
+// there is no record of it.
+type Opening struct {
 	Number         uint32
 	Opened, Closed int64
 	capture.Source
 }
 
-// MaxSurveyed bounds each of a survey's lists.
-const MaxSurveyed = 100
+// Maxima of a Survey.
+const (
+	maxListed = 100    // elements of each list
+	maxCounts = 10_000 // sources and kinds that are counted
+)
 
-// Look surveys tapes: with index set a closed one by its index, where its input
-// can be read at any place, and all others from end to end. Damage is no error.
-// Both ways say the same of a tape that is whole; whether it is, its checksums tell
-// if it is small enough for them.
-func Look(inputs []replay.Input, index bool) (*Survey, error) {
+// Read surveys tapes. With useIndex it reads only the index of a tape that is closed
+// and whose input can be read at any offset, and the chunks that have records to list.
+// Other tapes it reads completely. Both ways give the same result for an intact tape;
+// damage between the chunks that were read is noticed in files of up to 32 MiB, whose
+// checksums are compared. Damage is no error.
+func Read(inputs []replay.Input, useIndex bool) (*Survey, error) {
 	s := &surveyor{counts: map[countKey]capture.Count{}}
 	for _, in := range inputs {
-		if err := s.input(in, index); err != nil {
+		if err := s.input(in, useIndex); err != nil {
 			return nil, err
 		}
 	}
 	return s.finish(), nil
 }
 
-// input opens the input once: a pipe cannot be opened again.
-func (s *surveyor) input(in replay.Input, index bool) error {
+// input surveys one input. It opens it once: a pipe cannot be opened again.
+func (s *surveyor) input(in replay.Input, useIndex bool) error {
 	file, err := in.Open()
 	if err != nil {
 		return err
 	}
-	if f, ok := file.(random); ok && index && s.byIndex(in.Name, f) {
+	if f, ok := file.(randomAccess); ok && useIndex && s.byIndex(in.Name, f) {
 		return file.Close()
 	}
 	in.Open = func() (io.ReadCloser, error) { return file, nil }
@@ -109,17 +114,20 @@ type countKey struct {
 	source uint32
 }
 
-// surveyor makes a survey, of records in order.
+// A surveyor collects a survey from records, or counts of records, in their order.
 type surveyor struct {
 	survey   Survey
 	counts   map[countKey]capture.Count
+	coverage coverage
+
+	// of the current tape
 	header   *capture.Header
 	firstSeq uint64
 	lastSeq  uint64
-	numbered uint64
-	coverage coverages
+	numbered uint64 // records with a number
 }
 
+// byReading reads every record of an input.
 func (s *surveyor) byReading(in replay.Input) error {
 	tapes, records := replay.Records([]replay.Input{in}, replay.Window{})
 	first := len(s.survey.Tapes)
@@ -145,14 +153,14 @@ func (s *surveyor) byReading(in replay.Input) error {
 		s.record(&r)
 	}
 	for _, e := range tapes.Ends() {
-		i := first + slices.IndexFunc(s.survey.Tapes[first:], func(t SurveyedTape) bool { return t.Header == e.Header })
+		i := first + slices.IndexFunc(s.survey.Tapes[first:], func(t Tape) bool { return t.Header == e.Header })
 		if i < first { // it has no records
 			s.begin(e.Header, 0)
 			i = len(s.survey.Tapes) - 1
 		}
 		t := &s.survey.Tapes[i]
 		t.Name, t.Ending, t.Unknown = e.Name, e.Ending, e.Unknown
-		t.Missing -= min(t.Missing, e.Unknown) // they have numbers
+		t.Missing -= min(t.Missing, e.Unknown) // records of unknown kinds have numbers too
 	}
 	for i := range s.survey.Tapes[first:] {
 		if t := &s.survey.Tapes[first+i]; t.Ending == capture.Unfinished {
@@ -162,18 +170,18 @@ func (s *surveyor) byReading(in replay.Input) error {
 	return nil
 }
 
-// begin opens the next tape, whose first record is at a time.
+// begin begins the next tape, at the time of its first record.
 func (s *surveyor) begin(h *capture.Header, at int64) {
 	follows := h.Continues(s.header)
 	s.endTape()
-	s.survey.Tapes = append(s.survey.Tapes, SurveyedTape{Header: h, First: at, Last: at})
+	s.survey.Tapes = append(s.survey.Tapes, Tape{Header: h, First: at, Last: at})
 	s.header = h
 	s.firstSeq, s.lastSeq, s.numbered = 0, 0, 0
 	s.coverage.begin(len(s.survey.Tapes)-1, at, follows)
 }
 
-// tape is the open one.
-func (s *surveyor) tape() *SurveyedTape { return &s.survey.Tapes[len(s.survey.Tapes)-1] }
+// tape is the current tape.
+func (s *surveyor) tape() *Tape { return &s.survey.Tapes[len(s.survey.Tapes)-1] }
 
 func (s *surveyor) endTape() {
 	if len(s.survey.Tapes) > 0 {
@@ -183,6 +191,7 @@ func (s *surveyor) endTape() {
 	}
 }
 
+// count adds records of one source and kind.
 func (s *surveyor) count(n capture.Count) {
 	key := countKey{n.Kind, n.Source}
 	c, known := s.counts[key]
@@ -193,10 +202,11 @@ func (s *surveyor) count(n capture.Count) {
 	}
 	s.tape().Records += n.Records
 	s.tape().Bytes += n.Bytes
-	s.coverage.seen(n)
+	s.coverage.count(n)
 }
 
-// numbers takes account of records whose numbers lie between two.
+// numbers adds records with numbers from first to last, and updates how many numbers
+// are missing.
 func (s *surveyor) numbers(first, last, records uint64) {
 	if s.firstSeq == 0 {
 		s.firstSeq = first
@@ -208,10 +218,7 @@ func (s *surveyor) numbers(first, last, records uint64) {
 	}
 }
 
-// maxCounts bounds what is counted of tapes with more sources than any host has.
-const maxCounts = 10_000
-
-// record takes in what a record says by itself.
+// record adds what the payload of a record says.
 func (s *surveyor) record(r *capture.Record) {
 	v := &s.survey
 	s.coverage.record(r)
@@ -227,75 +234,71 @@ func (s *surveyor) record(r *capture.Record) {
 			v.Host = &p
 		}
 	case capture.KindGap:
-		keep(&v.Gaps, &v.GapsMore, r, s.kindOf(r.Source), func(p *capture.Gap) capture.Payload { return p })
+		var p capture.Gap
+		if len(v.Gaps) >= maxListed {
+			v.GapsMore++
+		} else if r.Decode(&p) == nil {
+			v.Gaps = append(v.Gaps, listed(r, v.SourceKind(r.Source), p))
+		}
 	case capture.KindMark:
-		keep(&v.Marks, &v.MarksMore, r, "", func(p *capture.Mark) capture.Payload { return p })
+		var p capture.Mark
+		if len(v.Marks) >= maxListed {
+			v.MarksMore++
+		} else if r.Decode(&p) == nil {
+			v.Marks = append(v.Marks, listed(r, "", p))
+		}
 	case capture.KindClock:
-		keep(&v.Clocks, nil, r, "", func(p *capture.Clock) capture.Payload { return p })
+		var p capture.Clock
+		if len(v.Clocks) < maxListed && r.Decode(&p) == nil {
+			v.Clocks = append(v.Clocks, listed(r, "", p))
+		}
 	case capture.KindFault:
 		var p capture.Fault
-		if r.Decode(&p) == nil && len(v.Faults) < MaxSurveyed {
+		if r.Decode(&p) == nil && len(v.Faults) < maxListed {
 			v.Faults = append(v.Faults, p)
 		}
 	}
 }
 
-// keep appends the record to a list that is not full.
-func keep[P any](list *[]SurveyedRecord[P], more *uint64, r *capture.Record, kind string, payload func(*P) capture.Payload) {
-	if len(*list) >= MaxSurveyed {
-		if more != nil {
-			*more++
+func listed[P any](r *capture.Record, kind string, payload P) Record[P] {
+	return Record[P]{Seq: r.Seq, At: r.At, Source: r.Source, Kind: kind, Value: payload}
+}
+
+// source adds the opening of a source, or ends it.
+func (s *surveyor) source(r *capture.Record, p *capture.Source) {
+	v := &s.survey
+	full := len(v.Sources) >= reporter.MaxSources
+	if p.Open {
+		if full {
+			v.SourcesMore++
+		} else {
+			v.Sources = append(v.Sources, Opening{Number: r.Source, Opened: r.At, Closed: -1, Source: *p})
 		}
 		return
 	}
-	k := SurveyedRecord[P]{Seq: r.Seq, At: r.At, Source: r.Source, Kind: kind}
-	if r.Decode(payload(&k.Value)) == nil {
-		*list = append(*list, k)
-	}
-}
-
-func (s *surveyor) source(r *capture.Record, p *capture.Source) {
-	list := &s.survey.Sources
-	if p.Open && len(*list) >= reporter.MaxSources {
-		s.survey.SourcesMore++
-		return
-	}
-	if p.Open {
-		*list = append(*list, SourceState{Number: r.Source, Opened: r.At, Closed: -1, Source: *p})
-		return
-	}
-	for i := len(*list) - 1; i >= 0; i-- {
-		if o := &(*list)[i]; o.Number == r.Source && o.Closed < 0 {
+	for i := len(v.Sources) - 1; i >= 0; i-- {
+		if o := &v.Sources[i]; o.Number == r.Source && o.Closed < 0 {
 			o.Closed, o.Why = r.At, p.Why
 			return
 		}
 	}
-	if len(*list) >= reporter.MaxSources {
-		return
+	if !full {
+		v.Sources = append(v.Sources, Opening{Number: r.Source, Opened: -1, Closed: r.At, Source: *p})
 	}
-	*list = append(*list, SourceState{Number: r.Source, Opened: -1, Closed: r.At, Source: *p})
 }
 
-// kindOf names a source by what opened it, else by convention.
-func (s *surveyor) kindOf(number uint32) string { return s.survey.SourceKind(number) }
-
-// SourceKind names a source by what opened it, else by convention.
+// SourceKind returns the kind of a source as a source record names it, else the kind
+// that its number usually has.
 func (v *Survey) SourceKind(number uint32) string {
 	for i := range v.Sources {
 		if v.Sources[i].Number == number {
 			return v.Sources[i].Kind
 		}
 	}
-	if int(number) < len(usualSources) {
-		return usualSources[number]
-	}
-	return "unknown"
+	return cmp.Or(usualKind(number), "unknown")
 }
 
-// usualSources are the kinds of the sources of a tape that opens none.
-var usualSources = [...]string{"recorder", capture.SourceConntrack, capture.SourceProc, capture.SourceDNS, capture.SourceRDNS}
-
-// CountOf is how many records of a kind there are.
+// CountOf returns how many records of a kind there are.
 func (v *Survey) CountOf(k capture.Kind) (n uint64) {
 	for _, c := range v.Counts {
 		if c.Kind == uint8(k) {
@@ -318,12 +321,12 @@ func (s *surveyor) finish() *Survey {
 	slices.SortFunc(v.Counts, func(a, b capture.Count) int {
 		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Kind, b.Kind))
 	})
-	v.Coverage = s.coverage.finish(v)
+	v.Coverage = s.coverage.finish()
 	return v
 }
 
-// random is an input that can be read at any place.
-type random interface {
+// randomAccess is an input that can be read at any offset.
+type randomAccess interface {
 	io.ReaderAt
 	io.Seeker
 }

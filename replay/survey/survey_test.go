@@ -20,27 +20,27 @@ func inputAt(name string, b []byte) replay.Input {
 	return replay.Input{Name: name, Open: func() (io.ReadCloser, error) { return replaytest.Anywhere{Reader: bytes.NewReader(b)}, nil }}
 }
 
-// surveyedTape is a random tape in which sources come and go and lose things.
-func surveyedTape(t testing.TB, rng *rand.Rand, segment uint32, id byte) []byte {
+// randomTape makes a tape in which sources open and close and lose records.
+func randomTape(t testing.TB, rng *rand.Rand, segment uint32, id byte) []byte {
 	t.Helper()
 	return replaytest.Chunky(t, rng, segment, id, 50+rng.IntN(3000), 20, 1)
 }
 
-// longTape is such a tape with an index of several pages. On some of them little
-// happens.
+// longTape makes such a tape with an index of several pages, some of them without
+// records to list.
 func longTape(t testing.TB, rng *rand.Rand, segment uint32, id byte) []byte {
 	t.Helper()
 	return replaytest.Chunky(t, rng, segment, id, 8500+rng.IntN(5000), 1, []int{1, 20, 400}[rng.IntN(3)])
 }
 
-// sameEitherWay surveys by the index and by reading, and compares.
-func sameEitherWay(t *testing.T, name string, inputs []replay.Input) {
+// checkSame compares a survey by the index with one by reading.
+func checkSame(t *testing.T, name string, inputs []replay.Input) {
 	t.Helper()
-	fast, err := Look(inputs, true)
+	fast, err := Read(inputs, true)
 	if err != nil {
 		t.Fatal(name, err)
 	}
-	slow, err := Look(inputs, false)
+	slow, err := Read(inputs, false)
 	if err != nil {
 		t.Fatal(name, err)
 	}
@@ -55,7 +55,7 @@ func sameEitherWay(t *testing.T, name string, inputs []replay.Input) {
 	}
 }
 
-func TestIndexTellsWhatReadingTells(t *testing.T) {
+func TestIndexGivesSameSurvey(t *testing.T) {
 	names, err := filepath.Glob("../../fixtures/*/*.tape")
 	if more, _ := filepath.Glob("../../fixtures/*/*/*.tape"); err == nil {
 		names = append(names, more...)
@@ -68,19 +68,19 @@ func TestIndexTellsWhatReadingTells(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sameEitherWay(t, name, []replay.Input{inputAt(name, b)})
+		checkSame(t, name, []replay.Input{inputAt(name, b)})
 	}
 	for seed := range uint64(60 / replaytest.Sparse) {
 		rng := rand.New(rand.NewPCG(seed, 1))
-		a, b, c := surveyedTape(t, rng, 0, 4), surveyedTape(t, rng, 1, 5), surveyedTape(t, rng, 0, 8)
-		sameEitherWay(t, fmt.Sprint(seed), []replay.Input{inputAt("a", a)})
-		sameEitherWay(t, fmt.Sprint(seed, "three"), []replay.Input{inputAt("a", a), inputAt("b", b), inputAt("c", c)})
-		sameEitherWay(t, fmt.Sprint(seed, "joined"), []replay.Input{inputAt("abc", bytes.Join([][]byte{a, b, c}, nil))})
+		a, b, c := randomTape(t, rng, 0, 4), randomTape(t, rng, 1, 5), randomTape(t, rng, 0, 8)
+		checkSame(t, fmt.Sprint(seed), []replay.Input{inputAt("a", a)})
+		checkSame(t, fmt.Sprint(seed, "three"), []replay.Input{inputAt("a", a), inputAt("b", b), inputAt("c", c)})
+		checkSame(t, fmt.Sprint(seed, "joined"), []replay.Input{inputAt("abc", bytes.Join([][]byte{a, b, c}, nil))})
 	}
 }
 
-// The runs of a long index tell what reading tells, read whole and by its pages.
-func TestLongIndexTellsWhatReadingTells(t *testing.T) {
+// A long index, which describes runs of chunks, gives the same survey as reading.
+func TestLongIndexGivesSameSurvey(t *testing.T) {
 	for seed := range uint64(6) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		a, b := longTape(t, rng, 0, 4), longTape(t, rng, 1, 5)
@@ -88,25 +88,25 @@ func TestLongIndexTellsWhatReadingTells(t *testing.T) {
 		if err != nil || !slices.ContainsFunc(ix.Entries, func(e capture.Entry) bool { return e.Run() }) {
 			t.Fatalf("%d: an index without runs: %v", seed, err)
 		}
-		sameEitherWay(t, fmt.Sprint(seed), []replay.Input{inputAt("a", a), inputAt("b", b)})
-		sameEitherWay(t, fmt.Sprint(seed, "joined"), []replay.Input{inputAt("ab", bytes.Join([][]byte{a, b}, nil))})
+		checkSame(t, fmt.Sprint(seed), []replay.Input{inputAt("a", a), inputAt("b", b)})
+		checkSame(t, fmt.Sprint(seed, "joined"), []replay.Input{inputAt("ab", bytes.Join([][]byte{a, b}, nil))})
 	}
 }
 
-// Whatever byte of a tape is changed or missing, the survey says what reading
-// says.
-func TestDamageIsSeenPastTheIndex(t *testing.T) {
-	tape := surveyedTape(t, rand.New(rand.NewPCG(3, 3)), 0, 4)
+// If any byte of a tape is changed or missing, the survey by the index reports the
+// same damage as the one by reading.
+func TestIndexFindsSameDamage(t *testing.T) {
+	tape := randomTape(t, rand.New(rand.NewPCG(3, 3)), 0, 4)
 	same := func(what string, b []byte) {
 		t.Helper()
-		fast, err := Look([]replay.Input{inputAt("x", b)}, true)
-		slow, serr := Look([]replay.Input{inputAt("x", b)}, false)
+		fast, err := Read([]replay.Input{inputAt("x", b)}, true)
+		slow, serr := Read([]replay.Input{inputAt("x", b)}, false)
 		if fmt.Sprint(err) != fmt.Sprint(serr) {
-			t.Errorf("%s: %v, reading says %v", what, err, serr)
+			t.Errorf("%s: %v, by reading %v", what, err, serr)
 			return
 		}
 		if err == nil && fmt.Sprint(fast.Damage) != fmt.Sprint(slow.Damage) || err == nil && len(slow.Damage) == 0 && fast.Tapes[0].Ending != slow.Tapes[0].Ending {
-			t.Errorf("%s: %v %v, reading says %v %v", what, fast.Tapes, fast.Damage, slow.Tapes, slow.Damage)
+			t.Errorf("%s: %v %v, by reading %v %v", what, fast.Tapes, fast.Damage, slow.Tapes, slow.Damage)
 		}
 	}
 	for i := 0; i < len(tape); i += 1 + len(tape)/700 {
@@ -118,9 +118,9 @@ func TestDamageIsSeenPastTheIndex(t *testing.T) {
 	}
 }
 
-// A large tape's middle is not read, neither its chunks nor their index pages,
-// and the survey says so.
-func TestLargeTapeIsSurveyedByItsIndexAlone(t *testing.T) {
+// Of a large tape the index is read, and the chunks with records to list. The survey
+// says so.
+func TestLargeTapeIsReadByIndexOnly(t *testing.T) {
 	var out bytes.Buffer
 	w, err := capture.NewWriter(&out, &capture.Header{TapeID: [16]byte{1}})
 	if err != nil {
@@ -161,20 +161,20 @@ func TestLargeTapeIsSurveyedByItsIndexAlone(t *testing.T) {
 			return replaytest.CountedReads{Reader: bytes.NewReader(b), Count: &read}, nil
 		}}
 	}
-	slow, err := Look([]replay.Input{input(whole)}, false)
+	slow, err := Read([]replay.Input{input(whole)}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	slow.Tapes[0].Reading = ReadIndex
 	broken := bytes.Clone(whole)
-	for at := len(broken) / 5; at < len(broken)*9/10; at += 5000 { // but for the gap and the dump
+	for at := len(broken) / 5; at < len(broken)*9/10; at += 5000 { // except the gap and the dump
 		if at < 3000*4000 || at > 3600*4100 {
 			broken[at] ^= 1
 		}
 	}
 	for name, b := range map[string][]byte{"whole": whole, "damaged": broken} {
 		read = 0
-		fast, err := Look([]replay.Input{input(b)}, true)
+		fast, err := Read([]replay.Input{input(b)}, true)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,17 +5,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/replay/render"
 )
 
-// HeaderText is a tape's header in one line.
-func HeaderText(h *capture.Header) string {
-	return fmt.Sprintf("host %q (%q)  start %s  tape %x  topotape %s, core %d", h.HostName, h.HostID,
-		time.Unix(0, h.Start).UTC().Format(time.RFC3339Nano), h.TapeID, h.Tool, h.Core)
-}
-
-// Text is what info says, for people to read on lines of that many columns.
+// Text returns the facts as info prints them for people. Coverage bars fill a line
+// of that many columns.
 func (f *Facts) Text(columns int) string {
 	var b strings.Builder
 	for i := range f.Tapes {
@@ -24,7 +18,7 @@ func (f *Facts) Text(columns int) string {
 	if f.Host != nil && f.Host.Kernel != "" {
 		fmt.Fprintf(&b, "kernel    %q\n", f.Host.Kernel)
 	}
-	fmt.Fprintf(&b, "records   %d, %s plain; %s, %s\n", f.Records, render.Size(f.Bytes), render.Plural(f.Ticks, "tick"), pluralWitness(f.Witnesses))
+	fmt.Fprintf(&b, "records   %d, %s plain; %s, %s\n", f.Records, render.Size(f.Bytes), render.Count(f.Ticks, "tick"), render.Count(f.Witnesses, "witness"))
 	f.kindsText(&b)
 	f.sourcesText(&b)
 	f.coverageText(&b, columns)
@@ -47,18 +41,11 @@ func (f *Facts) kindsText(b *strings.Builder) {
 		fmt.Fprintf(b, row, source, k.Kind, fmt.Sprint(k.Records), rateText(k.Rate), render.Size(k.Bytes))
 	}
 	if f.KindsMore > 0 {
-		fmt.Fprintf(b, "  and %s of other sources\n", render.Plural(f.KindsMore, "record"))
+		fmt.Fprintf(b, "  and %s of other sources\n", render.Count(f.KindsMore, "record"))
 	}
 }
 
-func pluralWitness(n uint64) string {
-	if n == 1 {
-		return "1 witness"
-	}
-	return fmt.Sprintf("%d witnesses", n)
-}
-
-// rateText is a rate in about three digits.
+// rateText returns a rate in about three digits.
 func rateText(r float64) string {
 	switch {
 	case r == 0:
@@ -73,14 +60,14 @@ func rateText(r float64) string {
 	return fmt.Sprintf("%.0f", r)
 }
 
-// readTexts say how much of the tape was looked at.
+// readTexts describe how much of the tape was read.
 var readTexts = map[string]string{
 	ReadAll.String():    "every record",
 	ReadFrames.String(): "its index; all checksums are right",
-	ReadIndex.String():  "its index; the records between were not looked at",
+	ReadIndex.String():  "its index; the other records were not read",
 }
 
-// text is what is to be said of one tape, of several with its own counts.
+// text writes the facts of one tape, with its own counts if there are several.
 func (t *infoTape) text(b *strings.Builder, several bool) {
 	fmt.Fprintf(b, "tape      %s, %s\n", t.Name, t.Ending)
 	fmt.Fprintf(b, "host      %q (%q)\n", t.HostName, t.HostID)
@@ -110,13 +97,13 @@ func (t *infoTape) text(b *strings.Builder, several bool) {
 		fmt.Fprintf(b, "note      %q\n", t.Note)
 	}
 	if t.Unknown > 0 {
-		fmt.Fprintf(b, "unknown   %d records of kinds that this version does not know\n", t.Unknown)
+		fmt.Fprintf(b, "unknown   %s of a kind that this version does not know\n", render.Count(t.Unknown, "record"))
 	}
 	if t.Missing > 0 {
-		fmt.Fprintf(b, "missing   %s between the first and the last\n", render.Plural(t.Missing, "record number"))
+		fmt.Fprintf(b, "missing   %s between the first and the last\n", render.Count(t.Missing, "record number"))
 	}
 	if several {
-		fmt.Fprintf(b, "holds     %s, %s plain\n", render.Plural(t.Records, "record"), render.Size(t.Bytes))
+		fmt.Fprintf(b, "contains  %s, %s plain\n", render.Count(t.Records, "record"), render.Size(t.Bytes))
 	}
 	fmt.Fprintf(b, "read      %s\n", readTexts[t.Read])
 	if several {
@@ -150,14 +137,15 @@ func (f *Facts) sourcesText(b *strings.Builder) {
 		if s.Snaplen != 0 {
 			fmt.Fprintf(b, ", snaplen %d", s.Snaplen)
 		}
-		fmt.Fprintf(b, "%s\n", render.ReasonText(s.Why))
+		fmt.Fprintf(b, "%s\n", render.Reason(s.Why))
 	}
 	if f.SourcesMore > 0 {
 		fmt.Fprintf(b, "  and %d more\n", f.SourcesMore)
 	}
 }
 
-// coverageText draws every source's coverage, and says how it is at the end.
+// coverageText draws every source's coverage over time, and lists it as it is at
+// the end.
 func (f *Facts) coverageText(b *strings.Builder, columns int) {
 	list := f.survey.Coverage
 	const label = 16
@@ -182,21 +170,22 @@ func (f *Facts) coverageText(b *strings.Builder, columns int) {
 	}
 	b.WriteString("\ncoverage at the end\n")
 	for _, c := range f.Coverage {
-		fmt.Fprintf(b, "  %s%s %s, %s, %d lost", c.Source, f.which(&c), c.State, render.Plural(c.Records, "record"), c.Lost)
+		fmt.Fprintf(b, "  %s%s %s, %s, %d lost", c.Source, f.which(&c), c.State, render.Count(c.Records, "record"), c.Lost)
 		if c.Undecodable != nil {
 			fmt.Fprintf(b, ", %d undecodable", *c.Undecodable)
 		}
 		if c.Ignored != nil {
 			fmt.Fprintf(b, ", %d ignored", *c.Ignored)
 		}
-		fmt.Fprintf(b, "%s\n", render.ReasonText(c.Why))
+		fmt.Fprintf(b, "%s\n", render.Reason(c.Why))
 	}
 	if len(f.Coverage) == 0 {
 		b.WriteString("  none: there are no records\n")
 	}
 }
 
-// which tells a source from others of its kind: by its number, by its tape.
+// which returns what distinguishes a source from others of its kind: its number,
+// its tape, or nothing.
 func (f *Facts) which(c *infoCoverage) (text string) {
 	tape, number := false, false
 	for i := range f.Coverage {
@@ -213,7 +202,7 @@ func (f *Facts) which(c *infoCoverage) (text string) {
 	return text
 }
 
-// shortText is a duration to read, not to hand on.
+// shortText returns a duration rounded for reading.
 func shortText(ns int64) string {
 	d := time.Duration(ns)
 	switch {
@@ -225,7 +214,8 @@ func shortText(ns int64) string {
 	return d.Round(time.Second).String()
 }
 
-// span is the time of the recording that begins with a tape.
+// span returns the time of the recording whose first tape this is, ns since its
+// start.
 func (f *Facts) span(tape int) (from, to int64) {
 	for _, c := range f.survey.Coverage {
 		if c.Tape == tape && len(c.Spans) > 0 {
@@ -240,7 +230,7 @@ func (f *Facts) gapsText(b *strings.Builder) {
 		if i == 0 {
 			b.WriteString("\ngaps\n")
 		}
-		fmt.Fprintf(b, "  +%s (#%d) source %d %s lost %s%s\n", g.At, g.Record, g.Source, g.Kind, render.LostText(g.Lost, g.Exact), render.ReasonText(g.Why))
+		fmt.Fprintf(b, "  +%s (#%d) source %d %s lost %s%s\n", g.At, g.Record, g.Source, g.Kind, render.Lost(g.Lost, g.Exact), render.Reason(g.Why))
 	}
 	if f.GapsMore > 0 {
 		fmt.Fprintf(b, "  and %d more\n", f.GapsMore)
@@ -250,7 +240,7 @@ func (f *Facts) gapsText(b *strings.Builder) {
 	}
 }
 
-// eventsText lists what happens seldom.
+// eventsText lists the rare records: marks, clock steps and faults, and then damage.
 func (f *Facts) eventsText(b *strings.Builder) {
 	for i, m := range f.Marks {
 		if i == 0 {
@@ -274,6 +264,6 @@ func (f *Facts) eventsText(b *strings.Builder) {
 		fmt.Fprintf(b, "\ndamaged: %s\n", f.Damage)
 	}
 	if f.DamageMore > 0 {
-		fmt.Fprintf(b, "and at %s\n", render.Plural(f.DamageMore, "more place"))
+		fmt.Fprintf(b, "and at %s\n", render.Count(f.DamageMore, "more place"))
 	}
 }

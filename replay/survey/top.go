@@ -8,11 +8,11 @@ import (
 	"github.com/topotape/topotape/replay/render"
 )
 
-// infoTop is what a replay adds to the facts.
+// infoTop are the facts that need a replay.
 type infoTop struct {
 	Connections    uint64       `json:"connections"`
 	LeftOut        uint64       `json:"left_out"`
-	Stopped        string       `json:"stopped,omitempty"` // why connections behind some record are not counted in
+	Stopped        string       `json:"stopped,omitempty"` // why the connections after some record are not counted
 	New            infoPace     `json:"new"`
 	Closed         infoPace     `json:"closed"`
 	Directions     []infoCount  `json:"directions"`
@@ -61,21 +61,21 @@ type infoDisorder struct {
 	EventsLateMost  string `json:"events_late_at_most"`
 }
 
-// Measure replays the inputs and adds who talks: the first so many of each list.
-// Connections beyond the bound are counted, not kept; a bound of 0 is 1,000,000.
-func (f *Facts) Measure(inputs []replay.Input, v *Survey, top, maxConnections int) error {
+// AddTop replays the inputs of the survey and adds Top, whose lists get at most top
+// entries. Beyond maxConnections, 0 for 1,000,000, connections are only counted.
+func (f *Facts) AddTop(inputs []replay.Input, top, maxConnections int) error {
 	messages := newMessageCounter()
 	s, summary, err := Measure(inputs, top, maxConnections, messages.record)
 	if err != nil {
 		return err
 	}
-	f.Top = topFacts(s, messages, v.Duration)
+	f.Top = topFacts(s, messages, f.survey.Duration)
 	f.Top.stopped(summary)
 	f.addCoverage(s)
 	return nil
 }
 
-// topFacts turns statistics into facts. The rates are over the survey's time.
+// topFacts turns statistics into facts. The rates are over the survey's duration, ns.
 func topFacts(s *Statistics, m *messageCounter, duration int64) *infoTop {
 	paceFacts := func(p pace) infoPace {
 		return infoPace{p.count, perSecond(p.count, duration), p.most, spell(p.mostAt)}
@@ -108,7 +108,7 @@ func lackingFacts(l Lacking, of uint64) infoLacking {
 	return infoLacking{l.Connections, float64(l.Connections) / float64(max(of, 1)), counts(l.Why)}
 }
 
-// stopped says why the replay did not come to the end, if it did not.
+// stopped notes why the replay did not reach the end, if it did not.
 func (t *infoTop) stopped(s *replay.Summary) {
 	switch {
 	case s.Damage != nil:
@@ -118,8 +118,8 @@ func (t *infoTop) stopped(s *replay.Summary) {
 	}
 }
 
-// addCoverage takes over what the last report says of the sources of a kind, where
-// there is one of that.
+// addCoverage takes the coverage of the last report, which has one entry for a kind
+// of source, where the tapes have one source of that kind.
 func (f *Facts) addCoverage(s *Statistics) {
 	for _, r := range s.Coverage {
 		var found *infoCoverage
@@ -140,7 +140,7 @@ func (f *Facts) addCoverage(s *Statistics) {
 func (t *infoTop) text(b *strings.Builder) {
 	fmt.Fprintf(b, "\nconnections %d", t.Connections)
 	if t.LeftOut > 0 {
-		fmt.Fprintf(b, "; %d or more are not counted in: raise --max-connections", t.LeftOut)
+		fmt.Fprintf(b, "; at least %d more not counted: raise --max-connections", t.LeftOut)
 	}
 	if t.Stopped != "" {
 		fmt.Fprintf(b, "; %s", t.Stopped)
@@ -168,7 +168,7 @@ func (t *infoTop) text(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, "\ntop %s\n", l.name)
 		for _, c := range l.list {
-			fmt.Fprintf(b, "  %8d  %s\n", c.Connections, render.PlainText(c.What))
+			fmt.Fprintf(b, "  %8d  %s\n", c.Connections, render.Printable(c.What))
 		}
 	}
 	t.Disorder.text(b)
@@ -204,7 +204,7 @@ func (t *infoTop) talkersText(b *strings.Builder) {
 		}
 		name := ""
 		if len(a.Names) > 0 {
-			name = "  " + render.PlainText(a.Names[0])
+			name = "  " + render.Printable(a.Names[0])
 		}
 		line := fmt.Sprintf("  %8d  %10s  %-24s%s", a.Connections, size, a.Addr, name)
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
@@ -217,10 +217,10 @@ func (d *infoDisorder) text(b *strings.Builder) {
 	}
 	b.WriteString("\norder\n")
 	if d.Tables > 0 {
-		fmt.Fprintf(b, "  %d of %s began to be read before the record ahead came, by %s at most\n", d.TablesEarly, render.Plural(d.Tables, "socket table"), d.TablesEarlyMost)
+		fmt.Fprintf(b, "  %d of %s: the read began before the preceding record arrived, by at most %s\n", d.TablesEarly, render.Count(d.Tables, "socket table"), d.TablesEarlyMost)
 	}
 	if d.Events > 0 {
-		fmt.Fprintf(b, "  %s took %s to the recorder, %s at most; %d are out of the kernel's order\n",
-			render.Plural(d.Events, "conntrack message"), d.EventsLate, d.EventsLateMost, d.EventsBack)
+		fmt.Fprintf(b, "  %s took %s on average to reach the recorder, at most %s; %d are out of the kernel's order\n",
+			render.Count(d.Events, "conntrack message"), d.EventsLate, d.EventsLateMost, d.EventsBack)
 	}
 }

@@ -289,3 +289,12 @@ func sum(acc uint32, b []byte) uint32 {
 	}
 	return acc
 }
+
+// Message returns the DNS message in the payload. In a TCP segment the message's length, two bytes, precedes it; this is
+// right for a segment that holds exactly one message. An Assembler handles all others.
+func (p *Packet) Message() []byte {
+	if p.Proto == TCP && len(p.Payload) >= 2 {
+		return p.Payload[2:]
+	}
+	return p.Payload
+}

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// A tuple is one direction, as a packet shows it.
+// A tuple has the addresses and ports of one direction.
 type tuple struct {
 	src, dst     string
 	sport, dport int
@@ -17,28 +17,28 @@ func (t tuple) object() object {
 	return object{"proto": "tcp", "src": t.src, "dst": t.dst, "sport": t.sport, "dport": t.dport}
 }
 
-// A hop is one namespace's entry of a connection.
+// A hop is the conntrack entry of a connection in one namespace.
 type hop struct {
 	source      int
 	orig, reply tuple
 	id, zone    int
-	gone        bool
+	gone        bool // destroyed
 	state       string
 }
 
-// A socket is one end's. Its tuple begins with its own address.
+// A socket is the socket of one end. The source of its tuple is its own address.
 type socket struct {
 	netns int
 	tuple tuple
 	inode int
-	state int // as /proc/net shows it; 0 is none
+	state int // as in /proc/net/tcp; 0 without a row
 }
 
-// A conn is a connection with all that is to be seen of it.
+// A conn is a connection with its conntrack entries and its sockets.
 type conn struct {
 	hops           []hop
 	client, server socket
-	step           int
+	step           int // index of its next step in lives
 }
 
 func (g *generator) address() string {
@@ -67,11 +67,11 @@ func (g *generator) ends() (client, server string) {
 
 func local(a string) bool { return strings.HasPrefix(a, "127.") || a == "::1" }
 
-// connect begins a connection: through no NAT or through up to three, seen by
-// one namespace or more.
+// connect begins a connection that one or more namespaces see, each with or
+// without NAT.
 func (g *generator) connect() {
 	for len(g.conns) > 3 {
-		if !g.chance(15) { // else it is never heard of again
+		if !g.chance(15) { // else its end is lost
 			for i := range g.conns[0].hops {
 				g.send(&g.conns[0].hops[i], "destroy", "")
 			}
@@ -99,7 +99,7 @@ func (g *generator) connect() {
 		c.server.netns = c.client.netns
 	}
 	if g.chance(20) {
-		c.step = pick(g, 2, 2, 3, 5) // picked up, or its begin was missed
+		c.step = pick(g, 2, 2, 3, 5) // picked up in mid-stream, or its first events are lost
 	}
 	if g.chance(75) {
 		c.client.state, c.client.inode = 1, g.inode()
@@ -108,12 +108,12 @@ func (g *generator) connect() {
 		c.server.state, c.server.inode = 1, g.inode()
 	}
 	g.conns = append(g.conns, c)
-	if !g.chance(15) { // else only sockets tell of it
+	if !g.chance(15) { // else it has sockets only
 		g.advance(c)
 	}
 }
 
-// translate changes the reply's tuple, which begins with the real server.
+// translate applies NAT to a reply tuple, whose source is the real server.
 func (g *generator) translate(t tuple) tuple {
 	four := t.src[0] >= '0' && t.src[0] <= '9' && len(t.src) > 6
 	other := func() string {
@@ -144,7 +144,7 @@ func (g *generator) translate(t tuple) tuple {
 
 func (g *generator) identity() int {
 	if g.chance(15) {
-		return 1 + g.IntN(4) // that another had
+		return 1 + g.IntN(4) // perhaps the id of another connection
 	}
 	g.ids++
 	return g.ids
@@ -163,7 +163,7 @@ var lives = [...]struct{ kind, state string }{
 	{"update", "LAST_ACK"}, {"update", "TIME_WAIT"}, {"destroy", ""},
 }
 
-// advance lets the connection take its next step, as every hop tells of it.
+// advance sends the next step of the connection from its hops.
 func (g *generator) advance(c *conn) {
 	at := min(c.step, len(lives)-1)
 	kind, state := lives[at].kind, lives[at].state
@@ -190,7 +190,7 @@ func (g *generator) advance(c *conn) {
 	}
 }
 
-// send is one message about an entry.
+// send adds a message about an entry.
 func (g *generator) send(h *hop, kind, state string) {
 	o := object{"type": kind, "id": h.id, "orig": h.orig.object()}
 	if h.reply != h.orig.reversed() {
@@ -217,10 +217,10 @@ func (g *generator) send(h *hop, kind, state string) {
 		o["status"] = pick(g, []string{"SEEN_REPLY"}, []string{"SEEN_REPLY", "ASSURED"}, []string{}, []string{"EXPECTED"}, []string{"EXPECTED", "SEEN_REPLY"}, []string{"CONFIRMED"}, []string{"ASSURED"})
 	}
 	g.past = append(g.past, o)
-	g.say(h.source, "conntrack", o)
+	g.add(h.source, "conntrack", o)
 }
 
-// replay lets a message come again, of another kind perhaps.
+// replay repeats an earlier message, perhaps with a change.
 func (g *generator) replay() {
 	if len(g.past) == 0 {
 		return
@@ -239,11 +239,11 @@ func (g *generator) replay() {
 	case 3:
 		o["zone"] = g.IntN(3)
 	}
-	g.say(pick(g, g.tables...), "conntrack", o)
+	g.add(pick(g, g.tables...), "conntrack", o)
 }
 
-// again opens a connection anew.
-func (g *generator) again(c *conn) {
+// reopen opens a connection again.
+func (g *generator) reopen(c *conn) {
 	id := g.chance(60)
 	for i := range c.hops {
 		if h := &c.hops[i]; id {
@@ -252,7 +252,7 @@ func (g *generator) again(c *conn) {
 	}
 	if g.chance(20) && len(c.hops) > 0 {
 		h := &c.hops[0]
-		*h = hop{source: h.source, orig: h.reply, reply: h.orig, id: h.id, zone: h.zone} // the other way round
+		*h = hop{source: h.source, orig: h.reply, reply: h.orig, id: h.id, zone: h.zone} // in the other direction
 	}
 	c.client.inode, c.server.inode = g.inode(), g.inode()
 	c.client.state, c.server.state = pick(g, 0, 1, 1), pick(g, 0, 1, 1)
@@ -260,11 +260,11 @@ func (g *generator) again(c *conn) {
 	g.advance(c)
 }
 
-// dump is a table dump, with what happens meanwhile.
+// dump adds a table dump, with other records in between.
 func (g *generator) dump() {
 	source := pick(g, g.tables...)
-	g.say(source, "conntrack_dump", object{"phase": "begin"})
-	g.meanwhile()
+	g.add(source, "conntrack_dump", object{"phase": "begin"})
+	g.interleave()
 	for _, c := range g.conns {
 		for i := range c.hops {
 			h := &c.hops[i]
@@ -279,11 +279,11 @@ func (g *generator) dump() {
 			g.send(h, "dump", state)
 			h.gone = gone
 			if g.chance(12) {
-				g.meanwhile()
+				g.interleave()
 			}
 		}
 	}
-	g.meanwhile()
+	g.interleave()
 	end := object{"phase": "end"}
 	switch g.IntN(10) {
 	case 0:
@@ -291,13 +291,13 @@ func (g *generator) dump() {
 	case 1:
 		end["failed"] = "no buffer"
 	case 2:
-		g.say(0, "gap", object{"source": source, "lost": 3})
+		g.add(0, "gap", object{"source": source, "lost": 3})
 	}
-	g.say(source, "conntrack_dump", end)
+	g.add(source, "conntrack_dump", end)
 }
 
-// meanwhile is what else happens during a dump or a walk.
-func (g *generator) meanwhile() {
+// interleave adds other records during a dump or a walk.
+func (g *generator) interleave() {
 	if g.depth > 0 {
 		return
 	}

@@ -15,23 +15,23 @@ type generator struct {
 	*rand.Rand
 	at           time.Duration
 	lines        [][]byte // without the header
-	times        []string // of the lines
+	times        []string // of each line
 	traits       []string
 	expectations []string
-	scoped       bool // its view of Scope is kept too
+	scoped       bool // the fixture has a ScopeFile
 
 	several, zones, loopback, v6, names, sparse, many bool
 
-	tables []int // sources of conntrack
+	tables []int // conntrack sources
 	open   map[int]bool
 	conns  []*conn
-	past   []object // conntrack records, to come again
+	past   []object // conntrack records so far
 	ids    int
 	inodes int
-	depth  int // of dumps and walks
+	depth  int // of nested interleave calls
 }
 
-// The numbers of sources.
+// Source numbers.
 const (
 	tableOne   = 1
 	proc       = 2
@@ -42,7 +42,7 @@ const (
 	tableFour  = 13
 )
 
-// namespace of a source.
+// namespace returns the namespace of a source.
 func (g *generator) namespace(source int) int {
 	switch source {
 	case tableOne:
@@ -52,7 +52,7 @@ func (g *generator) namespace(source int) int {
 	case tableThree:
 		return 0
 	}
-	return 200 // two see the same
+	return 200 // a second source of the same namespace
 }
 
 func generate(number int) *generator {
@@ -81,7 +81,7 @@ func generate(number int) *generator {
 	g.header()
 	g.control()
 	if g.many {
-		g.crowd()
+		g.manyFlows()
 	}
 	length := 72 + g.IntN(16)
 	for i := range length {
@@ -107,13 +107,13 @@ func (g *generator) script() []byte {
 func line(at, kind string, body any) []byte {
 	b, err := json.Marshal(object{"at": at, kind: body})
 	if err != nil {
-		panic(err) // the program's own objects
+		panic(err) // cannot happen: objects are built here
 	}
 	return b
 }
 
-// say adds a record. The source 0 is that which the line would have anyway.
-func (g *generator) say(source int, kind string, body any) {
+// add adds a record. With source 0 the line has no source.
+func (g *generator) add(source int, kind string, body any) {
 	o := object{"at": g.at.String(), kind: body}
 	if source != 0 {
 		o["source"] = source
@@ -124,13 +124,13 @@ func (g *generator) say(source int, kind string, body any) {
 func (g *generator) put(o object) {
 	b, err := json.Marshal(o)
 	if err != nil {
-		panic(err) // the program's own objects
+		panic(err) // cannot happen: objects are built here
 	}
 	g.lines = append(g.lines, b)
 	g.times = append(g.times, g.at.String())
 }
 
-// raw adds a record with a payload that the kind does not have.
+// raw adds a record with a payload that is not valid for its kind.
 func (g *generator) raw(source int, kind string, body object, payload []byte) {
 	g.put(object{"at": g.at.String(), "source": source, kind: body, "raw": payload})
 }
@@ -164,7 +164,7 @@ func (g *generator) tick() {
 	if g.chance(15) {
 		body["interval"] = pick(g, "3s", "1500ms", "1h")
 	}
-	g.say(0, "tick", body)
+	g.add(0, "tick", body)
 }
 
 // header opens the sources.
@@ -197,35 +197,34 @@ func (g *generator) openSource(s int) {
 		body["netns"] = g.namespace(s)
 	}
 	g.open[s] = true
-	g.say(0, "source", body)
+	g.add(0, "source", body)
 }
 
-// control is the connection of which is known what is right.
+// control adds a connection whose correct reports are known.
 func (g *generator) control() {
 	send := func(kind, state string) {
 		o := object{"type": kind, "id": 4, "orig": tuple{"203.0.113.1", "203.0.113.2", 50000, 443}.object()}
 		if state != "" {
 			o["state"] = state
 		}
-		g.say(tableOne, "conntrack", o)
+		g.add(tableOne, "conntrack", o)
 	}
 	send("new", "SYN_SENT")
 	send("update", "SYN_RECV")
 	g.later(500 * time.Millisecond)
 	send("update", "ESTABLISHED")
 	g.later(500 * time.Millisecond)
-	g.say(0, "tick", object{})
+	g.add(0, "tick", object{})
 	send("update", "FIN_WAIT")
 	send("update", "TIME_WAIT")
 	g.later(time.Second)
-	g.say(0, "tick", object{})
+	g.add(0, "tick", object{})
 	send("destroy", "")
 	g.later(time.Millisecond)
 }
 
-// crowd is more flows than a page of the table has, and than are sorted by
-// comparing.
-func (g *generator) crowd() {
+// manyFlows adds more flows than the other tapes have, and closes most of them.
+func (g *generator) manyFlows() {
 	for i := range 280 {
 		t := tuple{fmt.Sprintf("10.%d.%d.%d", g.IntN(3), g.IntN(200), i%256), fmt.Sprintf("10.0.%d.%d", i%7, g.IntN(250)), 1 + g.IntN(65535), pick(g, 80, 8, 800, 8080, 443, 65535)}
 		c := &conn{hops: []hop{{source: tableOne, orig: t, reply: t.reversed(), id: 1000 + i}}, client: socket{netns: 100, tuple: t}, server: socket{netns: 100, tuple: t.reversed()}, step: 2 - 2*(i%2)}
@@ -233,11 +232,11 @@ func (g *generator) crowd() {
 		g.advance(c)
 	}
 	g.tick()
-	crowd := g.conns
-	for _, c := range crowd[:275] {
+	flows := g.conns
+	for _, c := range flows[:275] {
 		g.send(&c.hops[0], "destroy", "")
 	}
-	g.conns = crowd[275:]
+	g.conns = flows[275:]
 }
 
 func (g *generator) act() {
@@ -249,7 +248,7 @@ func (g *generator) act() {
 	case n < 55:
 		g.replay()
 	case n < 59:
-		g.again(pick(g, g.conns...))
+		g.reopen(pick(g, g.conns...))
 	case n < 67:
 		g.dump()
 	case n < 80:
@@ -269,7 +268,7 @@ func (g *generator) act() {
 			g.advance(pick(g, g.conns...))
 		}
 	case n < 99:
-		g.say(0, "clock", object{"step": pick(g, "1h", "-30m", "2s")})
+		g.add(0, "clock", object{"step": pick(g, "1h", "-30m", "2s")})
 	default:
 		g.broken()
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/hex"
 	"flag"
 	"fmt"
 	"io"
@@ -17,9 +16,9 @@ import (
 )
 
 func main() {
-	dir := flag.String("o", "fixtures/generated", "the folder of the fixtures; those that are there are made anew")
-	count := flag.Int("n", 24, "how many")
-	script := flag.Int("script", -1, "only print the script of that number")
+	dir := flag.String("o", "fixtures/generated", "folder of the fixtures; existing ones are replaced")
+	count := flag.Int("n", 24, "number of fixtures")
+	script := flag.Int("script", -1, "print the script of this number and make no fixtures")
 	flag.Parse()
 	if err := run(*dir, *count, *script); err != nil {
 		fmt.Fprintln(os.Stderr, "generate:", err)
@@ -40,7 +39,7 @@ func run(dir string, count, script int) error {
 	return nil
 }
 
-// fixture makes one fixture anew.
+// fixture makes one fixture, and replaces an existing one.
 func fixture(dir string, number int) error {
 	g := generate(number)
 	tape, err := witnessed(g)
@@ -52,7 +51,7 @@ func fixture(dir string, number int) error {
 		return err
 	}
 	f := &fixtures.Fixture{
-		Shows: fmt.Sprintf("Generated (%s): its reports are what the core said when it was made; it is there to notice changes", g.about()),
+		Shows: fmt.Sprintf("Generated (%s): the expected reports are those of the core that made them; the fixture detects changes", strings.Join(g.traits, ", ")),
 		Tool:  "generate",
 	}
 	for _, text := range g.expectations {
@@ -68,7 +67,7 @@ func fixture(dir string, number int) error {
 	return fixtures.Add(dir, name, f, input(tape))
 }
 
-// witnessed builds the script's tape with the digests of its own reports.
+// witnessed builds the script's tape with witnesses of its own reports.
 func witnessed(g *generator) ([]byte, error) {
 	plain, err := build(g.script())
 	if err != nil {
@@ -91,16 +90,16 @@ func witnessed(g *generator) ([]byte, error) {
 	return build(g.script())
 }
 
-// isTick reports whether a line is a tick that can be read, so that a report is made.
+// isTick reports whether a line is a tick that makes a report.
 func isTick(line []byte) bool {
 	return bytes.Contains(line, []byte(`"tick":`)) && !bytes.Contains(line, []byte(`"raw":`))
 }
 
-// witness is the line of the record that holds a report's digests.
+// witness returns the line of the record with a report's digests.
 func witness(at string, r *reporter.Report) []byte {
 	d := r.Digests()
 	digest := func(v uint64) string {
-		return hex.EncodeToString([]byte{byte(v >> 56), byte(v >> 48), byte(v >> 40), byte(v >> 32), byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)})
+		return fmt.Sprintf("%016x", v)
 	}
 	var buckets []string
 	for _, v := range d.Connections {
@@ -118,8 +117,4 @@ func build(text []byte) ([]byte, error) {
 
 func input(tape []byte) replay.Input {
 	return replay.Input{Name: "generated", Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(tape)), nil }}
-}
-
-func (g *generator) about() string {
-	return strings.Join(g.traits, ", ")
 }

@@ -4,20 +4,17 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"time"
 )
-
-type int64Duration = time.Duration
 
 func (g *generator) gap() {
 	o := object{"source": pick[any](g, tableOne, tableOne, "proc", g.tables[len(g.tables)-1], "dns", 99), "lost": pick[uint64](g, 0, 1, 42, 1<<63)}
 	if g.chance(40) {
 		o["why"] = "the queue was full"
 	}
-	g.say(0, "gap", o)
+	g.add(0, "gap", o)
 }
 
-// sources closes one, or opens it again.
+// sources closes a source, or opens a closed one.
 func (g *generator) sources() {
 	s := pick(g, append([]int{proc, dns, rdns}, g.tables...)...)
 	if s == tableOne && g.chance(50) {
@@ -32,7 +29,7 @@ func (g *generator) sources() {
 		kind = "conntrack"
 	}
 	g.open[s] = false
-	g.say(0, "source", object{"number": s, "kind": kind, "open": false, "why": pick(g, "", "the namespace is gone")})
+	g.add(0, "source", object{"number": s, "kind": kind, "open": false, "why": pick(g, "", "the namespace is gone")})
 }
 
 func (g *generator) host() {
@@ -52,10 +49,10 @@ func (g *generator) host() {
 	if g.chance(40) {
 		o["sysctls"] = []object{{"name": "net.netfilter.nf_conntrack_events", "value": pick(g, "0\n", "1", "0", "2\n")}, {"name": "net.netfilter.nf_conntrack_acct", "value": "0"}}
 	}
-	g.say(0, "host", o)
+	g.add(0, "host", o)
 }
 
-// name is a DNS answer or a reverse look-up.
+// name adds a DNS answer or a reverse name.
 func (g *generator) name() {
 	addr := g.address()
 	if g.v6 && g.chance(50) {
@@ -79,7 +76,7 @@ func (g *generator) name() {
 			}
 			o["names"] = many
 		}
-		g.say(0, "reverse_name", o)
+		g.add(0, "reverse_name", o)
 		return
 	}
 	name := pick(g, "web.example", "Web.EXAMPLE", "db.internal", "x\xff\x01y.example", "a\"b\\c.example", "other.example")
@@ -89,8 +86,8 @@ func (g *generator) name() {
 	}
 	m := answer(name, alias, netip.MustParseAddr(addr), pick[uint32](g, 0, 1, 2, 5, 300))
 	if g.chance(3) {
-		for i := range 66 { // more than are kept of one address
-			g.say(0, "dns", object{"message": answer(fmt.Sprintf("m%02d.example", i), "", netip.MustParseAddr(addr), uint32(i*7%50)), "src": "10.0.0.53", "dst": "10.0.0.1"})
+		for i := range 66 { // more than the core keeps for one address
+			g.add(0, "dns", object{"message": answer(fmt.Sprintf("m%02d.example", i), "", netip.MustParseAddr(addr), uint32(i*7%50)), "src": "10.0.0.53", "dst": "10.0.0.1"})
 		}
 	}
 	if g.chance(6) {
@@ -100,11 +97,11 @@ func (g *generator) name() {
 	if g.chance(15) {
 		o["transport"] = "tcp"
 	}
-	g.say(0, "dns", o)
+	g.add(0, "dns", o)
 }
 
-// answer is a DNS message: a question and what answers it, through an alias
-// perhaps.
+// answer returns a DNS message with a question and its answer, which goes through
+// an alias if there is one.
 func answer(name, alias string, addr netip.Addr, ttl uint32) []byte {
 	text := func(b []byte, s string) []byte {
 		for _, label := range strings.Split(s, ".") {
@@ -129,7 +126,7 @@ func answer(name, alias string, addr netip.Addr, ttl uint32) []byte {
 	return record(record(b, name, 5, text(nil, alias)), alias, kind, data)
 }
 
-// broken is a record that cannot be decoded, or is of no use.
+// broken adds a record that cannot be decoded or that the core does not use.
 func (g *generator) broken() {
 	nonsense := []byte{0xc0}
 	switch g.IntN(9) {
@@ -148,7 +145,7 @@ func (g *generator) broken() {
 	case 6:
 		g.raw(proc, "proc_walk", object{"phase": "end"}, nonsense)
 	case 7:
-		g.say(tableOne, "conntrack", object{"type": "new", "id": 9, "orig": object{"proto": "udp", "src": "10.0.0.1", "dst": "10.0.0.2", "sport": 1, "dport": 53}})
+		g.add(tableOne, "conntrack", object{"type": "new", "id": 9, "orig": object{"proto": "udp", "src": "10.0.0.1", "dst": "10.0.0.2", "sport": 1, "dport": 53}})
 	default:
 		g.raw(dns, "dns", object{"message": []byte{1}, "src": "10.0.0.1", "dst": "10.0.0.1"}, nonsense)
 	}

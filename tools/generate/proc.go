@@ -5,20 +5,21 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 )
 
-// walk is one walk of /proc, with what happens meanwhile.
+// walk adds a walk of /proc, with other records in between.
 func (g *generator) walk() {
-	g.say(0, "proc_walk", object{"phase": "begin"})
+	g.add(0, "proc_walk", object{"phase": "begin"})
 	for _, netns := range []int{100, 200, 300} {
 		if g.chance(12) {
 			continue
 		}
-		g.meanwhile()
+		g.interleave()
 		g.read(netns)
-		g.meanwhile()
+		g.interleave()
 		if !g.chance(15) {
-			g.own(netns)
+			g.owners(netns)
 		}
 	}
 	if g.chance(10) {
@@ -29,20 +30,20 @@ func (g *generator) walk() {
 	case 0:
 		return
 	case 1:
-		g.say(0, "proc_walk", object{"phase": "end", "failed": "too slow"})
+		g.add(0, "proc_walk", object{"phase": "end", "failed": "too slow"})
 		return
 	case 2:
-		g.say(0, "gap", object{"source": "proc", "lost": 0, "why": pick(g, "", "skipped")})
+		g.add(0, "gap", object{"source": "proc", "lost": 0, "why": pick(g, "", "skipped")})
 	}
-	g.say(0, "proc_walk", object{"phase": "end"})
+	g.add(0, "proc_walk", object{"phase": "end"})
 }
 
-// outside is a table or a list that stands outside any walk.
+// outside adds tables and lists of sockets outside of a walk.
 func (g *generator) outside() {
 	for range 1 + g.IntN(3) {
 		switch g.IntN(4) {
 		case 0:
-			g.own(pick(g, 100, 200))
+			g.owners(pick(g, 100, 200))
 		case 1:
 			g.unchanged(pick(g, 100, 200, 300, 0))
 		default:
@@ -54,12 +55,12 @@ func (g *generator) outside() {
 func (g *generator) unchanged(netns int) {
 	o := object{"netns": netns, "table": pick(g, "tcp", "tcp", "tcp6")}
 	if g.chance(40) {
-		o["checked"] = (g.at - min(g.at, 1e7*int64Duration(g.IntN(20)))).String()
+		o["checked"] = (g.at - min(g.at, 1e7*time.Duration(g.IntN(20)))).String()
 	}
-	g.say(0, "proc_unchanged", o)
+	g.add(0, "proc_unchanged", o)
 }
 
-// read is the reading of one namespace's tables.
+// read adds the tables of one namespace.
 func (g *generator) read(netns int) {
 	if g.chance(15) {
 		g.unchanged(netns)
@@ -79,7 +80,7 @@ func (g *generator) table(netns int, name string, rows []string) {
 	const head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 	o := object{"netns": netns, "table": name, "text": head + strings.Join(rows, "")}
 	if g.chance(40) {
-		o["read_start"] = (g.at - min(g.at, 1e7*int64Duration(g.IntN(12)))).String()
+		o["read_start"] = (g.at - min(g.at, 1e7*time.Duration(g.IntN(12)))).String()
 	}
 	switch {
 	case g.chance(4):
@@ -87,14 +88,14 @@ func (g *generator) table(netns int, name string, rows []string) {
 		o["absent"] = true
 	case g.chance(12) && len(rows) > 1:
 		o["text"], o["more"] = head+rows[0], true
-		g.say(0, "proc_net", o)
-		g.meanwhile()
+		g.add(0, "proc_net", o)
+		g.interleave()
 		o = object{"netns": netns, "table": name, "part": 1, "text": strings.Join(rows[1:], "")}
 	}
-	g.say(0, "proc_net", o)
+	g.add(0, "proc_net", o)
 }
 
-// rows are the lines of a namespace's tables, of IPv4 and IPv6.
+// rows returns the lines of a namespace's tables tcp and tcp6.
 func (g *generator) rows(netns int) (four, six []string) {
 	add := func(t tuple, state, inode int) {
 		a, mapped := netip.MustParseAddr(t.src), g.chance(15)
@@ -134,7 +135,8 @@ func (g *generator) rows(netns int) (four, six []string) {
 	return four, six
 }
 
-// hexadecimal is an end as /proc/net writes it on a little-endian host.
+// hexadecimal returns an address and port as in /proc/net/tcp on a little-endian
+// host.
 func hexadecimal(addr string, port int, mapped bool) string {
 	a := netip.MustParseAddr(addr)
 	b := a.AsSlice()
@@ -153,11 +155,11 @@ func hexadecimal(addr string, port int, mapped bool) string {
 	return fmt.Sprintf("%s:%04X", out.String(), port)
 }
 
-// own lists which processes hold the namespace's sockets.
-func (g *generator) own(netns int) {
+// owners adds the list of the namespace's sockets and their processes.
+func (g *generator) owners(netns int) {
 	list := []object{}
 	comms := map[int]string{}
-	hold := func(inode, pid int, comm string) {
+	addSocket := func(inode, pid int, comm string) {
 		if comms[pid] == "" {
 			comms[pid] = comm
 		}
@@ -165,17 +167,17 @@ func (g *generator) own(netns int) {
 	}
 	for i, c := range g.conns {
 		if c.client.netns == netns && c.client.inode != 0 && !g.chance(15) {
-			hold(c.client.inode, netns+pick(g, 1, 2, 3), pick(g, "curl", "client"))
+			addSocket(c.client.inode, netns+pick(g, 1, 2, 3), pick(g, "curl", "client"))
 		}
 		if c.server.netns == netns && c.server.inode != 0 && !g.chance(15) {
 			for range 1 + g.IntN(3) {
-				hold(c.server.inode, netns+10+g.IntN(4), pick(g, "nginx", "server \u00e4<&>"))
+				addSocket(c.server.inode, netns+10+g.IntN(4), pick(g, "nginx", "server \u00e4<&>"))
 			}
 		}
 		if i == 0 && g.chance(20) {
-			hold(pick(g, 7, 8), netns+50, "shares")
-			hold(pick(g, 7, 8, 0), pick(g, 150, 250), "shares")
+			addSocket(pick(g, 7, 8), netns+50, "shares")
+			addSocket(pick(g, 7, 8, 0), pick(g, 150, 250), "shares")
 		}
 	}
-	g.say(0, "proc_sockets", object{"netns": netns, "sockets": list})
+	g.add(0, "proc_sockets", object{"netns": netns, "sockets": list})
 }

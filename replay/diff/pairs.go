@@ -1,0 +1,249 @@
+package diff
+
+import (
+	"bytes"
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/topotape/topotape/reporter"
+)
+
+// A pair is one connection as two reports show it. The side that lacks it is nil.
+type pair struct {
+	a, b     *reporter.Connection
+	reversed bool // the client of one side is the server of the other
+	// as is set if one side lacks the connection: the other side's connection that has
+	// the same addresses before or after NAT, or reversed.
+	as *reporter.Connection
+}
+
+// pairs are the pairs that were found so far and that differ.
+type pairs []pair
+
+// pairConnections returns what differs between two lists of connections. It pairs
+// connections, each with at most one, in this order:
+//
+//  1. both ends are the same
+//  2. both ends are the same, reversed
+//  3. the ends of one are those of the other before or after NAT
+//  4. a client's address and port has one connection left on either side
+//
+// What remains is on one side only. Swapping the lists swaps the sides of the pairs
+// and changes nothing else.
+func pairConnections(a, b []reporter.Connection) []pair {
+	a, b = sortedConnections(a), sortedConnections(b)
+	var found pairs
+	restA, restB := found.sameEnds(a, b)
+	restA, restB = found.reversedEnds(restA, restB)
+	restA, restB = found.translatedEnds(restA, restB)
+	restA, restB = found.sameClient(restA, restB)
+	if len(restA) > 0 {
+		other := connectionsByTuple(b)
+		for _, c := range restA {
+			found = append(found, pair{a: c, as: other[endsOf(c).ordered()]})
+		}
+	}
+	if len(restB) > 0 {
+		other := connectionsByTuple(a)
+		for _, c := range restB {
+			found = append(found, pair{b: c, as: other[endsOf(c).ordered()]})
+		}
+	}
+	return found
+}
+
+// sortedConnections returns the list in the order of reports, which it usually has.
+// Connections that are equal in that order are sorted by their JSON.
+func sortedConnections(list []reporter.Connection) []reporter.Connection {
+	order := func(a, b reporter.Connection) int {
+		if n := a.Compare(&b); n != 0 {
+			return n
+		}
+		return bytes.Compare(a.AppendJSON(nil), b.AppendJSON(nil))
+	}
+	if slices.IsSortedFunc(list, order) {
+		return list
+	}
+	list = slices.Clone(list)
+	slices.SortFunc(list, order)
+	return list
+}
+
+// add adds a pair unless both connections are equal.
+func (p *pairs) add(a, b *reporter.Connection, reversed bool) {
+	if reversed || !sameConnection(a, b) {
+		*p = append(*p, pair{a: a, b: b, reversed: reversed})
+	}
+}
+
+func (p *pairs) addForward(a, b *reporter.Connection)  { p.add(a, b, false) }
+func (p *pairs) addReversed(a, b *reporter.Connection) { p.add(a, b, true) }
+
+// ends are the protocol and the two ends of a connection.
+type ends struct {
+	proto    string
+	from, to netip.AddrPort
+}
+
+func endsOf(c *reporter.Connection) ends { return ends{c.Proto, c.From.Addr, c.To.Addr} }
+
+func reversedEndsOf(c *reporter.Connection) ends { return endsOf(c).reversed() }
+
+func (e ends) reversed() ends { return ends{e.proto, e.to, e.from} }
+
+// ordered returns the ends with the smaller one first.
+func (e ends) ordered() ends {
+	if e.to.Compare(e.from) < 0 {
+		return e.reversed()
+	}
+	return e
+}
+
+func (e ends) compare(o ends) int {
+	return cmp.Or(strings.Compare(e.proto, o.proto), e.from.Compare(o.from), e.to.Compare(o.to))
+}
+
+// sameEnds pairs connections with the same ends. Both lists are sorted by them.
+func (p *pairs) sameEnds(a, b []reporter.Connection) (restA, restB []*reporter.Connection) {
+	for len(a) > 0 && len(b) > 0 {
+		key := endsOf(&a[0])
+		switch order := key.compare(endsOf(&b[0])); {
+		case order < 0:
+			restA, a = append(restA, &a[0]), a[1:]
+		case order > 0:
+			restB, b = append(restB, &b[0]), b[1:]
+		default:
+			i, j := countWithEnds(a, key), countWithEnds(b, key)
+			if i == 1 && j == 1 {
+				p.addForward(&a[0], &b[0])
+			} else {
+				moreA, moreB := p.equalEnds(pointers(a[:i]), pointers(b[:j]))
+				restA, restB = append(restA, moreA...), append(restB, moreB...)
+			}
+			a, b = a[i:], b[j:]
+		}
+	}
+	return append(restA, pointers(a)...), append(restB, pointers(b)...)
+}
+
+// countWithEnds returns how many connections at the head of the list have these ends.
+// The first one has.
+func countWithEnds(list []reporter.Connection, key ends) int {
+	n := 1
+	for n < len(list) && endsOf(&list[n]) == key {
+		n++
+	}
+	return n
+}
+
+func pointers(list []reporter.Connection) (out []*reporter.Connection) {
+	for i := range list {
+		out = append(out, &list[i])
+	}
+	return out
+}
+
+// equalEnds pairs several connections with the same ends: first equal ones, then
+// those with the same namespaces and first-seen time, then those with the same
+// namespaces, then the others in their order.
+func (p *pairs) equalEnds(a, b []*reporter.Connection) (restA, restB []*reporter.Connection) {
+	type key struct {
+		json      string
+		from, to  uint64 // namespaces
+		firstSeen int64
+	}
+	for _, keyOf := range []func(c *reporter.Connection) key{
+		func(c *reporter.Connection) key { return key{json: string(c.AppendJSON(nil))} },
+		func(c *reporter.Connection) key {
+			return key{from: c.From.Netns, to: c.To.Netns, firstSeen: c.FirstSeen}
+		},
+		func(c *reporter.Connection) key { return key{from: c.From.Netns, to: c.To.Netns} },
+		func(*reporter.Connection) key { return key{} },
+	} {
+		a, b = pairByKey(a, b, keyOf, keyOf, p.addForward)
+	}
+	return a, b
+}
+
+// reversedEnds pairs connections whose client is the server of the other one.
+func (p *pairs) reversedEnds(a, b []*reporter.Connection) (restA, restB []*reporter.Connection) {
+	return pairByKey(a, b, endsOf, reversedEndsOf, p.addReversed)
+}
+
+// sameClient pairs connections of a client's address and port that has one left on
+// either side: it connects to another server.
+func (p *pairs) sameClient(a, b []*reporter.Connection) (restA, restB []*reporter.Connection) {
+	if len(a) == 0 || len(b) == 0 {
+		return a, b
+	}
+	type client struct {
+		proto string
+		addr  netip.AddrPort
+	}
+	clientOf := func(c *reporter.Connection) client { return client{c.Proto, c.From.Addr} }
+	byClient := func(list []*reporter.Connection) map[client][]*reporter.Connection {
+		m := make(map[client][]*reporter.Connection, len(list))
+		for _, c := range list {
+			m[clientOf(c)] = append(m[clientOf(c)], c)
+		}
+		return m
+	}
+	ofA, ofB := byClient(a), byClient(b)
+	isSingle := func(c *reporter.Connection) bool { k := clientOf(c); return len(ofA[k]) == 1 && len(ofB[k]) == 1 }
+	for _, c := range a {
+		if isSingle(c) {
+			p.addForward(c, ofB[clientOf(c)][0])
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(a), isSingle), slices.DeleteFunc(slices.Clone(b), isSingle)
+}
+
+// pairByKey pairs the first of a with the first of b that has the same key, and so
+// on. It returns the rest of both.
+func pairByKey[K comparable](a, b []*reporter.Connection, keyOfA, keyOfB func(*reporter.Connection) K, add func(a, b *reporter.Connection)) (restA, restB []*reporter.Connection) {
+	if len(a) == 0 || len(b) == 0 {
+		return a, b
+	}
+	waiting := make(map[K][]int, len(b)) // indexes in b
+	for i, c := range b {
+		k := keyOfB(c)
+		waiting[k] = append(waiting[k], i)
+	}
+	paired := make([]bool, len(b))
+	for _, c := range a {
+		k := keyOfA(c)
+		list := waiting[k]
+		if len(list) == 0 {
+			restA = append(restA, c)
+			continue
+		}
+		add(c, b[list[0]])
+		paired[list[0]], waiting[k] = true, list[1:]
+	}
+	return restA, without(b, paired)
+}
+
+// without returns the connections that are not paired.
+func without(list []*reporter.Connection, paired []bool) (rest []*reporter.Connection) {
+	for i, c := range list {
+		if !paired[i] {
+			rest = append(rest, c)
+		}
+	}
+	return rest
+}
+
+// sameConnection reports whether two connections have the same canonical JSON.
+func sameConnection(a, b *reporter.Connection) bool {
+	return a.State == b.State && a.Direction == b.Direction && a.FirstSeen == b.FirstSeen && a.LastSeen == b.LastSeen &&
+		a.Closed == b.Closed && a.MayHaveClosed == b.MayHaveClosed && endsOf(a) == endsOf(b) &&
+		a.From.Netns == b.From.Netns && a.To.Netns == b.To.Netns && slices.EqualFunc(a.From.Processes, b.From.Processes, sameProcess) &&
+		slices.EqualFunc(a.To.Processes, b.To.Processes, sameProcess) && slices.Equal(a.NAT, b.NAT) && slices.Equal(a.Seen, b.Seen)
+}
+
+// sameProcess compares names as the JSON has them.
+func sameProcess(a, b reporter.Process) bool {
+	return a.PID == b.PID && (a.Comm == b.Comm || reporter.ValidText(a.Comm) == reporter.ValidText(b.Comm))
+}

@@ -1,0 +1,92 @@
+package edit
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/reporter"
+)
+
+// deriveHeader returns the header of a derived tape: the first parent's, with an
+// id that is a hash of the parents, the verb and its arguments. The tape stays one
+// of the parent's recording, because records keep their numbers.
+func deriveHeader(of *capture.Header, d capture.Derived, tool string) *capture.Header {
+	h := *of
+	h.Recording = of.Origin()
+	h.Minor, h.Tool, h.Core, h.Derived = capture.Minor, tool, reporter.CoreVersion, d
+	sum := sha256.New()
+	add := func(b []byte) {
+		sum.Write(binary.BigEndian.AppendUint64(nil, uint64(len(b))))
+		sum.Write(b)
+	}
+	add([]byte(tool))
+	add([]byte(d.Verb))
+	for _, a := range d.Args {
+		add([]byte(a))
+	}
+	for _, p := range append([]capture.Parent{{TapeID: d.Parent, SHA256: d.SHA256}}, d.Others...) {
+		add(p.TapeID[:])
+		add(p.SHA256[:])
+	}
+	copy(h.TapeID[:], sum.Sum(nil))
+	return &h
+}
+
+// parentsOf reads each input once, for its hash.
+func parentsOf(inputs []replay.Input) (out []capture.Parent, err error) {
+	for _, in := range inputs {
+		p, err := parentOf(in)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func parentOf(in replay.Input) (p capture.Parent, err error) {
+	f, err := in.Open()
+	if err != nil {
+		return p, err
+	}
+	sum := sha256.New()
+	all := io.TeeReader(f, sum)
+	r, err := capture.NewReader(all)
+	if err == nil {
+		_, err = io.CopyBuffer(io.Discard, all, make([]byte, 1<<20))
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return p, fmt.Errorf("%s: %w", in.Name, err)
+	}
+	return capture.Parent{TapeID: r.Header().TapeID, SHA256: [32]byte(sum.Sum(nil))}, nil
+}
+
+// isDerived reports whether a verb made the tape from other tapes.
+func isDerived(h *capture.Header) bool {
+	return h.Derived.Verb != "" && h.Derived.Verb != "build"
+}
+
+// The text of an end record that a verb adds begins with one of these.
+const (
+	endOfCut     = "cut"
+	endOfRecover = "recovered: "
+	endOfMerge   = "merged: "
+)
+
+// isAddedEnd reports whether a verb added the end record. Its number may be the
+// number of a record on another tape.
+func isAddedEnd(h *capture.Header, r *capture.Record) bool {
+	var e capture.End
+	if r.Kind != capture.KindEnd || h.Derived.Verb == "" || r.Decode(&e) != nil {
+		return false
+	}
+	return strings.HasPrefix(e.Why, endOfCut) || strings.HasPrefix(e.Why, endOfRecover) || strings.HasPrefix(e.Why, endOfMerge)
+}

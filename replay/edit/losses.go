@@ -1,0 +1,168 @@
+package edit
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay/render"
+)
+
+// losses describes what a tape has lost.
+type losses struct {
+	any     bool   // something is lost
+	records uint64 // how many record numbers, as far as known
+	end     bool   // the end is missing: unknown records may be lost after the last one
+	counted bool   // the index lists all that is lost after the last record
+}
+
+// noteLoss records that something is lost: from here on, the witnesses of the
+// broken tape prove nothing.
+func (w *rescue) noteLoss() { w.lost.any, w.out.witnesses.incomplete = true, true }
+
+// addGaps reports the damage before a record and adds gap records for it. They
+// have the first of the missing numbers. Before the first record of the tape they
+// have the last ones, because it is not known with which number the tape begins.
+func (w *rescue) addGaps(next *capture.Record) error {
+	d := w.damage
+	w.damage = nil
+	missing := next.Seq - w.seq - 1
+	switch {
+	case missing == 0 && w.facts.sparse():
+		w.say(fmt.Sprintf("frame %d: %v: no record is lost, but a carry may be", d.Frame, d.Err))
+		w.noteLoss()
+		return nil
+	case missing == 0:
+		w.say(fmt.Sprintf("frame %d: %v; no record is lost", d.Frame, d.Err))
+		return nil
+	}
+	w.noteLoss()
+	first, chunks := w.seq+1, w.index.between(w.seq+1, next.Seq-1)
+	where := fmt.Sprintf("between %s and %s", w.clock.text(w.at), w.clock.text(next.At))
+	if w.seq == 0 {
+		where = "before " + w.clock.text(next.At)
+	}
+	lost := missing
+	if w.seq == 0 && !w.facts.fromOne() {
+		lost, first = chunks.records, max(first, chunks.first)
+	}
+	w.lost.records += lost
+	what, why := w.numbersText(first, next.Seq-1), render.Count(lost, "record")+" lost with the damaged part of the tape"
+	if lost == 0 {
+		what, why = fmt.Sprintf("everything before record %d is", next.Seq), "everything before was lost with the damaged part of the tape"
+	}
+	w.say(fmt.Sprintf("frame %d: %v: %s lost, %s", d.Frame, d.Err, what, where))
+	gaps := append(w.open.gaps(why), w.unopenedGaps(why)...)
+	if chunks.records == lost && lost > 0 {
+		gaps = w.countedGaps(&chunks, why)
+	}
+	if uint64(len(gaps)) > missing { // there are no more free numbers
+		gaps = gaps[:missing]
+	}
+	if w.seq == 0 {
+		return w.add(gaps, next.Seq-uint64(len(gaps)), max(w.at, next.At))
+	}
+	return w.add(gaps, w.seq+1, w.at)
+}
+
+// addEnd ends a tape whose end is lost.
+func (w *rescue) addEnd() error {
+	chunks := w.index.between(w.seq+1, math.MaxUint64)
+	damaged := w.damage != nil || w.tape.strayTail || w.tape.foot || chunks.records > 0
+	why := "the tape was not closed"
+	if damaged {
+		why = "the end of the tape is damaged"
+	}
+	switch {
+	case chunks.records > 0:
+		w.lost.records += chunks.records
+		w.lost.counted = w.tape.foot
+		w.say(fmt.Sprintf("%s: %s lost, between %s and %s", why, w.numbersText(chunks.first, chunks.last), w.clock.text(w.at), w.clock.text(chunks.lastAt)))
+	case w.saved.records == 0:
+		w.say(why + ": everything after its head is lost")
+	default:
+		w.say(fmt.Sprintf("%s: anything after record %d, at %s, is lost", why, w.seq, w.clock.text(w.at)))
+	}
+	var list []addition
+	if damaged {
+		w.noteLoss()
+		list = w.open.gaps("anything after this is lost with the damaged end of the tape")
+	}
+	if w.lost.counted {
+		list = w.countedGaps(&chunks, render.Count(chunks.records, "record")+" lost with the damaged end of the tape")
+	}
+	list = append(list, newEnd(capture.End{Why: endOfRecover + why}))
+	return w.add(list, w.seq+1, w.at)
+}
+
+// unopenedGaps returns a gap of each source that the tape shows only later, without
+// its opening: it may have been open already.
+func (w *rescue) unopenedGaps(why string) (list []addition) {
+	for _, s := range w.facts.unopened {
+		if !w.open.has(s.number) && s.first > w.seq {
+			list = append(list, w.openingGap(s.source, 0, why)...)
+		}
+	}
+	return list
+}
+
+// countedGaps returns a gap of each source that has lost something, with the
+// counts of the index.
+func (w *rescue) countedGaps(chunks *chunkLoss, why string) (list []addition) {
+	for _, s := range chunks.sources {
+		if w.open.has(s.number) || s.kind == "" {
+			list = append(list, newGap(s.number, s.lost, why))
+		} else {
+			list = append(list, w.openingGap(s.source, s.lost, why)...)
+		}
+	}
+	return list
+}
+
+// openingGap returns a gap of a source that is not open. It opens the source first
+// if its number alone would imply another kind.
+func (w *rescue) openingGap(s source, lost uint64, why string) (list []addition) {
+	if rank(s.kind)+1 != int(s.number) {
+		list = append(list, newSource(s.number, capture.Source{Open: true, Kind: s.kind}))
+	}
+	return append(list, newGap(s.number, lost, why))
+}
+
+func (w *rescue) numbersText(from, to uint64) string {
+	text := numbersText(from, to)
+	if w.facts.sparse() {
+		text = strings.Replace(text, "(", "(at most ", 1)
+	}
+	return text
+}
+
+func numbersText(from, to uint64) string {
+	if from == to {
+		return fmt.Sprintf("record %d is", from)
+	}
+	return fmt.Sprintf("records %d to %d (%d) are", from, to, to-from+1)
+}
+
+// summary describes the new tape in one line.
+func (w *rescue) summary() string {
+	line := render.Count(w.saved.records, "record") + " saved"
+	if w.saved.records > 0 {
+		line += fmt.Sprintf(", from %s to %s", w.saved.first, w.clock.text(w.at))
+	}
+	lost := fmt.Sprintf("; %d lost", w.lost.records)
+	if w.facts.sparse() {
+		lost = fmt.Sprintf("; at most %d lost", w.lost.records)
+	}
+	switch {
+	case w.lost.records > 0 && w.lost.end && !w.lost.counted:
+		return line + lost + ", and anything after them"
+	case w.lost.records > 0:
+		return line + lost
+	case w.lost.end:
+		return line + "; anything after them is lost"
+	case w.lost.any:
+		return line + "; it is not known how many are lost"
+	}
+	return line + "; nothing is lost"
+}

@@ -1,0 +1,140 @@
+package edit
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter"
+)
+
+// tapeFacts is what a first reading of a broken tape finds.
+type tapeFacts struct {
+	records  uint64
+	header   capture.Header
+	headLost bool
+	guesses  []string // what the records show of a lost header, and what they do not
+	unopened []unopenedSource
+}
+
+// An unopenedSource has records on the tape, but its opening is not there: that
+// is lost, or was never recorded.
+type unopenedSource struct {
+	source
+	first uint64 // number of its first record
+}
+
+// fromOne reports whether the tape's first record is known to have number 1.
+func (f *tapeFacts) fromOne() bool {
+	return !f.headLost && f.header.Segment == 0 && f.header.Derived.Verb == ""
+}
+
+// sparse reports whether numbers may be missing on the tape without a loss: the
+// tape was cut, merged or recovered.
+func (f *tapeFacts) sparse() bool { return isDerived(&f.header) }
+
+// readFacts reads the tape from start to end. If its head is lost, it makes a header.
+func (t *brokenTape) readFacts() (*tapeFacts, error) {
+	reader, err := t.openWithHead()
+	if err != nil {
+		return nil, err
+	}
+	facts := &tapeFacts{headLost: reader == nil}
+	guess := headerGuess{header: capture.Header{Minor: capture.Minor, TapeID: t.tapeID(), Note: "the head of this tape was lost; this head is made from its records"}}
+	if facts.headLost {
+		if reader, err = t.open(&guess.header); err != nil {
+			return nil, err
+		}
+	} else {
+		facts.header = *reader.Header()
+	}
+	listed := map[uint32]bool{}
+	for {
+		r, err := reader.Next()
+		var damage *capture.DamageError
+		switch {
+		case err == io.EOF:
+			if facts.headLost {
+				facts.header, facts.guesses = guess.header, guess.texts()
+			}
+			return facts, nil
+		case errors.As(err, &damage):
+			continue
+		case err != nil:
+			return nil, err
+		}
+		facts.records++
+		if facts.headLost {
+			guess.update(&r)
+		}
+		kind := r.Kind.Source()
+		if listed[r.Source] || len(listed) >= reporter.MaxSources || kind == "" && r.Kind != capture.KindSource {
+			continue
+		}
+		listed[r.Source] = true
+		if kind != "" {
+			facts.unopened = append(facts.unopened, unopenedSource{source{r.Source, kind}, r.Seq})
+		}
+	}
+}
+
+// openWithHead opens the tape with its own head. It returns nil if that is lost.
+func (t *brokenTape) openWithHead() (*capture.Reader, error) {
+	if !t.head {
+		return nil, nil
+	}
+	reader, err := t.open(nil)
+	var damage *capture.DamageError
+	if errors.As(err, &damage) || errors.Is(err, capture.ErrNotTape) {
+		return nil, nil
+	}
+	return reader, err
+}
+
+// A headerGuess restores a lost header from the first records that have parts of it.
+type headerGuess struct {
+	header                 capture.Header
+	host, start, byteOrder bool // the parts that are found
+}
+
+func (g *headerGuess) update(r *capture.Record) {
+	switch r.Kind {
+	case capture.KindHost:
+		var h capture.Host
+		if !g.host && r.Decode(&h) == nil && h.ID != "" {
+			g.header.HostID, g.header.HostName, g.host = h.ID, h.Name, true
+		}
+	case capture.KindClock:
+		var c capture.Clock
+		if !g.start && r.Decode(&c) == nil {
+			g.header.Start, g.start = c.Wall-c.Step-r.At, true
+		}
+	case capture.KindConntrack, capture.KindDumpEntry: // a netlink message begins with its length
+		if n := uint32(len(r.Payload)); !g.byteOrder && n >= 16 {
+			big := binary.BigEndian.Uint32(r.Payload) == n
+			g.byteOrder = big || binary.LittleEndian.Uint32(r.Payload) == n
+			g.header.BigEndian = big
+		}
+	}
+}
+
+// texts says which parts are found.
+func (g *headerGuess) texts() (list []string) {
+	if g.host {
+		list = append(list, "the host is "+strings.Join(slices.Compact([]string{g.header.HostID, g.header.HostName}), " "))
+	} else {
+		list = append(list, "its host is unknown")
+	}
+	if g.start {
+		list = append(list, "it starts at "+wallText(g.header.Start)+", by a clock record")
+	} else {
+		list = append(list, "its start is unknown: times are relative to it")
+	}
+	if !g.byteOrder {
+		list = append(list, "its byte order is unknown: little endian is assumed")
+	}
+	return append(list, "local networks given by the user are lost")
+}

@@ -1,0 +1,165 @@
+package edit
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/reporter"
+)
+
+// A scannedTape is one of the tapes to be merged, with what a first reading finds.
+type scannedTape struct {
+	input       replay.Input // of this tape alone
+	base        int64        // offset of the tape in its file
+	order       int          // on the command line, among all tapes
+	header      *capture.Header
+	sum         [32]byte // SHA-256 of the file
+	ending      capture.Ending
+	first, last uint64 // lowest and highest record number; 0 if no record has one
+	from, to    int64  // times of the first and the last record
+	ticks       bool   // it has ticks
+	sources     []seenSource
+	steps       []clockStep
+}
+
+// A seenSource is a source that has records on a tape.
+type seenSource struct {
+	number uint32
+	id     sourceID
+}
+
+// A sourceID says what a source observes. Sources of different recordings with the
+// same id may be one source.
+type sourceID struct {
+	kind      string
+	netns     uint64
+	Interface string
+}
+
+// A clockStep is a step of the wall clock.
+type clockStep struct{ at, step int64 }
+
+// maxSteps bounds the steps of a tape's clock.
+const maxSteps = 1 << 16
+
+// scanTapes reads the inputs. It lists the tapes in the order of the command line.
+func scanTapes(inputs []replay.Input) (tapes []*scannedTape, err error) {
+	for _, in := range inputs {
+		f, err := in.Open()
+		if err != nil {
+			return nil, err
+		}
+		list, err := scanFile(in, f)
+		f.Close()
+		var damage *capture.DamageError
+		switch {
+		case errors.As(err, &damage):
+			return nil, fmt.Errorf("%s: %w; topotape recover saves what is left of it", in.Name, err)
+		case err != nil:
+			return nil, fmt.Errorf("%s: %w", in.Name, err)
+		}
+		for _, t := range list {
+			t.order = len(tapes)
+			tapes = append(tapes, t)
+		}
+	}
+	return tapes, nil
+}
+
+// scanFile reads the tapes of one file.
+func scanFile(in replay.Input, file io.Reader) (list []*scannedTape, err error) {
+	sum := sha256.New()
+	reader, err := capture.NewReader(io.TeeReader(file, sum))
+	for more := true; more && err == nil; more, err = reader.NextTape() {
+		h := *reader.Header()
+		t := &scannedTape{base: reader.Base(), header: &h}
+		if err := t.scan(reader); err != nil {
+			return nil, err
+		}
+		t.ending = reader.Ending()
+		list = append(list, t)
+	}
+	for i, t := range list {
+		end := int64(math.MaxInt64)
+		if i+1 < len(list) {
+			end = list[i+1].base
+		}
+		t.input = in.Part(t.base, end-t.base)
+		t.sum = [32]byte(sum.Sum(nil))
+	}
+	return list, err
+}
+
+func (t *scannedTape) scan(reader *capture.Reader) error {
+	for empty := true; ; empty = false {
+		r, err := reader.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if empty {
+			t.from = r.At
+		}
+		if t.first == 0 {
+			t.first = r.Seq
+		}
+		t.last, t.to = max(t.last, r.Seq), r.At
+		switch r.Kind {
+		case capture.KindTick:
+			t.ticks = true
+		case capture.KindClock:
+			var c capture.Clock
+			if r.Decode(&c) == nil {
+				t.steps = append(t.steps, clockStep{r.At, c.Step})
+			}
+			if len(t.steps) > maxSteps {
+				return fmt.Errorf("its clock was stepped more than %d times", maxSteps)
+			}
+		default:
+			t.noteSource(&r)
+			if len(t.sources) > reporter.MaxSources {
+				return fmt.Errorf("it has more than %d sources", reporter.MaxSources)
+			}
+		}
+	}
+}
+
+// noteSource adds the source of a record to the list, or what a first source record
+// says of it.
+func (t *scannedTape) noteSource(r *capture.Record) {
+	if r.Source == 0 {
+		return
+	}
+	at := slices.IndexFunc(t.sources, func(s seenSource) bool { return s.number == r.Source })
+	if at >= 0 && (r.Kind != capture.KindSource || t.sources[at].id != sourceID{kind: t.sources[at].id.kind}) {
+		return
+	}
+	id := sourceID{kind: r.Kind.Source()}
+	var s capture.Source
+	if r.Kind == capture.KindSource && r.Decode(&s) == nil {
+		id = sourceID{s.Kind, s.Netns, s.Interface}
+	}
+	if at < 0 {
+		t.sources = append(t.sources, seenSource{r.Source, id})
+	} else {
+		t.sources[at].id = id
+	}
+}
+
+// recovered reports whether Recover made the tape. Its witnesses prove nothing
+// about the whole recording, because its reports have gaps.
+func (t *scannedTape) recovered() bool { return t.header.Derived.Verb == "recover" }
+
+// mayBeAdded reports whether a verb may have added a record of this kind, in place
+// of one that is lost or was on none of its tapes.
+func (t *scannedTape) mayBeAdded(k capture.Kind) bool {
+	return isDerived(t.header) && (k == capture.KindGap || k == capture.KindSource || k == capture.KindWitness)
+}

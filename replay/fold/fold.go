@@ -1,0 +1,212 @@
+package fold
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/topotape/topotape/reporter"
+)
+
+// DefaultMax is how many connections a Fold keeps by default. In the worst case,
+// where every connection has its own endpoints and names and as many again are left
+// out, that takes 4 GiB.
+const DefaultMax = 1_000_000
+
+// A Fold makes one report of many. It has every connection that any of them shows.
+type Fold struct {
+	max         int
+	last        *reporter.Report
+	reports     int
+	window      int64                     // of all reports together, ns
+	index       map[connectionKey][]int32 // into connections
+	connections []reporter.Connection
+	shownBy     []int // by index in connections: the number of the last report that shows it
+	endpoints   map[endpointID]*reporter.Endpoint
+	names       map[netip.Addr]*reporter.Names
+	leftOut     map[connectionKey]struct{} // at most max
+	view        viewFold
+}
+
+// A connectionKey identifies a connection in either direction. Namespaces are not
+// part of it: they may be unknown in earlier reports.
+type connectionKey struct {
+	proto     string
+	low, high netip.AddrPort
+	firstSeen int64
+}
+
+// New returns a Fold that keeps up to max connections, and twice as many endpoints
+// and names. 0 is DefaultMax.
+func New(max int) *Fold {
+	if max <= 0 {
+		max = DefaultMax
+	}
+	return &Fold{max: max, index: map[connectionKey][]int32{}, endpoints: map[endpointID]*reporter.Endpoint{},
+		names: map[netip.Addr]*reporter.Names{}, leftOut: map[connectionKey]struct{}{},
+		view: viewFold{max: 2 * max, nodes: map[string]*reporter.ScopeNode{}}}
+}
+
+func keyOf(c *reporter.Connection) connectionKey {
+	k := connectionKey{proto: c.Proto, low: c.From.Addr, high: c.To.Addr, firstSeen: c.FirstSeen}
+	if k.high.Compare(k.low) < 0 {
+		k.low, k.high = k.high, k.low
+	}
+	return k
+}
+
+// Add adds a report. Reports must be added in the order of time: what a later one
+// shows of a connection replaces what an earlier one shows.
+func (f *Fold) Add(r *reporter.Report) {
+	f.last = r
+	f.window += r.Window
+	f.reports++
+	if hasOwnView(r) {
+		f.view.add(r.Scope())
+	}
+	for i := range r.Connections {
+		f.addConnection(&r.Connections[i])
+	}
+	for i := range r.Endpoints {
+		f.addEndpoint(&r.Endpoints[i])
+	}
+	for i := range r.Names {
+		f.addNames(&r.Names[i])
+	}
+}
+
+func (f *Fold) addConnection(c *reporter.Connection) {
+	key := keyOf(c)
+	at := f.find(key, c)
+	switch {
+	case at >= 0:
+		merge(&f.connections[at], c)
+		f.shownBy[at] = f.reports
+	case len(f.connections) < f.max:
+		f.index[key] = append(f.index[key], int32(len(f.connections)))
+		f.connections = append(f.connections, *c)
+		f.shownBy = append(f.shownBy, f.reports)
+	case len(f.leftOut) < f.max:
+		f.leftOut[key] = struct{}{}
+	}
+}
+
+// find returns the index of the connection if an earlier report shows it, else -1.
+// Two connections of the same report are different ones.
+func (f *Fold) find(key connectionKey, c *reporter.Connection) int32 {
+	for _, at := range f.index[key] {
+		if f.shownBy[at] != f.reports && agreeOnNetns(&f.connections[at], c) {
+			return at
+		}
+	}
+	return -1
+}
+
+// agreeOnNetns reports whether no end has two different namespaces. 0 is unknown.
+func agreeOnNetns(a, b *reporter.Connection) bool {
+	from, to := b.From.Netns, b.To.Netns
+	if a.From.Addr != b.From.Addr {
+		from, to = to, from
+	}
+	agree := func(x, y uint64) bool { return x == y || x == 0 || y == 0 }
+	return agree(a.From.Netns, from) && agree(a.To.Netns, to)
+}
+
+// merge replaces a connection by that of a later report, and keeps what the later one
+// lacks.
+func merge(to, c *reporter.Connection) {
+	old := *to
+	*to = *c
+	to.FirstSeen = min(to.FirstSeen, old.FirstSeen)
+	to.LastSeen = max(to.LastSeen, old.LastSeen)
+	to.Seen = union(old.Seen, c.Seen, strings.Compare)
+	if len(to.NAT) == 0 {
+		to.NAT = old.NAT
+	}
+	oldFrom, oldTo := old.From, old.To
+	if oldFrom.Addr != c.From.Addr {
+		oldFrom, oldTo = oldTo, oldFrom
+	}
+	mergeEnd(&to.From, &oldFrom)
+	mergeEnd(&to.To, &oldTo)
+}
+
+func mergeEnd(to, old *reporter.End) {
+	if to.Netns == 0 {
+		to.Netns = old.Netns
+	}
+	to.Processes = union(old.Processes, to.Processes, reporter.Process.Compare)
+}
+
+// union returns the union of two sorted lists, sorted. It does not change them.
+func union[T any](a, b []T, compare func(T, T) int) []T {
+	if len(a) == 0 || slices.EqualFunc(a, b, func(x, y T) bool { return compare(x, y) == 0 }) {
+		return b
+	}
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, compare)
+	return slices.CompactFunc(all, func(x, y T) bool { return compare(x, y) == 0 })
+}
+
+// An endpointID has the parts of an endpoint's ID.
+type endpointID struct {
+	scope string
+	addr  netip.AddrPort
+}
+
+func (f *Fold) addEndpoint(e *reporter.Endpoint) {
+	id := endpointID{e.Scope, e.Addr}
+	old := f.endpoints[id]
+	switch {
+	case old != nil:
+		old.Aliases = union(old.Aliases, e.Aliases, netip.AddrPort.Compare)
+		old.Processes = union(old.Processes, e.Processes, reporter.Process.Compare)
+	case len(f.endpoints) < 2*f.max:
+		own := *e
+		f.endpoints[id] = &own
+	}
+}
+
+func (f *Fold) addNames(n *reporter.Names) {
+	old := f.names[n.Addr]
+	switch {
+	case old != nil:
+		old.Forward = union(old.Forward, n.Forward, strings.Compare)
+		old.Reverse = union(old.Reverse, n.Reverse, strings.Compare)
+		old.Host = cmp.Or(n.Host, old.Host)
+	case len(f.names) < 2*f.max:
+		own := *n
+		f.names[n.Addr] = &own
+	}
+}
+
+// LeftOut returns how many connections are beyond the maximum. It counts up to the
+// maximum, so the number may be larger.
+func (f *Fold) LeftOut() uint64 { return uint64(len(f.leftOut)) }
+
+// Finish returns the folded report, or nil if no report was added. Its head and its
+// coverage are those of the last report; the window is the sum of all windows.
+func (f *Fold) Finish() *reporter.Report {
+	if f.last == nil {
+		return nil
+	}
+	r := *f.last
+	r.Window = f.window
+	r.Connections = f.connections
+	slices.SortStableFunc(r.Connections, func(a, b reporter.Connection) int { return a.Compare(&b) })
+	r.Endpoints = make([]reporter.Endpoint, 0, len(f.endpoints))
+	for _, e := range f.endpoints {
+		r.Endpoints = append(r.Endpoints, *e)
+	}
+	slices.SortFunc(r.Endpoints, func(a, b reporter.Endpoint) int { return a.Compare(&b) })
+	r.Names = make([]reporter.Names, 0, len(f.names))
+	for _, n := range f.names {
+		r.Names = append(r.Names, *n)
+	}
+	slices.SortFunc(r.Names, func(a, b reporter.Names) int { return a.Addr.Compare(b.Addr) })
+	if hasOwnView(&r) {
+		r.SetScope(f.view.view())
+	}
+	return &r
+}

@@ -1,0 +1,117 @@
+package render
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"strings"
+	"unicode"
+
+	"github.com/topotape/topotape/reporter"
+)
+
+// Clean replaces what a terminal may interpret: characters that are not
+// printable become a question mark. Names and processes come from other hosts.
+func Clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
+}
+
+// Count writes a number and its noun, which is given in the singular:
+// "1 record", "2 records", "3 entries", "4 processes".
+func Count[N int | int64 | uint32 | uint64](n N, noun string) string {
+	switch {
+	case n == 1:
+	case strings.HasSuffix(noun, "y"):
+		noun = strings.TrimSuffix(noun, "y") + "ies"
+	case strings.HasSuffix(noun, "ss"):
+		noun += "es"
+	default:
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}
+
+// Line writes one connection as a line of text, without a newline.
+func Line(c *reporter.Connection) string {
+	text := fmt.Sprintf("%s -> %s %s by %s", endAndProcesses(&c.From), endAndProcesses(&c.To), stateText(c), c.Direction)
+	if nat := natText(c); nat != "-" {
+		text += ", " + nat
+	}
+	return text + ", seen by " + strings.Join(c.Seen, "+")
+}
+
+func endAndProcesses(e *reporter.End) string {
+	if len(e.Processes) == 0 {
+		return endText(e)
+	}
+	return endText(e) + " " + processesText(e.Processes)
+}
+
+// endText writes the address and port. A loopback address is in every network
+// namespace, so its namespace follows.
+func endText(e *reporter.End) string {
+	s := e.Addr.String()
+	if e.Netns != 0 && e.Addr.Addr().IsLoopback() {
+		s += fmt.Sprintf(" in %d", e.Netns)
+	}
+	return s
+}
+
+// maxProcesses is how many processes of an end are written. Those that share a
+// socket are usually workers of one program.
+const maxProcesses = 3
+
+func processesText(list []reporter.Process) string {
+	if len(list) == 0 {
+		return "-"
+	}
+	var parts []string
+	for i, p := range list {
+		if i == maxProcesses {
+			parts = append(parts, fmt.Sprintf("and %d more", len(list)-i))
+			break
+		}
+		parts = append(parts, fmt.Sprintf("%s[%d]", Clean(p.Comm), p.PID))
+	}
+	return strings.Join(parts, ",")
+}
+
+func stateText(c *reporter.Connection) string {
+	s := cmp.Or(c.State, "-")
+	if c.Closed {
+		s += " closed"
+	}
+	if c.MayHaveClosed {
+		s += " closed?"
+	}
+	return s
+}
+
+// natText writes the translated addresses of both ends.
+func natText(c *reporter.Connection) string {
+	client, server := c.Aliases()
+	var parts []string
+	if len(client) > 0 {
+		parts = append(parts, "client as "+joinAddrs(client))
+	}
+	if len(server) > 0 {
+		parts = append(parts, "server as "+joinAddrs(server))
+	}
+	if len(parts) == 0 {
+		return "-"
+	}
+	return strings.Join(parts, " ")
+}
+
+func joinAddrs(list []netip.AddrPort) string {
+	texts := make([]string, len(list))
+	for i, a := range list {
+		texts[i] = a.String()
+	}
+	return strings.Join(texts, ",")
+}

@@ -1,0 +1,29 @@
+/*
+Package survey describes tapes without making reports of them: what is on a tape,
+from when to when, what was lost, and how complete each source is. "topotape info"
+prints it.
+
+	tape ─┬─> index ────> counts ──┐
+	      └─> records ─> payloads ─┴─> Survey
+	tape ─> replay ─> report ─> Statistics
+
+The files in reading order:
+
+  - survey.go has the result and Read, which reads tapes completely.
+  - index.go does the same with the index of a closed tape. It reads the chunks that
+    have records to list, and few others.
+  - source.go is the state of one source, coverage.go follows all sources over time.
+  - statistics.go has Measure: it replays tapes and counts the connections of the
+    whole run. records.go collects for it what no report has.
+
+What surprises:
+
+  - Read with and without the index gives the same Survey, except for Reading.
+  - The coverage here is that of the records about sources. A report's coverage knows
+    more: whether messages could be decoded, and whether conntrack tracks anything.
+  - If an index does not fit its file, the file is read completely, and Damage
+    describes what is wrong with it.
+  - Memory is bounded for any tape: lists have a maximum, and what is beyond it is
+    counted.
+*/
+package survey

@@ -1,0 +1,58 @@
+package survey
+
+import (
+	"testing"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter"
+)
+
+// The state of a source follows from whether it is open, from its reason, and from
+// what is missing of it.
+func TestSourceState(t *testing.T) {
+	const eventsOff = "net.netfilter.nf_conntrack_events is 0: the kernel sends no events"
+	open := func(why string) func(*source) {
+		return func(s *source) { s.change(&capture.Source{Open: true, Why: why}) }
+	}
+	closed := func(why string) func(*source) {
+		return func(s *source) { s.change(&capture.Source{Why: why}) }
+	}
+	gap := func(lost uint64, why string) func(*source) {
+		return func(s *source) { s.gap(&capture.Gap{Lost: lost, Why: why}) }
+	}
+	for name, c := range map[string]struct {
+		events    []func(*source)
+		eventsOff bool
+		state     reporter.CoverageState
+		why       string
+	}{
+		"new":                   {nil, false, reporter.CoverageOK, ""},
+		"no events":             {nil, true, reporter.CoverageDegraded, eventsOff},
+		"opened in part":        {[]func(*source){open("no permission")}, false, reporter.CoverageDegraded, "no permission"},
+		"closed":                {[]func(*source){closed("")}, true, reporter.CoverageOff, "closed"},
+		"closed with a reason":  {[]func(*source){gap(3, ""), closed("netns is gone")}, false, reporter.CoverageOff, "netns is gone"},
+		"the same reason twice": {[]func(*source){closed("full"), gap(1, "full")}, false, reporter.CoverageOff, "full"},
+		"gap":                   {[]func(*source){gap(3, "")}, false, reporter.CoverageDegraded, "3 lost"},
+		"gap without a number":  {[]func(*source){gap(0, "")}, true, reporter.CoverageDegraded, "something was lost; " + eventsOff},
+		"repaired":              {[]func(*source){gap(3, "full"), (*source).repair}, false, reporter.CoverageOK, ""},
+		"open again":            {[]func(*source){closed("x"), open("")}, false, reporter.CoverageDegraded, "it was closed meanwhile"},
+	} {
+		s := &source{kind: capture.SourceConntrack}
+		for _, event := range c.events {
+			event(s)
+		}
+		if state, why := s.state(c.eventsOff); state != c.state || why != c.why {
+			t.Errorf("%s: %s %q, want %s %q", name, state, why, c.state, c.why)
+		}
+	}
+}
+
+// Lost counts do not wrap around.
+func TestLostCountEndsAtMaximum(t *testing.T) {
+	var s source
+	s.gap(&capture.Gap{Lost: 1<<64 - 2})
+	s.gap(&capture.Gap{Lost: 5})
+	if s.lost != 1<<64-1 {
+		t.Error(s.lost)
+	}
+}
