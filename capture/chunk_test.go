@@ -27,8 +27,8 @@ func pages() (list []indexPage) {
 	return list
 }
 
-// The quick reading of a page and the thorough one read the same, or the quick
-// one leaves it to the other: whole, cut short, and with any byte changed.
+// The quick decoder of a page reads what the general one reads, or gives up: for
+// whole pages, cut ones, and with any byte changed.
 func TestQuickPagesAreThePages(t *testing.T) {
 	for _, p := range pages() {
 		whole := appendFields(nil, p.fields)
@@ -75,8 +75,8 @@ func TestQuickPagesAreThePages(t *testing.T) {
 	}
 }
 
-// Every chunk that the index lists is read from its place, also behind another
-// tape, and what is not the chunk is refused.
+// Every chunk that the index lists is read from its place, also after another
+// tape, and anything else than the chunk is refused.
 func TestChunksAreReadThroughTheIndex(t *testing.T) {
 	var file bytes.Buffer
 	file.WriteString("something else")

@@ -9,21 +9,21 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 )
 
-// A coder shows its user one array of fields after the other: it writes them
-// (enc set) or reads into them (dec set). After the first error it does
-// nothing more.
+// A coder writes fields as MessagePack (enc is set), reads into them (dec is
+// set), or counts them (neither is set). Its methods get the fields one by one,
+// in the order of the format. After the first error they do nothing.
 type coder struct {
 	enc  *msgpack.Encoder
 	dec  *msgpack.Decoder
-	src  *bytes.Reader // what dec reads, unbuffered: its position is ours
-	data []byte        // the whole of src
+	src  *bytes.Reader // input of dec, which does not buffer: its position is dec's
+	data []byte        // all bytes of src
 	left int           // decoding: elements left in the current array
-	room int           // decoding: bytes that lists may still take in memory
-	n    int           // counting: fields shown so far
+	room int           // decoding: bytes of memory that lists may still take
+	n    int           // counting: fields so far
 	err  error
 }
 
-// appendFields appends an array of the fields that are shown to the coder.
+// appendFields appends an array of the fields that fields passes to the coder.
 func appendFields(b []byte, fields func(*coder)) []byte {
 	out := bytes.NewBuffer(b)
 	c := &coder{enc: msgpack.NewEncoder(out)}
@@ -32,18 +32,19 @@ func appendFields(b []byte, fields func(*coder)) []byte {
 	return out.Bytes()
 }
 
-// maxLists bounds what the lists of one payload take in memory: an element can
-// be one byte on tape and a hundred here.
+// maxLists bounds the memory of the lists of one payload, in bytes: an element
+// of one byte on tape can take a hundred in memory.
 const maxLists = 16 << 20
 
-// decode reads an array of fields that fills data. Byte slices point into data.
+// decode reads data, which is one array, into the fields that fields passes to
+// the coder. Byte slices point into data.
 func decode(data []byte, fields func(*coder)) error {
 	src := bytes.NewReader(data)
 	c := &coder{dec: msgpack.NewDecoder(src), src: src, data: data, room: maxLists}
 	c.left = 1
 	c.object(fields)
 	if c.err == nil && src.Len() != 0 {
-		c.err = fmt.Errorf("%d bytes stand behind the value", src.Len())
+		c.err = fmt.Errorf("%d bytes follow the value", src.Len())
 	}
 	if c.err == io.EOF || c.err == io.ErrUnexpectedEOF {
 		c.err = errShort
@@ -51,7 +52,7 @@ func decode(data []byte, fields func(*coder)) error {
 	return c.err
 }
 
-// object is one array with the fields that body shows.
+// object codes one array with the fields that body passes to the coder.
 func (c *coder) object(body func(*coder)) {
 	if c.err != nil {
 		return
@@ -74,9 +75,8 @@ func (c *coder) object(body func(*coder)) {
 	}
 }
 
-// next reports whether a field is to be read or written now. A counting coder
-// (neither enc nor dec) only counts; a decoding one leaves fields alone that
-// the array lacks.
+// next counts a field and reports whether the caller must code it: not after an
+// error, not when counting, and not when decoding an array that lacks the field.
 func (c *coder) next() bool {
 	c.n++
 	if c.err != nil || c.enc == nil && c.dec == nil {
@@ -158,7 +158,7 @@ func (c *coder) bool(p *bool) {
 	*p = v != 0
 }
 
-// bytes reads a slice that points into the payload.
+// bytes codes a binary. The decoded slice points into data.
 func (c *coder) bytes(p *[]byte) {
 	if !c.next() {
 		return
@@ -185,7 +185,7 @@ func (c *coder) string(p *string) {
 	*p = string(c.span())
 }
 
-// fixed is binary of a known length.
+// fixed codes a binary of a known length.
 func (c *coder) fixed(p []byte) {
 	if !c.next() {
 		return
@@ -196,14 +196,14 @@ func (c *coder) fixed(p []byte) {
 	}
 	b := c.span()
 	if c.err == nil && len(b) != len(p) {
-		c.err = fmt.Errorf("%d bytes where %d stand", len(b), len(p))
+		c.err = fmt.Errorf("binary of %d bytes where %d are expected", len(b), len(p))
 		return
 	}
 	copy(p, b)
 }
 
-// span is the bytes of the binary or string that stands next. Its length is
-// compared with what there is before it is used.
+// span returns the bytes of the next binary or string. It checks the length
+// before it uses it.
 func (c *coder) span() []byte {
 	n, err := c.dec.DecodeBytesLen()
 	if err != nil {
@@ -214,7 +214,7 @@ func (c *coder) span() []byte {
 		return nil
 	}
 	if n > c.src.Len() {
-		c.err = fmt.Errorf("%d bytes announced, %d there", n, c.src.Len())
+		c.err = fmt.Errorf("value of %d bytes in %d", n, c.src.Len())
 		return nil
 	}
 	at := len(c.data) - c.src.Len()
@@ -222,7 +222,7 @@ func (c *coder) span() []byte {
 	return c.data[at : at+n : at+n]
 }
 
-// list is an array of objects.
+// list codes an array of objects.
 func list[T any](c *coder, p *[]T, fields func(*T, *coder)) {
 	if !c.next() {
 		return
@@ -237,7 +237,7 @@ func list[T any](c *coder, p *[]T, fields func(*T, *coder)) {
 	elements(c, p, func(e *T) { c.object(func(c *coder) { fields(e, c) }) })
 }
 
-// values is an array of plain values.
+// values codes an array of plain values.
 func values[T any](c *coder, p *[]T, value func(*coder, *T)) {
 	if !c.next() {
 		return
@@ -252,6 +252,7 @@ func values[T any](c *coder, p *[]T, value func(*coder, *T)) {
 	elements(c, p, func(e *T) { value(c, e) })
 }
 
+// elements decodes an array; read decodes one element.
 func elements[T any](c *coder, p *[]T, read func(*T)) {
 	n := c.arrayLen()
 	outer := c.left

@@ -175,7 +175,7 @@ func TestDocumentDrawsTheFrame(t *testing.T) {
 	for _, say := range []string{
 		fmt.Sprintf("always %d bytes", frameHeaderLen), fmt.Sprintf("at most %d MiB", maxPayload>>20), fmt.Sprintf("fixed size, %d bytes", footPayloadLen),
 		fmt.Sprintf("last %d\nbytes", frameHeaderLen+footPayloadLen), fmt.Sprintf("%d,%03d at most", maxEntries/1000, maxEntries%1000),
-		fmt.Sprintf("about %d KiB", chunkSize>>10), fmt.Sprintf("more than %d counts", maxTogether), fmt.Sprintf("keeps it to %d MiB", maxRecord>>20), fmt.Sprintf("version %d.%d", Format, Minor), fmt.Sprintf("kinds from\n%d on", frameOptional),
+		fmt.Sprintf("about %d KiB", chunkSize>>10), fmt.Sprintf("more than %d counts", maxRunCounts), fmt.Sprintf("keeps it to %d MiB", maxRecord>>20), fmt.Sprintf("version %d.%d", Format, Minor), fmt.Sprintf("kinds from\n%d on", frameOptional),
 		fmt.Sprintf("%08x", crc32.Checksum([]byte("123456789"), castagnoli)), fmt.Sprintf("bytes 0 to %d and %d to %d", offHeaderCRC-1, offHeaderCRC+4, frameHeaderLen-1),
 	} {
 		if !strings.Contains(text, say) {

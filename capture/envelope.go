@@ -9,7 +9,7 @@ import (
 // A record on tape is one array [kind, number, at, source, payload]. The
 // payload of the raw kinds is binary, of all others an array.
 
-// appendRecord appends r as it stands in a chunk.
+// appendRecord appends r as a chunk contains it.
 func appendRecord(b []byte, r *Record) []byte {
 	b = append(b, 0x95)
 	b = appendUint(b, uint64(r.Kind))
@@ -26,8 +26,8 @@ func appendRecord(b []byte, r *Record) []byte {
 
 var errEnvelope = errors.New("is not a record: [kind, number, at, source, payload] expected")
 
-// readRecord reads the record at the head of b into r and returns how long it
-// is. The payload points into b.
+// readRecord reads the record at the beginning of b into r and returns its
+// length. The payload points into b.
 func readRecord(b []byte, r *Record) (int, error) {
 	if len(b) == 0 || b[0]&0xf0 != 0x90 || b[0]&0x0f < 5 {
 		return 0, errEnvelope

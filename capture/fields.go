@@ -1,8 +1,8 @@
 package capture
 
-// One description of each payload serves both directions: a coder either
-// writes the fields that it is shown or reads into them. The order is the
-// format; new fields go to the end.
+// Each payload type has one method fields, which serves both directions: it
+// passes its fields to a coder, which either writes them or reads into them. The
+// order of the calls is the format; new fields go to the end.
 
 func (p *Source) fields(c *coder) {
 	c.bool(&p.Open)

@@ -6,17 +6,24 @@ import (
 	"hash/crc32"
 )
 
-// FrameKind says what a frame's payload is. A reader refuses kinds below 64
-// that it does not know, and skips those from 64 on.
-type FrameKind uint8
+// Format is the major version of the tape's format, a part of every frame's sync
+// string. Minor increases when something is added that older readers can skip.
+const (
+	Format = 1
+	Minor  = 1
+)
+
+// frameKind says what a frame's payload is. A reader refuses unknown kinds below
+// frameOptional, and skips those from there on.
+type frameKind uint8
 
 const (
-	frameHead  FrameKind = 1
-	frameChunk FrameKind = 2
-	frameIndex FrameKind = 3
-	frameFoot  FrameKind = 4
+	frameHead  frameKind = 1
+	frameChunk frameKind = 2
+	frameIndex frameKind = 3
+	frameFoot  frameKind = 4
 
-	frameOptional FrameKind = 64
+	frameOptional frameKind = 64
 )
 
 const (
@@ -24,7 +31,7 @@ const (
 	codingZstd  = 1
 )
 
-// Offsets within a frame; see doc.go for the drawing.
+// Offsets of the fields in a frame; doc.go draws it.
 const (
 	frameSync      = "topotape" // then the major version, one digit
 	frameHeaderLen = 53
@@ -43,7 +50,7 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// frameTemplate holds the bytes of a frame's header that never change.
+// frameTemplate is a frame's header with the bytes that never change.
 var frameTemplate = func() (t [frameHeaderLen]byte) {
 	t[0] = 0x99
 	t[1] = 0xa0 | byte(len(frameSync)+1)
@@ -61,7 +68,7 @@ var frameTemplate = func() (t [frameHeaderLen]byte) {
 }()
 
 type frameHeader struct {
-	kind   FrameKind
+	kind   frameKind
 	coding uint8
 	number uint64
 	fileID uint64
@@ -70,7 +77,7 @@ type frameHeader struct {
 	stored uint32
 }
 
-// appendFrame appends the frame's header; the payload is to follow.
+// append appends the frame's header; the caller appends the payload.
 func (h *frameHeader) append(b []byte) []byte {
 	at := len(b)
 	b = append(b, frameTemplate[:]...)
@@ -86,8 +93,8 @@ func (h *frameHeader) append(b []byte) []byte {
 	return b
 }
 
-// headerCRC covers the header's other bytes: all before the field, and the
-// payload's length behind it.
+// headerCRC covers the header's other bytes: those before the field, and the
+// payload's length after it.
 func headerCRC(f []byte) uint32 {
 	c := crc32.Update(0, castagnoli, f[:offHeaderCRC])
 	return crc32.Update(c, castagnoli, f[offHeaderCRC+4:frameHeaderLen])
@@ -100,8 +107,8 @@ var (
 	errTooLarge   = errors.New("frame announces more than 8 MiB")
 )
 
-// parse reads a header from the first frameHeaderLen bytes of f. The error is
-// a *VersionError when another major version wrote an intact-looking one.
+// parse reads a header from the first frameHeaderLen bytes of f. The error is a
+// *VersionError if a newer major version seems to have written it.
 func (h *frameHeader) parse(f []byte) error {
 	if f[0] != frameTemplate[0] || f[1] != frameTemplate[1] || string(f[2:offMajor]) != frameSync {
 		return errNoSync
@@ -114,7 +121,7 @@ func (h *frameHeader) parse(f []byte) error {
 		if headerCRC(as[:]) != sum && major > '0'+Format && major <= '9' {
 			return &VersionError{Major: int(major - '0')}
 		}
-		return errHeaderCRC // ours, with a flipped version
+		return errHeaderCRC // our format, with a damaged version
 	}
 	if headerCRC(f) != sum {
 		return errHeaderCRC
@@ -125,7 +132,7 @@ func (h *frameHeader) parse(f []byte) error {
 		}
 	}
 	*h = frameHeader{
-		kind:   FrameKind(f[offKind]),
+		kind:   frameKind(f[offKind]),
 		coding: f[offCoding],
 		number: binary.BigEndian.Uint64(f[offNumber:]),
 		fileID: binary.BigEndian.Uint64(f[offFileID:]),

@@ -16,14 +16,14 @@ import (
 )
 
 // frameOf makes a frame with right checksums around any payload.
-func frameOf(kind FrameKind, coding uint8, number, fileID uint64, plain uint32, payload []byte) []byte {
+func frameOf(kind frameKind, coding uint8, number, fileID uint64, plain uint32, payload []byte) []byte {
 	h := frameHeader{kind: kind, coding: coding, number: number, fileID: fileID, plain: plain,
 		stored: uint32(len(payload)), crc: crc32.Checksum(payload, castagnoli)}
 	return append(h.append(nil), payload...)
 }
 
-// behindHead is a sound head followed by the bytes that more returns.
-func behindHead(t testing.TB, more func(fileID uint64) []byte) []byte {
+// afterHead is a sound head followed by the bytes that more returns.
+func afterHead(t testing.TB, more func(fileID uint64) []byte) []byte {
 	h := testHeader()
 	b := writeTape(t, h, nil, 0)
 	var f frameHeader
@@ -44,32 +44,32 @@ func allocated(f func()) uint64 {
 
 func TestHostileLengthsAllocateNothing(t *testing.T) {
 	cases := map[string][]byte{
-		"stored 4 GiB": behindHead(t, func(id uint64) []byte {
+		"stored 4 GiB": afterHead(t, func(id uint64) []byte {
 			b := frameOf(frameChunk, codingPlain, 1, id, 0, nil)
 			binary.BigEndian.PutUint32(b[offStored:], 1<<32-1)
 			binary.BigEndian.PutUint32(b[offHeaderCRC:], headerCRC(b))
 			return b
 		}),
-		"stored 8 MiB, nothing there": behindHead(t, func(id uint64) []byte {
+		"stored 8 MiB, nothing there": afterHead(t, func(id uint64) []byte {
 			b := frameOf(frameChunk, codingPlain, 1, id, 8<<20, nil)
 			binary.BigEndian.PutUint32(b[offStored:], 8<<20)
 			binary.BigEndian.PutUint32(b[offHeaderCRC:], headerCRC(b))
 			return b
 		}),
-		"plain 4 GiB": behindHead(t, func(id uint64) []byte {
+		"plain 4 GiB": afterHead(t, func(id uint64) []byte {
 			return frameOf(frameChunk, codingZstd, 1, id, 1<<32-1, []byte("x"))
 		}),
-		"array of 4 G records' elements": behindHead(t, func(id uint64) []byte {
+		"array of 4 G records' elements": afterHead(t, func(id uint64) []byte {
 			return frameOf(frameChunk, codingPlain, 1, id, 12, []byte{0x95, 15, 1, 0, 1, 0xdd, 0xff, 0xff, 0xff, 0xff, 1, 2})
 		}),
-		"payload of 4 GiB": behindHead(t, func(id uint64) []byte {
+		"payload of 4 GiB": afterHead(t, func(id uint64) []byte {
 			return frameOf(frameChunk, codingPlain, 1, id, 12, []byte{0x95, 3, 1, 0, 1, 0xc6, 0xff, 0xff, 0xff, 0xff, 1, 2})
 		}),
-		"deep nesting": behindHead(t, func(id uint64) []byte {
+		"deep nesting": afterHead(t, func(id uint64) []byte {
 			deep := append([]byte{0x95, 15, 1, 0, 1}, bytes.Repeat([]byte{0x91}, 4<<20)...)
 			return frameOf(frameChunk, codingPlain, 1, id, uint32(len(deep)), deep)
 		}),
-		"index with 4 G entries": behindHead(t, func(id uint64) []byte {
+		"index with 4 G entries": afterHead(t, func(id uint64) []byte {
 			return frameOf(frameIndex, codingPlain, 1, id, 7, []byte{0x92, 0, 0xdd, 0xff, 0xff, 0xff, 0xff})
 		}),
 	}
@@ -82,14 +82,14 @@ func TestHostileLengthsAllocateNothing(t *testing.T) {
 			if err != nil || len(damage) == 0 || len(records) > 0 {
 				t.Errorf("%d records, damage %v, error %v", len(records), damage, err)
 			}
-			if limit := uint64(16<<20 + 4*len(b)); grew > limit { // what is there may be held, growing
+			if limit := uint64(16<<20 + 4*len(b)); grew > limit { // the window grows to the input's length
 				t.Errorf("%d bytes allocated for %d", grew, len(b))
 			}
 		})
 	}
 }
 
-// However deep values are nested where a reader passes over them, it does.
+// A reader skips values that are nested to any depth.
 func TestDeepNesting(t *testing.T) {
 	for name, nest := range map[string][]byte{
 		"arrays": append(bytes.Repeat([]byte{0x91}, 2<<20), 0xc0),
@@ -106,7 +106,7 @@ func TestDeepNesting(t *testing.T) {
 			chunk = appendRecord(chunk, &Record{Seq: 1, Kind: 99, Payload: nest})
 			chunk = append(chunk, more(appendRecord(nil, &known))...)
 			page := more([]byte{0x94, 0, 0x90, 0, 0x90})
-			b := behindHead(t, func(id uint64) []byte {
+			b := afterHead(t, func(id uint64) []byte {
 				return append(frameOf(frameChunk, codingPlain, 1, id, uint32(len(chunk)), chunk), frameOf(frameIndex, codingPlain, 2, id, uint32(len(page)), page)...)
 			})
 			meter := newHeapMeter()
@@ -130,7 +130,7 @@ func TestDeepNesting(t *testing.T) {
 	}
 }
 
-// A bomb costs what the largest honest frame costs, not what it says.
+// A zstd bomb costs no more than the largest sound frame.
 func TestZstdBomb(t *testing.T) {
 	enc, err := zstd.NewWriter(nil)
 	if err != nil {
@@ -138,9 +138,9 @@ func TestZstdBomb(t *testing.T) {
 	}
 	bomb := enc.EncodeAll(make([]byte, 128<<20), nil)
 	enc.Close()
-	for _, kind := range []FrameKind{frameChunk, frameIndex} {
+	for _, kind := range []frameKind{frameChunk, frameIndex} {
 		for _, plain := range []uint32{0, 1 << 20, maxPayload} {
-			b := behindHead(t, func(id uint64) []byte { return frameOf(kind, codingZstd, 1, id, plain, bomb) })
+			b := afterHead(t, func(id uint64) []byte { return frameOf(kind, codingZstd, 1, id, plain, bomb) })
 			meter := newHeapMeter()
 			_, damage, ending, err := readAll(b)
 			meter.look()
@@ -151,8 +151,8 @@ func TestZstdBomb(t *testing.T) {
 	}
 }
 
-// An element that is a byte on tape can be a hundred in memory; a list of them
-// has a bound.
+// An element of one byte on tape can take a hundred in memory, so lists have a
+// bound.
 func TestListsOfManyElements(t *testing.T) {
 	many := func(element byte) []byte {
 		n := 4 << 20
@@ -168,13 +168,12 @@ func TestListsOfManyElements(t *testing.T) {
 		meter := newHeapMeter()
 		err := r.Decode(r.Kind.New())
 		meter.look()
-		var p *PayloadError
-		if !errors.As(err, &p) || !strings.Contains(err.Error(), "more than 16 MiB") || meter.above() > heapLimit {
+		if err == nil || !strings.Contains(err.Error(), "more than 16 MiB") || meter.above() > heapLimit {
 			t.Errorf("%s: %v; the heap grew by %d bytes", name, err, meter.above())
 		}
 	}
 	page := append([]byte{0x92, 0}, many(0x90)...)
-	b := behindHead(t, func(id uint64) []byte {
+	b := afterHead(t, func(id uint64) []byte {
 		return frameOf(frameIndex, codingPlain, 1, id, uint32(len(page)), page)
 	})
 	meter := newHeapMeter()
@@ -198,11 +197,11 @@ func TestTimeAndNumbersGoBack(t *testing.T) {
 		third := Record{Seq: 7, At: 11, Kind: KindMark, Payload: mark}
 		back := appendRecord(appendRecord(appendRecord(nil, &first), &second), &third)
 		last := appendRecord(nil, &Record{Seq: 8, At: 11, Kind: KindMark, Payload: mark})
-		b := behindHead(t, func(id uint64) []byte {
+		b := afterHead(t, func(id uint64) []byte {
 			return append(frameOf(frameChunk, codingPlain, 1, id, uint32(len(back)), back), frameOf(frameChunk, codingPlain, 2, id, uint32(len(last)), last)...)
 		})
 		got, damage, ending, err := readAll(b)
-		if len(got) != 2 || got[0].Seq != 5 || got[1].Seq != 8 || len(damage) != 1 || damage[0].Record != 5 || ending != Torn || err != nil {
+		if len(got) != 2 || got[0].Seq != 5 || got[1].Seq != 8 || len(damage) != 1 || damage[0].record != 5 || ending != Torn || err != nil {
 			t.Errorf("%s: %d records, damage %v, %v, %v", name, len(got), damage, ending, err)
 		}
 	}
@@ -216,22 +215,22 @@ func TestHeadTwice(t *testing.T) {
 		at := boundary(t, whole, i)
 		got, damage, ending, err := readAll(slices.Concat(whole[:at], head, whole[at:]))
 		if err != nil || len(damage) != 1 || damage[0].Offset != int64(at) || damage[0].Ignored != int64(len(head)) || ending != Torn || !reflect.DeepEqual(got, want) {
-			t.Errorf("behind frame %d: %d records, damage %v, %v, %v", i, len(got), damage, ending, err)
+			t.Errorf("after frame %d: %d records, damage %v, %v, %v", i, len(got), damage, ending, err)
 		}
 	}
 }
 
 func TestFrameKinds(t *testing.T) {
-	b := behindHead(t, func(id uint64) []byte { return frameOf(200, codingPlain, 1, id, 3, []byte("new")) })
+	b := afterHead(t, func(id uint64) []byte { return frameOf(200, codingPlain, 1, id, 3, []byte("new")) })
 	if _, damage, ending, err := readAll(b); err != nil || damage != nil || ending != Cut {
 		t.Errorf("frame kind 200: %v, %v, %v", damage, ending, err)
 	}
-	b = behindHead(t, func(id uint64) []byte { return frameOf(9, codingPlain, 1, id, 3, []byte("new")) })
+	b = afterHead(t, func(id uint64) []byte { return frameOf(9, codingPlain, 1, id, 3, []byte("new")) })
 	var v *VersionError
-	if _, _, _, err := readAll(b); !errors.As(err, &v) || v.Frame != 9 || v.Offset == 0 {
+	if _, _, _, err := readAll(b); !errors.As(err, &v) || v.frame != 9 || v.Offset == 0 {
 		t.Errorf("frame kind 9: %v", err)
 	}
-	b = behindHead(t, func(id uint64) []byte { return frameOf(frameChunk, 2, 1, id, 3, []byte("new")) })
+	b = afterHead(t, func(id uint64) []byte { return frameOf(frameChunk, 2, 1, id, 3, []byte("new")) })
 	if _, _, _, err := readAll(b); !errors.As(err, &v) {
 		t.Errorf("coding 2: %v", err)
 	}
@@ -318,7 +317,7 @@ func TestConcatenated(t *testing.T) {
 	}
 }
 
-// boundary is the end of a frame, counted from 0.
+// boundary is the offset at which a frame ends; frames count from 0.
 func boundary(t *testing.T, b []byte, frame int) int {
 	var at []int
 	for e := range frameEnds(t, b) {

@@ -6,23 +6,25 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
+	"slices"
 )
 
-// An Entry of the index describes a chunk, or a run of chunks together.
+// An Entry of the index describes a chunk, or several consecutive chunks
+// together (a run).
 type Entry struct {
 	Offset   uint64 // of its frame, from the tape's first byte
 	Stored   uint64 // bytes of the frame
 	Plain    uint64 // bytes of its records
-	FirstSeq uint64
+	FirstSeq uint64 // 0: no record has a number
 	LastSeq  uint64
 	FirstAt  int64
 	LastAt   int64
 	Counts   []Count
-	chunks   uint64 // of a run: how many
-	page     uint64 // and where the index page that lists them is
+	chunks   uint64 // run: number of chunks
+	page     uint64 // run: offset of the index page that lists the chunks
 }
 
-// Count is how many records of a kind from a source a chunk holds.
+// A Count is the number of records of one kind from one source in a chunk.
 type Count struct {
 	Kind    uint8
 	Source  uint32
@@ -48,7 +50,7 @@ func (n *Count) fields(c *coder) {
 	c.uint64(&n.Bytes)
 }
 
-// add counts a record; a chunk sees few kinds, most often the same again.
+// add counts a record.
 func (e *Entry) add(r *Record) {
 	if len(e.Counts) == 0 || e.FirstSeq == 0 {
 		e.FirstSeq = r.Seq
@@ -70,19 +72,19 @@ func (e *Entry) add(r *Record) {
 	e.Counts = append(e.Counts, Count{Kind: uint8(r.Kind), Source: r.Source, Records: 1, Bytes: uint64(len(r.Payload))})
 }
 
-// indexPage is the payload of an index frame: at most maxEntries chunks and
-// the offset of the index frame before it, 0 for none. The last one, and others
-// where there would be too many, have the runs of the pages from earlier on, which
-// has those of the pages before itself; 0: they are those of all pages.
+// indexPage is the payload of an index frame. The last page has runs of the
+// chunks of all pages before it. If they are too many for one page, an earlier
+// page has some of them.
 type indexPage struct {
-	previous uint64
-	entries  []Entry
-	earlier  uint64
-	runs     []run
+	previous uint64  // offset of the page before it, 0 for none
+	entries  []Entry // at most maxEntries
+	earlier  uint64  // offset of the last page before it that has runs, 0 for none
+	runs     []run   // of that page's chunks, and of those of the pages after it
 }
 
-// A page is full with maxEntries chunks, or with maxListed chunks and counts of
-// them: then it stays far below maxPayload, however many sources there are.
+// A page is full with maxEntries chunks, or when its chunks and their counts
+// together are maxListed: so it is far smaller than maxPayload, even with many
+// sources.
 const (
 	maxEntries = 4096
 	maxListed  = 64 << 10
@@ -129,47 +131,53 @@ func (f *foot) parse(b []byte) error {
 	return nil
 }
 
-// An Index is what the end of a closed tape says of its chunks. An entry of a
-// long one can be a Run, whose chunks are there for the asking.
+// An Index describes the chunks of a closed tape. The entries of a long tape can
+// be runs; Chunks reads the chunks of a run.
 type Index struct {
-	Base    int64 // where its tape begins in the file; not 0 behind another tape
-	Entries []Entry
+	Base    int64   // where the tape begins in the file; not 0 if another tape precedes it
+	Entries []Entry // those of chunks with records
 	Records uint64
-	LastAt  int64
 
+	foot   foot
 	fileID uint64
-	end    uint64  // offset of the foot
-	chunks uint64  // as the foot counts them
-	page   []Entry // of the page that was asked for last
-	pageAt uint64
+	page   []Entry // the page that Chunks read last
+	pageAt uint64  // its offset
 }
 
-// ReadIndex reads a closed tape's index from its end. It returns an error when
-// the tape has none (it was cut) or the index is damaged or contradicts itself;
-// the tape can then still be read from its start. Size is that of the file, in
-// bytes. What the index says of places is in order and within the file; whether
-// chunks stand there is for their reader to see.
+// ReadIndex reads a closed tape's index from its end; size is the file's, in
+// bytes. It is an error if the tape has no index (it was cut) or if the index is
+// damaged or contradicts itself; the tape can then still be read from its start.
+// The places in the index are in order and within the file, but ReadIndex does
+// not check that there are chunks.
 func ReadIndex(f io.ReaderAt, size int64) (*Index, error) {
-	ft, fileID, base, err := readFoot(f, size)
+	ix, err := openIndex(f, size)
 	if err != nil {
 		return nil, fmt.Errorf("foot: %w", err)
 	}
-	ix := &Index{Base: base, Records: ft.records, LastAt: int64(ft.lastAt), fileID: fileID, end: ft.offset, chunks: ft.chunks}
-	if ix.readRuns(f, &ft) == nil {
+	if ix.readRuns(f) == nil {
 		return ix, nil
 	}
-	if err := ix.readPages(f, &ft); err != nil { // says what is wrong with it
+	if err := ix.readPages(f); err != nil {
 		return nil, err
 	}
 	return ix, nil
 }
 
+// openIndex reads the foot of a tape and returns an index without entries.
+func openIndex(f io.ReaderAt, size int64) (*Index, error) {
+	ft, fileID, base, err := readFoot(f, size)
+	if err != nil {
+		return nil, err
+	}
+	return &Index{Base: base, Records: ft.records, foot: ft, fileID: fileID}, nil
+}
+
 // readPages reads all pages, each with its chunks.
-func (ix *Index) readPages(f io.ReaderAt, ft *foot) error {
+func (ix *Index) readPages(f io.ReaderAt) error {
 	var pages []indexPage
 	var d unpacker
 	chunks := 0
-	for at, limit := ft.index, ft.offset; at != 0; {
+	for at, limit := ix.foot.index, ix.foot.offset; at != 0; {
 		p, err := readPage(f, &d, ix.fileID, ix.Base, at, limit)
 		if err != nil {
 			return fmt.Errorf("index at offset %d: %w", at, err)
@@ -185,8 +193,8 @@ func (ix *Index) readPages(f io.ReaderAt, ft *foot) error {
 	return ix.check()
 }
 
-// readFoot reads the foot, and where in the file its tape begins. A newer
-// version's may be longer than ours.
+// readFoot reads the foot and computes where its tape begins in the file. The
+// foot of a newer version may be longer than ours.
 func readFoot(f io.ReaderAt, size int64) (ft foot, fileID uint64, base int64, err error) {
 	tail := make([]byte, min(size, 4<<10))
 	if _, err := f.ReadAt(tail, size-int64(len(tail))); err != nil && err != io.EOF {
@@ -210,15 +218,15 @@ func readFoot(f io.ReaderAt, size int64) (ft foot, fileID uint64, base int64, er
 		return ft, 0, 0, err
 	}
 	if ft.offset > uint64(here) || ft.index >= ft.offset && ft.index != 0 || ft.lastAt > math.MaxInt64 {
-		return ft, 0, 0, fmt.Errorf("it says that it stands at %d behind an index at %d; it stands at %d", ft.offset, ft.index, here)
+		return ft, 0, 0, fmt.Errorf("it has its own offset as %d and the index's as %d; it is at %d", ft.offset, ft.index, here)
 	}
 	return ft, h.fileID, here - int64(ft.offset), nil
 }
 
 // readPage reads the index page at an offset of the tape that begins at base.
-// Each page ends before the frame that names it, at limit, and the chunks that
-// it lists stand between the page before it and itself: so no page is read
-// twice, and what all of them list is bounded by the file's size.
+// The page must end before the frame that names it, at limit, and its chunks must
+// be between the page before it and itself. So no page is read twice, and the
+// file's size bounds what all pages list.
 func readPage(f io.ReaderAt, d *unpacker, fileID uint64, base int64, at, limit uint64) (p indexPage, err error) {
 	if at >= limit {
 		return p, fmt.Errorf("named by a frame at %d", limit)
@@ -233,7 +241,7 @@ func readPage(f io.ReaderAt, d *unpacker, fileID uint64, base int64, at, limit u
 	if err != nil {
 		return p, err
 	}
-	free := max(p.previous+1, frameHeaderLen) // the first offset at which a chunk can stand
+	free := max(p.previous+1, frameHeaderLen) // the lowest offset that the next chunk can have
 	for i := range p.entries {
 		e := &p.entries[i]
 		if e.Offset < free || e.Offset > at || e.Stored < frameHeaderLen || e.Stored > at-e.Offset || uint64(len(e.Counts)) > e.Stored {
@@ -254,16 +262,16 @@ func (p *indexPage) parse(payload []byte) error {
 	return nil
 }
 
-// check compares what the entries say of chunks and records with each other and
-// with the foot.
+// check compares the entries with each other and with the foot. It removes the
+// entries of chunks without records.
 func (ix *Index) check() error {
 	var records, seq, end, chunks uint64
 	var at int64
 	for i := range ix.Entries {
 		chunks += max(ix.Entries[i].chunks, 1)
 	}
-	if chunks != ix.chunks {
-		return fmt.Errorf("index lists %d chunks, the foot %d", chunks, ix.chunks)
+	if chunks != ix.foot.chunks {
+		return fmt.Errorf("index lists %d chunks, the foot %d", chunks, ix.foot.chunks)
 	}
 	for i := range ix.Entries {
 		e := &ix.Entries[i]
@@ -278,8 +286,11 @@ func (ix *Index) check() error {
 			if records += n.Records; n.Records > ix.Records || records > ix.Records {
 				return fmt.Errorf("index counts over %d records, the foot %d", records, ix.Records)
 			}
+			if n.Records == 0 {
+				return fmt.Errorf("index counts no record of kind %d in chunk %d", n.Kind, i)
+			}
 		}
-		numbered := e.FirstSeq != 0 || e.LastSeq != 0 // not carry alone
+		numbered := e.FirstSeq != 0 || e.LastSeq != 0 // false if it has only carry records
 		if e.FirstAt < at || e.LastAt < e.FirstAt || numbered && (e.FirstSeq <= seq || e.LastSeq < e.FirstSeq) {
 			return fmt.Errorf("index goes back at chunk %d, records %d to %d", i, e.FirstSeq, e.LastSeq)
 		}
@@ -288,10 +299,21 @@ func (ix *Index) check() error {
 	if records != ix.Records {
 		return fmt.Errorf("index counts %d records, the foot %d", records, ix.Records)
 	}
+	if at != int64(ix.foot.lastAt) {
+		return fmt.Errorf("index ends at %d ns, the foot at %d ns", at, ix.foot.lastAt)
+	}
+	ix.Entries = slices.DeleteFunc(ix.Entries, empty)
 	return nil
 }
 
-// readFrameAt reads the frame at an offset of the file. It ends before limit.
+func empty(e Entry) bool { return len(e.Counts) == 0 }
+
+// Holds reports whether the chunk has records of the kind.
+func (e *Entry) Holds(k Kind) bool {
+	return slices.ContainsFunc(e.Counts, func(n Count) bool { return n.Kind == uint8(k) })
+}
+
+// readFrameAt reads the frame at an offset of the file. It must end before limit.
 func readFrameAt(f io.ReaderAt, d *unpacker, at, limit int64) ([]byte, *frameHeader, error) {
 	var head [frameHeaderLen]byte
 	if at < 0 || at+frameHeaderLen > limit {

@@ -10,17 +10,17 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// input is a window over the bytes still to be read: frames are parsed in
-// place, and after damage the search goes on inside what was taken for a
-// payload.
+// input is a window over the bytes that are still to be read. Frames are parsed
+// in place, so that after damage the search for a frame can go on inside what
+// seemed to be a payload.
 type input struct {
 	src    io.Reader
 	buf    []byte
-	lo, hi int   // buf[lo:hi] is read and not yet used
+	lo, hi int   // buf[lo:hi] was read and is not used yet
 	base   int64 // offset of buf[lo] from the file's first byte
 	err    error // of src; io.EOF at its end
-	size   int   // of the frame that was parsed last, 0 if it was none
-	vain   int64 // bytes of frames that were read for nothing
+	size   int   // of the frame that was parsed last, 0 if there was none
+	wasted int64 // bytes of frames that were read and not accepted
 }
 
 const readSize = 64 << 10
@@ -43,7 +43,7 @@ func (in *input) fill(n int) bool {
 	return in.hi-in.lo >= n
 }
 
-// use passes over n bytes that are available.
+// use removes n available bytes from the window and returns them.
 func (in *input) use(n int) []byte {
 	b := in.buf[in.lo : in.lo+n]
 	in.lo += n
@@ -53,9 +53,9 @@ func (in *input) use(n int) []byte {
 
 func (in *input) rest() []byte { return in.buf[in.lo:in.hi] }
 
-// frame parses the frame at the window's head without using it up. It returns
-// io.EOF when no byte is left and io.ErrUnexpectedEOF when the input ends
-// inside the frame.
+// frame parses the frame at the window's start and leaves it there. It returns
+// io.EOF if no byte is left, and io.ErrUnexpectedEOF if the input ends inside the
+// frame.
 func (in *input) frame() (h frameHeader, stored []byte, err error) {
 	in.size = 0
 	if !in.fill(frameHeaderLen) {
@@ -89,31 +89,31 @@ func (in *input) frame() (h frameHeader, stored []byte, err error) {
 	return h, stored, nil
 }
 
-// begins reports whether what there is of a frame begins like one.
+// begins reports whether the window begins like a frame, as far as it goes.
 func (in *input) begins() bool {
 	n := min(in.hi-in.lo, offMajor)
 	return bytes.Equal(in.rest()[:n], frameTemplate[:n])
 }
 
-// readError is an error of the underlying reader: not the tape's fault.
+// readError is an error of the underlying reader, which is no damage.
 type readError struct{ err error }
 
 func (e *readError) Error() string { return e.err.Error() }
 func (e *readError) Unwrap() error { return e.err }
 
-// maxVain is how many bytes of bad frames are searched for others without
-// asking what that costs.
-const maxVain = 64 << 20
+// maxWasted is how many bytes may be read for frames that are not accepted,
+// besides 16 times the length of the input so far.
+const maxWasted = 64 << 20
 
-// search passes over bytes until a frame's header that ok accepts stands at
-// the window's head, or the input ends. It passes over one byte at least: what
-// was taken for a frame may have others in it. Where hostile ones have so many
-// in them that reading costs more than the tape's length explains, it passes
-// over the frame.
+// search skips bytes until the window begins with a frame header that ok
+// accepts, or the input ends. It skips only one byte of a frame that was not
+// accepted, because there can be other frames in it. A hostile input could have
+// very many frames in one another; beyond maxWasted it skips the whole frame, so
+// that the time to read stays proportional to the input's length.
 func (in *input) search(ok func(*frameHeader) bool) {
-	in.vain += int64(in.size)
+	in.wasted += int64(in.size)
 	skip := 1
-	if in.vain > maxVain+16*in.base {
+	if in.wasted > maxWasted+16*in.base {
 		skip = max(skip, in.size)
 	}
 	in.use(min(skip, in.hi-in.lo))
@@ -143,13 +143,12 @@ type unpacker struct {
 	buf  []byte
 }
 
-// unpack returns the frame's payload as it was before coding, valid until the
-// next call.
+// unpack returns the frame's decoded payload, valid until the next call.
 func (u *unpacker) unpack(h *frameHeader, stored []byte) ([]byte, error) {
 	switch h.coding {
 	case codingPlain:
 		if h.plain != h.stored {
-			return nil, fmt.Errorf("plain frame of %d bytes announces %d", h.stored, h.plain)
+			return nil, fmt.Errorf("plain payload of %d bytes has the decoded length %d", h.stored, h.plain)
 		}
 		return stored, nil
 	case codingZstd:
@@ -167,9 +166,9 @@ func (u *unpacker) unpack(h *frameHeader, stored []byte) ([]byte, error) {
 		}
 		u.buf = plain
 		if len(plain) != int(h.plain) {
-			return nil, fmt.Errorf("frame holds %d bytes and announces %d", len(plain), h.plain)
+			return nil, fmt.Errorf("payload decodes to %d bytes, not to %d", len(plain), h.plain)
 		}
 		return plain, nil
 	}
-	return nil, &VersionError{Frame: h.kind, Coding: h.coding}
+	return nil, &VersionError{frame: h.kind, coding: h.coding}
 }

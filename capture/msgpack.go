@@ -7,6 +7,7 @@ import (
 	"math"
 )
 
+// appendUint appends an integer in its shortest form.
 func appendUint(b []byte, v uint64) []byte {
 	switch {
 	case v < 0x80:
@@ -21,6 +22,7 @@ func appendUint(b []byte, v uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, 0xcf), v)
 }
 
+// appendBin appends p as a binary.
 func appendBin(b, p []byte) []byte {
 	switch n := len(p); {
 	case n <= math.MaxUint8:
@@ -33,7 +35,8 @@ func appendBin(b, p []byte) []byte {
 	return append(b, p...)
 }
 
-// readUint reads a non-negative integer; n is 0 when b does not begin with one.
+// readUint reads a non-negative integer and returns its length in bytes, 0 if b
+// does not begin with one.
 func readUint(b []byte) (v uint64, n int) {
 	if len(b) == 0 {
 		return 0, 0
@@ -53,7 +56,8 @@ func readUint(b []byte) (v uint64, n int) {
 	return 0, 0
 }
 
-// readBin reads a binary value; n is 0 when b does not begin with a whole one.
+// readBin reads a binary and returns its length in bytes with its header, 0 if b
+// does not begin with a whole one. p points into b.
 func readBin(b []byte) (p []byte, n int) {
 	if len(b) < 2 {
 		return nil, 0
@@ -82,8 +86,8 @@ func readBin(b []byte) (p []byte, n int) {
 	return b[head:end:end], int(end)
 }
 
-// valueLen is the length of the MessagePack value at the head of b. It neither
-// recurses nor allocates, whatever the bytes say.
+// valueLen returns the length of the MessagePack value at the beginning of b. It
+// does not recurse or allocate, for any input.
 func valueLen(b []byte) (int, error) {
 	at, pending := uint64(0), uint64(1)
 	for size := uint64(len(b)); pending > 0; pending-- {
@@ -104,7 +108,7 @@ func valueLen(b []byte) (int, error) {
 		default:
 			width, of := shape(c)
 			if of == nothing {
-				return 0, fmt.Errorf("byte 0x%02x begins no value", c)
+				return 0, fmt.Errorf("no value begins with byte 0x%02x", c)
 			}
 			if of == scalar {
 				skip = width
@@ -134,16 +138,26 @@ func valueLen(b []byte) (int, error) {
 		}
 		at += skip
 		pending += nested
-		if pending-1 > size-at { // every value still to come takes a byte at least
+		if pending-1 > size-at { // every pending value takes a byte at least
 			return 0, errShort
 		}
 	}
 	return int(at), nil
 }
 
+// valueShape is what follows the first byte of a value.
 type valueShape uint8
 
-// shape tells what follows a first byte from 0xc1 to 0xdf.
+const (
+	nothing   valueShape = iota // no value begins with the byte
+	scalar                      // width bytes follow
+	span                        // a length of width bytes, then that many
+	extension                   // as span, and a type byte
+	array                       // a count of width bytes, then that many values
+	mapping                     // as array, with two values each
+)
+
+// shape returns what follows a first byte from 0xc1 to 0xdf.
 func shape(c byte) (width uint64, of valueShape) {
 	switch c {
 	case 0xc4, 0xc5, 0xc6:
@@ -170,14 +184,5 @@ func shape(c byte) (width uint64, of valueShape) {
 	return 0, nothing
 }
 
-// errShort says that a payload ends inside a value.
+// errShort is the error of a payload that ends inside a value.
 var errShort = errors.New("ends inside a value")
-
-const (
-	nothing   valueShape = iota
-	scalar               // width bytes follow
-	span                 // a length of width bytes, then that many
-	extension            // as span, and a type byte
-	array                // a count of width bytes, then that many values
-	mapping              // as array, in pairs
-)

@@ -15,8 +15,7 @@ import (
 	"testing"
 )
 
-// heapMeter watches how far the heap grows, garbage included, above what it
-// was at the start.
+// heapMeter measures how far the heap grows from its start, garbage included.
 type heapMeter struct {
 	sample     [1]metrics.Sample
 	base, peak uint64
@@ -37,7 +36,7 @@ func (m *heapMeter) look() {
 
 func (m *heapMeter) above() uint64 { return m.peak - m.base }
 
-// heapLimit is what reading any bytes may take above what was there.
+// heapLimit is how far the heap may grow when any bytes are read.
 const heapLimit = 64 << 20
 
 // original is a tape as it was written.
@@ -47,8 +46,7 @@ type original struct {
 	records []Record
 }
 
-// originals are real tapes, by file id: recorded ones, built ones, with one
-// chunk and with many.
+// originals are recorded and built tapes, with one chunk and with many.
 func originals(t *testing.T) (list []original, byID map[[16]byte]*original) {
 	t.Helper()
 	names := []string{"../fixtures/lab-gateway/capture.tape", "../fixtures/generated/generated-00/capture.tape"}
@@ -89,8 +87,7 @@ func originals(t *testing.T) (list []original, byID map[[16]byte]*original) {
 	return list, byID
 }
 
-// boundaryFrom is where the first frame at or behind an offset begins, or the
-// end.
+// boundaryFrom is where the first frame at or after an offset begins, or the end.
 func boundaryFrom(b []byte, at int) int {
 	if i := bytes.Index(b[at:], frameTemplate[:offMajor+1]); i >= 0 {
 		return at + i
@@ -98,7 +95,7 @@ func boundaryFrom(b []byte, at int) int {
 	return len(b)
 }
 
-// mutate does something to b, and says what.
+// mutate changes b, and returns a description of the change.
 func mutate(rng *rand.Rand, b []byte, others []original) ([]byte, string) {
 	at := rng.IntN(len(b) + 1)
 	n := rng.IntN(min(len(b)-at, 1<<rng.IntN(14)) + 1)
@@ -141,14 +138,14 @@ func mutate(rng *rand.Rand, b []byte, others []original) ([]byte, string) {
 		from := boundaryFrom(other, rng.IntN(len(other)))
 		piece := other[from:min(len(other), from+n)]
 		return slices.Insert(b, at, piece...), say("splice " + fmt.Sprint(from))
-	case 8: // what a disk does: blocks of another file, or of another place
+	case 8: // as a disk can do: a block of another file, or of another place
 		other := others[rng.IntN(len(others))].bytes
 		if from := rng.IntN(len(other)) &^ 511; at&^511+512 <= len(b) {
 			copy(b[at&^511:][:512], other[from:])
 		}
 		return b, say("misplaced block")
 	}
-	// A hostile hand, that makes a wrong frame header look right.
+	// A changed frame header with a correct checksum.
 	if i := bytes.Index(b[min(at, len(b)):], frameTemplate[:offMajor+1]); i >= 0 && len(b)-at-i >= frameHeaderLen {
 		f := b[at+i:]
 		field := []int{offKind, offNumber + 7, offPlain + rng.IntN(4), offStored + rng.IntN(4)}[rng.IntN(4)]
@@ -158,8 +155,8 @@ func mutate(rng *rand.Rand, b []byte, others []original) ([]byte, string) {
 	return b, say("forge")
 }
 
-// Whatever happens to a tape, no record that was not written is returned, all
-// errors say where, memory is bounded, and the tape is not taken for whole.
+// For any change of a tape: only records that were written are returned, all
+// errors have an offset, memory is bounded, and the tape is not closed.
 func TestMutatedTapes(t *testing.T) {
 	list, byID := originals(t)
 	meter := newHeapMeter()

@@ -2,5 +2,5 @@
 
 package capture
 
-// sparse is of how many alike cases a test takes one: all.
+// sparse: a test runs one of so many similar cases. Here it runs all.
 const sparse = 1

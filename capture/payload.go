@@ -1,6 +1,6 @@
 package capture
 
-// Source kinds, as Source.Kind and coverage spell them.
+// Kinds of sources, for Source.Kind.
 const (
 	SourceConntrack = "conntrack"
 	SourceProc      = "proc"
@@ -12,50 +12,50 @@ const (
 type Source struct {
 	Open      bool
 	Kind      string // SourceConntrack, SourceProc, SourceDNS or SourceRDNS
-	Netns     uint64 // inode of the namespace it sees; 0 unknown or all
+	Netns     uint64 // inode of the network namespace it observes; 0: unknown, or all
 	Interface string // dns: the interface, "" for all
 	Buffer    uint64 // bytes of kernel buffer
 	Snaplen   uint32 // dns: bytes kept of a packet
-	Why       string // when closed, or opened degraded: the reason
+	Why       string // why it was closed or is degraded
 }
 
-// Tick says that a report may be made now.
+// Tick marks a time at which a report may be made.
 type Tick struct {
 	Number   uint64 // from 1
 	Interval int64  // ns; the interval that this tick closes
 }
 
-// ConntrackDump marks the begin or the end of one table dump.
+// ConntrackDump marks the beginning or the end of one dump of the table.
 type ConntrackDump struct {
 	Number  uint64 // from 1, the same at begin and end
 	Entries uint64 // at the end: how many the kernel sent
-	Failed  string // at the end: why the dump is incomplete, "" when it is whole
+	Failed  string // at the end: why the dump is incomplete, "" if it is complete
 }
 
-// ProcNet is whole lines of one /proc/PID/net table of one namespace. A table
-// over 1 MiB is several records; Last marks the final one.
+// ProcNet contains whole lines of one /proc/PID/net table of one namespace. A
+// table over 1 MiB is several records; More is set in all but the last.
 type ProcNet struct {
 	Netns     uint64
 	Table     string // tcp, tcp6, udp or udp6
-	Absent    bool   // there is no such file (IPv6 may be off); not the same as empty
-	ReadStart int64  // At when the read began and ended
-	ReadEnd   int64
+	Absent    bool   // there is no such file (IPv6 may be off); differs from an empty one
+	ReadStart int64  // At when the reading began
+	ReadEnd   int64  // At when it ended
 	Part      uint32 // from 0
 	More      bool   // another part of the same reading follows
 	Text      []byte
 }
 
-// ProcWalk marks the begin or the end of one walk of /proc. At its end what it
-// brought replaces all that was known: a namespace that is not in it is gone.
+// ProcWalk marks the beginning or the end of one walk of /proc. At its end the
+// walk replaces everything that was known: a namespace that is not in it is gone.
 type ProcWalk struct {
 	Number    uint64 // from 1, the same at begin and end
-	Processes uint64 // at the end: processes and namespaces visited
-	Netns     uint64
-	Failed    string // at the end: why the walk is void, "" when it is good
+	Processes uint64 // at the end: processes visited
+	Netns     uint64 // at the end: namespaces visited
+	Failed    string // at the end: why the walk is void, "" if it is complete
 }
 
-// ProcSockets lists processes of one namespace with the socket inodes they
-// hold, all owners of an inode, not the last one found.
+// ProcSockets lists processes of one namespace with the inodes of the sockets
+// that they own. A socket can have several owners.
 type ProcSockets struct {
 	Netns     uint64
 	Part      uint32
@@ -63,7 +63,7 @@ type ProcSockets struct {
 	Processes []Process
 }
 
-// A Process and the sockets it holds.
+// A Process and the sockets that it owns.
 type Process struct {
 	PID     uint32
 	PPID    uint32
@@ -74,8 +74,8 @@ type Process struct {
 	Partial bool // its descriptors could not all be read
 }
 
-// ProcUnchanged asserts the last reading of a table anew: the kernel's
-// counters show that nothing moved since.
+// ProcUnchanged says that the last reading of a table is still valid: the
+// kernel's counters show that nothing changed since.
 type ProcUnchanged struct {
 	Netns   uint64
 	Table   string
@@ -105,14 +105,14 @@ type ReverseName struct {
 	TTL   int64 // ns
 }
 
-// Host says what the machine is; again whenever that changes.
+// Host has the facts about the machine. It is recorded again when they change.
 type Host struct {
 	ID            string
 	Name          string
 	BootID        string
 	Kernel        string
 	Interfaces    []Interface
-	Routes        []string // destination prefixes of the main tables, textual
+	Routes        []string // destination prefixes in the main tables
 	LocalNetworks []string // prefixes
 	Sysctls       []Sysctl
 }
@@ -124,8 +124,8 @@ type Interface struct {
 	Addresses []string // prefixes
 }
 
-// A Sysctl that matters to what the sources can see. Value is "" when the
-// host has none of that name.
+// A Sysctl that affects what the sources can see. Value is "" if the host has
+// none of that name.
 type Sysctl struct {
 	Name  string
 	Value string
@@ -133,7 +133,7 @@ type Sysctl struct {
 
 // Gap says how much the record's source lost, at the place where it was lost.
 type Gap struct {
-	Lost  uint64 // messages, packets or readings; 0 when only "something" is known
+	Lost  uint64 // messages, packets or readings; 0 if the number is unknown
 	Exact bool   // counted by the kernel, not estimated
 	Why   string
 }
@@ -144,10 +144,10 @@ type Clock struct {
 	Wall int64 // Unix ns after the step
 }
 
-// Mark is a person's note.
+// Mark is a user's note.
 type Mark struct{ Text string }
 
-// Digests are a report's fingerprints, by section.
+// Digests are hashes of a report's sections.
 type Digests struct {
 	Coverage    uint64
 	Endpoints   uint64
@@ -155,7 +155,7 @@ type Digests struct {
 	Connections [8]uint64 // by hash of the tuple
 }
 
-// Witness holds the digests of the report that was made at the tick before it.
+// Witness has the digests of the report that was made at the tick before it.
 type Witness struct {
 	Tick    uint64
 	Rules   string
@@ -163,26 +163,26 @@ type Witness struct {
 	Digests Digests
 }
 
-// Fault says that the core panicked on a record; recording went on without it.
+// Fault says that the core panicked; the recording went on without it.
 type Fault struct {
-	Record  uint64
+	Record  uint64 // number of the record on which it panicked
 	Message string
 	Stack   string
 }
 
-// Carry is what the core knew at this place of the recording that the records
-// before it on this tape do not tell: at the head of a segment or a cut. Only a
-// core of the same version and rules can read it. It is taken at its last part,
-// in place of all that was stepped before.
+// Carry is at the beginning of a segment or a cut. It is what the core knew at
+// this place of the recording and cannot know from the records before it on this
+// tape. Only a core of the same version and rules can read it. It takes effect at
+// its last part, and replaces everything that came before.
 type Carry struct {
-	Core  uint32
-	State []byte
+	Core  uint32 // core version
+	State []byte // in the core's own format
 	Rules string
 	Part  uint32 // from 0
 	More  bool   // another part of the same state follows
 }
 
-// End closes the recording.
+// End is the last record of a recording.
 type End struct {
 	Why    string
 	Totals []Total

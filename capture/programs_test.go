@@ -14,7 +14,7 @@ import (
 	"unicode/utf8"
 )
 
-// render writes what msgp found like the foreign programs do.
+// render writes what msgp read in the form of the foreign programs.
 func (r *foreign) render(str, bin func(string) string) string {
 	return fmt.Sprintf("[%d, %d, %d, %d, %s]", r.kind, r.seq, r.at, r.source, render(r.payload, str, bin))
 }
@@ -71,7 +71,7 @@ func TestNodeReadsTheSame(t *testing.T) {
 // tape ends.
 func TestExampleReadsTheSame(t *testing.T) {
 	var python string
-	for _, name := range []string{"python3", "/usr/bin/python3"} { // the distribution's own has its packages
+	for _, name := range []string{"python3", "/usr/bin/python3"} { // the distribution's own python has its packages
 		if exec.Command(name, "-c", "import msgpack, zstandard").Run() == nil {
 			python = name
 		}
@@ -109,7 +109,7 @@ func TestExampleReadsTheSame(t *testing.T) {
 		for _, r := range list {
 			want.WriteString(r.render(pythonString, func(s string) string { return `{"bin": "` + digits(s) + `"}` }) + "\n")
 		}
-		if s.sound < int64(len(s.bytes)) { // of a damaged chunk it prints what stands before the damage
+		if s.sound < int64(len(s.bytes)) { // of a damaged chunk it prints the records before the damage
 			got = got[:min(len(got), len(list))]
 		}
 		sameLines(t, strings.Join(got, ""), want.String())

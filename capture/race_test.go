@@ -2,6 +2,6 @@
 
 package capture
 
-// sparse is of how many alike cases a test takes one: the race detector makes each
-// several times as slow, and this package starts nothing that could race.
+// sparse: a test runs one of so many similar cases. The race detector makes each
+// several times as slow, and this package starts no goroutine that could race.
 const sparse = 7

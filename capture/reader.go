@@ -7,17 +7,17 @@ import (
 	"io"
 )
 
-// Ending says how a tape ended.
+// Ending is how a tape ended.
 type Ending uint8
 
 const (
 	// Unfinished: the end was not reached yet.
 	Unfinished Ending = iota
-	// Closed: the end record and the foot were seen, and nothing is missing.
+	// Closed: the tape has an end record and a foot, and nothing is missing.
 	Closed
 	// Cut: the input ends at a frame's boundary without them.
 	Cut
-	// Torn: the input ends inside a frame, or was damaged on the way.
+	// Torn: the input ends inside a frame, or was damaged before its end.
 	Torn
 )
 
@@ -25,8 +25,8 @@ func (e Ending) String() string {
 	return [...]string{"unfinished", "closed", "cut", "torn"}[e]
 }
 
-// A Reader reads one tape, or several that stand one behind the other.
-// It needs no index: Next returns every record that can be had, in order.
+// A Reader reads one tape, or several that follow one another in one input. It
+// needs no index: Next returns every record that can be read, in order.
 type Reader struct {
 	in       input
 	unpack   unpacker
@@ -37,23 +37,23 @@ type Reader struct {
 	lastAt   int64
 	chunk    []byte // records of the current chunk, not yet returned
 	chunkAt  int64  // offset of its frame
-	chunkNo  uint64
-	end      bool // the end record was seen
-	foot     bool
+	chunkNo  uint64 // number of its frame
+	end      bool   // the last record was an end record
+	foot     bool   // the foot was read
 	damaged  bool
 	ending   Ending
-	unknown  uint64
-	records  uint64 // of the tape, with the unknown ones
-	chunks   uint64
-	skipped  bool  // some of them were
-	copying  bool  // records of unknown kinds are returned too
-	pending  error // to be returned before anything else
-	tapeBase int64 // offset of this tape's head
+	unknown  uint64 // records of unknown kinds
+	records  uint64 // all records of the tape so far
+	chunks   uint64 // of the tape so far
+	skipped  bool   // Skip was used: the counts are incomplete
+	copying  bool   // records of unknown kinds are returned too
+	pending  error  // Next returns it first
+	tapeBase int64  // offset of this tape's head
 }
 
-// NewReader reads the head of the tape. The error wraps ErrNotTape when the
-// input is something else, and is a *VersionError when a newer version wrote
-// it, a *DamageError when the head is damaged.
+// NewReader reads the head of the tape. The error wraps ErrNotTape if the input
+// is something else; it is a *VersionError if a newer version wrote the tape, and
+// a *DamageError if the head is damaged.
 func NewReader(src io.Reader) (*Reader, error) {
 	r := &Reader{in: input{src: src}}
 	return r, r.head()
@@ -76,7 +76,7 @@ func (r *Reader) head() error {
 		return fmt.Errorf("%w: offset %d: %w", ErrNotTape, r.in.base, errNoSync)
 	}
 	if err == nil && h.kind != frameHead {
-		err = fmt.Errorf("frame %d stands where the head belongs", h.number)
+		err = fmt.Errorf("the first frame has kind %d and is no head", h.kind)
 	}
 	if err == nil {
 		plain, err = r.unpack.unpack(&h, stored)
@@ -100,32 +100,31 @@ func (r *Reader) head() error {
 	return nil
 }
 
-// Header is the current tape's. It stays valid when reading goes on.
+// Header returns the current tape's header. It is valid until NextTape.
 func (r *Reader) Header() *Header { return &r.header }
 
-// Ending is how the tape ended, Unfinished before Next has returned io.EOF.
+// Ending returns how the tape ended, Unfinished before Next has returned io.EOF.
 func (r *Reader) Ending() Ending { return r.ending }
 
-// Copying makes Next return records of unknown kinds too: who only copies them
-// need not know them.
+// Copying makes Next also return records of unknown kinds, for callers that copy
+// records without decoding them.
 func (r *Reader) Copying() { r.copying = true }
 
-// Unknown is how many records of unknown kinds were met.
+// Unknown returns how many records of unknown kinds the tape has so far.
 func (r *Reader) Unknown() uint64 { return r.unknown }
 
-// Base is where the current tape's head begins, from the input's first byte.
+// Base returns where the current tape's head begins, from the input's first byte.
 func (r *Reader) Base() int64 { return r.tapeBase }
 
-// Offset is where the frame of the last record begins, from the input's first
-// byte.
+// Offset returns where the frame of the last record begins, from the input's
+// first byte.
 func (r *Reader) Offset() int64 { return r.chunkAt }
 
 // Next reads the next record. Its payload is valid until the next call.
 //
-// At the tape's end, closed or cut, Next returns io.EOF; Ending tells them
-// apart. Damage is reported once, as a *DamageError, then Next goes on with
-// the next record that is intact. Errors of the underlying reader and
-// *VersionError are final.
+// At the tape's end Next returns io.EOF, and Ending returns how it ended. Damage
+// is reported once, as a *DamageError; the next call goes on with the next intact
+// record. Errors of the underlying reader and *VersionError are final.
 func (r *Reader) Next() (Record, error) {
 	var rec Record
 	for {
@@ -145,7 +144,7 @@ func (r *Reader) Next() (Record, error) {
 		}
 		if err := r.record(&rec); err != nil {
 			r.damaged = true
-			r.pending = &DamageError{Offset: r.chunkAt, Ignored: int64(len(r.chunk)), Frame: r.chunkNo, Record: r.lastSeq, Err: err}
+			r.pending = &DamageError{Offset: r.chunkAt, Ignored: int64(len(r.chunk)), Frame: r.chunkNo, record: r.lastSeq, Err: err}
 			r.chunk = nil
 			continue
 		}
@@ -161,8 +160,8 @@ func (r *Reader) Next() (Record, error) {
 	}
 }
 
-// record takes the next record off the chunk. After an error the chunk begins
-// with that record.
+// record reads the next record of the chunk. After an error the chunk begins with
+// that record.
 func (r *Reader) record(rec *Record) error {
 	n, err := readRecord(r.chunk, rec)
 	if err == nil {
@@ -174,10 +173,12 @@ func (r *Reader) record(rec *Record) error {
 	return err
 }
 
+// order checks that a record's number and time follow those of the record before
+// it.
 func (r *Reader) order(rec *Record) error {
 	switch {
 	case rec.At < r.lastAt:
-		return fmt.Errorf("record %d at %d ns goes back behind %d ns", rec.Seq, rec.At, r.lastAt)
+		return fmt.Errorf("record %d at %d ns follows one at %d ns", rec.Seq, rec.At, r.lastAt)
 	case rec.Kind == KindCarry && rec.Seq == 0:
 	case rec.Seq <= r.lastSeq:
 		return fmt.Errorf("record %d follows record %d", rec.Seq, r.lastSeq)
@@ -188,8 +189,8 @@ func (r *Reader) order(rec *Record) error {
 	return nil
 }
 
-// nextChunk reads frames until one brings records. It returns io.EOF at the
-// tape's end, with ending set.
+// nextChunk reads frames until one has records. It returns io.EOF at the tape's
+// end, with ending set.
 func (r *Reader) nextChunk() error {
 	for {
 		h, stored, err := r.in.frame()
@@ -220,9 +221,9 @@ func (r *Reader) nextChunk() error {
 	}
 }
 
-// otherMajor is the major version of which err says that it is not ours, or 0.
-// A tape has only one: behind the foot another tape begins with it, before
-// that it is damage.
+// otherMajor returns the newer major version that err names, or 0. After the foot
+// it begins another tape; before the foot it is damage, because a tape has only
+// one version.
 func otherMajor(err error) int {
 	var v *VersionError
 	if errors.As(err, &v) {
@@ -231,7 +232,7 @@ func otherMajor(err error) int {
 	return 0
 }
 
-// check looks at a sound frame's place: is it ours, and the one expected?
+// check checks that a sound frame is of this tape, and the expected one.
 func (r *Reader) check(h *frameHeader) error {
 	switch {
 	case h.fileID != r.fileID:
@@ -241,16 +242,16 @@ func (r *Reader) check(h *frameHeader) error {
 		r.number = h.number
 		return &missingError{missing}
 	case h.number < r.number:
-		return fmt.Errorf("frame %d stands where frame %d belongs", h.number, r.number)
+		return fmt.Errorf("frame %d, expected frame %d", h.number, r.number)
 	case r.foot:
-		return errors.New("a frame stands behind the foot")
+		return errors.New("a frame follows the foot")
 	case h.kind > frameFoot && h.kind < frameOptional || h.kind == 0:
-		return &VersionError{Offset: r.in.base, Frame: h.kind}
+		return &VersionError{Offset: r.in.base, frame: h.kind}
 	}
 	return nil
 }
 
-// missingError says that frames are missing before one that is itself sound.
+// missingError says that frames are missing before a sound one.
 type missingError struct{ frames uint64 }
 
 func (e *missingError) Error() string {
@@ -260,6 +261,7 @@ func (e *missingError) Error() string {
 	return fmt.Sprintf("%d frames are missing", e.frames)
 }
 
+// accept applies a frame: it sets the chunk, or checks the index page or foot.
 func (r *Reader) accept(h *frameHeader, plain []byte) error {
 	switch h.kind {
 	case frameHead:
@@ -276,11 +278,11 @@ func (r *Reader) accept(h *frameHeader, plain []byte) error {
 			return err
 		}
 		r.foot = true
-		if r.damaged { // then what the foot says is that something is missing
+		if r.damaged { // records are missing: the foot must differ
 			return nil
 		}
 		if int64(f.offset) != r.in.base-r.tapeBase {
-			return fmt.Errorf("foot says it stands at %d, it stands at %d", f.offset, r.in.base-r.tapeBase)
+			return fmt.Errorf("foot has its own offset as %d, it is at %d", f.offset, r.in.base-r.tapeBase)
 		}
 		if !r.skipped && (f.records != r.records || f.chunks != r.chunks) {
 			return fmt.Errorf("foot counts %d records in %d chunks; there are %d in %d", f.records, f.chunks, r.records, r.chunks)
@@ -289,8 +291,8 @@ func (r *Reader) accept(h *frameHeader, plain []byte) error {
 	return nil
 }
 
-// fail turns what is wrong at the window's head into the error for the caller
-// and, for damage, moves on to the next sound frame.
+// fail returns the caller's error for an error at the window's start. After
+// damage it moves on to the next sound frame.
 func (r *Reader) fail(err error) error {
 	var read *readError
 	if errors.As(err, &read) {
@@ -300,20 +302,20 @@ func (r *Reader) fail(err error) error {
 	if errors.As(err, &version) {
 		version.Offset = r.in.base
 		if r.header.Minor > Minor {
-			version.Minor = r.header.Minor
+			version.minor = r.header.Minor
 		}
 		return version
 	}
 	r.damaged = true
-	d := &DamageError{Offset: r.in.base, Frame: r.number, Record: r.lastSeq, Err: err, Torn: err == io.ErrUnexpectedEOF}
+	d := &DamageError{Offset: r.in.base, Frame: r.number, record: r.lastSeq, Err: err, Torn: err == io.ErrUnexpectedEOF}
 	var missing *missingError
 	if errors.As(err, &missing) {
 		d.Frame -= missing.frames
-		return d // the frame itself is good: it is read next
+		return d // the frame itself is sound: it is read next
 	}
 	r.in.search(func(h *frameHeader) bool {
 		if h.fileID == r.fileID && h.number >= r.number {
-			r.number = h.number // what is missing between is part of this damage
+			r.number = h.number // the frames between are part of this damage
 			return true
 		}
 		return h.kind == frameHead && h.fileID != r.fileID
@@ -323,6 +325,7 @@ func (r *Reader) fail(err error) error {
 	return d
 }
 
+// finish sets the ending.
 func (r *Reader) finish() error {
 	switch {
 	case r.damaged:
@@ -335,9 +338,8 @@ func (r *Reader) finish() error {
 	return io.EOF
 }
 
-// NextTape goes on to the tape that stands behind the current one, after Next
-// has returned io.EOF. It returns false when nothing is left; the error is
-// that of NewReader.
+// NextTape goes on to the next tape of the input, after Next has returned io.EOF.
+// It returns false if nothing is left. Its errors are those of NewReader.
 func (r *Reader) NextTape() (bool, error) {
 	if r.ending == Unfinished || !r.in.fill(1) {
 		return false, nil

@@ -17,11 +17,11 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// A sample is a file of tapes, and up to where nothing is wrong with it.
+// A sample is a file of tapes.
 type sample struct {
 	name  string
 	bytes []byte
-	sound int64
+	sound int64    // bytes before the first damage
 	ends  []string // for each tape: closed, cut or torn; "too new" at the end
 }
 
@@ -87,7 +87,7 @@ func samples(t *testing.T) (list []sample) {
 type foreign struct {
 	kind, seq, at, source uint64
 	payload               any
-	bytes                 []byte // of the payload as it stands on tape
+	bytes                 []byte // of the payload as it is on the tape
 }
 
 // walk reads every byte of a sample's sound part with tinylib/msgp.
@@ -144,7 +144,7 @@ func (s *sample) walk(t *testing.T) (heads []any, list []foreign) {
 		v, rest, err := msgp.ReadIntfBytes(payload)
 		must(err)
 		if len(rest) > 0 {
-			t.Errorf("%s: %d bytes behind the payload of a frame of kind %d", s.name, len(rest), number[0])
+			t.Errorf("%s: %d bytes after the payload of a frame of kind %d", s.name, len(rest), number[0])
 		}
 		if number[0] == 1 {
 			heads = append(heads, v)
@@ -181,8 +181,8 @@ func chunk(t *testing.T, b []byte) (list []foreign) {
 	return list
 }
 
-// same compares what this package read into a value with what another reader
-// found: elements that only one of them knows have to be zero here.
+// same compares a value that this package read with that of another reader.
+// Elements that only this package knows must be zero.
 func same(ours reflect.Value, theirs any) error {
 	var flat []reflect.Value
 	var flatten func(reflect.Value)

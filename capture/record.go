@@ -1,15 +1,13 @@
 package capture
 
-import (
-	"fmt"
-)
+import "fmt"
 
-// Kind says what a record holds. Numbers are never reused; a reader skips and
+// Kind is the kind of a record. Numbers are never reused; a reader skips and
 // counts the kinds that it does not know.
 type Kind uint8
 
-// The kinds of records. The comment names the payload: "raw" is the bytes as
-// the outside world delivered them, everything else is the type of that name.
+// The kinds of records. The comment names the payload: "raw" is bytes as the
+// source delivered them, any other name is a payload type.
 const (
 	KindSource        Kind = 1  // Source
 	KindTick          Kind = 2  // Tick
@@ -61,7 +59,8 @@ var kindNames = [...]string{
 // Known reports whether this version of the package knows the kind.
 func (k Kind) Known() bool { return int(k) < len(kindNames) && kindNames[k] != "" }
 
-// String is the kind's name in scripts, info and errors; "kind 99" when unknown.
+// String returns the kind's name in scripts, info and errors; "kind 99" if the
+// kind is unknown.
 func (k Kind) String() string {
 	if k.Known() {
 		return kindNames[k]
@@ -69,7 +68,7 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
-// Source is the kind of source that delivers such records, "" when any may.
+// Source returns the kind of source that delivers such records, "" if any can.
 func (k Kind) Source() string {
 	switch k {
 	case KindConntrack, KindDumpBegin, KindDumpEntry, KindDumpEnd:
@@ -84,8 +83,8 @@ func (k Kind) Source() string {
 	return ""
 }
 
-// Rare reports whether records of the kind are few, and told of one by one. Of
-// the others it is enough to know how many there are.
+// Rare reports whether a recording has few records of the kind, so that info
+// lists them one by one; it only counts the others.
 func (k Kind) Rare() bool {
 	switch k {
 	case KindSource, KindHost, KindGap, KindMark, KindFault, KindClock, KindEnd:
@@ -94,27 +93,27 @@ func (k Kind) Rare() bool {
 	return false
 }
 
-// raw reports whether the payload is bytes of the outside world and not one
-// of this package's payload types.
+// Raw reports whether the payload is bytes as the source delivered them, and not
+// one of this package's payload types.
 func (k Kind) Raw() bool { return k == KindConntrack || k == KindDumpEntry }
 
-// A Record is one thing the outside world delivered, with its place in the
-// order in which the core saw it.
+// A Record is one message or fact that a source delivered. Records are in the
+// order in which the core processed them.
 type Record struct {
 	// Seq is the record's number, from 1, strictly increasing along a tape.
-	// Transforms keep it. Carry records are unnumbered: 0.
+	// Transforms keep it. Carry records have no number: 0.
 	Seq uint64
-	// At is nanoseconds of CLOCK_BOOTTIME since the recording's start. It
-	// never decreases along a tape.
+	// At is the time since the recording's start, in nanoseconds of
+	// CLOCK_BOOTTIME. It never decreases along a tape.
 	At int64
-	// Kind says what Payload holds.
+	// Kind determines the type of Payload.
 	Kind Kind
 	// Source is the number of the source that delivered the record; 0 is the
 	// recorder itself.
 	Source uint32
-	// Payload is the message itself for the raw kinds, else what Encode made
-	// of the kind's payload type. A Reader's payloads are valid until its
-	// next call.
+	// Payload is the message itself for the raw kinds, else the encoded payload
+	// type (see AppendPayload). A Reader's payloads are valid until its next
+	// call.
 	Payload []byte
 }
 
@@ -125,35 +124,23 @@ type Payload interface {
 	fields(*coder)
 }
 
-// AppendPayload appends p, encoded, to b: what a record of its kind carries.
+// AppendPayload appends p to b, encoded as the Payload of a record.
 func AppendPayload(b []byte, p Payload) []byte {
 	return appendFields(b, p.fields)
 }
 
-// Decode reads the payload into p, which must be of the type that belongs to
-// the record's kind. Byte slices of p point into Payload. Elements that a
-// newer version added are skipped, those that an older one lacked stay zero.
-// The error is a *PayloadError.
+// Decode reads the payload into p, which must be of the type that belongs to the
+// record's kind. Byte slices of p point into Payload. Elements that a newer
+// version added are skipped; those that an older version lacks are left zero.
+//
+// An error names the record. It does not mean that the tape is damaged: the
+// payload is as it was written.
 func (r *Record) Decode(p Payload) error {
 	if !p.is(r.Kind) {
-		return &PayloadError{Seq: r.Seq, Kind: r.Kind, Err: fmt.Errorf("is not a %T", p)}
+		return fmt.Errorf("record %d (%s): is not a %T", r.Seq, r.Kind, p)
 	}
 	if err := decode(r.Payload, p.fields); err != nil {
-		return &PayloadError{Seq: r.Seq, Kind: r.Kind, Err: err}
+		return fmt.Errorf("record %d (%s): %w", r.Seq, r.Kind, err)
 	}
 	return nil
 }
-
-// A PayloadError says that one record's payload cannot be decoded. The tape
-// is not damaged: what was written is what the kernel or an older tool said.
-type PayloadError struct {
-	Seq  uint64
-	Kind Kind
-	Err  error
-}
-
-func (e *PayloadError) Error() string {
-	return fmt.Sprintf("record %d (%s): %v", e.Seq, e.Kind, e.Err)
-}
-
-func (e *PayloadError) Unwrap() error { return e.Err }

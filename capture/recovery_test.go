@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// tiles scans an input: frames and what is none must cover every byte of it, in
-// order. It returns the frames.
+// tiles scans an input: frames and damage must cover every byte of it, in order.
+// It returns the frames.
 func tiles(t testing.TB, b []byte) map[string]bool {
 	t.Helper()
 	s := NewFrameScanner(bytes.NewReader(b))
@@ -26,7 +26,7 @@ func tiles(t testing.TB, b []byte) map[string]bool {
 			t.Fatalf("%d of %d bytes", at, len(b))
 		case errors.As(err, &d):
 			if d.Offset != at || d.Ignored <= 0 || damaged {
-				t.Fatalf("%v after offset %d, behind damage: %v", d, at, damaged)
+				t.Fatalf("%v after offset %d, after damage: %v", d, at, damaged)
 			}
 			at, damaged = at+d.Ignored, true
 		case err != nil:
@@ -47,7 +47,7 @@ func FuzzFrameScanner(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) { tiles(t, b) })
 }
 
-// No sound frame is passed over, whatever stands before it.
+// Every sound frame is found, with any bytes before it.
 func TestFrameScannerFindsEveryFrame(t *testing.T) {
 	whole := writeTape(t, testHeader(), testRecords(), 2)
 	ends := frameEnds(t, whole)
@@ -75,7 +75,7 @@ func TestFrameScannerFindsEveryFrame(t *testing.T) {
 	}
 }
 
-// Who copies a tape gets the records that this version does not know.
+// With Copying, Next returns records of unknown kinds.
 func TestCopyingKeepsUnknownKinds(t *testing.T) {
 	records := []Record{{Seq: 1, Kind: KindTick, Payload: AppendPayload(nil, &Tick{})}, {Seq: 2, Kind: 200, Payload: []byte{0x92, 1, 2}}}
 	r, err := NewReader(bytes.NewReader(writeTape(t, testHeader(), records, 0)))

@@ -7,9 +7,9 @@ import (
 	"slices"
 )
 
-// A run describes neighbouring chunks of one index page together, as if they
-// were one chunk. The last page of a tape has the runs of all others: who wants
-// to know what is on a tape, or where, reads few of its pages.
+// A run describes consecutive chunks of one index page as if they were one chunk.
+// The last page of a tape has the runs of all other pages, so a reader that looks
+// for something on a tape reads few of its pages.
 type run Entry
 
 func (r *run) fields(c *coder) {
@@ -25,15 +25,51 @@ func (r *run) fields(c *coder) {
 	c.uint64(&r.page)
 }
 
-// maxTogether bounds the counts of a run of several chunks.
-const maxTogether = 256
+// A pageBuilder makes the pages of an index for a Writer.
+type pageBuilder struct {
+	full     int     // entries that make a page full
+	entries  []Entry // of the open page
+	listed   int     // these entries and their counts together
+	previous uint64  // offset of the last page, 0 for none
+	earlier  uint64  // offset of the last page that has runs, 0 for none
+	runs     []run   // of that page's chunks, and of those of the pages after it
+}
+
+func (b *pageBuilder) add(e Entry) {
+	b.entries = append(b.entries, e)
+	b.listed += 1 + len(e.Counts)
+}
+
+func (b *pageBuilder) pageIsFull() bool { return len(b.entries) == b.full || b.listed >= maxListed }
+
+// page returns the open page. The last page has the runs of the pages before it;
+// another page has them only if they would fill a page.
+func (b *pageBuilder) page(last bool) indexPage {
+	p := indexPage{previous: b.previous, entries: b.entries}
+	if last || manyRuns(b.runs) {
+		p.earlier, p.runs = b.earlier, b.runs
+	}
+	return p
+}
+
+// written begins another page after p was written at an offset.
+func (b *pageBuilder) written(p *indexPage, at uint64) {
+	if len(p.runs) > 0 {
+		b.earlier, b.runs = at, nil
+	}
+	b.runs = appendRuns(b.runs, at, b.entries)
+	b.previous, b.entries, b.listed = at, b.entries[:0], 0
+}
+
+// maxRunCounts bounds the counts of a run of several chunks.
+const maxRunCounts = 256
 
 // appendRuns appends the runs of the page at an offset.
 func appendRuns(runs []run, at uint64, page []Entry) []run {
-	open := false // the last run takes more chunks
+	open := false // the last run may get more chunks
 	for i := range page {
 		e := &page[i]
-		alone := len(e.Counts) > maxTogether || slices.ContainsFunc(e.Counts, func(n Count) bool { return apart(Kind(n.Kind)) })
+		alone := len(e.Counts) > maxRunCounts || slices.ContainsFunc(e.Counts, func(n Count) bool { return alwaysAlone(Kind(n.Kind)) })
 		if open && !alone && runs[len(runs)-1].join(e) {
 			continue
 		}
@@ -44,11 +80,12 @@ func appendRuns(runs []run, at uint64, page []Entry) []run {
 	return runs
 }
 
-// apart reports whether a chunk with records of the kind is a run by itself: rare
-// ones are read, and after a gap those that tell when it is made good.
-func apart(k Kind) bool { return k.Rare() || k == KindDumpBegin || k == KindDumpEnd }
+// alwaysAlone reports whether a chunk with records of the kind is a run of its
+// own: info reads the rare records, and after a gap the dump that repairs it.
+func alwaysAlone(k Kind) bool { return k.Rare() || k == KindDumpBegin || k == KindDumpEnd }
 
-// join takes in the chunk behind the run, unless that makes too many counts.
+// join adds the chunk that follows the run. It returns false, and changes
+// nothing, if that makes too many counts.
 func (r *run) join(e *Entry) bool {
 	counts := len(r.Counts)
 	for _, n := range e.Counts {
@@ -57,7 +94,7 @@ func (r *run) join(e *Entry) bool {
 			r.Counts = append(r.Counts, Count{Kind: n.Kind, Source: n.Source})
 		}
 	}
-	if len(r.Counts) > maxTogether {
+	if len(r.Counts) > maxRunCounts {
 		r.Counts = r.Counts[:counts]
 		return false
 	}
@@ -91,8 +128,8 @@ func manyRuns(runs []run) bool {
 	return len(runs) >= maxEntries || listed >= maxListed
 }
 
-// checkRuns looks at what a page at an offset says of the pages before it: runs
-// are in order, like the chunks that they stand for, and have room for them.
+// checkRuns checks the runs of the page at an offset: they must be in order,
+// within their pages, and large enough for their chunks.
 func (p *indexPage) checkRuns(at uint64) error {
 	free, page := uint64(frameHeaderLen), p.earlier
 	for i := range p.runs {
@@ -111,10 +148,10 @@ func (p *indexPage) checkRuns(at uint64) error {
 
 var errNoRuns = errors.New("the index has no runs")
 
-// readRuns reads the last page, and the runs of those before it.
-func (ix *Index) readRuns(f io.ReaderAt, ft *foot) error {
+// readRuns reads the last page, and the runs of the pages before it.
+func (ix *Index) readRuns(f io.ReaderAt) error {
 	var d unpacker
-	at, limit := ft.index, ft.offset
+	at, limit := ix.foot.index, ix.foot.offset
 	if at == 0 {
 		return errNoRuns
 	}
@@ -150,15 +187,16 @@ func (ix *Index) readRuns(f io.ReaderAt, ft *foot) error {
 // Run reports whether the entry describes several chunks together.
 func (e *Entry) Run() bool { return e.chunks > 1 }
 
-// Chunks reads, for an entry of the index, the entries of the chunks that it
-// describes. The error says that the index contradicts itself.
+// Chunks reads the entries of the chunks that an entry of the index describes,
+// without chunks that have no records. It is an error if the index contradicts
+// itself.
 func (ix *Index) Chunks(f io.ReaderAt, e *Entry) ([]Entry, error) {
 	if !e.Run() {
 		return []Entry{*e}, nil
 	}
 	if ix.pageAt != e.page {
 		var d unpacker
-		p, err := readPage(f, &d, ix.fileID, ix.Base, e.page, ix.end)
+		p, err := readPage(f, &d, ix.fileID, ix.Base, e.page, ix.foot.offset)
 		if err != nil {
 			return nil, fmt.Errorf("index at offset %d: %w", e.page, err)
 		}
@@ -179,7 +217,7 @@ func (ix *Index) Chunks(f io.ReaderAt, e *Entry) ([]Entry, error) {
 	if !sum.equal(e) {
 		return nil, fmt.Errorf("index at offset %d: the chunks from %d on are not what their run says", e.page, e.Offset)
 	}
-	return list, nil
+	return slices.DeleteFunc(list, empty), nil
 }
 
 func (r *run) equal(e *Entry) bool {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// allChunks is what an index lists, every run told apart.
+// allChunks lists the chunks of an index, also those of its runs.
 func allChunks(t testing.TB, ix *Index, file []byte) (list []Entry) {
 	t.Helper()
 	for i := range ix.Entries {
@@ -23,8 +23,8 @@ func allChunks(t testing.TB, ix *Index, file []byte) (list []Entry) {
 	return list
 }
 
-// pagedTape is a tape of short chunks in pages of a few, and of some with many
-// counts. Every so often a chunk has a rare record, or one of an unknown kind.
+// pagedTape is a tape of short chunks, with few chunks a page. Some chunks have
+// many counts, a rare record, or one of an unknown kind.
 func pagedTape(t testing.TB, rng *rand.Rand) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -32,7 +32,7 @@ func pagedTape(t testing.TB, rng *rand.Rand) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.full = 1 + rng.IntN(9)
+	w.pages.full = 1 + rng.IntN(9)
 	chunks, rare := rng.IntN(100), 2+rng.IntN(60)
 	seq := uint64(0)
 	put := func(k Kind, source uint32) {
@@ -55,7 +55,7 @@ func pagedTape(t testing.TB, rng *rand.Rand) []byte {
 		case 1:
 			put(200, 7)
 		case 2:
-			for i := range rng.Uint32N(2 * maxTogether) {
+			for i := range rng.Uint32N(2 * maxRunCounts) {
 				put(KindDNS, i)
 			}
 		}
@@ -74,21 +74,20 @@ func pagedTape(t testing.TB, rng *rand.Rand) []byte {
 
 // bothIndexes reads the index by its runs, and all its pages.
 func bothIndexes(b []byte) (runs, pages *Index, err error) {
-	ft, fileID, base, err := readFoot(bytes.NewReader(b), int64(len(b)))
-	if err != nil {
+	file := bytes.NewReader(b)
+	if runs, err = openIndex(file, int64(len(b))); err != nil {
 		return nil, nil, err
 	}
-	of := func() *Index {
-		return &Index{Base: base, Records: ft.records, LastAt: int64(ft.lastAt), fileID: fileID, end: ft.offset, chunks: ft.chunks}
+	if pages, err = openIndex(file, int64(len(b))); err != nil {
+		return nil, nil, err
 	}
-	runs, pages = of(), of()
-	if err := runs.readRuns(bytes.NewReader(b), &ft); err != nil && ft.index != 0 {
+	if err := runs.readRuns(file); err != nil && runs.foot.index != 0 {
 		return nil, nil, fmt.Errorf("runs: %w", err)
 	}
-	return runs, pages, pages.readPages(bytes.NewReader(b), &ft)
+	return runs, pages, pages.readPages(file)
 }
 
-// The last page tells of the others what they say themselves.
+// The runs in the last page agree with the entries of the other pages.
 func TestRunsAreThePages(t *testing.T) {
 	saved, pagesWithRuns := 0, 0
 	for seed := range uint64(400) {
@@ -100,13 +99,10 @@ func TestRunsAreThePages(t *testing.T) {
 		if got := allChunks(t, runs, b); !slices.EqualFunc(got, pages.Entries, sameChunk) {
 			t.Fatalf("%d: runs of %v\npages list %v", seed, got, pages.Entries)
 		}
-		if err := runs.Check(); err != nil && pages.Check() == nil {
-			t.Errorf("%d: %v", seed, err)
-		}
 		for i := range runs.Entries {
 			e := &runs.Entries[i]
 			for _, n := range e.Counts {
-				if e.Run() && (apart(Kind(n.Kind)) || len(e.Counts) > maxTogether) {
+				if e.Run() && (alwaysAlone(Kind(n.Kind)) || len(e.Counts) > maxRunCounts) {
 					t.Errorf("%d: a run of %d chunks has %s, %d counts", seed, e.chunks, Kind(n.Kind), len(e.Counts))
 				}
 			}
@@ -131,15 +127,15 @@ func sameChunk(a, b Entry) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// Where runs would fill a page themselves, an earlier page has some of them, and
-// the Writer keeps no more than that.
+// When the runs fill a page, an earlier page has some of them, and the Writer
+// keeps no more than that.
 func TestRunsInSeveralPages(t *testing.T) {
 	var out bytes.Buffer
 	w, err := NewWriter(&out, testHeader())
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.full = 1000
+	w.pages.full = 1000
 	const chunks = 11_500
 	for i := range uint64(chunks) {
 		r := Record{Seq: i + 1, At: int64(i), Kind: KindGap, Payload: AppendPayload(nil, &Gap{})}
@@ -149,8 +145,8 @@ func TestRunsInSeveralPages(t *testing.T) {
 		if err := w.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		if len(w.runs) > 2*maxEntries {
-			t.Fatalf("%d runs are kept", len(w.runs))
+		if len(w.pages.runs) > 2*maxEntries {
+			t.Fatalf("%d runs are kept", len(w.pages.runs))
 		}
 	}
 	if err := w.Close(); err != nil {
@@ -158,7 +154,7 @@ func TestRunsInSeveralPages(t *testing.T) {
 	}
 	b := out.Bytes()
 	runs, pages, err := bothIndexes(b)
-	if err != nil || len(runs.Entries) != chunks || w.earlier == 0 {
+	if err != nil || len(runs.Entries) != chunks || w.pages.earlier == 0 {
 		t.Fatal(err)
 	}
 	if got := allChunks(t, runs, b); !slices.EqualFunc(got, pages.Entries, sameChunk) {
@@ -169,18 +165,18 @@ func TestRunsInSeveralPages(t *testing.T) {
 	}
 }
 
-// Runs that contradict themselves, the foot or the pages are not taken: the pages
-// are read instead, or asking for the chunks of a run says so.
+// Runs that contradict themselves or the foot are not used: the pages are read
+// instead. If runs contradict their pages, Chunks returns an error.
 func TestRunsThatLie(t *testing.T) {
 	var honest []run
 	tape := func(lie func(p *indexPage, ft *foot)) []byte {
-		return behindHead(t, func(id uint64) (out []byte) {
+		return afterHead(t, func(id uint64) (out []byte) {
 			var empty bytes.Buffer
 			if _, err := NewWriter(&empty, testHeader()); err != nil {
 				t.Fatal(err)
 			}
 			at, number := uint64(empty.Len()), uint64(1)
-			add := func(kind FrameKind, plain []byte) (offset, size uint64) {
+			add := func(kind frameKind, plain []byte) (offset, size uint64) {
 				f := frameOf(kind, codingPlain, number, id, uint32(len(plain)), plain)
 				offset, size = at, uint64(len(f))
 				out, at, number = append(out, f...), at+size, number+1
@@ -217,27 +213,27 @@ func TestRunsThatLie(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		lie   func(*indexPage, *foot)
-		runs  string // what is wrong with them
-		chunk string // with a run, when it is asked for
+		runs  string // error of the runs
+		chunk string // error of Chunks
 	}{
-		"honest":            {func(*indexPage, *foot) {}, "", ""},
-		"none":              {func(p *indexPage, _ *foot) { p.runs = nil }, "no runs", ""},
-		"one missing":       {func(p *indexPage, _ *foot) { p.runs = p.runs[1:] }, "lists 6 chunks", ""},
-		"one twice":         {func(p *indexPage, _ *foot) { p.runs[1] = p.runs[0] }, "cannot be", ""},
-		"of no chunk":       {func(p *indexPage, _ *foot) { p.runs[1].chunks = 0 }, "cannot be", ""},
-		"of too many":       {func(p *indexPage, _ *foot) { p.runs[0].chunks = maxEntries + 1 }, "cannot be", ""},
-		"of all numbers":    {func(p *indexPage, _ *foot) { p.runs[0].chunks = 1<<64 - 1 }, "cannot be", ""},
-		"too short":         {func(p *indexPage, _ *foot) { p.runs[0].Stored = 2*frameHeaderLen - 1 }, "cannot be", ""},
-		"beyond the page":   {func(p *indexPage, _ *foot) { p.runs[0].Stored = 1 << 63 }, "cannot be", ""},
-		"at 2^64":           {func(p *indexPage, _ *foot) { p.runs[3].Offset = 1<<64 - 1 }, "cannot be", ""},
-		"in the head":       {func(p *indexPage, _ *foot) { p.runs[0].Offset = 1 }, "cannot be", ""},
-		"of a later page":   {func(p *indexPage, _ *foot) { p.runs[3].page = 1 << 40 }, "cannot be", ""},
-		"pages go back":     {func(p *indexPage, _ *foot) { p.runs[3].page = 1 }, "cannot be", ""},
-		"earlier is behind": {func(p *indexPage, _ *foot) { p.earlier = 1 << 40 }, "cannot be", ""},
-		"earlier has none":  {func(p *indexPage, _ *foot) { p.earlier = p.runs[0].page }, "no runs", ""},
-		"counts are high":   {func(p *indexPage, _ *foot) { p.runs[0].Counts[0].Records++ }, "records, the foot 8", ""},
-		"numbers go back":   {func(p *indexPage, _ *foot) { p.runs[3].FirstSeq = 2 }, "goes back", ""},
-		"times go back":     {func(p *indexPage, _ *foot) { p.runs[3].FirstAt = 1 }, "goes back", ""},
+		"honest":           {func(*indexPage, *foot) {}, "", ""},
+		"none":             {func(p *indexPage, _ *foot) { p.runs = nil }, "no runs", ""},
+		"one missing":      {func(p *indexPage, _ *foot) { p.runs = p.runs[1:] }, "lists 6 chunks", ""},
+		"one twice":        {func(p *indexPage, _ *foot) { p.runs[1] = p.runs[0] }, "cannot be", ""},
+		"of no chunk":      {func(p *indexPage, _ *foot) { p.runs[1].chunks = 0 }, "cannot be", ""},
+		"of too many":      {func(p *indexPage, _ *foot) { p.runs[0].chunks = maxEntries + 1 }, "cannot be", ""},
+		"of all numbers":   {func(p *indexPage, _ *foot) { p.runs[0].chunks = 1<<64 - 1 }, "cannot be", ""},
+		"too short":        {func(p *indexPage, _ *foot) { p.runs[0].Stored = 2*frameHeaderLen - 1 }, "cannot be", ""},
+		"beyond the page":  {func(p *indexPage, _ *foot) { p.runs[0].Stored = 1 << 63 }, "cannot be", ""},
+		"at 2^64":          {func(p *indexPage, _ *foot) { p.runs[3].Offset = 1<<64 - 1 }, "cannot be", ""},
+		"in the head":      {func(p *indexPage, _ *foot) { p.runs[0].Offset = 1 }, "cannot be", ""},
+		"of a later page":  {func(p *indexPage, _ *foot) { p.runs[3].page = 1 << 40 }, "cannot be", ""},
+		"pages go back":    {func(p *indexPage, _ *foot) { p.runs[3].page = 1 }, "cannot be", ""},
+		"earlier is later": {func(p *indexPage, _ *foot) { p.earlier = 1 << 40 }, "cannot be", ""},
+		"earlier has none": {func(p *indexPage, _ *foot) { p.earlier = p.runs[0].page }, "no runs", ""},
+		"counts are high":  {func(p *indexPage, _ *foot) { p.runs[0].Counts[0].Records++ }, "records, the foot 8", ""},
+		"numbers go back":  {func(p *indexPage, _ *foot) { p.runs[3].FirstSeq = 2 }, "goes back", ""},
+		"times go back":    {func(p *indexPage, _ *foot) { p.runs[3].FirstAt = 1 }, "goes back", ""},
 		"counts moved": {func(p *indexPage, _ *foot) { p.runs[0].Counts[0].Records--; p.runs[3].Counts[0].Records++ },
 			"", "not what their run says"},
 		"another chunk":   {func(p *indexPage, _ *foot) { p.runs[0].Offset++; p.runs[0].Stored-- }, "", "does not list"},
@@ -250,12 +246,11 @@ func TestRunsThatLie(t *testing.T) {
 		}, "", "does not list"},
 	} {
 		b := tape(c.lie)
-		ft, fileID, base, err := readFoot(bytes.NewReader(b), int64(len(b)))
+		byRuns, err := openIndex(bytes.NewReader(b), int64(len(b)))
 		if err != nil {
 			t.Fatal(name, err)
 		}
-		byRuns := Index{Base: base, Records: ft.records, fileID: fileID, end: ft.offset, chunks: ft.chunks}
-		err = byRuns.readRuns(bytes.NewReader(b), &ft)
+		err = byRuns.readRuns(bytes.NewReader(b))
 		if (err == nil) != (c.runs == "") || err != nil && !strings.Contains(err.Error(), c.runs) {
 			t.Errorf("%s: %v, want %q", name, err, c.runs)
 			continue
@@ -279,21 +274,21 @@ func TestRunsThatLie(t *testing.T) {
 	}
 }
 
-// Whatever byte of the last page is changed, its runs are not taken.
+// If any byte of the last page is changed, its runs are not used.
 func TestRunsEveryByteFlipped(t *testing.T) {
 	var b []byte
 	for seed := uint64(0); len(b) < 3000; seed++ {
 		b = pagedTape(t, rand.New(rand.NewPCG(seed, 2)))
 	}
-	ft, fileID, base, err := readFoot(bytes.NewReader(b), int64(len(b)))
+	whole, err := openIndex(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for at := ft.index; at < ft.offset; at++ {
+	for at := whole.foot.index; at < whole.foot.offset; at++ {
 		broken := bytes.Clone(b)
 		broken[at] ^= 4
-		ix := Index{Base: base, Records: ft.records, fileID: fileID, end: ft.offset, chunks: ft.chunks}
-		if ix.readRuns(bytes.NewReader(broken), &ft) == nil {
+		ix := *whole
+		if ix.readRuns(bytes.NewReader(broken)) == nil {
 			t.Errorf("byte %d: not noticed", at)
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// stream is a tape that no memory holds: a head, and then frames made one by
-// one.
+// stream is a tape that is too large for memory: a head, and frames that are made
+// one by one.
 type stream struct {
 	frames int
 	next   func(number uint64) []byte
@@ -34,7 +34,7 @@ func (s *stream) Read(b []byte) (int, error) {
 
 func TestManyEmptyFrames(t *testing.T) {
 	var id uint64
-	head := behindHead(t, func(fileID uint64) []byte { id = fileID; return nil })
+	head := afterHead(t, func(fileID uint64) []byte { id = fileID; return nil })
 	for name, next := range map[string]func(uint64) []byte{
 		"chunks":        func(n uint64) []byte { return frameOf(frameChunk, codingPlain, n, id, 0, nil) },
 		"packed chunks": func(n uint64) []byte { return frameOf(frameChunk, codingZstd, n, id, 0, nil) },
@@ -74,10 +74,10 @@ func TestManyEmptyFrames(t *testing.T) {
 	}
 }
 
-// Frames within frames, each with a header that is right, cost no more than
-// their length explains.
+// The time to read frames within frames, each with a correct header, is bounded
+// by their length.
 func TestFramesWithinFrames(t *testing.T) {
-	b := behindHead(t, func(id uint64) (b []byte) {
+	b := afterHead(t, func(id uint64) (b []byte) {
 		for n := range uint64(maxPayload / frameHeaderLen) { // each claims all that follow
 			b = append(b, frameOf(frameChunk, codingPlain, n+1, id, 0, nil)...)
 		}
@@ -97,7 +97,7 @@ func TestFramesWithinFrames(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if limit := int64(maxVain + 17*len(b) + maxPayload); r.Ending() != Torn || r.in.vain > limit {
-		t.Errorf("%s after %d bytes in vain; %d are the limit", r.Ending(), r.in.vain, limit)
+	if limit := int64(maxWasted + 17*len(b) + maxPayload); r.Ending() != Torn || r.in.wasted > limit {
+		t.Errorf("%s after %d bytes wasted; %d are the limit", r.Ending(), r.in.wasted, limit)
 	}
 }

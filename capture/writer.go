@@ -10,21 +10,21 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// chunkSize is how many bytes of records, uncompressed, make a full chunk.
+// chunkSize is the size of a full chunk, in bytes of records before compression.
 const chunkSize = 256 << 10
 
-// maxRecord bounds a record's payload, so that a full chunk and one record
-// more stay within maxPayload.
+// maxRecord bounds a record's payload, in bytes, so that a full chunk and one
+// more record are less than maxPayload.
 const maxRecord = 4 << 20
 
-// window is how far back a compressed payload refers, in bytes: over a full
+// window is how far back a compressed payload refers, in bytes: more than a full
 // chunk, and less than the maxPayload that readers accept. The encoder's memory
 // grows with it.
 const window = 2 * chunkSize
 
-// A Writer writes one tape. It hands every frame to the underlying writer in
-// one Write and keeps no more than the open chunk, the index and 2 MiB of the
-// compressor's in memory. After an error every call returns it.
+// A Writer writes one tape. It writes every frame with one Write of the
+// underlying writer. In memory it keeps the open chunk, one page of the index,
+// and 2 MiB of the compressor's. After an error every call returns it.
 type Writer struct {
 	out     io.Writer
 	zstd    *zstd.Encoder
@@ -35,14 +35,9 @@ type Writer struct {
 	lastAt  int64
 	records uint64
 	chunks  uint64
-	index   uint64 // offset of the last index frame
 	plain   []byte // records of the open chunk
-	entry   Entry
-	page    []Entry
-	listed  int // entries and counts in page
-	full    int // entries that make a page full
-	runs    []run
-	earlier uint64 // offset of the last index frame that has runs
+	entry   Entry  // of the open chunk
+	pages   pageBuilder
 	frame   []byte
 	stored  []byte // the payload that was compressed last
 	err     error
@@ -55,7 +50,7 @@ func NewWriter(out io.Writer, h *Header) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{out: out, zstd: enc, fileID: binary.BigEndian.Uint64(h.TapeID[:]), full: maxEntries}
+	w := &Writer{out: out, zstd: enc, fileID: binary.BigEndian.Uint64(h.TapeID[:]), pages: pageBuilder{full: maxEntries}}
 	if err := w.writeFrame(frameHead, codingPlain, appendFields(nil, h.fields)); err != nil {
 		return nil, err
 	}
@@ -74,8 +69,8 @@ func newCompressor() (*zstd.Encoder, error) {
 	return enc, nil
 }
 
-// Write adds a record to the open chunk, and writes the chunk out when it is
-// full. Numbers and times must not go back; a carry record has number 0.
+// Write adds a record to the open chunk, and writes the chunk when it is full.
+// Numbers must increase and times must not decrease; a carry record has number 0.
 func (w *Writer) Write(r *Record) error {
 	if w.err != nil {
 		return w.err
@@ -101,7 +96,7 @@ func (w *Writer) Write(r *Record) error {
 	return nil
 }
 
-// Flush writes the open chunk out, if it holds anything.
+// Flush writes the open chunk, if it has records.
 func (w *Writer) Flush() error {
 	if w.err != nil || len(w.plain) == 0 {
 		return w.err
@@ -111,43 +106,32 @@ func (w *Writer) Flush() error {
 		return err
 	}
 	w.entry.Stored = w.offset - w.entry.Offset
-	w.page = append(w.page, w.entry)
-	w.listed += 1 + len(w.entry.Counts)
+	w.pages.add(w.entry)
 	w.entry = Entry{}
 	w.plain = w.plain[:0]
 	w.chunks++
-	if len(w.page) == w.full || w.listed >= maxListed {
+	if w.pages.pageIsFull() {
 		return w.flushIndex(false)
 	}
 	return nil
 }
 
-// flushIndex writes the open page out. The last has the runs of those before it,
-// even if it lists no chunk itself.
+// flushIndex writes the open page of the index.
 func (w *Writer) flushIndex(last bool) error {
-	withRuns := len(w.runs) > 0 && (last || manyRuns(w.runs))
-	if len(w.page) == 0 && !withRuns {
+	p := w.pages.page(last)
+	if len(p.entries) == 0 && len(p.runs) == 0 {
 		return nil
-	}
-	p := indexPage{previous: w.index, entries: w.page}
-	if withRuns {
-		p.earlier, p.runs = w.earlier, w.runs
 	}
 	at := w.offset
 	if err := w.writeFrame(frameIndex, codingZstd, appendFields(nil, p.fields)); err != nil {
 		return err
 	}
-	if withRuns {
-		w.earlier, w.runs = at, nil
-	}
-	w.runs = appendRuns(w.runs, at, w.page)
-	w.index, w.page, w.listed = at, w.page[:0], 0
+	w.pages.written(&p, at)
 	return nil
 }
 
-// Close writes the open chunk, the index and the foot. The tape counts as
-// closed only if its last record was of KindEnd. Close does not close the
-// underlying writer.
+// Close writes the open chunk, the index and the foot. The tape is closed only if
+// its last record is of KindEnd. Close does not close the underlying writer.
 func (w *Writer) Close() error {
 	if w.err != nil {
 		return w.err
@@ -158,7 +142,7 @@ func (w *Writer) Close() error {
 	if err := w.flushIndex(true); err != nil {
 		return err
 	}
-	f := foot{offset: w.offset, index: w.index, chunks: w.chunks, records: w.records, lastAt: uint64(w.lastAt)}
+	f := foot{offset: w.offset, index: w.pages.previous, chunks: w.chunks, records: w.records, lastAt: uint64(w.lastAt)}
 	if err := w.writeFrame(frameFoot, codingPlain, f.append(nil)); err != nil {
 		return err
 	}
@@ -168,12 +152,13 @@ func (w *Writer) Close() error {
 
 var errClosed = errors.New("tape is closed")
 
-// Size is how many bytes were written out; Pending how many bytes of records
-// wait in the open chunk.
-func (w *Writer) Size() int64  { return int64(w.offset) }
+// Size returns how many bytes were written.
+func (w *Writer) Size() int64 { return int64(w.offset) }
+
+// Pending returns how many bytes of records are in the open chunk.
 func (w *Writer) Pending() int { return len(w.plain) }
 
-func (w *Writer) writeFrame(kind FrameKind, coding uint8, plain []byte) error {
+func (w *Writer) writeFrame(kind frameKind, coding uint8, plain []byte) error {
 	stored := plain
 	if coding == codingZstd {
 		w.stored = w.zstd.EncodeAll(plain, w.stored[:0])

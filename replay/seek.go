@@ -27,7 +27,7 @@ func (in *Input) index(file io.Reader) *indexed {
 		return nil
 	}
 	ix, err := capture.ReadIndex(at, in.Size)
-	if err != nil || ix.Base != 0 || len(ix.Entries) == 0 || ix.Check() != nil {
+	if err != nil || ix.Base != 0 || len(ix.Entries) == 0 {
 		return nil
 	}
 	return &indexed{at, in.Size, ix}

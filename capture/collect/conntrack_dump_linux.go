@@ -15,11 +15,11 @@ const (
 	dumpArena   = 8 * tableDatagram
 	dumpSlots   = 2048
 
-	lossQuiet   = 100 * time.Millisecond // a dump waits for this long without a loss,
-	lossPatient = 5 * time.Second        // but not longer than this
-	dumpPause   = time.Second            // between two dumps at least
-	dumpShare   = 4                      // and this many times what the last one took
-	dumpRetry   = 10 * time.Second       // after one that failed
+	lossQuiet   = 100 * time.Millisecond // a dump waits until nothing was lost for this long,
+	lossPatient = 5 * time.Second        // but at most this long after the first loss
+	dumpPause   = time.Second            // between two dumps at least,
+	dumpShare   = 4                      // and at least this many times as long as the last one took
+	dumpRetry   = 10 * time.Second       // after a failed dump
 )
 
 // A lossWatch remembers losses that no dump has repaired yet.
@@ -44,7 +44,7 @@ func (l *lossWatch) note(now time.Time) {
 	}
 }
 
-// repaired forgets the losses until now.
+// repaired forgets the losses so far.
 func (l *lossWatch) repaired() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,14 +57,15 @@ func (l *lossWatch) seen() (first, last time.Time) {
 	return l.first, l.last
 }
 
-// A dumpPlan says when the next dump is due.
+// A dumpPlan decides when the next dump is due.
 type dumpPlan struct {
 	reconcile time.Duration
-	next      time.Time // when nothing is lost
-	earliest  time.Time
+	next      time.Time // if nothing is lost
+	earliest  time.Time // after a loss
 }
 
-// due is when a dump should begin, given the losses that none has repaired.
+// due returns when the next dump should begin, given the times of the first and
+// the last loss that no dump has repaired; zero times if there is none.
 func (p *dumpPlan) due(first, last time.Time) time.Time {
 	if first.IsZero() {
 		return p.next
@@ -82,7 +83,7 @@ func (p *dumpPlan) due(first, last time.Time) time.Time {
 	return at
 }
 
-// done plans on after a dump.
+// done updates the plan after a dump.
 func (p *dumpPlan) done(begun, ended time.Time, failed bool) {
 	p.earliest = ended.Add(max(dumpPause, dumpShare*ended.Sub(begun)))
 	p.next = ended.Add(p.reconcile)
@@ -91,7 +92,8 @@ func (p *dumpPlan) done(begun, ended time.Time, failed bool) {
 	}
 }
 
-// dumpLoop dumps the table at once, after losses, and every now and then.
+// dumpLoop dumps the table at the start, after losses, and once in every
+// reconcile interval.
 func (c *Conntrack) dumpLoop(ctx context.Context, out chan<- *Batch) error {
 	free := newPool(dumpBatches, dumpArena, dumpSlots)
 	plan := dumpPlan{reconcile: c.cfg.Reconcile, next: time.Now()}
@@ -107,7 +109,7 @@ func (c *Conntrack) dumpLoop(ctx context.Context, out chan<- *Batch) error {
 	return nil
 }
 
-// awaitDump sleeps until a dump is due. It returns false when ctx is done.
+// awaitDump waits until a dump is due. It returns false when ctx is done.
 func (c *Conntrack) awaitDump(ctx context.Context, plan *dumpPlan) bool {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -126,9 +128,8 @@ func (c *Conntrack) awaitDump(ctx context.Context, plan *dumpPlan) bool {
 	return false
 }
 
-// dump records one dump of the table, its begin and its end. The error is for
-// what ends the recording of events as well; why the dump itself failed stands
-// in its end record.
+// dump records one dump of the table, with its begin and end. If the dump fails,
+// its end record says why; the error is only for the end of the receiver.
 func (c *Conntrack) dump(ctx context.Context, number uint64, free *pool, out chan<- *Batch) (whole bool, err error) {
 	if err := c.marks.put(capture.KindDumpBegin, &capture.ConntrackDump{Number: number}); err != nil {
 		return false, err
@@ -149,16 +150,16 @@ func (c *Conntrack) dump(ctx context.Context, number uint64, free *pool, out cha
 
 var errStopped = errors.New("the recording stopped")
 
-// readTable sends one dump's entries to out.
+// readTable requests a dump and sends its entries to out.
 func (c *Conntrack) readTable(ctx context.Context, free *pool, out chan<- *Batch) (entries uint64, err error) {
 	if err := c.table.request(ctGet, unix.NLM_F_DUMP); err != nil {
 		return 0, err
 	}
-	b := free.take()
+	b := free.get()
 	for err == nil {
 		if cap(b.arena)-len(b.arena) < tableDatagram {
 			entries += c.send(b, out)
-			b = free.take()
+			b = free.get()
 		}
 		used := len(b.arena)
 		datagram := b.arena[used : used+tableDatagram]
@@ -177,11 +178,12 @@ func (c *Conntrack) readTable(ctx context.Context, free *pool, out chan<- *Batch
 	case errors.Is(err, errDumpDone):
 		err = nil
 	case !errors.Is(err, errStopped):
-		c.table.giveUp(make([]byte, tableDatagram))
+		c.table.discard(make([]byte, tableDatagram))
 	}
 	return entries, err
 }
 
+// send sends a batch, unless it is empty, and returns how many records it has.
 func (c *Conntrack) send(b *Batch, out chan<- *Batch) uint64 {
 	n := uint64(len(b.Records))
 	c.count.received.Add(n)

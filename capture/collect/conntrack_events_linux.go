@@ -13,44 +13,18 @@ import (
 )
 
 const (
-	// eventBatches is how many batches of events there are: with eventSlots
-	// and eventSlot, how much memory events may take on their way.
+	// eventBatches is how many batches of events exist: with eventSlots and
+	// eventSlot it bounds the memory of events.
 	eventBatches = 6
-	// drainPause is how long the receiver lets messages gather while they
-	// come, and drainRate what it expects of them at most.
+	// drainPause is how long the receiver sleeps while messages come. The sleep
+	// is shorter if drainRate would fill the socket buffer in that time.
 	drainPause = 10 * time.Millisecond
 	drainRate  = 200_000 // events a second
 )
 
-// A pool makes the batches of one goroutine, up to a number, and takes them
-// back when they are released.
-type pool struct {
-	home  chan *Batch
-	made  int
-	arena int // bytes
-	slots int // records
-}
-
-func newPool(batches, arena, slots int) *pool {
-	return &pool{home: make(chan *Batch, batches), arena: arena, slots: slots}
-}
-
-// take waits for a batch when all are on their way.
-func (p *pool) take() *Batch {
-	select {
-	case b := <-p.home:
-		return b
-	default:
-	}
-	if p.made == cap(p.home) {
-		return <-p.home
-	}
-	p.made++
-	return &Batch{home: p.home, arena: make([]byte, 0, p.arena), Records: make([]capture.Record, 0, p.slots)}
-}
-
-// receive moves events from the kernel to out until the marks say stop, then
-// what is queued. It neither decodes nor, in steady state, allocates.
+// receive moves events from the kernel to out until the marks' stop, then the
+// events that are queued. It decodes nothing and, in steady state, allocates
+// nothing.
 func (c *Conntrack) receive(out chan<- *Batch) error {
 	free := newPool(eventBatches, eventSlots*eventSlot, eventSlots+8)
 	sleep, err := newSleeper(min(drainPause, time.Second/drainRate*time.Duration(c.events.buffer/eventTruesize)))
@@ -58,7 +32,7 @@ func (c *Conntrack) receive(out chan<- *Batch) error {
 		return err
 	}
 	defer sleep.file.Close()
-	b := free.take()
+	b := free.get()
 	c.add(b, capture.KindSource, &c.source)
 	stopping := time.Time{}
 	for {
@@ -67,16 +41,16 @@ func (c *Conntrack) receive(out chan<- *Batch) error {
 		if err != nil {
 			return err
 		}
-		c.take(b, arena, n)
+		c.addMessages(b, arena, n)
 		if err := c.checkLoss(b); err != nil {
 			return err
 		}
 		empty := n < eventSlots
-		stop := c.marks.honour(c, b, empty)
+		stop := c.marks.apply(c, b, empty)
 		if len(b.Records) > 0 || b.Drained > 0 {
 			out <- b
 			c.marks.sent()
-			b = free.take()
+			b = free.get()
 		}
 		if stop && stopping.IsZero() {
 			stopping = time.Now()
@@ -97,9 +71,9 @@ func (c *Conntrack) receive(out chan<- *Batch) error {
 	}
 }
 
-// A sleeper lets messages gather while they come. It sleeps on a timerfd with
-// raw system calls: the runtime's own timers and the return from its system
-// calls wake its monitor thread too, which costs as much as the messages.
+// A sleeper sleeps on a timerfd with raw system calls. The runtime's own timers
+// and system calls also wake its monitor thread, which costs as much as the
+// messages.
 type sleeper struct {
 	file   *os.File
 	fd     uintptr
@@ -131,9 +105,9 @@ func (s *sleeper) pause() error {
 	return s.conn.Read(s.slept)
 }
 
-// idle blocks until the next message, or until it is woken.
+// idle waits for the next message or the next request to the mark queue.
 func (c *Conntrack) idle() error {
-	runtime.Gosched() // the scribe first: we take the processor along into the kernel
+	runtime.Gosched() // the recorder runs first: this thread keeps its P in the raw system call
 	fds := [...]unix.PollFd{
 		{Fd: int32(c.marks.wake), Events: unix.POLLIN},
 		{Fd: int32(c.events.fd), Events: unix.POLLIN},
@@ -148,8 +122,8 @@ func (c *Conntrack) idle() error {
 	return nil
 }
 
-// take makes records of the n datagrams that were received into the arena.
-func (c *Conntrack) take(b *Batch, arena []byte, n int) {
+// addMessages adds records of the n datagrams that were received into the arena.
+func (c *Conntrack) addMessages(b *Batch, arena []byte, n int) {
 	if n == 0 {
 		return
 	}
@@ -174,7 +148,7 @@ func (c *Conntrack) take(b *Batch, arena []byte, n int) {
 	}
 }
 
-// checkLoss adds a gap when the kernel's count of drops has grown.
+// checkLoss adds a gap if the kernel's count of drops has grown.
 func (c *Conntrack) checkLoss(b *Batch) error {
 	lost, err := c.events.lost()
 	if err != nil {
@@ -192,7 +166,7 @@ func (c *Conntrack) gap(b *Batch, lost uint64, why string) {
 	c.lost.note(time.Now())
 }
 
-// add appends a record of this package's making.
+// add appends a record that the collector makes itself.
 func (c *Conntrack) add(b *Batch, kind capture.Kind, p capture.Payload) {
 	b.Records = append(b.Records, capture.Record{
 		At: c.cfg.Clock(), Kind: kind, Source: c.cfg.Source, Payload: capture.AppendPayload(nil, p),

@@ -4,22 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/topotape/topotape/capture"
-	"golang.org/x/sys/unix"
 )
 
-// ConntrackConfig says how connection tracking is recorded. Only Clock has no
-// default.
+// ConntrackConfig configures the recording of connection tracking. Only Clock
+// has no default.
 type ConntrackConfig struct {
 	Source    uint32        // number that the records carry
 	Clock     Clock         // stamps the records
-	Buffer    int           // bytes of socket buffer that are asked for; 0 is 64 MiB; the kernel grants the double
-	Reconcile time.Duration // between two dumps of the table when nothing is lost; 0 is 5 min
+	Buffer    int           // bytes of socket buffer to request; 0 is 64 MiB; the kernel grants twice as much
+	Reconcile time.Duration // between two dumps of the table if nothing is lost; 0 is 5 min
 }
 
 // Conntrack records the conntrack events of its network namespace, and dumps
@@ -77,7 +75,7 @@ func (c *Conntrack) Open() (err error) {
 	return nil
 }
 
-// Describe says in one line each what an open collector would see.
+// Describe returns lines about what the open collector would see.
 func (c *Conntrack) Describe() []string {
 	entries := "an unknown number of"
 	if n := sysctl("nf_conntrack_count"); n != "" {
@@ -96,9 +94,9 @@ func (c *Conntrack) Describe() []string {
 	return append(lines, strings.Join(set, " "))
 }
 
-// Drain asks Run to read the socket until it is empty and then to send a batch,
-// maybe without records, whose Drained is n. Numbers must grow. It may be
-// called from any goroutine.
+// Drain requests that Run reads the socket until it is empty and then sends a
+// batch, maybe without records, whose Drained is n. The numbers must grow. It
+// may be called from any goroutine.
 func (c *Conntrack) Drain(n uint64) { c.marks.drain(n) }
 
 // Stats counts messages: events and the entries of dumps.
@@ -116,7 +114,7 @@ func (c *Conntrack) Stats() Stats {
 	return s
 }
 
-// Run receives until ctx is done, then what the kernel has queued.
+// Run records until ctx is done, then the events that the kernel has queued.
 func (c *Conntrack) Run(ctx context.Context, out chan<- *Batch) error {
 	defer c.close()
 	ctx, cancel := context.WithCancel(ctx)
@@ -124,7 +122,7 @@ func (c *Conntrack) Run(ctx context.Context, out chan<- *Batch) error {
 	dumped := make(chan error, 1)
 	go func() {
 		err := c.dumpLoop(ctx, out)
-		c.marks.stop() // the receiver outlives the dumps: they need it
+		c.marks.stop() // only now: dumps need the receiver
 		dumped <- err
 	}()
 	err := c.receive(out)
@@ -139,22 +137,6 @@ func (c *Conntrack) close() {
 	c.table.close()
 }
 
-// sysctl is the value of one of conntrack's settings in the calling thread's
-// network namespace, "" when there is none.
-func sysctl(name string) string {
-	b, err := os.ReadFile("/proc/sys/net/netfilter/" + name)
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(b))
-}
-
-// netnsInode is the inode of the calling thread's network namespace, 0 when
-// /proc does not tell.
-func netnsInode() uint64 {
-	var st unix.Stat_t
-	if err := unix.Stat("/proc/thread-self/ns/net", &st); err != nil {
-		return 0
-	}
-	return st.Ino
-}
+// sysctl returns one of conntrack's settings in the calling thread's network
+// namespace, "" if there is none.
+func sysctl(name string) string { return readLine("/proc/sys/net/netfilter/" + name) }

@@ -42,7 +42,7 @@ func run(t testing.TB, name string, args ...string) string {
 }
 
 // load makes n short TCP connections over loopback, from the calling thread's
-// namespace. Each is about 7 events.
+// namespace. Each makes about 7 events.
 func load(t testing.TB, n int) {
 	t.Helper()
 	l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
@@ -85,7 +85,7 @@ type recording struct {
 	gone    chan struct{}
 }
 
-// record runs the collector; hold delays each batch.
+// record runs the collector; hold is called before each batch is released.
 func record(t testing.TB, c Collector, hold func(*Batch)) *recording {
 	t.Helper()
 	if err := c.Open(); err != nil {
@@ -246,7 +246,7 @@ func TestConntrackStopsInsideADump(t *testing.T) {
 	}
 }
 
-func TestConntrackCountsLossAsTheKernelDoesAndDumpsAfterIt(t *testing.T) {
+func TestConntrackCountsLossLikeTheKernelAndDumpsAfterIt(t *testing.T) {
 	inNetns(t)
 	c := NewConntrack(ConntrackConfig{Source: 1, Clock: testClock(), Buffer: 16 << 10})
 	var slow sync.Mutex
@@ -319,7 +319,7 @@ func kernelDrops(t *testing.T, c *Conntrack) uint64 {
 	return 0
 }
 
-func TestDrainIsHonouredUnderLoad(t *testing.T) {
+func TestDrainIsDoneUnderLoad(t *testing.T) {
 	inNetns(t)
 	ns, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {

@@ -11,24 +11,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// markWait is how long a mark waits for the socket to be empty when messages
+// markWait bounds how long a request waits for an empty socket when messages
 // come faster than they are read.
 const markWait = 40 * time.Millisecond
 
-// A markQueue is how other goroutines put something into the order of the
-// events: it takes effect when the receiver has seen the socket empty.
+// A markQueue gives requests of other goroutines a place in the order of the
+// events: the receiver applies them when it has seen the socket empty. A mark is
+// a record that is added there: the begin or the end of a dump.
 type markQueue struct {
-	wake int // eventfd that ends the receiver's idling; its pauses are short
+	wake int // eventfd that ends the receiver's idle; its pauses are short
 
 	mu      sync.Mutex
 	opened  bool
-	pending bool // something below is set: looked at first
-	since   time.Time
-	drained uint64
+	pending bool      // there is a request
+	since   time.Time // of the first one
+	drained uint64    // number of the last drain request
 	marks   []pendingMark
-	adding  []chan struct{} // of the marks in the receiver's batch; its own
+	adding  []chan struct{} // of the marks in the receiver's batch; only the receiver uses it
 	stopped bool
-	failed  bool
+	failed  bool // the receiver has ended
 }
 
 type pendingMark struct {
@@ -68,14 +69,17 @@ func (q *markQueue) change(f func()) {
 	if q.opened {
 		var one [8]byte
 		binary.NativeEndian.PutUint64(one[:], 1)
-		unix.Write(q.wake, one[:]) // EAGAIN: it is awake already
+		unix.Write(q.wake, one[:]) // EAGAIN: the receiver is already awake
 	}
 }
 
+// drain requests that the next batch after an empty socket has Drained n.
 func (q *markQueue) drain(n uint64) { q.change(func() { q.drained = max(q.drained, n) }) }
-func (q *markQueue) stop()          { q.change(func() { q.stopped = true }) }
 
-// put waits until the receiver has sent a record with that payload.
+// stop requests that the receiver stops after an empty socket.
+func (q *markQueue) stop() { q.change(func() { q.stopped = true }) }
+
+// put adds a mark and waits until the receiver has sent it.
 func (q *markQueue) put(kind capture.Kind, p capture.Payload) error {
 	done := make(chan struct{})
 	q.change(func() {
@@ -94,7 +98,7 @@ func (q *markQueue) put(kind capture.Kind, p capture.Payload) error {
 	return nil
 }
 
-// fail lets everyone go who waits for a receiver that has ended.
+// fail makes put return for all who wait for a receiver that has ended.
 func (q *markQueue) fail() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -105,16 +109,16 @@ func (q *markQueue) fail() {
 	q.marks = nil
 }
 
-// woken takes the wake-up back, so that the next sleep is one.
+// woken resets the eventfd, so that the next idle waits again.
 func (q *markQueue) woken() {
 	var n [8]byte
 	unix.Read(q.wake, n[:])
 }
 
-// honour adds to the batch what was asked for, if the socket is empty or has
-// not been for long. The marks are acknowledged by sent. It reports whether the
-// receiver is to stop.
-func (q *markQueue) honour(c *Conntrack, b *Batch, empty bool) (stop bool) {
+// apply adds the requested marks to the batch and sets its Drained, if the socket
+// is empty or the requests have waited for markWait. It reports whether the
+// receiver must stop. The caller calls sent when the batch was sent.
+func (q *markQueue) apply(c *Conntrack, b *Batch, empty bool) (stop bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.pending {
@@ -132,7 +136,7 @@ func (q *markQueue) honour(c *Conntrack, b *Batch, empty bool) (stop bool) {
 	return q.stopped
 }
 
-// sent tells those who put marks that their batch was handed over.
+// sent makes put return for the marks that apply added.
 func (q *markQueue) sent() {
 	for _, done := range q.adding {
 		close(done)

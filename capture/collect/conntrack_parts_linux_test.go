@@ -73,7 +73,7 @@ func TestDumpEndsWithWhatTheKernelSays(t *testing.T) {
 	}{
 		"not yet":              {slices.Concat(entry, entry), 2, nil},
 		"whole":                {slices.Concat(entry, done), 1, errDumpDone},
-		"changed meanwhile":    {slices.Concat(changed, entry, done), 2, errDumpChanged},
+		"table rebuilt":        {slices.Concat(changed, entry, done), 2, errDumpChanged},
 		"refused":              {refused, 0, unix.EPERM},
 		"of an earlier dump":   {slices.Concat(stale, entry), 1, nil},
 		"something else's":     {message(unix.NFNL_SUBSYS_QUEUE<<8, 0, 7, 4), 0, nil},
@@ -117,8 +117,7 @@ func TestDumpsAfterLossAreBounded(t *testing.T) {
 	}
 }
 
-// fakeKernel is an open collector whose events come from a socket of this
-// test.
+// fakeKernel returns an open collector whose events the test sends.
 func fakeKernel(t *testing.T) (c *Conntrack, send func([]byte)) {
 	t.Helper()
 	c = NewConntrack(ConntrackConfig{Source: 1, Clock: testClock()})
@@ -136,15 +135,15 @@ func fakeKernel(t *testing.T) (c *Conntrack, send func([]byte)) {
 	}
 }
 
-func (c *Conntrack) takeOnce(t *testing.T) *Batch {
+func (c *Conntrack) receiveOnce(t *testing.T) *Batch {
 	t.Helper()
-	b := newPool(1, eventSlots*eventSlot, eventSlots).take()
+	b := newPool(1, eventSlots*eventSlot, eventSlots).get()
 	arena := b.arena[:cap(b.arena)]
 	n, err := c.events.receive(arena)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.take(b, arena, n)
+	c.addMessages(b, arena, n)
 	return b
 }
 
@@ -153,17 +152,17 @@ func TestEveryMessageOfADatagramIsARecord(t *testing.T) {
 	a, b := message(ctnetlink, 0, 0, 40), message(ctnetlink|2, 0, 0, 60)
 	send(slices.Concat(a, b))
 	send(a)
-	got := c.takeOnce(t)
+	got := c.receiveOnce(t)
 	if len(got.Records) != 3 || !bytes.Equal(got.Records[1].Payload, b) || c.Stats().Received != 3 {
 		t.Errorf("%d records, stats %+v", len(got.Records), c.Stats())
 	}
 }
 
-func TestMessageThatDoesNotFitIsLossNotHalfAMessage(t *testing.T) {
+func TestMessageThatDoesNotFitIsLost(t *testing.T) {
 	c, send := fakeKernel(t)
 	send(message(ctnetlink, 0, 0, 40))
 	send(message(ctnetlink, 0, 0, eventSlot))
-	got := c.takeOnce(t)
+	got := c.receiveOnce(t)
 	if len(got.Records) != 2 || got.Records[1].Kind != capture.KindGap {
 		t.Fatalf("records %+v", got.Records)
 	}
@@ -176,7 +175,7 @@ func TestMessageThatDoesNotFitIsLossNotHalfAMessage(t *testing.T) {
 	}
 }
 
-func TestOnlyTheKernelIsBelieved(t *testing.T) {
+func TestMessagesOfOtherProcessesAreRefused(t *testing.T) {
 	inNetns(t)
 	var s eventSocket
 	if err := s.open(1 << 16); err != nil {
@@ -202,7 +201,7 @@ func TestOnlyTheKernelIsBelieved(t *testing.T) {
 
 func TestReceivingDoesNotAllocate(t *testing.T) {
 	c, send := fakeKernel(t)
-	b := newPool(1, eventSlots*eventSlot, eventSlots).take()
+	b := newPool(1, eventSlots*eventSlot, eventSlots).get()
 	arena := b.arena[:cap(b.arena)]
 	msg := message(ctnetlink, 0, 0, 200)
 	if n := testing.AllocsPerRun(100, func() {
@@ -211,7 +210,7 @@ func TestReceivingDoesNotAllocate(t *testing.T) {
 		if n != 1 || err != nil {
 			t.Fatal(n, err)
 		}
-		c.take(b, arena, n)
+		c.addMessages(b, arena, n)
 		if err := c.checkLoss(b); err != nil {
 			t.Fatal(err)
 		}
@@ -275,7 +274,7 @@ func TestConntrackReconciles(t *testing.T) {
 			numbers++
 		}
 		if d.Number != numbers {
-			t.Errorf("%v %+v behind %d dumps", rec.Kind, d, numbers)
+			t.Errorf("%v %+v after %d dumps", rec.Kind, d, numbers)
 		}
 	}
 	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
@@ -285,7 +284,7 @@ func TestConntrackReconciles(t *testing.T) {
 	}
 }
 
-// Draining is the kernel's part: recvmmsg from a socket on which real events
+// BenchmarkConntrackDrain measures recvmmsg from a socket on which real events
 // wait, and the check for loss.
 func BenchmarkConntrackDrain(b *testing.B) {
 	inNetns(b)
@@ -294,7 +293,7 @@ func BenchmarkConntrackDrain(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer c.close()
-	batch := newPool(1, eventSlots*eventSlot, eventSlots).take()
+	batch := newPool(1, eventSlots*eventSlot, eventSlots).get()
 	arena := batch.arena[:cap(batch.arena)]
 	events := 0
 	for b.Loop() {
@@ -307,7 +306,7 @@ func BenchmarkConntrackDrain(b *testing.B) {
 			if n, err = c.events.receive(arena); err != nil {
 				b.Fatal(err)
 			}
-			c.take(batch, arena, n)
+			c.addMessages(batch, arena, n)
 			if err := c.checkLoss(batch); err != nil {
 				b.Fatal(err)
 			}

@@ -11,28 +11,22 @@ import (
 )
 
 const (
-	// eventSlots is how many messages one recvmmsg takes at most.
+	// eventSlots is how many messages one recvmmsg receives at most.
 	eventSlots = 256
-	// eventSlot is the room of one message. Real ones have 100 to 400 bytes;
-	// the odd number of cache lines spreads them over the cache's sets.
+	// eventSlot is the room of one message, in bytes. Real messages have 100 to
+	// 400 bytes; the odd number of cache lines spreads the slots over the cache.
 	eventSlot = 1024 + 64
-	// eventTruesize is what an event takes of the socket buffer: a 768-byte
-	// skb head and 512 bytes of bookkeeping, measured on 6.18.
+	// eventTruesize is how much of the socket buffer an event takes, in bytes:
+	// 768 for the skb's head and 512 for its bookkeeping, measured on 6.18.
 	eventTruesize = 1280
 )
-
-// mmsghdr of recvmmsg(2).
-type mmsghdr struct {
-	hdr unix.Msghdr
-	n   uint32
-}
 
 // eventSocket is the netlink socket that receives events, and the memory that
 // recvmmsg needs.
 type eventSocket struct {
 	fd     int
 	opened bool
-	buffer int // bytes that the kernel granted: twice what was asked for, see socket(7)
+	buffer int // bytes that the kernel granted
 	drops  uint32
 	hdrs   [eventSlots]mmsghdr
 	iovs   [eventSlots]unix.Iovec
@@ -55,13 +49,8 @@ func (s *eventSocket) open(buffer int) (err error) {
 		return err
 	}
 	s.opened = true
-	if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer); err != nil {
-		if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer); err != nil {
-			return os.NewSyscallError("setsockopt SO_RCVBUF", err)
-		}
-	}
-	if s.buffer, err = unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF); err != nil {
-		return os.NewSyscallError("getsockopt SO_RCVBUF", err)
+	if s.buffer, err = setReceiveBuffer(s.fd, buffer); err != nil {
+		return err
 	}
 	if err := unix.SetsockoptInt(s.fd, unix.SOL_NETLINK, unix.NETLINK_NO_ENOBUFS, 1); err != nil {
 		return os.NewSyscallError("setsockopt NETLINK_NO_ENOBUFS", err)
@@ -69,9 +58,10 @@ func (s *eventSocket) open(buffer int) (err error) {
 	if err := unix.Bind(s.fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return os.NewSyscallError("bind", err)
 	}
-	// Connected to the kernel, the socket takes nobody else's messages: the kernel
-	// refuses to deliver them, and need not say with each who sent it. What is left
-	// is a broadcast to the groups, by who has CAP_NET_ADMIN and can make entries.
+	// The kernel delivers no other process's messages to a socket that is
+	// connected to the kernel, so the sender of each message need not be checked.
+	// Only a broadcast to the groups remains: it needs CAP_NET_ADMIN, with which a
+	// process can make conntrack entries anyway.
 	if err := unix.Connect(s.fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return os.NewSyscallError("connect", err)
 	}
@@ -91,7 +81,7 @@ func (s *eventSocket) open(buffer int) (err error) {
 	return nil
 }
 
-// prepare fills in what stays the same of recvmmsg's arguments.
+// prepare sets the arguments of recvmmsg that never change.
 func (s *eventSocket) prepare() {
 	for i := range s.hdrs {
 		h := &s.hdrs[i].hdr
@@ -110,13 +100,13 @@ func (s *eventSocket) close() {
 	}
 }
 
-// receive reads what is queued, at most eventSlots messages, into the slots of
-// arena. It does not block: 0 means that the socket is empty. The system calls
-// are raw because they are short (0.3 ms for all slots), and because the others
-// wake the runtime's monitor thread, which costs more than the call itself.
+// receive reads at most eventSlots queued messages into the slots of arena. It
+// does not wait: 0 means that the socket is empty. The system calls are raw: they
+// are short (0.3 ms for all slots), and other ones wake the runtime's monitor
+// thread, which costs more than the call itself.
 func (s *eventSocket) receive(arena []byte) (int, error) {
 	_ = arena[eventSlots*eventSlot-1]
-	if s.iovs[0].Base != &arena[0] { // else they are as the last call left them
+	if s.iovs[0].Base != &arena[0] { // another arena than in the last call
 		for i := range s.iovs {
 			s.iovs[i].Base = &arena[i*eventSlot]
 		}
@@ -128,14 +118,14 @@ func (s *eventSocket) receive(arena []byte) (int, error) {
 			return int(n), nil
 		case unix.EAGAIN:
 			return 0, nil
-		case unix.EINTR, unix.ENOBUFS: // the latter can't be with NETLINK_NO_ENOBUFS; the counter tells all
+		case unix.EINTR, unix.ENOBUFS: // the counter has every loss, so ENOBUFS says nothing new
 			continue
 		}
 		return 0, os.NewSyscallError("recvmmsg", errno)
 	}
 }
 
-// message is the i-th datagram of the last receive; cut is true when it is
+// message returns the i-th datagram of the last receive; cut is true if it was
 // longer than its slot.
 func (s *eventSocket) message(arena []byte, i int) (b []byte, cut bool) {
 	m := &s.hdrs[i]
@@ -144,7 +134,7 @@ func (s *eventSocket) message(arena []byte, i int) (b []byte, cut bool) {
 	return arena[at:end:end], m.hdr.Flags&unix.MSG_TRUNC != 0
 }
 
-// lost is how many messages the kernel dropped since the last call.
+// lost returns how many messages the kernel dropped since the last call.
 func (s *eventSocket) lost() (uint32, error) {
 	drops, err := s.readDrops()
 	delta := drops - s.drops
@@ -152,7 +142,7 @@ func (s *eventSocket) lost() (uint32, error) {
 	return delta, err
 }
 
-// readDrops is the socket's SK_MEMINFO_DROPS.
+// readDrops reads the socket's SK_MEMINFO_DROPS.
 func (s *eventSocket) readDrops() (uint32, error) {
 	size := uint32(unsafe.Sizeof(s.info))
 	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(s.fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
@@ -163,8 +153,8 @@ func (s *eventSocket) readDrops() (uint32, error) {
 	return s.info[8], nil
 }
 
-// nextMessage splits the first netlink message off a datagram. Bytes that are
-// no whole message stay together: they are recorded as they came.
+// nextMessage splits the first netlink message off a datagram. Bytes that are no
+// whole message are returned together: they are recorded as they are.
 func nextMessage(b []byte) (msg, rest []byte) {
 	if len(b) < unix.NLMSG_HDRLEN {
 		return b, nil

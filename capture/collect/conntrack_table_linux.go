@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	// tableDatagram is the longest datagram of a dump: the kernel makes them
-	// as long as the reader's buffer, up to 32 KiB.
+	// tableDatagram is the longest datagram of a dump, in bytes: the kernel makes
+	// them as long as the reader's buffer, up to 32 KiB.
 	tableDatagram = 32 << 10
-	// tableTimeout ends a dump of which nothing comes any more.
-	tableTimeout = 5 // seconds
+	// tableTimeout ends a dump if no datagram comes for so many seconds.
+	tableTimeout = 5
 
 	ctnetlink   = unix.NFNL_SUBSYS_CTNETLINK << 8
 	ctGet       = 1 // IPCTNL_MSG_CT_GET of linux/netfilter/nfnetlink_conntrack.h
@@ -22,15 +22,15 @@ const (
 	nfgenmsgLen = 4
 )
 
-// tableSocket is the netlink socket that asks for dumps.
+// tableSocket is the netlink socket that requests dumps.
 type tableSocket struct {
 	fd      int
 	seq     uint32
-	changed bool // a message of the current dump says NLM_F_DUMP_INTR
+	changed bool // a message of the current dump has NLM_F_DUMP_INTR
 }
 
-// openTable makes the socket and asks for something small, to know that the
-// kernel tracks connections and lets us read them.
+// openTable makes the socket and sends a small request, to check that the kernel
+// tracks connections and that we may read them.
 func openTable() (*tableSocket, error) {
 	t := &tableSocket{fd: -1}
 	err := t.open()
@@ -52,8 +52,8 @@ func (t *tableSocket) open() (err error) {
 	return os.NewSyscallError("setsockopt SO_RCVTIMEO", unix.SetsockoptTimeval(t.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout))
 }
 
-// giveUp reads away what is left of a dump, so that another one can begin.
-func (t *tableSocket) giveUp(buf []byte) {
+// discard reads the rest of a dump, so that another one can begin.
+func (t *tableSocket) discard(buf []byte) {
 	for {
 		_, _, _, _, err := unix.Recvmsg(t.fd, buf, nil, unix.MSG_DONTWAIT)
 		if err != nil && err != unix.EINTR {
@@ -107,7 +107,7 @@ var (
 )
 
 // read reads one datagram into buf and calls entry with each message in it. It
-// returns errDumpDone behind the last one of a dump, and how many bytes it read.
+// returns how many bytes it read, and errDumpDone at the end of a dump.
 func (t *tableSocket) read(buf []byte, entry func([]byte)) (int, error) {
 	n, _, flags, from, err := unix.Recvmsg(t.fd, buf, nil, 0)
 	for err == unix.EINTR {
@@ -150,7 +150,7 @@ func (t *tableSocket) split(rest []byte, entry func([]byte)) error {
 	return nil
 }
 
-// status is the error that an NLMSG_ERROR or NLMSG_DONE carries.
+// status returns the error in an NLMSG_ERROR or NLMSG_DONE.
 func status(msg []byte) error {
 	if len(msg) < unix.NLMSG_HDRLEN+4 {
 		return nil

@@ -5,9 +5,9 @@ import (
 	"strconv"
 )
 
-// counters is what the kernel counts of one namespace's TCP sockets, at a
-// fraction of the price of a table. What moves them, measured on 6.18 by
-// TestEveryEventMovesACounter:
+// counters are the kernel's counters of one namespace's TCP sockets. Reading
+// them costs a fraction of reading a table. What changes them, measured on 6.18
+// by TestEveryEventMovesACounter:
 //
 //	                                 snmp, both families            sockstat, sockstat6
 //	listener opened or closed                                       inuse
@@ -21,22 +21,23 @@ import (
 //	half closed                      CurrEstab, Segs
 //	closed                           CurrEstab, Segs                inuse, tw
 //	reset                            EstabResets, CurrEstab, Segs   inuse
-//	TIME_WAIT over                                                  tw
+//	TIME_WAIT ended                                                 tw
 //	accepted from the backlog        -                              -
 //	one listener closed, another
 //	opened between two looks         -                              -
 //
-// In the last two cases a process holds a socket that none held before. What
-// only sockstat shows goes with a process that opens or closes a socket, too:
-// it is not looked at while snmp and the sockets held are as they were, but in
-// every thoroughWalks-th walk. tw is
-// of both families; inuse is of each. A dual-stack socket counts as IPv6
-// whatever it carries, and stands in tcp6. The other numbers of sockstat
-// (orphan, alloc, mem) are the whole host's.
+// In the last two cases a process owns a socket that none owned before. An event
+// that only sockstat shows also opens or closes a socket of a process. So
+// sockstat is not read while snmp and the owned sockets are unchanged, except in
+// every thoroughWalks-th walk.
+//
+// tw counts both families, inuse is per family. A dual-stack socket counts as
+// IPv6, even with IPv4 traffic, and has its row in tcp6. The other numbers of
+// sockstat (orphan, alloc, mem) are those of the whole host.
 type counters struct {
-	known         bool   // tcp and sockstat were read and understood
+	known         bool   // snmp and sockstat were read and parsed
 	tcp           string // Tcp line of snmp
-	inuse, inuse6 uint64 // hashed sockets: all that have a row but TIME_WAIT
+	inuse, inuse6 uint64 // hashed sockets: all that have a row, except TIME_WAIT
 	tw            uint64 // TIME_WAIT sockets, both families
 	v6            bool   // there is a sockstat6
 }
@@ -58,19 +59,20 @@ func (c *counters) parse(snmp, sockstat, sockstat6 []byte) {
 	}
 }
 
-// none says that a table (index of tableNames) has no row at this moment.
+// none reports whether a table (an index of tableNames) has no row now.
 func (c *counters) none(table int) bool {
 	return c.known && c.tw == 0 && (table == 0 && c.inuse == 0 || table == 1 && c.inuse6 == 0)
 }
 
-// tcpLine is the line of TCP's values in snmp; the one above it names them.
+// tcpLine returns the line of TCP's values in snmp; the line above has their
+// names.
 func tcpLine(snmp []byte) []byte {
 	_, rest := lineOf(snmp, "Tcp:")
 	values, _ := lineOf(rest, "Tcp:")
 	return values
 }
 
-// lineOf gives the first line that begins with a word, and what follows it.
+// lineOf returns the first line that begins with a word, and the text after it.
 func lineOf(text []byte, first string) (line, rest []byte) {
 	for len(text) > 0 {
 		line, text, _ = bytes.Cut(text, []byte{'\n'})
@@ -81,7 +83,7 @@ func lineOf(text []byte, first string) (line, rest []byte) {
 	return nil, nil
 }
 
-// numberAfter gives the number that stands behind a word of a line.
+// numberAfter returns the number that follows a word of a line.
 func numberAfter(line []byte, word string) (uint64, bool) {
 	fields := bytes.Fields(line)
 	for i := 0; i+1 < len(fields); i++ {

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// What the kernel counts is what lets a table go unread, so every event that
-// changes a table must move a counter of its namespace. With -v the test
-// prints which event moves what.
+// A walk does not read a table while the counters are equal, so every event that
+// changes a table must change a counter of its namespace. With -v the test prints
+// which event changes which counter.
 func TestEveryEventMovesACounter(t *testing.T) {
 	for _, f := range []struct{ name, addr, server, far, client, listener string }{
 		{"IPv4", "127.0.0.1", "127.0.0.1", "10.9.9.2", "inuse", "inuse"},
@@ -91,7 +91,7 @@ func withSilentNeighbour(c *child) {
 	}
 }
 
-// settled waits until the counters have come to rest (delayed ACKs).
+// settled waits until the counters stop changing (delayed ACKs).
 func settled(t *testing.T, fs *procfs, c *child) counters {
 	t.Helper()
 	var last counters
@@ -110,7 +110,7 @@ func settled(t *testing.T, fs *procfs, c *child) counters {
 	return last
 }
 
-// moved says which counters differ, and by how much.
+// moved returns which counters differ, and by how much.
 func moved(a, b counters) (list []string) {
 	names := strings.Fields("Tcp: RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails EstabResets CurrEstab " +
 		"InSegs OutSegs RetransSegs InErrs OutRsts InCsumErrors")

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What runs with privileges must not parse what strangers send.
+// Collectors run with privileges, so they must not parse what others send.
 func TestCollectorsImportNoParser(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", ".").Output()
 	if err != nil {

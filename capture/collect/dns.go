@@ -2,12 +2,12 @@ package collect
 
 import "golang.org/x/net/bpf"
 
-// DNSConfig says what is kept of the DNS packets. Only Clock has no default.
+// DNSConfig configures the recording of DNS packets. Only Clock has no default.
 type DNSConfig struct {
 	Source  uint32 // number that the records carry
 	Clock   Clock  // stamps the records
 	Snaplen int    // bytes kept of a packet, from the network header on; 0 is 4096
-	Buffer  int    // bytes of socket buffer that are asked for; 0 is 8 MiB; the kernel grants the double
+	Buffer  int    // bytes of socket buffer to request; 0 is 8 MiB; the kernel grants twice as much
 }
 
 func (c *DNSConfig) setDefaults() {
@@ -21,16 +21,17 @@ func (c *DNSConfig) setDefaults() {
 
 const (
 	dnsPort = 53
-	// maxFragment is up to which offset in its datagram a later fragment is
-	// kept, in bytes. Fragments have no ports: those of all UDP datagrams are
-	// kept, since a DNS answer may be among them; no common server sends answers
-	// over 4096 bytes by UDP.
+	// maxFragment is the largest offset, in bytes, of a later fragment that is
+	// kept. Later fragments have no ports, so the filter passes those of all UDP
+	// datagrams: they may belong to a DNS answer. No common server sends answers
+	// of more than 4096 bytes by UDP.
 	maxFragment = 4096
-	// extensionHeaders is how many headers of an IPv6 packet are looked behind.
+	// extensionHeaders is how many extension headers of an IPv6 packet the
+	// filter skips.
 	extensionHeaders = 4
 )
 
-// Numbers of the wire: EtherTypes and IP protocols (IANA).
+// EtherTypes and IP protocol numbers (IANA).
 const (
 	etherIPv4 = 0x0800
 	etherVLAN = 0x8100
@@ -47,12 +48,12 @@ const (
 
 type code = []bpf.Instruction
 
-// dnsFilter passes UDP and TCP packets of port 53, either side, and later
-// fragments of UDP. It looks at a packet from its network header on. The kernel
-// has taken the outer VLAN tag off; an inner one may still be there (4 bytes:
-// tag, EtherType) where the protocol says VLAN. On the way out of a device
-// without tagging of its own the protocol says so, too, but no tag is there:
-// hence the look at the IP version.
+// dnsFilter passes UDP and TCP packets from or to port 53, and later fragments
+// of UDP. A packet begins at its network header. The kernel has removed the
+// outer VLAN tag. If the protocol is VLAN, an inner tag (4 bytes: tag,
+// EtherType) can follow. On the way out of a device that does not tag packets
+// itself, the protocol is VLAN too, but there is no tag: so the filter also
+// checks the IP version.
 func dnsFilter() code {
 	inner := join(untag(etherIPv4, 4), untag(etherIPv6, 6))
 	return join(
@@ -66,7 +67,7 @@ func dnsFilter() code {
 		ip())
 }
 
-// untag moves X behind a tag when there is one with IP of that version behind it.
+// untag moves X past a tag if IP of that version follows it.
 func untag(etherType, version uint32) code {
 	return code{
 		bpf.LoadAbsolute{Off: 2, Size: 2},
@@ -78,11 +79,11 @@ func untag(etherType, version uint32) code {
 	}
 }
 
-// Blocks of the filter. Each ends the program, except when, which does so if
-// its condition holds. A read beyond the packet ends it, too: the packet is
-// not passed.
+// Blocks of the filter. Each block ends the program; when does so only if its
+// condition is true. A read beyond the packet also ends the program: the packet
+// does not pass.
 var (
-	pass = code{bpf.RetConstant{Val: 1 << 18}} // whole: receiving cuts it, and tells the length
+	pass = code{bpf.RetConstant{Val: 1 << 18}} // the whole packet: recvmmsg cuts it and returns its length
 	drop = code{bpf.RetConstant{Val: 0}}
 )
 
@@ -93,7 +94,7 @@ func join(blocks ...code) (c code) {
 	return c
 }
 
-// when does a block if A is v.
+// when runs a block if A is v.
 func when(v uint32, block code) code {
 	return join(code{
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: v, SkipTrue: 1},
@@ -127,14 +128,14 @@ func later(offset uint32, load bpf.Instruction) code {
 // ipv4 filters a packet with its IPv4 header at X (RFC 791).
 func ipv4() code {
 	protocol := bpf.LoadIndirect{Off: 9, Size: 1}
-	behind := later(maxFragment/8, protocol)
+	fragment := later(maxFragment/8, protocol)
 	return join(
 		code{
 			bpf.LoadIndirect{Off: 6, Size: 2},
 			bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: 0x1fff}, // fragment offset, 8 bytes
-			bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: uint8(len(behind))},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: uint8(len(fragment))},
 		},
-		behind,
+		fragment,
 		code{
 			protocol,
 			bpf.StoreScratch{Src: bpf.RegA, N: 0},
@@ -162,15 +163,15 @@ func ipv6() code {
 		header(extensionHeaders))
 }
 
-// header filters what begins at X with a header of the type in A, behind which
-// n more headers are looked.
+// header filters a header at X whose type is in A. It skips up to n extension
+// headers.
 func header(n int) code {
 	transport := join(when(protoUDP, ports()), when(protoTCP, ports()))
 	if n == 0 {
 		return join(transport, drop)
 	}
 	next := bpf.LoadIndirect{Off: 0, Size: 1}
-	options := code{ // A is the header's length in the end
+	options := code{ // leaves the header's length in A
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: protoHopByHop, SkipTrue: 3},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: protoRouting, SkipTrue: 2},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: protoDestination, SkipTrue: 1},
@@ -181,14 +182,14 @@ func header(n int) code {
 		bpf.ALUOpConstant{Op: bpf.ALUOpAdd, Val: 1},
 		bpf.ALUOpConstant{Op: bpf.ALUOpShiftLeft, Val: 3},
 	}
-	behind := later(maxFragment, next)
+	laterFragment := later(maxFragment, next)
 	fragment := join(
 		code{
 			bpf.LoadIndirect{Off: 2, Size: 2},
 			bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: 0xfff8}, // fragment offset, bytes
-			bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: uint8(len(behind))},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: uint8(len(laterFragment))},
 		},
-		behind,
+		laterFragment,
 		code{
 			next,
 			bpf.StoreScratch{Src: bpf.RegA, N: 0},

@@ -17,17 +17,17 @@ import (
 )
 
 const (
-	dnsSlots   = 32 // packets that one recvmmsg takes at most
-	dnsBatches = 16 // on their way at most
-	dnsRecords = 8 * dnsSlots
-	// dnsPause is how long packets gather after one has come, so that a wake-up
-	// is paid for by many.
+	dnsSlots   = 32           // packets that one recvmmsg receives at most
+	dnsBatches = 16           // in use at most
+	dnsRecords = 8 * dnsSlots // of a full batch
+	// dnsPause is how long the collector sleeps after a packet, so that many
+	// packets share the cost of a wake-up.
 	dnsPause = 5 * time.Millisecond
 )
 
-// DNS receives every DNS packet that any interface of its network namespace
-// sees, in both directions: loopback shows each packet twice, a bridge once
-// for every interface that it passes.
+// DNS records every DNS packet that any interface of its network namespace
+// sees, in both directions: each packet twice on loopback, and once for every
+// interface that it passes on a bridge.
 type DNS struct {
 	cfg    DNSConfig
 	source capture.Source
@@ -52,7 +52,7 @@ func NewDNS(cfg DNSConfig) *DNS {
 // Open makes the socket, in the network namespace of the calling thread. From
 // then on every packet is either received or counted as lost.
 func (d *DNS) Open() error {
-	// Protocol 0 receives nothing: no packet slips in before the filter stands.
+	// Protocol 0 receives nothing: no packet comes in before the filter is set.
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	switch {
 	case errors.Is(err, unix.EPERM):
@@ -74,21 +74,17 @@ func (d *DNS) Open() error {
 	return nil
 }
 
-// Describe says in one line each what an open collector would see.
+// Describe returns lines about what the open collector would see.
 func (d *DNS) Describe() []string {
 	return []string{fmt.Sprintf("port 53 on every interface of network namespace %d, %d bytes of a packet, socket buffer %d bytes",
 		d.source.Netns, d.source.Snaplen, d.source.Buffer)}
 }
 
+// prepare sets the socket's buffer and filter, and the arguments of recvmmsg.
 func (d *DNS) prepare(fd int) error {
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, d.cfg.Buffer) != nil {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, d.cfg.Buffer); err != nil {
-			return os.NewSyscallError("setsockopt SO_RCVBUF", err)
-		}
-	}
-	granted, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	granted, err := setReceiveBuffer(fd, d.cfg.Buffer)
 	if err != nil {
-		return os.NewSyscallError("getsockopt SO_RCVBUF", err)
+		return err
 	}
 	raw, err := bpf.Assemble(dnsFilter())
 	if err != nil {
@@ -125,13 +121,13 @@ func (d *DNS) prepare(fd int) error {
 	return nil
 }
 
-// Run receives until ctx is done, then what is queued.
+// Run records until ctx is done, then the packets that are queued.
 func (d *DNS) Run(ctx context.Context, out chan<- *Batch) error {
 	defer d.file.Close()
 	stop := context.AfterFunc(ctx, func() { d.file.SetReadDeadline(time.Now()) })
 	defer stop()
 	free := newPool(dnsBatches, 0, dnsRecords+dnsSlots)
-	b := free.take()
+	b := free.get()
 	d.add(b, capture.KindSource, &d.source)
 	timer := time.NewTimer(dnsPause)
 	defer timer.Stop()
@@ -142,7 +138,7 @@ func (d *DNS) Run(ctx context.Context, out chan<- *Batch) error {
 			if err != nil {
 				return fmt.Errorf("dns: receive: %w", err)
 			}
-			d.take(b, n)
+			d.addPackets(b, n)
 			more = n == dnsSlots
 			if more && len(b.Records) < dnsRecords {
 				continue
@@ -152,10 +148,10 @@ func (d *DNS) Run(ctx context.Context, out chan<- *Batch) error {
 			}
 			if len(b.Records) > 0 {
 				out <- b
-				b = free.take()
+				b = free.get()
 			}
 			if stopping && time.Since(stopped) > time.Second {
-				more = false // whoever sends does not stop
+				more = false // packets come faster than they are read
 			}
 		}
 		if stopping {
@@ -168,7 +164,7 @@ func (d *DNS) Run(ctx context.Context, out chan<- *Batch) error {
 		if err != nil {
 			return fmt.Errorf("dns: receive: %w", err)
 		}
-		d.take(b, n)
+		d.addPackets(b, n)
 		timer.Reset(dnsPause)
 		select {
 		case <-timer.C:
@@ -177,7 +173,7 @@ func (d *DNS) Run(ctx context.Context, out chan<- *Batch) error {
 	}
 }
 
-// wait blocks until there are packets, and receives some.
+// wait waits for packets and receives some.
 func (d *DNS) wait() (n int, err error) {
 	waitErr := d.conn.Read(func(fd uintptr) bool {
 		n, err = d.receive(int(fd))
@@ -186,7 +182,7 @@ func (d *DNS) wait() (n int, err error) {
 	return n, errors.Join(waitErr, err)
 }
 
-// poll receives some packets if there are any.
+// poll receives some packets without waiting.
 func (d *DNS) poll() (n int, err error) {
 	if err := d.conn.Control(func(fd uintptr) { n, err = d.receive(int(fd)) }); err != nil {
 		return 0, err
@@ -194,20 +190,20 @@ func (d *DNS) poll() (n int, err error) {
 	return n, err
 }
 
-// receive fills the buffers with what is queued.
+// receive receives queued packets into the buffers and returns how many.
 func (d *DNS) receive(fd int) (int, error) {
 	for i := range d.hdrs {
 		d.hdrs[i].hdr.Namelen = unix.SizeofSockaddrLinklayer
 	}
 	for {
-		// MSG_TRUNC makes n the length of the packet and not of what was kept.
+		// With MSG_TRUNC, n is the length of the whole packet.
 		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&d.hdrs[0])), uintptr(len(d.hdrs)),
 			unix.MSG_DONTWAIT|unix.MSG_TRUNC, 0, 0)
 		switch errno {
 		case 0:
 			return int(n), nil
 		case unix.EINTR:
-		case unix.EAGAIN, unix.ENETDOWN: // an interface went down; the others go on
+		case unix.EAGAIN, unix.ENETDOWN: // one interface went down; the others still work
 			return 0, nil
 		default:
 			return 0, errno
@@ -215,8 +211,8 @@ func (d *DNS) receive(fd int) (int, error) {
 	}
 }
 
-// take makes records of the first n packets in the buffers.
-func (d *DNS) take(b *Batch, n int) {
+// addPackets adds records of the first n packets in the buffers.
+func (d *DNS) addPackets(b *Batch, n int) {
 	for i := range n {
 		length := int(d.hdrs[i].n)
 		start := i * d.cfg.Snaplen
@@ -234,8 +230,8 @@ func (d *DNS) take(b *Batch, n int) {
 	d.received.Add(uint64(n))
 }
 
-// checkLoss adds a gap when the kernel dropped packets since the last call:
-// the counter begins anew at every reading.
+// checkLoss adds a gap if the kernel dropped packets since the last call. Reading
+// the counter resets it.
 func (d *DNS) checkLoss(b *Batch) (err error) {
 	var s *unix.TpacketStats
 	if err := d.conn.Control(func(fd uintptr) {
@@ -256,7 +252,7 @@ func (d *DNS) add(b *Batch, kind capture.Kind, p capture.Payload) {
 	b.Records = append(b.Records, capture.Record{At: d.cfg.Clock(), Kind: kind, Source: d.cfg.Source, Payload: capture.AppendPayload(nil, p)})
 }
 
-// Stats counts packets. A loss counts as a defect for a minute.
+// Stats counts packets. A loss degrades the source for a minute.
 func (d *DNS) Stats() Stats {
 	s := Stats{Received: d.received.Load(), Lost: d.lost.Load(), Why: d.source.Why}
 	if s.Lost > 0 && d.cfg.Clock()-d.lastLoss.Load() < int64(time.Minute) {

@@ -171,8 +171,7 @@ func TestDNSRecordsEveryPacket(t *testing.T) {
 	}
 }
 
-// The kernel takes off the outer tag of a frame that comes in, and leaves the
-// inner one.
+// The kernel removes the outer tag of an incoming frame and leaves the inner one.
 func TestDNSPassesTaggedFrames(t *testing.T) {
 	c := startChild(t)
 	inNetns(t)
@@ -227,8 +226,8 @@ func TestDNSCountsWhatIsLost(t *testing.T) {
 	}
 	sent := uint64(0)
 	for i := range 5000 {
-		// There is nobody: the answer is an ICMP error, which is no DNS packet,
-		// and in its turn makes a write fail.
+		// No server listens: the answer is an ICMP error, which is no DNS packet,
+		// and makes the next write fail.
 		if _, err := conn.Write(question(uint16(i), "lost.test", 1)); err == nil {
 			sent++
 		}

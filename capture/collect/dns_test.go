@@ -7,7 +7,7 @@ import (
 	"golang.org/x/net/bpf"
 )
 
-// Packets for the filter: headers are right in the fields that it reads.
+// Packets for the filter: headers are correct in the fields that it reads.
 
 func transport(src, dst uint16) []byte {
 	b := binary.BigEndian.AppendUint16(nil, src)
@@ -93,7 +93,7 @@ var (
 		{"IPv6 hop-by-hop, later fragment of UDP", packet6(protoHopByHop, options(protoFragment, 0), fragment(protoUDP, 1448, false), web), true},
 		{"IPv6 fragment, destination, UDP", packet6(protoFragment, fragment(protoDestination, 0, true), options(protoUDP, 1), fromDNS), true},
 		{"IPv6 too many headers", packet6(protoDestination, options(60, 0), options(60, 0), options(60, 0), options(60, 0), options(protoUDP, 0), toDNS), false},
-		{"IPv6 as many headers as are looked behind", packet6(protoDestination, options(60, 0), options(60, 0), options(60, 0), options(protoUDP, 0), toDNS), true},
+		{"IPv6 with as many headers as are skipped", packet6(protoDestination, options(60, 0), options(60, 0), options(60, 0), options(protoUDP, 0), toDNS), true},
 		{"ARP", make([]byte, 28), false},
 	}
 )
@@ -113,8 +113,8 @@ func TestFilter(t *testing.T) {
 			if (n > 0) != c.pass {
 				t.Errorf("%s, %d bytes before it: passed is %v", c.name, base, n > 0)
 			}
-			// Whatever is cut off, the filter ends; without ports it passes no
-			// first fragment.
+			// A packet cut anywhere ends the filter; without ports a first fragment
+			// does not pass.
 			for i := range packet {
 				if n, err := vm.Run(packet[:i]); err != nil {
 					t.Fatal(err)

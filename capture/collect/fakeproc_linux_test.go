@@ -14,8 +14,8 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// A fakeProc is a directory that looks like procfs. Processes with the same
-// file behind ns/net are in the same namespace.
+// A fakeProc is a directory that looks like procfs. Processes whose ns/net links
+// to the same file are in the same namespace.
 type fakeProc struct {
 	t    testing.TB
 	root string

@@ -14,11 +14,11 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// maxRoutes is how many routes are listed: a router with the whole Internet's
+// maxRoutes bounds the routes that are listed: a router with a full BGP table
 // has a million.
 const maxRoutes = 4096
 
-// recordedSysctls decide what the sources can see. They are read, never written.
+// recordedSysctls affect what the sources can see. They are read, never written.
 var recordedSysctls = []string{
 	"net.ipv6.conf.all.disable_ipv6",
 	"net.netfilter.nf_conntrack_acct",
@@ -28,11 +28,11 @@ var recordedSysctls = []string{
 	"net.netfilter.nf_conntrack_timestamp",
 }
 
-// HostFacts says what the machine is, as it is now and as the calling thread's
-// network namespace shows it, in an order that can be compared: two results
-// differ only where the host does. id takes the place of the machine's own;
-// local, in CIDR notation, joins the networks of its interfaces. Facts that
-// can't be had are left out, and the error names the first of them.
+// HostFacts reads the facts about the machine, as the calling thread's network
+// namespace shows them. All lists are sorted: two results differ only if the
+// host does. id, if not "", replaces the machine's own; local, in CIDR notation,
+// is added to the networks of the interfaces. Facts that cannot be read are left
+// out, and the error names the first of them.
 func HostFacts(id string, local []string) (capture.Host, error) {
 	h := capture.Host{
 		ID:     id,
@@ -64,7 +64,7 @@ func HostFacts(id string, local []string) (capture.Host, error) {
 	note("routes", err)
 	h.Routes = prefixList(routes)
 	if len(h.Routes) > maxRoutes {
-		note("routes", fmt.Errorf("%d of them, the first %d are listed", len(h.Routes), maxRoutes))
+		note("routes", fmt.Errorf("only %d of %d are listed", maxRoutes, len(h.Routes)))
 		h.Routes = h.Routes[:maxRoutes]
 	}
 	for _, name := range recordedSysctls {
@@ -74,8 +74,8 @@ func HostFacts(id string, local []string) (capture.Host, error) {
 	return h, first
 }
 
-// interfaces lists the interfaces by index, with addresses, and adds the
-// networks of these to networks.
+// interfaces lists the interfaces by index, with their addresses, and adds the
+// networks of the addresses to networks.
 func interfaces(networks []netip.Prefix) (list []capture.Interface, all []netip.Prefix, err error) {
 	devices, err := net.Interfaces()
 	if err != nil {
@@ -93,7 +93,7 @@ func interfaces(networks []netip.Prefix) (list []capture.Interface, all []netip.
 	return list, networks, err
 }
 
-// prefixList gives the prefixes' text, sorted as addresses are, each once.
+// prefixList formats the prefixes, sorted by address, without duplicates.
 func prefixList(list []netip.Prefix) []string {
 	slices.SortFunc(list, func(a, b netip.Prefix) int {
 		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
@@ -105,7 +105,7 @@ func prefixList(list []netip.Prefix) []string {
 	return text
 }
 
-// readLine is the content of a file of one line, "" when it can't be read.
+// readLine reads a file of one line, "" if it cannot be read.
 func readLine(path string) string {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -114,8 +114,8 @@ func readLine(path string) string {
 	return strings.TrimSpace(string(b))
 }
 
-// hostID is made from the machine's id, which should not leave the machine
-// itself (machine-id(5)); "" when it has none.
+// hostID returns a hash of the machine's id, which should itself stay on the
+// machine (machine-id(5)); "" if it has none.
 func hostID(machineID string) string {
 	if machineID == "" {
 		return ""

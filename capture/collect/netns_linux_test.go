@@ -18,7 +18,7 @@ import (
 )
 
 // childEnv makes this program a child: a process in a network namespace that
-// opens and closes sockets as it is told.
+// opens and closes sockets on command.
 const childEnv = "TOPOTAPE_COLLECT_CHILD"
 
 func init() {
@@ -159,14 +159,14 @@ func startChild(t testing.TB) *child {
 	}
 	c := &child{t: t, pid: cmd.Process.Pid, in: in, out: bufio.NewReader(out)}
 	c.end = func() {
-		in.Close() // it ends with its input, also when the test was killed
+		in.Close() // the child ends with its input, also when the test was killed
 		cmd.Wait()
 	}
 	t.Cleanup(c.end)
 	return c
 }
 
-// try has the child do something and returns what went wrong.
+// try sends the child a command and returns its error, "" if there is none.
 func (c *child) try(format string, args ...any) string {
 	c.t.Helper()
 	fmt.Fprintf(c.in, format+"\n", args...)
@@ -190,7 +190,7 @@ func (c *child) run(name string, args ...string) {
 	run(c.t, "nsenter", append([]string{"-t", strconv.Itoa(c.pid), "-n", name}, args...)...)
 }
 
-// onlyThese is a directory that shows of /proc nothing but these processes.
+// onlyThese is a directory with these processes of /proc and nothing else.
 func onlyThese(t testing.TB, children ...*child) string {
 	t.Helper()
 	root := t.TempDir()

@@ -9,10 +9,10 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// errPlatform is what everything here says where there is no Linux kernel.
+// errPlatform is the error of every collector on other systems than Linux.
 var errPlatform = errors.New("recording needs Linux")
 
-// Proc is only on Linux.
+// Proc works only on Linux.
 type Proc struct{}
 
 // NewProc returns a collector that can't be opened.
@@ -22,7 +22,7 @@ func (*Proc) Open() error                              { return errPlatform }
 func (*Proc) Run(context.Context, chan<- *Batch) error { return errPlatform }
 func (*Proc) Stats() Stats                             { return Stats{} }
 
-// DNS is only on Linux.
+// DNS works only on Linux.
 type DNS struct{}
 
 // NewDNS returns a collector that can't be opened.
@@ -32,5 +32,5 @@ func (*DNS) Open() error                              { return errPlatform }
 func (*DNS) Run(context.Context, chan<- *Batch) error { return errPlatform }
 func (*DNS) Stats() Stats                             { return Stats{} }
 
-// HostFacts is only on Linux.
+// HostFacts works only on Linux.
 func HostFacts(string, []string) (capture.Host, error) { return capture.Host{}, errPlatform }

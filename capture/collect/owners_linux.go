@@ -10,55 +10,56 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// thoroughWalks is after how many walks things are looked at which are taken
-// for unchanged between: of a process that holds the sockets that it held
-// before, its name, parent and cgroup; of a namespace see counters. Every one
-// has its own turn.
+// thoroughWalks is the number of walks after which a walk reads everything about
+// a process or namespace. The walks between skip the name, parent and cgroup of a
+// process whose sockets are unchanged, and sockstat of a namespace (see
+// counters). Not all are due in the same walk.
 const thoroughWalks = 5
 
-// A holder is what is remembered of a process that holds sockets.
-type holder struct {
-	dir uint64 // inode of its directory: no successor with its number has the same
+// An owner is a process that owns sockets, remembered from walk to walk.
+type owner struct {
+	dir uint64 // inode of its directory: a later process with the same pid has another
 	capture.Process
 }
 
-// process tells what a process is and which sockets it holds. ok is false
-// when it has ended, or when it holds none and that is certain. All of it is
-// read through one open directory, so that a successor with its number can't
-// lend it anything. While last, of an earlier walk, is of the same process and
-// lists the same sockets, the rest of it stands; nil has everything read.
-func (f *procfs) process(pid uint32, last *holder) (h holder, ok bool) {
+// process reads a process and the sockets that it owns. ok is false if it has
+// ended, or if it certainly owns none. Everything is read through one open
+// directory, so that nothing can come from a later process with the same pid.
+//
+// last is the process in an earlier walk. If it is the same process with the same
+// sockets, the rest of it is not read again; nil has everything read.
+func (f *procfs) process(pid uint32, last *owner) (o owner, ok bool) {
 	dir, err := openat(f.fd, strconv.FormatUint(uint64(pid), 10), unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
-		return h, false
+		return o, false
 	}
 	defer unix.Close(dir)
-	h.PID = pid
-	err = f.sockets(dir, &h.Process)
-	if gone(err) || err == nil && len(h.Inodes) == 0 && !h.Partial {
-		return h, false
+	o.PID = pid
+	err = f.sockets(dir, &o.Process)
+	if gone(err) || err == nil && len(o.Inodes) == 0 && !o.Partial {
+		return o, false
 	}
-	h.Partial = h.Partial || err != nil
+	o.Partial = o.Partial || err != nil
 	var st unix.Stat_t
 	if unix.Fstat(dir, &st) == nil {
-		h.dir = st.Ino
+		o.dir = st.Ino
 	}
-	if last != nil && last.dir == h.dir && last.Partial == h.Partial && slices.Equal(last.Inodes, h.Inodes) {
+	if last != nil && last.dir == o.dir && last.Partial == o.Partial && slices.Equal(last.Inodes, o.Inodes) {
 		return *last, true
 	}
 	stat, err := f.small(dir, "stat")
-	if err != nil || !parseStat(stat, &h.Process) {
-		return h, false
+	if err != nil || !parseStat(stat, &o.Process) {
+		return o, false
 	}
 	cgroup, err := f.small(dir, "cgroup")
 	if errors.Is(err, unix.ESRCH) {
-		return h, false
+		return o, false
 	}
-	h.Cgroup = slices.Clone(cgroup)
-	return h, true
+	o.Cgroup = slices.Clone(cgroup)
+	return o, true
 }
 
-// sockets reads which sockets a process holds, sorted and each once.
+// sockets reads which sockets a process owns, sorted, without duplicates.
 func (f *procfs) sockets(dir int, p *capture.Process) error {
 	fd, err := openat(dir, "fd", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -69,7 +70,7 @@ func (f *procfs) sockets(dir int, p *capture.Process) error {
 	err = f.list(fd, func(name string) {
 		n, err := unix.Readlinkat(fd, name, link[:])
 		if err != nil {
-			// A descriptor that was closed meanwhile is no defect.
+			// A descriptor that was closed since is not a missing one.
 			p.Partial = p.Partial || denied(err)
 			return
 		}
@@ -83,7 +84,7 @@ func (f *procfs) sockets(dir int, p *capture.Process) error {
 }
 
 // parseStat reads name, parent and start time from /proc/PID/stat (proc(5)).
-// The name stands in parentheses and may hold any byte, parentheses too.
+// The name is in parentheses and may contain any byte, also parentheses.
 func parseStat(stat []byte, p *capture.Process) bool {
 	open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
 	if open < 0 || end < open {
@@ -103,38 +104,38 @@ func parseStat(stat []byte, p *capture.Process) bool {
 	return err == nil
 }
 
-// blind says that so few processes can be looked into that their sockets are
-// no evidence: what only a new socket shows would go unnoticed. A few hidden
-// ones don't matter: all that is missed is when one of them swaps a listener,
-// until the table's turn comes.
+// blind reports whether so few processes can be read that their sockets do not
+// show which tables changed. A few hidden processes do not matter: the walk only
+// misses that one of them replaces a listener, until the table is due.
 func (w *walk) blind() bool { return uint64(len(w.unplaced)) > w.visited/2 }
 
-// thorough says whether it is the turn of a pid or namespace.
+// thorough reports whether everything about a pid or namespace is due to be read.
 func (w *walk) thorough(id uint64) bool { return (w.number+id)%thoroughWalks == 0 }
 
-// owners reads who holds which sockets, and the sockets sorted.
-func (w *walk) owners(g group) (list []capture.Process, held []uint64) {
+// readOwners reads the owners of sockets among a group's processes, and returns
+// the sockets' inodes sorted.
+func (w *walk) readOwners(g group) (list []capture.Process, inodes []uint64) {
 	for _, pid := range g.pids {
-		last := w.holders[pid]
+		last := w.owners[pid]
 		if w.thorough(uint64(pid)) {
 			last = nil
 		}
-		h, ok := w.fs.process(pid, last)
+		o, ok := w.fs.process(pid, last)
 		if !ok {
 			continue
 		}
-		w.met[pid] = &h
-		if h.Partial {
-			w.closed++
+		w.newOwners[pid] = &o
+		if o.Partial {
+			w.partial++
 		}
-		list = append(list, h.Process)
-		held = append(held, h.Inodes...)
+		list = append(list, o.Process)
+		inodes = append(inodes, o.Inodes...)
 	}
-	slices.Sort(held)
-	return list, slices.Compact(held)
+	slices.Sort(inodes)
+	return list, slices.Compact(inodes)
 }
 
-// addOwners hands the owners on, in parts.
+// addOwners records the owners, in parts.
 func (w *walk) addOwners(netns uint64, list []capture.Process) {
 	r := capture.ProcSockets{Netns: netns}
 	for {
@@ -153,7 +154,7 @@ func (w *walk) addOwners(netns uint64, list []capture.Process) {
 	}
 }
 
-// subset says whether all of a are in b; both are sorted.
+// subset reports whether all of a are in b; both are sorted.
 func subset(a, b []uint64) bool {
 	for _, v := range a {
 		for len(b) > 0 && b[0] < v {

@@ -2,14 +2,14 @@ package collect
 
 import "time"
 
-// ProcConfig says how /proc is walked. Only Clock has no default.
+// ProcConfig configures the walks of /proc. Only Clock has no default.
 type ProcConfig struct {
 	Source   uint32        // number that the records carry
 	Clock    Clock         // stamps the records
 	Interval time.Duration // from the start of a walk to the start of the next; 0 is 3 s
-	Share    float64       // of one core, at most, in the long run; 0 is 0.05
-	Full     time.Duration // a table with rows is read about this often, moved or not; 0 is 10 min
-	Root     string        // where procfs is mounted; "" is /proc
+	Share    float64       // of one core, at most, on average; 0 is 0.05
+	Full     time.Duration // a table with rows is read about this often even if nothing changed; 0 is 10 min
+	Root     string        // mount point of procfs; "" is /proc
 }
 
 func (c *ProcConfig) setDefaults() {
@@ -27,28 +27,30 @@ func (c *ProcConfig) setDefaults() {
 	}
 }
 
-// burst is for how much time the share of a core can be saved up: a host that
-// starts many containers at once is to be seen at once.
+// burst is the time for which an unused share of a core adds up: when a host
+// starts many containers at once, they must be seen at once.
 const burst = 20 * time.Second
 
-// turnShare is how much of the share goes into reading tables in which nothing
-// moved. What one costs depends on all sockets of the host, those in TIME_WAIT
-// too: 2 to 4 ms on an idle one, 40 ms with 130,000 of them.
-const turnShare = 0.1
+// unchangedShare is the part of the share that may be used to read tables in
+// which nothing changed. The cost of a table depends on all sockets of the host,
+// with those in TIME_WAIT: 2 to 4 ms on an idle host, 40 ms with 130,000.
+const unchangedShare = 0.1
 
-// A budget keeps the walks to their share of a core: what a walk took is paid
-// back at that rate, and no walk begins in debt.
+// A budget keeps the walks to their share of a core. It is a token bucket of CPU
+// time: a walk may overdraw it, and the next walk begins when it is positive
+// again.
 type budget struct {
 	share   float64
-	balance time.Duration // of CPU time
-	at      time.Time     // when it was so
+	balance time.Duration // of CPU time, at the time below
+	at      time.Time
 }
 
 func newBudget(share float64, now time.Time) *budget {
 	return &budget{share: share, balance: time.Duration(share * float64(burst)), at: now}
 }
 
-// spend books what a walk took and says how long, from now, the next must wait.
+// spend subtracts the CPU time of a walk and returns how long, from now, the
+// next walk must wait.
 func (b *budget) spend(took time.Duration, now time.Time) time.Duration {
 	b.balance += time.Duration(b.share * float64(now.Sub(b.at)))
 	b.balance = min(b.balance, time.Duration(b.share*float64(burst))) - took
@@ -59,6 +61,6 @@ func (b *budget) spend(took time.Duration, now time.Time) time.Duration {
 	return time.Duration(float64(-b.balance) / b.share)
 }
 
-// forgive strikes off the debt. The first walk has to read every table of
-// every namespace, once; the walks behind it shall not wait for that.
+// forgive sets a negative balance to zero. The first walk must read every table
+// of every namespace once; the next walks do not wait for that.
 func (b *budget) forgive() { b.balance = max(b.balance, 0) }

@@ -12,37 +12,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Proc walks /proc: the TCP tables of every network namespace that has a
-// process, and which process holds which sockets.
+// Proc walks /proc: it records the TCP tables of every network namespace that
+// has a process, and which process owns which sockets.
 //
-// A table is read where something moved: where a counter of its namespace
-// differs (see counters), or where a process of it holds a socket that none
-// held when it was last read. It is read besides when its turn comes. What it
-// does not see:
+// A walk reads a table if something changed: if a counter of its namespace
+// differs (see counters), or if a process there owns a socket that none owned
+// when the table was last read. Every table is also read from time to time
+// (ProcConfig.Full). Proc does not see:
 //
-//   - a namespace that only a mount keeps (ip netns add) and one that only a
-//     thread is in which is not its process's first: /proc/PID/ns/net shows
-//     neither;
-//   - until the table's turn, an accept or a change of listeners by a process
-//     of another namespace, or by one that may not be looked into;
-//   - processes of other process namespaces, seen from inside of one.
+//   - a namespace that only a mount keeps (ip netns add), or that only a thread
+//     other than its process's first is in: /proc/PID/ns/net shows neither;
+//   - until the table is due, an accept or a change of listeners by a process of
+//     another namespace, or by a process that may not be read;
+//   - processes of other pid namespaces, if it runs in a pid namespace itself.
 //
-// A process in an unknown namespace, because that may not be read, is listed
-// under namespace 0, as partial.
+// A process whose namespace may not be read is listed under namespace 0, as
+// partial.
 type Proc struct {
 	cfg    ProcConfig
 	fs     *procfs
 	source capture.Source
 
-	number  uint64             // of the last walk
-	spaces  map[uint64]*space  // by inode
-	holders map[uint32]*holder // by pid
-	credit  float64            // namespaces that may be read although nothing moved
-	cost    time.Duration      // of such a reading, of late
-	rotated int64              // when credit was last given
+	number  uint64            // of the last walk
+	spaces  map[uint64]*space // by inode
+	owners  map[uint32]*owner // by pid
+	credit  float64           // namespaces that may be read although nothing changed
+	cost    time.Duration     // moving average of such a reading
+	rotated int64             // when credit was last added
 
-	proven   int  // short reads that were shown to be a table's end
-	distrust bool // one was not
+	endsChecked int  // short reads that were checked for being a table's end
+	endsWrong   bool // one of them was not
 
 	mu    sync.Mutex
 	stats Stats
@@ -54,11 +53,11 @@ func NewProc(cfg ProcConfig) *Proc {
 	return &Proc{cfg: cfg}
 }
 
-// What it takes to see every process's namespace and sockets.
+// procNeeds names what seeing every process's namespace and sockets needs.
 const procNeeds = "needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH: run as root"
 
-// Open makes sure that there is something to walk. That some processes are
-// hidden is not an error: the source record and Stats say so.
+// Open checks that there are processes to walk. If some are hidden, that is no
+// error: the source record and Stats say so.
 func (p *Proc) Open() error {
 	fs, err := openProcfs(p.cfg.Root)
 	if err != nil {
@@ -88,8 +87,9 @@ func (p *Proc) Open() error {
 	return nil
 }
 
-// hiddenWhy is "" also where a process is hidden from one that may look into
-// every process (a security module forbids it): the walks list it as partial.
+// hiddenWhy returns why processes are hidden, "" if none is. A process that a
+// security module hides from a caller with all capabilities does not count: the
+// walks list it as partial.
 func hiddenWhy(hidden, all int) string {
 	if hidden == 0 || capable(unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH) {
 		return ""
@@ -97,7 +97,7 @@ func hiddenWhy(hidden, all int) string {
 	return fmt.Sprintf("the sockets of %d of %d processes are hidden: %s", hidden, all, procNeeds)
 }
 
-// Describe says in one line each what an open collector would see.
+// Describe returns lines about what the open collector would see.
 func (p *Proc) Describe() []string {
 	pids, _ := p.fs.pids()
 	spaces := make(map[uint64]bool)
@@ -109,7 +109,7 @@ func (p *Proc) Describe() []string {
 	return []string{fmt.Sprintf("%d processes in %d network namespaces", len(pids), len(spaces))}
 }
 
-// Run walks until ctx is done; it finishes no walk then.
+// Run walks until ctx is done; it does not finish a walk then.
 func (p *Proc) Run(ctx context.Context, out chan<- *Batch) error {
 	defer p.fs.close()
 	runtime.LockOSThread() // the thread's CPU time is the walks'
@@ -118,7 +118,7 @@ func (p *Proc) Run(ctx context.Context, out chan<- *Batch) error {
 	q.add(capture.KindSource, p.cfg.Clock(), &p.source)
 	q.flush()
 	text := make([]byte, maxPart)
-	money := newBudget(p.cfg.Share, time.Now())
+	cpuBudget := newBudget(p.cfg.Share, time.Now())
 	skipped, late := uint64(0), time.Duration(0)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -152,13 +152,13 @@ func (p *Proc) Run(ctx context.Context, out chan<- *Batch) error {
 		p.skip(skipped)
 		took := threadTime() - cpu
 		pause := time.Until(start.Add(p.cfg.Interval))
-		wait := money.spend(took, time.Now())
+		wait := cpuBudget.spend(took, time.Now())
 		if w.number == 1 {
-			money.forgive()
+			cpuBudget.forgive()
 			wait = 0
 		}
 		pause = max(pause, wait)
-		p.judge(w, took, time.Since(start)+pause)
+		p.setWhy(w, took, time.Since(start)+pause)
 		timer.Reset(max(pause, 0))
 	}
 }
@@ -171,6 +171,7 @@ func (p *Proc) gap(q *queue, walks uint64) {
 	}
 }
 
+// skip counts walks that were skipped.
 func (p *Proc) skip(walks uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -187,10 +188,10 @@ func (p *Proc) count(n uint64) {
 	p.stats.Received += n
 }
 
-// judge says what is wrong after a walk, if anything is.
-func (p *Proc) judge(w *walk, took, period time.Duration) {
+// setWhy sets why the source is degraded after a walk, if it is.
+func (p *Proc) setWhy(w *walk, took, period time.Duration) {
 	var why []string
-	if s := hiddenWhy(int(w.closed), int(w.visited)); s != "" {
+	if s := hiddenWhy(int(w.partial), int(w.visited)); s != "" {
 		why = append(why, s)
 	}
 	if period > p.cfg.Interval+p.cfg.Interval/4 {
@@ -210,7 +211,7 @@ func (p *Proc) Stats() Stats {
 	return p.stats
 }
 
-// capable says whether the calling thread has all of the capabilities.
+// capable reports whether the calling thread has all of the capabilities.
 func capable(caps ...int) bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
@@ -225,7 +226,7 @@ func capable(caps ...int) bool {
 	return true
 }
 
-// threadTime is the CPU time that the calling thread has used.
+// threadTime returns the CPU time that the calling thread has used.
 func threadTime() time.Duration {
 	var t unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) != nil {

@@ -53,25 +53,25 @@ func TestWalkShowsTablesAndAllOwners(t *testing.T) {
 	}
 }
 
-func TestWalkReadsOnlyWhatMoved(t *testing.T) {
+func TestWalkReadsOnlyChangedTables(t *testing.T) {
 	f := newFakeProc(t)
 	f.process(10, 10, "a", 100)
 	p := f.proc()
 	owners, end := "owners 10:a[100]", ": 1 processes, 1 namespaces"
 	expect(t, p, "begin 1", "tcp 1 rows", "tcp6 0 rows", owners, "end 1"+end)
 	expect(t, p, "begin 2", "tcp unchanged", "tcp6 unchanged", owners, "end 2"+end)
-	// A segment: tcp is read, tcp6 was and is empty by its counters.
+	// A segment: tcp is read; tcp6 was empty and still is, by its counters.
 	f.net(10, row(1, 100)+row(2, 0), "", 2)
 	expect(t, p, "begin 3", "tcp 2 rows", "tcp6 unchanged", owners, "end 3"+end)
 	f.net(10, row(1, 100)+row(2, 0), row(1, 0), 3)
 	expect(t, p, "begin 4", "tcp 2 rows", "tcp6 1 rows", owners, "end 4"+end)
-	// A socket that none held before, counters as they were: of whatever kind
-	// it is, it makes the tables be read once.
+	// A socket that none owned before, with equal counters: a socket of any kind
+	// makes the tables be read once.
 	f.hold(10, 9, 101)
 	owners = "owners 10:a[100 101]"
 	expect(t, p, "begin 5", "tcp 2 rows", "tcp6 1 rows", owners, "end 5"+end)
 	expect(t, p, "begin 6", "tcp unchanged", "tcp6 unchanged", owners, "end 6"+end)
-	// IPv6 goes.
+	// IPv6 is turned off.
 	f.net(10, row(1, 100)+row(2, 0), "", 4)
 	f.remove("10/net/tcp6")
 	f.remove("10/net/sockstat6")
@@ -79,14 +79,14 @@ func TestWalkReadsOnlyWhatMoved(t *testing.T) {
 	expect(t, p, "begin 8", "tcp unchanged", "tcp6 unchanged", owners, "end 8"+end)
 	f.net(10, row(1, 100), "", 5)
 	expect(t, p, "begin 9", "tcp 1 rows", "tcp6 0 rows", owners, "end 9"+end)
-	// Counters that can't be read are no reason to believe that nothing moved.
+	// If counters cannot be read, the tables are read.
 	f.remove("10/net/snmp")
 	expect(t, p, "begin 10", "tcp 1 rows", "tcp6 0 rows", owners, "end 10"+end)
 	expect(t, p, "begin 11", "tcp 1 rows", "tcp6 0 rows", owners, "end 11"+end)
 }
 
-// What only sockstat shows, and no socket that is held: another walk's turn.
-func TestWalkLooksAtSockstatInItsTurn(t *testing.T) {
+// A change that only sockstat shows is noticed within thoroughWalks walks.
+func TestWalkReadsSockstatWhenDue(t *testing.T) {
 	f := newFakeProc(t)
 	f.process(10, 10, "a", 100)
 	p := f.proc()
@@ -99,7 +99,7 @@ func TestWalkLooksAtSockstatInItsTurn(t *testing.T) {
 	}
 }
 
-func TestWalkNoticesAnotherNameAndASuccessor(t *testing.T) {
+func TestWalkNoticesAnotherNameAndAnotherProcess(t *testing.T) {
 	f := newFakeProc(t)
 	f.process(10, 10, "sh", 100)
 	p := f.proc()
@@ -113,7 +113,8 @@ func TestWalkNoticesAnotherNameAndASuccessor(t *testing.T) {
 			t.Fatalf("another name goes unnoticed for %d walks", n)
 		}
 	}
-	// Another process, another directory: the old one keeps its inode in use.
+	// Another process with the same pid has another directory: the test keeps the
+	// old one's inode in use.
 	if err := os.Rename(filepath.Join(f.root, "10"), filepath.Join(f.root, "was-10")); err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +124,7 @@ func TestWalkNoticesAnotherNameAndASuccessor(t *testing.T) {
 	}
 }
 
-func TestWalkReadsEveryTableInItsTurn(t *testing.T) {
+func TestWalkReadsEveryTableWhenDue(t *testing.T) {
 	f := newFakeProc(t)
 	for pid := 1; pid <= 20; pid++ {
 		f.process(pid, pid, "a", pid)
@@ -160,8 +161,8 @@ func TestWalkUsesAnotherProcessWhenOneVanishes(t *testing.T) {
 	for pid := 10; pid <= 13; pid++ {
 		f.process(pid, 10, "a", 100)
 	}
-	// 10 can be opened but not read, 11 has ended but for its directory, 12 has
-	// no network files any more (a zombie).
+	// 10 can be opened but not read, 11 has ended and only its directory is left,
+	// 12 has no network files (a zombie).
 	f.remove("10/net/tcp")
 	f.write("10/net/tcp/directory", "")
 	f.remove("11/net")

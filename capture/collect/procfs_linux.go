@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A procfs is an open mount of it. Paths are relative to that, so that another
-// process tree can stand in for the host's. It is used by one goroutine.
+// A procfs is an open mount of procfs. Paths are relative to it, so tests can use
+// another tree. It is used by one goroutine.
 type procfs struct {
 	fd   int
 	buf  []byte // for small files
@@ -28,7 +28,7 @@ func openProcfs(root string) (*procfs, error) {
 
 func (f *procfs) close() error { return unix.Close(f.fd) }
 
-// gone says that the process an error is about has ended.
+// gone reports whether the error says that a process has ended.
 func gone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) }
 
 func denied(err error) bool { return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) }
@@ -51,9 +51,9 @@ func read(fd int, b []byte) (int, error) {
 	}
 }
 
-// small reads a whole file that the kernel prints in one piece, as it does
-// all of those that are read here: a read that does not fill the buffer has
-// met the end. The result is valid until the next call.
+// small reads a whole file that the kernel prints in one piece: a read that does
+// not fill the buffer has reached the end. The result is valid until the next
+// call.
 func (f *procfs) small(dir int, path string) ([]byte, error) {
 	fd, err := openat(dir, path, unix.O_RDONLY)
 	if err != nil {
@@ -105,8 +105,9 @@ func (f *procfs) pids() ([]uint32, error) {
 	return pids, err
 }
 
-// netns is the namespace of a process: the inode behind its ns/net, not the
-// one of the link. The link's text, net:[INODE], tells it at half the price.
+// netns returns the network namespace of a process: the inode of the file that
+// its ns/net links to. The link's text, net:[INODE], has it too and costs half as
+// much to read.
 func (f *procfs) netns(pid uint32) (uint64, error) {
 	path := pidPath(pid, "ns/net")
 	var link [64]byte
@@ -138,8 +139,8 @@ func pidPath(pid uint32, name string) string {
 	return strconv.FormatUint(uint64(pid), 10) + "/" + name
 }
 
-// counters reads the counters of a process's namespace. While those of snmp
-// are as they were in last, the rest of last stands; nil has everything read.
+// counters reads the counters of a process's namespace. If the counters of snmp
+// equal those in last, it returns last; nil has everything read.
 func (f *procfs) counters(pid uint32, last *counters) (c counters, err error) {
 	read := func(name string) []byte {
 		if err != nil {

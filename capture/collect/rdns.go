@@ -15,20 +15,20 @@ import (
 )
 
 const (
-	rdnsRate    = 10   // look-ups a second at most
-	rdnsFlying  = 8    // under way at a time
-	rdnsWaiting = 4096 // addresses that wait for their turn
-	rdnsKnown   = 1 << 18
-	rdnsTimeout = 5 * time.Second
-	// rdnsLife is how long names hold, since the resolver does not tell the
+	rdnsRate    = 10              // look-ups a second at most
+	rdnsRunning = 8               // look-ups at a time at most
+	rdnsWaiting = 4096            // addresses that wait at most
+	rdnsKnown   = 1 << 18         // addresses that are remembered at most
+	rdnsTimeout = 5 * time.Second // of one look-up
+	// rdnsLife is how long a name is valid: the resolver does not return the
 	// time-to-live of its answers.
 	rdnsLife = 30 * time.Minute
-	// rdnsFailed is after how long an address that could not be named is asked
-	// for again, and one for which there was no room.
-	rdnsFailed = time.Minute
+	// rdnsRetry is how long an address is not looked up again after a failure,
+	// or after it was dropped.
+	rdnsRetry = time.Minute
 )
 
-// RDNSConfig says how names are looked up. Only Clock has no default.
+// RDNSConfig configures the look-up of names. Only Clock has no default.
 type RDNSConfig struct {
 	Source uint32 // number that the records carry
 	Clock  Clock  // stamps the records
@@ -36,21 +36,21 @@ type RDNSConfig struct {
 }
 
 // RDNS looks up the names of addresses, with the host's own resolver, in the
-// network namespace of the process. It is told the addresses; loopback,
-// link-local and multicast ones, and the unspecified one, it never asks for.
+// network namespace of the process. It never looks up loopback, link-local,
+// multicast and unspecified addresses.
 type RDNS struct {
-	cfg    RDNSConfig
-	lookUp func(ctx context.Context, addr string) ([]string, error)
-	why    string // what the host lacks
+	cfg     RDNSConfig
+	resolve func(ctx context.Context, addr string) ([]string, error)
+	why     string // what the host lacks
 
 	received atomic.Uint64
 
 	mu       sync.Mutex
-	known    map[netip.Addr]int64 // At from which on the address may be asked for again
-	order    []netip.Addr         // of known, the one that became so first, first
-	waiting  []netip.Addr         // the one that came first, first
-	lost     uint64               // that were dropped from waiting
-	gap      uint64               // of lost, not on the tape yet
+	due      map[netip.Addr]int64 // time at which a known address may be looked up again
+	order    []netip.Addr         // the known addresses, oldest first
+	waiting  []netip.Addr         // addresses to look up, oldest first
+	lost     uint64               // addresses dropped from waiting
+	gap      uint64               // of these, not in a gap record yet
 	lastLoss int64
 }
 
@@ -60,10 +60,10 @@ func NewRDNS(cfg RDNSConfig) *RDNS {
 		cfg.Rate = rdnsRate
 	}
 	resolver := &net.Resolver{PreferGo: true}
-	return &RDNS{cfg: cfg, lookUp: resolver.LookupAddr, known: make(map[netip.Addr]int64)}
+	return &RDNS{cfg: cfg, resolve: resolver.LookupAddr, due: make(map[netip.Addr]int64)}
 }
 
-// Open looks whether the host names its name servers.
+// Open checks that the host has name servers configured.
 func (r *RDNS) Open() error {
 	if _, err := os.Stat(resolvConf); err != nil {
 		r.why = "no name servers are configured, those of this host itself are asked: " + err.Error()
@@ -73,16 +73,15 @@ func (r *RDNS) Open() error {
 
 const resolvConf = "/etc/resolv.conf"
 
-// Describe says in one line what the collector would do.
+// Describe returns a line about what the collector would do.
 func (r *RDNS) Describe() []string {
 	return []string{fmt.Sprintf("names of the addresses in reports are asked from the name servers in %s, at most %d a second; "+
 		"they learn which addresses this host talks to", resolvConf, r.cfg.Rate)}
 }
 
-// Want says of which addresses the names are wanted. It takes those that are
-// not known and does not wait. When there is no room, the address that waits
-// longest is dropped, and counts as lost.
-func (r *RDNS) Want(addrs []netip.Addr) {
+// LookUp queues the addresses whose names are not known, and does not wait. If
+// too many wait, the oldest is dropped and counts as lost.
+func (r *RDNS) LookUp(addrs []netip.Addr) {
 	now := r.cfg.Clock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -91,13 +90,13 @@ func (r *RDNS) Want(addrs []netip.Addr) {
 		if !a.IsGlobalUnicast() {
 			continue
 		}
-		if until, ok := r.known[a]; ok && now < until {
+		if due, ok := r.due[a]; ok && now < due {
 			continue
 		}
-		r.know(a, math.MaxInt64) // it waits
+		r.setDue(a, math.MaxInt64) // until it was looked up
 		r.waiting = append(r.waiting, a)
 		if len(r.waiting) > rdnsWaiting {
-			r.know(r.waiting[0], now+int64(rdnsFailed))
+			r.setDue(r.waiting[0], now+int64(rdnsRetry))
 			r.waiting = r.waiting[1:]
 			r.lost++
 			r.gap++
@@ -106,20 +105,20 @@ func (r *RDNS) Want(addrs []netip.Addr) {
 	}
 }
 
-// know says when an address may be asked for again. Of too many the one that
-// became known first is forgotten.
-func (r *RDNS) know(a netip.Addr, until int64) {
-	if _, ok := r.known[a]; !ok {
+// setDue sets when an address may be looked up again. If too many are known, the
+// oldest is forgotten.
+func (r *RDNS) setDue(a netip.Addr, due int64) {
+	if _, ok := r.due[a]; !ok {
 		if len(r.order) >= rdnsKnown {
-			delete(r.known, r.order[0])
+			delete(r.due, r.order[0])
 			r.order = r.order[1:]
 		}
 		r.order = append(r.order, a)
 	}
-	r.known[a] = until
+	r.due[a] = due
 }
 
-// next takes the address that waits longest.
+// next removes and returns the address that has waited longest.
 func (r *RDNS) next() (a netip.Addr, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -130,7 +129,7 @@ func (r *RDNS) next() (a netip.Addr, ok bool) {
 	return a, true
 }
 
-// sendGap says how many addresses were dropped since it last did.
+// sendGap records how many addresses were dropped since the last call.
 func (r *RDNS) sendGap(out chan<- *Batch) {
 	r.mu.Lock()
 	n := r.gap
@@ -141,30 +140,30 @@ func (r *RDNS) sendGap(out chan<- *Batch) {
 	}
 }
 
-// Run looks up until ctx is done; what is under way then it gives up.
+// Run looks up addresses until ctx is done, and cancels the running look-ups.
 func (r *RDNS) Run(ctx context.Context, out chan<- *Batch) error {
 	r.send(out, capture.KindSource, &capture.Source{Open: true, Kind: capture.SourceRDNS, Why: r.why})
 	turn := time.NewTicker(time.Second / time.Duration(r.cfg.Rate))
 	defer turn.Stop()
-	found := make(chan *capture.ReverseName)
-	flying := 0
+	answers := make(chan *capture.ReverseName)
+	running := 0
 	for {
 		select {
 		case <-turn.C:
 			r.sendGap(out)
-			if flying == rdnsFlying {
+			if running == rdnsRunning {
 				continue
 			}
 			if a, ok := r.next(); ok {
-				flying++
-				go func() { found <- r.find(ctx, a) }()
+				running++
+				go func() { answers <- r.find(ctx, a) }()
 			}
-		case answer := <-found:
-			flying--
-			r.answered(ctx, out, answer)
+		case answer := <-answers:
+			running--
+			r.addAnswer(ctx, out, answer)
 		case <-ctx.Done():
-			for ; flying > 0; flying-- {
-				r.answered(ctx, out, <-found)
+			for ; running > 0; running-- {
+				r.addAnswer(ctx, out, <-answers)
 			}
 			r.sendGap(out)
 			return nil
@@ -176,36 +175,37 @@ func (r *RDNS) Run(ctx context.Context, out chan<- *Batch) error {
 func (r *RDNS) find(ctx context.Context, a netip.Addr) *capture.ReverseName {
 	ctx, cancel := context.WithTimeout(ctx, rdnsTimeout)
 	defer cancel()
-	names, err := r.lookUp(ctx, a.String())
+	names, err := r.resolve(ctx, a.String())
 	answer := &capture.ReverseName{Addr: a.String(), Names: names, TTL: int64(rdnsLife)}
 	if err != nil {
 		answer.Error = err.Error()
 	}
 	if len(names) == 0 {
-		answer.TTL = int64(rdnsFailed)
+		answer.TTL = int64(rdnsRetry)
 	}
 	return answer
 }
 
-// answered records an answer. What failed because it was told to stop is none.
-func (r *RDNS) answered(ctx context.Context, out chan<- *Batch, answer *capture.ReverseName) {
+// addAnswer records an answer, unless the look-up failed because it was
+// cancelled.
+func (r *RDNS) addAnswer(ctx context.Context, out chan<- *Batch, answer *capture.ReverseName) {
 	if ctx.Err() != nil && answer.Error != "" {
 		return
 	}
 	r.received.Add(1)
 	r.mu.Lock()
-	r.know(netip.MustParseAddr(answer.Addr), r.cfg.Clock()+answer.TTL)
+	r.setDue(netip.MustParseAddr(answer.Addr), r.cfg.Clock()+answer.TTL)
 	r.mu.Unlock()
 	r.send(out, capture.KindReverseName, answer)
 }
 
-// send sends a record in a batch of its own: there are few.
+// send sends a record in a batch of its own: there are few of them.
 func (r *RDNS) send(out chan<- *Batch, kind capture.Kind, p capture.Payload) {
 	out <- &Batch{Records: []capture.Record{{At: r.cfg.Clock(), Kind: kind, Source: r.cfg.Source, Payload: capture.AppendPayload(nil, p)}}}
 }
 
 // Stats counts look-ups that were answered, and addresses that were dropped. A
-// loss counts as a defect for a minute.
+// loss degrades the source for a minute.
 func (r *RDNS) Stats() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()

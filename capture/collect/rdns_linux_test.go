@@ -16,14 +16,14 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// A fakeResolver knows a few names, and whom it was asked for.
+// A fakeResolver knows a few names, and records which addresses were looked up.
 type fakeResolver struct {
 	mu    sync.Mutex
 	names map[string][]string
 	asked []string
 }
 
-func (f *fakeResolver) lookUp(_ context.Context, addr string) ([]string, error) {
+func (f *fakeResolver) resolve(_ context.Context, addr string) ([]string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, addr)
@@ -33,11 +33,11 @@ func (f *fakeResolver) lookUp(_ context.Context, addr string) ([]string, error) 
 	return nil, errors.New("no such host")
 }
 
-// fastRDNS looks up without a wait; its time is the test's.
+// fastRDNS looks up without a pause; the test sets its time.
 func fastRDNS(f *fakeResolver) (*RDNS, *atomic.Int64) {
 	now := new(atomic.Int64)
 	r := NewRDNS(RDNSConfig{Source: 4, Rate: 10000, Clock: now.Load})
-	r.lookUp = f.lookUp
+	r.resolve = f.resolve
 	return r, now
 }
 
@@ -53,7 +53,7 @@ func TestRDNSRecordsAnswersAndFailures(t *testing.T) {
 	c, now := fastRDNS(f)
 	r := record(t, c, nil)
 	now.Store(7)
-	c.Want(addrs("0.0.0.0", "127.0.0.1", "127.9.9.9", "::1", "::", "169.254.1.1", "fe80::1", "224.0.0.1", "ff02::1", "255.255.255.255", "::ffff:127.0.0.1",
+	c.LookUp(addrs("0.0.0.0", "127.0.0.1", "127.9.9.9", "::1", "::", "169.254.1.1", "fe80::1", "224.0.0.1", "ff02::1", "255.255.255.255", "::ffff:127.0.0.1",
 		"10.0.0.1", "::ffff:10.0.0.1", "fd00::1", "10.0.0.2"))
 	r.until(t, "3 answers", has(capture.KindReverseName, 3))
 	records := r.stop(t)
@@ -70,7 +70,7 @@ func TestRDNSRecordsAnswersAndFailures(t *testing.T) {
 	slices.SortFunc(got, func(a, b capture.ReverseName) int { return strings.Compare(a.Addr, b.Addr) })
 	want := []capture.ReverseName{
 		{Addr: "10.0.0.1", Names: []string{"b.test.", "a.test."}, TTL: int64(rdnsLife)},
-		{Addr: "10.0.0.2", Error: "no such host", TTL: int64(rdnsFailed)},
+		{Addr: "10.0.0.2", Error: "no such host", TTL: int64(rdnsRetry)},
 		{Addr: "fd00::1", Names: []string{"six.test."}, TTL: int64(rdnsLife)},
 	}
 	if d := cmp.Diff(want, got); d != "" {
@@ -84,8 +84,9 @@ func TestRDNSRecordsAnswersAndFailures(t *testing.T) {
 	}
 }
 
-// What is known is not asked for, and a failure is known for a short time only.
-func TestRDNSAsksAgainWhenTimeIsOver(t *testing.T) {
+// A known name is not looked up again until its life ends; after a failure the
+// address is looked up again soon.
+func TestRDNSLooksUpAgainWhenDue(t *testing.T) {
 	f := &fakeResolver{names: map[string][]string{"10.0.0.1": {"a.test."}}}
 	c, now := fastRDNS(f)
 	r := record(t, c, nil)
@@ -93,10 +94,10 @@ func TestRDNSAsksAgainWhenTimeIsOver(t *testing.T) {
 	want := func(at time.Duration, n int) {
 		t.Helper()
 		now.Store(int64(at))
-		c.Want(addrs("10.0.0.1", "10.0.0.2", "10.0.0.1"))
+		c.LookUp(addrs("10.0.0.1", "10.0.0.2", "10.0.0.1"))
 		answers += n
 		r.until(t, "answers", has(capture.KindReverseName, answers))
-		c.Want(addrs("10.0.0.1", "10.0.0.2"))
+		c.LookUp(addrs("10.0.0.1", "10.0.0.2"))
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if len(c.waiting) != 0 {
@@ -104,23 +105,23 @@ func TestRDNSAsksAgainWhenTimeIsOver(t *testing.T) {
 		}
 	}
 	want(0, 2)
-	want(rdnsFailed-1, 0)
-	want(rdnsFailed, 1)
+	want(rdnsRetry-1, 0)
+	want(rdnsRetry, 1)
 	f.mu.Lock()
 	f.names["10.0.0.2"] = []string{"late.test."}
 	f.mu.Unlock()
-	want(2*rdnsFailed, 1) // it has a name at last
+	want(2*rdnsRetry, 1) // it has a name at last
 	want(rdnsLife-1, 0)
 	want(rdnsLife, 1)
-	want(2*rdnsFailed+rdnsLife, 1)
+	want(2*rdnsRetry+rdnsLife, 1)
 	r.stop(t)
 	if got, want := f.asked[2:], []string{"10.0.0.2", "10.0.0.2", "10.0.0.1", "10.0.0.2"}; !slices.Equal(got, want) {
 		t.Errorf("asked for %v", got)
 	}
 }
 
-// Too many addresses are a gap with their number, and memory stays bounded.
-func TestRDNSSaysWhatItSkips(t *testing.T) {
+// Too many addresses make a gap with their number, and memory stays bounded.
+func TestRDNSRecordsWhatItDrops(t *testing.T) {
 	f := &fakeResolver{}
 	c, _ := fastRDNS(f)
 	numbered := func(from, n int) (all []netip.Addr) {
@@ -129,14 +130,14 @@ func TestRDNSSaysWhatItSkips(t *testing.T) {
 		}
 		return all
 	}
-	c.Want(numbered(0, rdnsWaiting+100))
-	c.Want(numbered(0, rdnsWaiting+100)) // the same ones
+	c.LookUp(numbered(0, rdnsWaiting+100))
+	c.LookUp(numbered(0, rdnsWaiting+100)) // the same ones
 	if s := c.Stats(); s.Lost != 100 || !strings.Contains(s.Why, "100 addresses") {
 		t.Errorf("stats %+v", s)
 	}
 	r := record(t, c, nil)
 	r.until(t, "answers", has(capture.KindReverseName, rdnsWaiting))
-	c.Want(numbered(1<<20, rdnsWaiting+3))
+	c.LookUp(numbered(1<<20, rdnsWaiting+3))
 	records := r.stop(t)
 	var lost uint64
 	for _, rec := range records {
@@ -154,18 +155,18 @@ func TestRDNSSaysWhatItSkips(t *testing.T) {
 		t.Error("it was not the address waiting longest that was dropped")
 	}
 	for i := range 4 {
-		c.Want(numbered(i*rdnsKnown/2, rdnsKnown/2))
+		c.LookUp(numbered(i*rdnsKnown/2, rdnsKnown/2))
 	}
-	if len(c.known) > rdnsKnown || len(c.order) != len(c.known) || len(c.waiting) > rdnsWaiting {
-		t.Errorf("it knows %d addresses, %d wait", len(c.known), len(c.waiting))
+	if len(c.due) > rdnsKnown || len(c.order) != len(c.due) || len(c.waiting) > rdnsWaiting {
+		t.Errorf("it knows %d addresses, %d wait", len(c.due), len(c.waiting))
 	}
 }
 
-// A name server that does not answer holds up a few look-ups, and not the end.
-func TestRDNSGivesUpAtTheEnd(t *testing.T) {
+// A name server that does not answer delays a few look-ups, and not the end.
+func TestRDNSCancelsLookUpsAtTheEnd(t *testing.T) {
 	c, _ := fastRDNS(&fakeResolver{})
 	var flying, most atomic.Int64
-	c.lookUp = func(ctx context.Context, _ string) ([]string, error) {
+	c.resolve = func(ctx context.Context, _ string) ([]string, error) {
 		n := flying.Add(1)
 		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
 		}
@@ -177,16 +178,16 @@ func TestRDNSGivesUpAtTheEnd(t *testing.T) {
 	for i := range 100 {
 		list = append(list, fmt.Sprintf("10.0.0.%d", i+1))
 	}
-	c.Want(addrs(list...))
+	c.LookUp(addrs(list...))
 	r := record(t, c, nil)
-	for deadline := time.Now().Add(10 * time.Second); flying.Load() < rdnsFlying; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); flying.Load() < rdnsRunning; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d look-ups under way", flying.Load())
 		}
 	}
 	time.Sleep(20 * time.Millisecond)
 	records := r.stop(t)
-	if n := count(records, capture.KindReverseName); n != 0 || flying.Load() != 0 || most.Load() != rdnsFlying {
+	if n := count(records, capture.KindReverseName); n != 0 || flying.Load() != 0 || most.Load() != rdnsRunning {
 		t.Errorf("%d answers; %d look-ups go on; %d at a time", n, flying.Load(), most.Load())
 	}
 }

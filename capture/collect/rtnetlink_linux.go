@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// dump hands the messages of an rtnetlink dump (rtnetlink(7)) to each.
+// dump calls each with the messages of an rtnetlink dump (rtnetlink(7)).
 func dump(request, family int, each func(*syscall.NetlinkMessage)) error {
 	answer, err := syscall.NetlinkRIB(request, family)
 	if err != nil {
@@ -47,7 +47,7 @@ func interfaceAddresses() (map[uint32][]netip.Prefix, error) {
 		if err != nil {
 			return
 		}
-		var addr, local netip.Addr // of a point-to-point link, addr is the other end's
+		var addr, local netip.Addr // on a point-to-point link, addr is the peer's
 		for _, a := range attrs {
 			switch a.Attr.Type {
 			case syscall.IFA_ADDRESS:
@@ -67,7 +67,7 @@ func interfaceAddresses() (map[uint32][]netip.Prefix, error) {
 	return all, err
 }
 
-// destination reads the prefix of one RTM_NEWROUTE of the main table; ok is
+// destination returns the prefix of an RTM_NEWROUTE of the main table; ok is
 // false for any other message and for routes that were cloned for one address.
 func destination(m *syscall.NetlinkMessage) (p netip.Prefix, ok bool) {
 	if m.Header.Type != syscall.RTM_NEWROUTE || len(m.Data) < syscall.SizeofRtMsg {

@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What comes behind a short read is on the tape as it came, with no row cut, and
-// short reads are not taken for a table's end any more.
+// Text that follows a short read is recorded without cutting a row, and after
+// that no short read is taken for a table's end.
 func TestTableThatGrowsWhileItIsRead(t *testing.T) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET, 0) // a read is what one write brought
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET, 0) // a read returns the bytes of one write
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestTableThatGrowsWhileItIsRead(t *testing.T) {
 	if want := bytes.Join([][]byte{[]byte(reads[0]), []byte(reads[1]), []byte(reads[2])}, nil); !bytes.Equal(got, want) {
 		t.Errorf("the table is %q, want %q", got, want)
 	}
-	if p.trusts() || !p.distrust {
-		t.Error("short reads are trusted, though more came behind them")
+	if p.shortIsEnd() || !p.endsWrong {
+		t.Error("a short read is taken for the end, though more text followed one")
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// Without privileges, as any user may: the own namespace is there, and one
-// line says what is missing.
+// Without privileges the walk has the caller's own namespace, and one line says
+// what is missing.
 func TestUnprivilegedWalk(t *testing.T) {
 	if os.Geteuid() == 0 {
 		cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")

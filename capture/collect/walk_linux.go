@@ -10,13 +10,13 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// A space is what is remembered of a network namespace from walk to walk.
+// A space is a network namespace, remembered from walk to walk.
 type space struct {
 	netns    uint64
-	counters counters // before the tables were last known
-	held     []uint64 // sockets that its processes held before that, sorted
+	counters counters // read before the tables were last known
+	inodes   []uint64 // of its processes' sockets, read before that; sorted
 	tables   [len(tableNames)]reading
-	read     int64 // when its tables were last read, those without a row excepted
+	read     int64 // when its tables were last read, except those without a row
 }
 
 // A walk is one pass over /proc.
@@ -27,12 +27,12 @@ type walk struct {
 	fs   *procfs
 	text []byte // one part of a table
 
-	groups   []group
-	due      map[uint64]bool    // namespaces whose tables are read in any case
-	met      map[uint32]*holder // the holders of this walk
-	unplaced []uint32           // processes whose namespace may not be read
-	closed   uint64             // processes whose descriptors may not be read, the unplaced ones among them
-	visited  uint64             // the others, and these
+	groups    []group
+	due       map[uint64]bool   // namespaces whose tables are read in any case
+	newOwners map[uint32]*owner // the owners in this walk
+	unplaced  []uint32          // processes whose namespace may not be read
+	partial   uint64            // processes whose descriptors may not be read, the unplaced included
+	visited   uint64            // all processes
 }
 
 // A group is the processes of one namespace, in ascending order.
@@ -48,15 +48,15 @@ func (w *walk) add(kind capture.Kind, p capture.Payload) {
 	w.q.flushFull()
 }
 
-// run does the walk. A process or namespace that vanishes on the way is simply
-// not in it.
+// run does the walk. A process or namespace that vanishes during the walk is not
+// in it.
 func (w *walk) run() {
 	w.number++
 	w.add(capture.KindWalkBegin, &capture.ProcWalk{Number: w.number})
 	end := capture.ProcWalk{Number: w.number}
 	if err := w.visit(); err != nil {
 		end.Failed = err.Error()
-		w.spaces = nil // what a void walk brought can't be asserted anew
+		w.spaces = nil // the readings of a void walk cannot be called unchanged
 	}
 	end.Processes, end.Netns = w.visited, uint64(len(w.groups))
 	w.add(capture.KindWalkEnd, &end)
@@ -68,8 +68,8 @@ func (w *walk) visit() error {
 		return fmt.Errorf("list processes: %w", err)
 	}
 	w.rotate()
-	w.met = make(map[uint32]*holder, len(w.holders))
-	defer func() { w.holders = w.met }()
+	w.newOwners = make(map[uint32]*owner, len(w.owners))
+	defer func() { w.owners = w.newOwners }()
 	spaces := make(map[uint64]*space, len(w.groups))
 	kept := w.groups[:0]
 	for _, g := range w.groups {
@@ -91,13 +91,13 @@ func (w *walk) visit() error {
 	}
 	w.groups, w.spaces = kept, spaces
 	if len(w.unplaced) > 0 {
-		owners, _ := w.owners(group{pids: w.unplaced})
+		owners, _ := w.readOwners(group{pids: w.unplaced})
 		w.addOwners(0, owners)
 	}
 	return nil
 }
 
-// locate finds out which process is in which namespace.
+// locate groups the processes by namespace.
 func (w *walk) locate() error {
 	pids, err := w.fs.pids()
 	if err != nil {
@@ -126,18 +126,18 @@ func (w *walk) locate() error {
 	return nil
 }
 
-// rotate chooses the namespaces that are read although nothing moved: so many
-// that all had their turn after the interval for that, the oldest first, but
-// no more than there is time for.
+// rotate chooses the namespaces that are due although nothing changed: those read
+// longest ago, so many that all are read once in ProcConfig.Full, but no more
+// than unchangedShare allows.
 func (w *walk) rotate() {
 	now := w.clock()
 	elapsed := float64(now - w.rotated)
 	w.rotated = now
-	turns := float64(len(w.spaces)) * elapsed / float64(w.cfg.Full)
+	due := float64(len(w.spaces)) * elapsed / float64(w.cfg.Full)
 	if w.cost > 0 {
-		turns = min(turns, turnShare*w.cfg.Share*elapsed/float64(w.cost))
+		due = min(due, unchangedShare*w.cfg.Share*elapsed/float64(w.cost))
 	}
-	w.credit = min(w.credit+turns, float64(len(w.spaces)))
+	w.credit = min(w.credit+due, float64(len(w.spaces)))
 	n := int(w.credit)
 	if n == 0 {
 		return
@@ -156,26 +156,26 @@ func (w *walk) rotate() {
 	}
 }
 
-// space brings one namespace: its tables, or that they are as they were, and
-// who holds its sockets. The owners are looked at before the counters and these
-// before the tables: whatever happens in between shows at the next walk.
+// space records one namespace: its tables, or that they are unchanged, and the
+// owners of its sockets. It reads the owners before the counters, and the
+// counters before the tables: a change in between is seen by the next walk.
 func (w *walk) space(s *space, g group) error {
-	owners, held := w.owners(g)
+	owners, inodes := w.readOwners(g)
 	checked := w.clock()
 	var last *counters
-	if slices.Equal(held, s.held) && !w.blind() && !w.thorough(s.netns) {
+	if slices.Equal(inodes, s.inodes) && !w.blind() && !w.thorough(s.netns) {
 		last = &s.counters
 	}
-	now, err := w.look(g, last)
+	now, err := w.readCounters(g, last)
 	if err != nil {
 		return err
 	}
 	due, start := w.due[s.netns], threadTime()
-	moved := !now.known || now != s.counters || w.blind() || !subset(held, s.held)
+	changed := !now.known || now != s.counters || w.blind() || !subset(inodes, s.inodes)
 	for i, name := range tableNames {
 		t := &s.tables[i]
-		still := t.empty && now.none(i) && !(t.absent && now.v6)
-		if t.done && (still || !moved && !due) {
+		stillEmpty := t.empty && now.none(i) && !(t.absent && now.v6)
+		if t.done && (stillEmpty || !changed && !due) {
 			w.add(capture.KindProcUnchanged, &capture.ProcUnchanged{Netns: s.netns, Table: name, Checked: checked})
 			w.count(1)
 			continue
@@ -186,27 +186,27 @@ func (w *walk) space(s *space, g group) error {
 		}
 		w.count(1)
 	}
-	if s.counters, s.held = now, held; moved || due {
+	if s.counters, s.inodes = now, inodes; changed || due {
 		s.read = checked
 	}
-	if took := threadTime() - start; due && !moved {
+	if took := threadTime() - start; due && !changed {
 		w.cost = (3*w.cost + took) / 4
 	}
 	w.addOwners(s.netns, owners)
 	return nil
 }
 
-// look reads the counters through the first process that can be used. That it
-// is still in the namespace is not made sure: only counters that are equal
-// have an effect, and one walk later nothing is left of it.
-func (w *walk) look(g group, last *counters) (counters, error) {
+// readCounters reads the counters through the first process that works. It does
+// not check that the process is still in the namespace: a wrong reading makes the
+// tables be read, or, if equal by chance, is corrected by the next walk.
+func (w *walk) readCounters(g group, last *counters) (counters, error) {
 	for _, pid := range g.pids {
 		c, err := w.fs.counters(pid, last)
 		if err == nil {
 			return c, nil
 		}
-		if w.lives(g.netns, pid) {
-			return counters{}, nil // not known: the tables are read
+		if w.alive(g.netns, pid) {
+			return counters{}, nil // unknown: the tables are read
 		}
 	}
 	return counters{}, errVanished

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What no counter shows, the owners show: the tables are read.
+// Changes that no counter shows are seen by the owners: the tables are read.
 func TestWalkSeesWhatCountersDoNot(t *testing.T) {
 	c := startChild(t)
 	c.do("lo")
@@ -67,7 +67,8 @@ func TestWalkSeesWhatCountersDoNot(t *testing.T) {
 	walk("tcp tcp6", 7)
 }
 
-// Namespaces and processes that come and go during walks are no defect.
+// Namespaces and processes that come and go during walks do not degrade the
+// source.
 func TestWalkAmongVanishingNamespaces(t *testing.T) {
 	needRoot(t)
 	goroutines := runtime.NumGoroutine()
@@ -127,8 +128,8 @@ func startChildren(t testing.TB, n int) []*child {
 	return list
 }
 
-// The price of walking 250 namespaces in which nothing happens, by the whole
-// process's CPU time: what the recorder pays for it at an interval of 3 s.
+// BenchmarkWalkIdleNamespaces measures the CPU time of the whole process for
+// walks of 250 namespaces in which nothing happens.
 func BenchmarkWalkIdleNamespaces(b *testing.B) {
 	startChildren(b, 250)
 	p := openProc(b, ProcConfig{})
@@ -146,8 +147,8 @@ func BenchmarkWalkIdleNamespaces(b *testing.B) {
 	p.rotated = p.cfg.Clock()
 	cpu = processTime()
 	tables := 0
-	// Walks that follow at once on each other would read no table in its turn:
-	// those turns are given as if every walk stood for its interval.
+	// In walks without a pause no table would become due: each walk advances the
+	// time by one interval.
 	for b.Loop() {
 		p.rotated -= int64(p.cfg.Interval)
 		tables += drain()
@@ -160,8 +161,9 @@ func BenchmarkWalkIdleNamespaces(b *testing.B) {
 	b.ReportMetric(float64(p.cost)/1e6, "ms/turn") // on a host with many sockets, most of it
 }
 
-// The same at the real pace, caches cold, with all that belongs to it; one
-// operation is one interval. Run it with -benchtime 20x.
+// BenchmarkRecordIdleNamespaces is the same at the real pace, with cold caches,
+// for the whole collector; one operation is one interval. Run it with
+// -benchtime 20x.
 func BenchmarkRecordIdleNamespaces(b *testing.B) {
 	startChildren(b, 250)
 	p := NewProc(ProcConfig{Clock: testClock()})
@@ -204,8 +206,8 @@ func processTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// A real walk of this machine, twice: owners are there, and nothing is owned
-// by a process that is listed twice.
+// Two real walks of this machine: the owners are recorded, and no process is
+// listed twice.
 func TestWalkOfThisMachine(t *testing.T) {
 	c := startChild(t)
 	c.do("lo")

@@ -7,17 +7,18 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/collect"
+	"github.com/topotape/topotape/reporter"
 	"github.com/topotape/topotape/reporter/ctmsg"
 )
 
-// lives are the events of n short TCP connections, as the kernel interleaves
-// them, in batches of a full drain.
-func lives(n int) (batches [][]capture.Record) {
+// connections returns the events of n short TCP connections, interleaved, in
+// batches of one full drain.
+func connections(n int) (batches [][]capture.Record) {
 	var batch []capture.Record
 	for i := range n + 5 {
 		for step := range 6 {
 			if c := i - step; c >= 0 && c < n {
-				batch = append(batch, capture.Record{At: int64(i) * 1000, Kind: capture.KindConntrack, Source: 1, Payload: life(c, step)})
+				batch = append(batch, capture.Record{At: int64(i) * 1000, Kind: capture.KindConntrack, Source: 1, Payload: connectionEvent(c, step)})
 			}
 			if len(batch) == 256 {
 				batches, batch = append(batches, batch), nil
@@ -27,8 +28,8 @@ func lives(n int) (batches [][]capture.Record) {
 	return append(batches, batch)
 }
 
-// life is the event that connection i makes at a step of its life.
-func life(i, step int) []byte {
+// connectionEvent returns the event of connection i at a step of its life.
+func connectionEvent(i, step int) []byte {
 	client := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 20), byte(i >> 12 & 0xff)}), uint16(32768+i%28000))
 	server := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, 0, byte(i % 16)}), 80)
 	m := ctmsg.Message{
@@ -49,15 +50,30 @@ func life(i, step int) []byte {
 	return m.Append(nil, false)
 }
 
-// What the scribe's half costs an event: sequencing, the tape and, with it, the
-// core; a report every 100,000 events.
+// realCore is the reporter: what the recorder costs is measured with it.
+type realCore struct{ *reporter.Reporter }
+
+func (c realCore) Report(bool) Report {
+	r := c.Reporter.Report()
+	defer r.Release()
+	return Report{Digests: r.Digests()}
+}
+
+func newRealCore(h *capture.Header) (Core, error) {
+	r, err := reporter.New(h, reporter.RulesCurrent)
+	return realCore{r}, err
+}
+
+// BenchmarkSequencer measures the cost of an event after the collector:
+// sequencing, the tape and, with core=on, the core, with a report every 100,000
+// events.
 func BenchmarkSequencer(b *testing.B) {
-	for name, make := range map[string]func(*capture.Header) (core, error){
-		"core=on":  newCore,
-		"core=off": func(*capture.Header) (core, error) { return nil, nil },
+	for name, make := range map[string]func(*capture.Header) (Core, error){
+		"core=on":  newRealCore,
+		"core=off": func(*capture.Header) (Core, error) { return nil, nil },
 	} {
 		b.Run(name, func(b *testing.B) {
-			batches := lives(50_000)
+			batches := connections(50_000)
 			h := &capture.Header{TapeID: [16]byte{1}}
 			out := &countingWriter{}
 			tape, err := capture.NewWriter(out, h)

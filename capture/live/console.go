@@ -7,24 +7,24 @@ import (
 	"time"
 )
 
-// statusWidth is what fits on any terminal: a longer line could not be written
-// over.
+// statusWidth is the longest status line that fits on any terminal: a line that
+// wraps could not be overwritten.
 const statusWidth = 79
 
-// console is where a person reads what happens: lines that stay, and on a
-// terminal one line that is written over.
+// console writes log lines and, on a terminal, one status line that is
+// overwritten.
 type console struct {
-	log, status io.Writer
-	shown       bool
+	lines, status io.Writer
+	shown         bool // a status line
 }
 
-// say writes a line that stays.
-func (c *console) say(format string, args ...any) {
+// log writes a log line.
+func (c *console) log(format string, args ...any) {
 	c.clear()
-	fmt.Fprintf(c.log, format+"\n", args...)
+	fmt.Fprintf(c.lines, format+"\n", args...)
 }
 
-// show replaces the status line.
+// show overwrites the status line.
 func (c *console) show(line string) {
 	if c.status == nil {
 		return
@@ -36,6 +36,7 @@ func (c *console) show(line string) {
 	c.shown = true
 }
 
+// clear removes the status line.
 func (c *console) clear() {
 	if c.shown {
 		fmt.Fprint(c.status, "\r\x1b[K")
@@ -43,7 +44,8 @@ func (c *console) clear() {
 	}
 }
 
-// statusLine is what a person wants to know every second.
+// statusLine formats the state of the recording: time, records by source, size
+// and CPU.
 func (r *recorder) statusLine(now time.Time) string {
 	var b strings.Builder
 	elapsed := now.Sub(r.begun)

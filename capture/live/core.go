@@ -6,31 +6,38 @@ import (
 	"runtime/debug"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/reporter"
 )
 
-// core is what the recorder needs of a reporter.
-type core interface {
-	Step(*capture.Record) bool
-	Report() *reporter.Report
+// A Core processes the records of a recording and makes a report at each tick.
+// The recorder writes the report's digests to the tape, in a witness record.
+type Core interface {
+	// Step processes the next record. It returns true when the record is a
+	// tick: a report may be made now.
+	Step(*capture.Record) (tick bool)
+	// Report makes the report of the last tick. Addrs asks for the addresses.
+	Report(addrs bool) Report
 }
 
-func newCore(h *capture.Header) (core, error) { return reporter.New(h, reporter.RulesCurrent) }
+// A Report is the part of a core's report that the recorder uses.
+type Report struct {
+	Digests     capture.Digests
+	Undecodable map[string]uint64 // records by kind of source, since the start
+	Addrs       []netip.Addr      // of the endpoints and their NAT aliases; valid until the next report
+}
 
-// maxStack bounds what a fault record tells of the stack.
+// maxStack bounds the stack trace in a fault record, in bytes.
 const maxStack = 16 << 10
 
-// A guard steps the core and survives its panics: after one it does nothing
-// more, and fault says what happened.
+// A guard calls the core and recovers from its panics. After a panic the core
+// is not called again.
 type guard struct {
-	core     core
-	fault    *capture.Fault // not written to the tape yet
-	coverage []reporter.Coverage
-	want     func([]netip.Addr) // is told the addresses of every report, if not nil
-	addrs    []netip.Addr       // reused
+	core        Core               // nil after a panic, or if there is none
+	fault       *capture.Fault     // of the panic, until it is written to the tape
+	undecodable map[string]uint64  // as in the last report
+	lookUp      func([]netip.Addr) // gets the addresses of every report; may be nil
 }
 
-// step gives the record to the core. It returns true when a report may be made.
+// step passes the record to the core. It returns true when a report may be made.
 func (g *guard) step(r *capture.Record) (tick bool) {
 	if g.core == nil {
 		return false
@@ -39,40 +46,22 @@ func (g *guard) step(r *capture.Record) (tick bool) {
 	return g.core.Step(r)
 }
 
-// witness makes the report of the tick that is record seq, and its digests.
-func (g *guard) witness(seq uint64) (d capture.Digests, ok bool) {
+// report makes the report of the tick that is record seq and returns its
+// digests; ok is false without a core.
+func (g *guard) report(seq uint64) (d capture.Digests, ok bool) {
 	if g.core == nil {
 		return d, false
 	}
 	defer g.catch(seq)
-	report := g.core.Report()
-	d = report.Digests()
-	g.coverage = report.Coverage
-	if g.want != nil {
-		g.addrs = appendAddrs(g.addrs[:0], report)
-		g.want(g.addrs)
+	r := g.core.Report(g.lookUp != nil)
+	g.undecodable = r.Undecodable
+	if g.lookUp != nil {
+		g.lookUp(r.Addrs)
 	}
-	report.Release()
-	return d, true
+	return r.Digests, true
 }
 
-// appendAddrs appends the addresses of the report's endpoints, and what NAT
-// shows in their place. Runs of equal ones become one.
-func appendAddrs(b []netip.Addr, r *reporter.Report) []netip.Addr {
-	add := func(a netip.Addr) {
-		if len(b) == 0 || b[len(b)-1] != a {
-			b = append(b, a)
-		}
-	}
-	for i := range r.Endpoints {
-		add(r.Endpoints[i].Addr.Addr())
-		for _, alias := range r.Endpoints[i].Aliases {
-			add(alias.Addr())
-		}
-	}
-	return b
-}
-
+// catch turns a panic of the core at record seq into a fault.
 func (g *guard) catch(seq uint64) {
 	v := recover()
 	if v == nil {
@@ -84,15 +73,4 @@ func (g *guard) catch(seq uint64) {
 	}
 	g.core = nil
 	g.fault = &capture.Fault{Record: seq, Message: fmt.Sprint(v), Stack: string(stack)}
-}
-
-// undecodable is how many records of that kind of source the core could not
-// decode, at its last report.
-func (g *guard) undecodable(kind string) uint64 {
-	for _, c := range g.coverage {
-		if c.Source == kind {
-			return c.Undecodable
-		}
-	}
-	return 0
 }

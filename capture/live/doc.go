@@ -1,48 +1,53 @@
-// Package live is the recorder: it joins the collectors to a tape and to the
-// reporter core. [Record] is all of it.
+// Package live is the recorder: it connects the collectors to a tape and to the
+// core. [Record] makes a recording; [DryRun] shows what one would contain.
 //
 //	conntrack ─┐
 //	proc ──────┼─> one queue ─> sequencer ─┬─> capture.Writer ─> file
-//	dns, rdns ─┘                           └─> reporter.Step ─> witness at each tick
-//	      └───────── addresses of the report, if asked for ──────────────┘
+//	dns, rdns ─┘                           └─> Core.Step ─> at each tick Core.Report ─> witness
+//	      └──── addresses of the report, if rdns is recorded ──────┘
 //
-// One goroutine, the sequencer, gives every record its number and its place.
-// What it writes is what the core sees, in that order: that is why a replay
-// gives the same reports.
+// One goroutine, the sequencer, numbers every record and decides its place. It
+// writes the record to the tape and then passes it to the core, so the core sees
+// the records in the tape's order. That is why a replay makes the same reports.
+//
+// Reading order: options.go, record.go (from start to summary), recorder.go (the
+// event loop), sequencer.go (the order of records), core.go, output.go (where the
+// tape is written).
 //
 // # Order
 //
 // Records of one source keep the order in which its collector sent them.
-// Between sources the order is that of arrival, with two exceptions: a tick,
-// and the end of a /proc walk, wait until the conntrack socket was once seen
-// empty, for [barrierWait] at most. What the kernel had queued before stands
-// before them, so a row of /proc never precedes its flow. Records that arrive
-// meanwhile are not held back.
+// Records of different sources are in order of arrival, with one exception: a
+// tick, and the end of a /proc walk, wait until the conntrack socket was once
+// seen empty, at most [barrierWait]. The events that the kernel had queued
+// before are then on the tape before them, so a row of /proc never precedes its
+// flow. Other records are written while a tick waits.
 //
 //	tick due ── Drain(n) ──> collector reads until the socket is empty
-//	   │  records go on being written
+//	   │  other records are written
 //	   └──────────────────── batch with Drained n ── tick, report, witness
 //
-// Time never goes back along a tape: a record's At is its collector's stamp or
-// the At before it, whichever is later.
+// Time never decreases along a tape: a record's At is its collector's stamp or
+// the At of the record before it, whichever is later.
 //
 // # What stops a recording
 //
 // The context, the duration, the size, the disk reserve, a closed pipe, or the
-// loss of the last source. Each leads to the same end: the collectors hand over
-// what they have, a last tick and its witness, the end record with its totals,
-// and the file gets its name. Only a failing disk cuts the tape; it then keeps
-// its name with .partial and reads like any cut tape.
+// loss of the last source. All end the same way: the collectors hand over what
+// they have, a last tick and its witness follow, then the end record with the
+// totals, and the file is renamed to its final name. Only a failing disk cuts
+// the tape. It then keeps its name with .partial and can be read like any cut
+// tape.
 //
-// A panic of the core costs the witnesses, not the recording: what was written
-// is flushed, a fault record follows, and the rest is recorded without the core.
+// A panic of the core costs the witnesses, not the recording: the recorder
+// flushes what was written, adds a fault record, and goes on without the core.
 //
 // # Memory
 //
-// Every collector has a fixed number of batches, and waits for one to come
-// back before it reads on; the queue holds no more than those. The writer keeps
-// one chunk and a page of the index. What grows with the host is the core.
+// Every collector has a fixed number of batches and waits until one is released
+// before it reads on; the queue contains no more than those. The writer keeps
+// one chunk and one page of the index. Only the core grows with the host.
 //
 // The package needs no privilege: it reads clocks, writes one file, and asks
-// the file system how much room is left.
+// the file system for its free space.
 package live

@@ -11,8 +11,8 @@ import (
 	"github.com/topotape/topotape/capture/collect"
 )
 
-// DryRun opens every source, says on w what each would see or what it lacks,
-// and records nothing. The error is for when no source can be recorded.
+// DryRun opens every source, writes to w what each would see or what it lacks,
+// and records nothing. It is an error if no source can be recorded.
 func DryRun(o Options, w io.Writer) error {
 	return dryRun(o, thisMachine(), w)
 }
@@ -35,7 +35,7 @@ func dryRun(o Options, m *machine, w io.Writer) error {
 	}
 	host, err := m.host(&o)
 	if err != nil {
-		fmt.Fprintf(w, "host: not all is known: %v\n", err)
+		fmt.Fprintf(w, "host: some facts are missing: %v\n", err)
 	}
 	fmt.Fprintf(w, "host: %s (id %s), kernel %s\n", host.Name, host.ID, host.Kernel)
 	for _, s := range host.Sysctls {
@@ -56,7 +56,7 @@ func dryRun(o Options, m *machine, w io.Writer) error {
 	return nil
 }
 
-// describe tells what an open source says of itself, and makes it let go.
+// describe writes what an open source would see, and closes the source.
 func describe(s source, w io.Writer) {
 	var opened capture.Source
 	stopped, cancel := context.WithCancel(context.Background())

@@ -3,7 +3,10 @@ package live
 import (
 	"context"
 	"errors"
+	"fmt"
+	"hash/fnv"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -17,7 +20,7 @@ import (
 	"github.com/topotape/topotape/capture/collect"
 )
 
-// A fake is a collector that a test drives.
+// A fake is a collector that a test controls.
 type fake struct {
 	openErr  error
 	run      func(ctx context.Context, out chan<- *collect.Batch) error
@@ -35,23 +38,23 @@ func (f *fake) Run(ctx context.Context, out chan<- *collect.Batch) error {
 	return f.run(ctx, out)
 }
 
-// A fakeConntrack honours drain requests by handing over what is queued.
+// A fakeConntrack sends the queued records when a drain is requested.
 type fakeConntrack struct {
 	fake
-	number uint32
-	ask    chan uint64
-	deaf   bool // it never honours a request
+	number   uint32
+	requests chan uint64
+	deaf     bool // it ignores requests
 
 	mu     sync.Mutex
 	queued []capture.Record
 }
 
 func newFakeConntrack() *fakeConntrack {
-	f := &fakeConntrack{number: 1, ask: make(chan uint64, 100)}
+	f := &fakeConntrack{number: 1, requests: make(chan uint64, 100)}
 	f.run = func(ctx context.Context, out chan<- *collect.Batch) error {
 		for {
 			select {
-			case n := <-f.ask:
+			case n := <-f.requests:
 				if !f.deaf {
 					out <- &collect.Batch{Records: f.take(), Drained: n}
 				}
@@ -64,7 +67,7 @@ func newFakeConntrack() *fakeConntrack {
 	return f
 }
 
-func (f *fakeConntrack) Drain(n uint64) { f.ask <- n }
+func (f *fakeConntrack) Drain(n uint64) { f.requests <- n }
 
 func (f *fakeConntrack) queue(records ...capture.Record) {
 	f.mu.Lock()
@@ -81,8 +84,7 @@ func (f *fakeConntrack) take() []capture.Record {
 	return r
 }
 
-// event is a record that says nothing: twenty bytes of a header without
-// attributes.
+// event is a conntrack message without attributes: twenty bytes of headers.
 func event(at int64) capture.Record {
 	return capture.Record{At: at, Kind: capture.KindConntrack, Source: 1, Payload: make([]byte, 20)}
 }
@@ -91,7 +93,42 @@ func of(kind capture.Kind, source uint32, at int64, p capture.Payload) capture.R
 	return capture.Record{At: at, Kind: kind, Source: source, Payload: capture.AppendPayload(nil, p)}
 }
 
-// fakeMachine has the sources, a host, and the real core and clocks.
+// fakeCoreVersion and fakeRules are those of the fake core.
+const (
+	fakeCoreVersion = 77
+	fakeRules       = "fake"
+)
+
+// A fakeCore digests the records it gets: two cores make the same reports if
+// they get the same records in the same order. It can decode no event, and
+// reports addrs.
+type fakeCore struct {
+	digest uint64
+	events uint64
+	addrs  []netip.Addr
+}
+
+func newFakeCore(*capture.Header) (Core, error) { return &fakeCore{}, nil }
+
+func (c *fakeCore) Step(r *capture.Record) bool {
+	h := fnv.New64a()
+	fmt.Fprint(h, c.digest, r.Seq, r.At, r.Kind, r.Source, r.Payload)
+	c.digest = h.Sum64()
+	if r.Kind == capture.KindConntrack {
+		c.events++
+	}
+	return r.Kind == capture.KindTick
+}
+
+func (c *fakeCore) Report(addrs bool) Report {
+	r := Report{Digests: capture.Digests{Coverage: c.digest}, Undecodable: map[string]uint64{capture.SourceConntrack: c.events}}
+	if addrs {
+		r.Addrs = c.addrs
+	}
+	return r
+}
+
+// fakeMachine has the sources, a host, and the real clocks.
 func fakeMachine(sources ...source) *machine {
 	m := thisMachine()
 	m.sources = func(*Options, collect.Clock) ([]source, error) { return sources, nil }
@@ -107,9 +144,10 @@ func procSource(c collect.Collector) source {
 	return source{Collector: c, number: 2, kind: capture.SourceProc}
 }
 
-// options of a recording into a new file.
+// options of a recording to a new file, with a fake core.
 func options(t *testing.T) Options {
-	return Options{Output: filepath.Join(t.TempDir(), "a.tape"), MinFree: -1, Log: testLog{t}}
+	return Options{Output: filepath.Join(t.TempDir(), "a.tape"), MinFree: -1, Log: testLog{t},
+		NewCore: newFakeCore, CoreVersion: fakeCoreVersion, Rules: fakeRules}
 }
 
 type testLog struct{ t *testing.T }
@@ -119,7 +157,7 @@ func (l testLog) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// a copied record outlives its reader.
+// readTape reads a tape. The records own their payloads.
 func readTape(t *testing.T, r io.Reader) (capture.Header, []capture.Record, capture.Ending) {
 	t.Helper()
 	tape, err := capture.NewReader(r)
@@ -178,20 +216,20 @@ func payload[T any, P interface {
 	return v
 }
 
-var errTold = errors.New("told to stop")
+var errStop = errors.New("the test stops the recording")
 
-// started is a recording in the background.
-type started struct {
+// A recording runs in the background.
+type recording struct {
 	cancel  context.CancelCauseFunc
 	done    chan struct{}
 	summary *Summary
 	err     error
 }
 
-func start(t *testing.T, o Options, m *machine) *started {
+func start(t *testing.T, o Options, m *machine) *recording {
 	before := runtime.NumGoroutine()
 	ctx, cancel := context.WithCancelCause(context.Background())
-	s := &started{cancel: cancel, done: make(chan struct{})}
+	s := &recording{cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
 		s.summary, s.err = record(ctx, o, m)
@@ -208,9 +246,9 @@ func start(t *testing.T, o Options, m *machine) *started {
 	return s
 }
 
-func (s *started) wait(t *testing.T) (*Summary, error) {
+func (s *recording) wait(t *testing.T) (*Summary, error) {
 	t.Helper()
-	s.cancel(errTold)
+	s.cancel(errStop)
 	select {
 	case <-s.done:
 	case <-time.After(20 * time.Second):
@@ -219,8 +257,8 @@ func (s *started) wait(t *testing.T) (*Summary, error) {
 	return s.summary, s.err
 }
 
-// for lets it run.
-func (s *started) after(t *testing.T, d time.Duration) (*Summary, error) {
+// after stops the recording after some time.
+func (s *recording) after(t *testing.T, d time.Duration) (*Summary, error) {
 	t.Helper()
 	time.Sleep(d)
 	return s.wait(t)

@@ -15,7 +15,7 @@ import (
 	"github.com/topotape/topotape/capture/collect"
 )
 
-// smallDisk mounts 1 MiB of memory where only this test sees it.
+// smallDisk mounts a file system of 1 MiB that only this test sees.
 func smallDisk(t *testing.T) string {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, to mount a small file system")
@@ -35,7 +35,7 @@ func smallDisk(t *testing.T) string {
 	return dir
 }
 
-// noise sends events that do not compress until it is told to stop.
+// noise sends events that do not compress, until it is stopped.
 func noise() *fake {
 	return &fake{run: func(ctx context.Context, out chan<- *collect.Batch) error {
 		x := uint64(88172645463325252)
@@ -58,12 +58,12 @@ func noise() *fake {
 	}}
 }
 
-func TestFullDiskLeavesATapeThatIsCutNotTorn(t *testing.T) {
+func TestFullDiskCutsTheTape(t *testing.T) {
 	dir := smallDisk(t)
 	o := options(t)
 	o.Output = filepath.Join(dir, "a.tape")
 	summary, err := record(t.Context(), o, fakeMachine(conntrackSource(noise())))
-	if !errors.Is(err, syscall.ENOSPC) || summary == nil || summary.Closed || summary.File != o.Output+partial || !strings.Contains(err.Error(), "saved are") {
+	if !errors.Is(err, syscall.ENOSPC) || summary == nil || summary.Closed || summary.File != o.Output+partial || !strings.Contains(err.Error(), "were saved in") {
 		t.Fatalf("summary %+v, error %v", summary, err)
 	}
 	f, err := os.Open(o.Output + partial)
@@ -77,7 +77,7 @@ func TestFullDiskLeavesATapeThatIsCutNotTorn(t *testing.T) {
 	}
 }
 
-func TestReserveOfTheDiskIsKept(t *testing.T) {
+func TestRecordingStopsBeforeTheDiskReserve(t *testing.T) {
 	dir := smallDisk(t)
 	o := options(t)
 	o.Output, o.MinFree = filepath.Join(dir, "a.tape"), 2<<20
@@ -116,7 +116,7 @@ func TestSizeIsALimit(t *testing.T) {
 	if err != nil || !summary.Closed || !strings.Contains(summary.Why, "size of 4.0 MiB") {
 		t.Fatalf("summary %+v, error %v", summary, err)
 	}
-	// what collectors hand over when they stop comes on top
+	// The batches that collectors send while they stop come on top.
 	if over := summary.Bytes - o.MaxSize; over > int64(queueLen+2)*110_000 || over < -600_000 {
 		t.Errorf("%d bytes for a limit of %d", summary.Bytes, o.MaxSize)
 	}

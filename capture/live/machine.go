@@ -14,22 +14,20 @@ type source struct {
 	kind   string
 }
 
-// machine is what the recorder asks of the machine it runs on; tests have their
-// own.
+// machine is how the recorder reaches the host; tests replace it.
 type machine struct {
 	sources func(*Options, collect.Clock) ([]source, error)
 	host    func(*Options) (capture.Host, error)
-	core    func(*capture.Header) (core, error)
 	wall    func() int64 // Unix ns
 	boot    func() int64 // ns of CLOCK_BOOTTIME
 }
 
 func thisMachine() *machine {
-	return &machine{sources: collectors, host: hostFacts, core: newCore, wall: wallClock, boot: bootClock}
+	return &machine{sources: collectors, host: hostFacts, wall: wallClock, boot: bootClock}
 }
 
-// bothClocks reads both clocks at one time, or nearly so where the processor is
-// never left to us for a millisecond.
+// bothClocks reads both clocks within a millisecond, or as close as 20 tries on
+// a busy machine get.
 func (m *machine) bothClocks() (boot, wall int64) {
 	for range 20 {
 		boot, wall = m.boot(), m.wall()
@@ -44,16 +42,16 @@ func hostFacts(o *Options) (capture.Host, error) {
 	return collect.HostFacts(o.HostID, o.LocalNetworks)
 }
 
-// Sources are the kinds of sources there are, by their number from 1.
+// Sources returns the kinds of sources, in the order of their numbers from 1.
 func Sources() []string {
 	return []string{capture.SourceConntrack, capture.SourceProc, capture.SourceDNS, capture.SourceRDNS}
 }
 
-// DefaultSources are the kinds that are recorded if nobody asks for others:
-// those that send nothing.
+// DefaultSources returns the kinds that are recorded unless others are chosen:
+// those that send nothing to the network.
 func DefaultSources() []string {
 	return []string{capture.SourceConntrack, capture.SourceProc, capture.SourceDNS}
 }
 
-// number is a source's number on the tape; 0 is the recorder's own.
+// number returns the number of a kind of source on the tape; 0 is the recorder.
 func number(kind string) uint32 { return uint32(slices.Index(Sources(), kind) + 1) }

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// collectors makes the collectors of the sources that were asked for.
+// collectors makes the collectors of the chosen sources.
 func collectors(o *Options, clock collect.Clock) ([]source, error) {
 	var sources []source
 	for _, kind := range o.Sources {
@@ -26,7 +26,7 @@ func collectors(o *Options, clock collect.Clock) ([]source, error) {
 		case capture.SourceRDNS:
 			s.Collector = collect.NewRDNS(collect.RDNSConfig{Source: s.number, Clock: clock})
 		default:
-			return nil, fmt.Errorf("source %q: there are %v", kind, Sources())
+			return nil, fmt.Errorf("no source %q; there are %v", kind, Sources())
 		}
 		sources = append(sources, s)
 	}
@@ -35,19 +35,19 @@ func collectors(o *Options, clock collect.Clock) ([]source, error) {
 
 func wallClock() int64 { return time.Now().UnixNano() }
 
-// bootClock is a raw system call: it is read for every batch, and one that tells
-// the runtime costs four times as much.
+// bootClock reads CLOCK_BOOTTIME. It is called for every batch, and a system call
+// that enters the runtime's scheduler costs four times as much as a raw one.
 func bootClock() int64 {
 	var t unix.Timespec
 	_, _, errno := unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, uintptr(unsafe.Pointer(&t)), 0)
 	if errno != 0 {
-		panic(errno) // it is there since 2.6.39
+		panic(errno) // Linux has the clock since 2.6.39
 	}
 	return t.Nano()
 }
 
-// diskFree is how many bytes an unprivileged user can still write to the
-// file's disk, -1 when that can't be told.
+// diskFree returns how many bytes an unprivileged user can still write to the
+// file's disk, -1 if that is unknown.
 func diskFree(f *os.File) int64 {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
@@ -60,7 +60,7 @@ func datasync(f *os.File) error {
 	return os.NewSyscallError("fdatasync", unix.Fdatasync(int(f.Fd())))
 }
 
-// usage is the CPU time and the peak of resident memory of this process.
+// usage returns the CPU time and the peak resident memory of this process.
 func usage() (cpu time.Duration, memory int64) {
 	var u unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
@@ -69,7 +69,7 @@ func usage() (cpu time.Duration, memory int64) {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), int64(u.Maxrss) * 1024
 }
 
-// IsTerminal reports whether a person reads the file.
+// IsTerminal reports whether the file is a terminal.
 func IsTerminal(f *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil

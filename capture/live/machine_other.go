@@ -22,7 +22,7 @@ func diskFree(*os.File) int64       { return -1 }
 func datasync(f *os.File) error     { return f.Sync() }
 func usage() (time.Duration, int64) { return 0, 0 }
 
-// IsTerminal reports whether a person reads the file.
+// IsTerminal reports whether the file is a terminal, or another character device.
 func IsTerminal(f *os.File) bool {
 	st, err := f.Stat()
 	return err == nil && st.Mode()&os.ModeCharDevice != 0

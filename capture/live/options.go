@@ -4,35 +4,41 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/topotape/topotape/capture"
 )
 
-// Options of a recording. The zero value records all that takes no asking into a
-// file in the current directory.
+// Options of a recording. The zero value records the default sources to a file
+// in the current directory, without witnesses.
 type Options struct {
 	// Output is the tape's name; "" is HOST-20260102T030405Z.tape. An existing
-	// device, pipe or socket is written in place. "-" is Stdout.
+	// device, pipe or socket is written in place. "-" is standard output.
 	Output string
-	Stdout *os.File
-	Force  bool // an existing file may be replaced
+	stdout *os.File // nil is os.Stdout; tests replace it
+	Force  bool     // an existing file may be replaced
 
-	Duration time.Duration // 0 is 10 min; negative is until the context is done
-	MaxSize  int64         // bytes of tape; 0 is 1 GiB, negative no limit
-	MinFree  int64         // bytes that stay free on the disk; 0 is 512 MiB, negative none
+	Duration time.Duration // 0 is 10 min; negative is no limit
+	MaxSize  int64         // bytes of tape; 0 is 1 GiB, negative is no limit
+	MinFree  int64         // bytes that stay free on the disk; 0 is 512 MiB, negative is no limit
 
 	Interval        time.Duration // between ticks; 0 is 3 s
 	ProcInterval    time.Duration // between walks of /proc; 0 is 3 s
 	Sources         []string      // kinds; nil is DefaultSources
-	ConntrackBuffer int           // bytes of socket buffer to ask for; 0 is 64 MiB
+	ConntrackBuffer int           // bytes of socket buffer to request; 0 is 64 MiB
+
+	NewCore     func(*capture.Header) (Core, error) // makes the core; nil writes no witnesses
+	CoreVersion uint32                              // of that core
+	Rules       string                              // rule set of its reports
 
 	HostID        string   // "" is the machine's own
-	LocalNetworks []string // prefixes beside those of the interfaces
+	LocalNetworks []string // prefixes besides those of the interfaces
 	Note          string
-	Recorder      string   // who records
-	Command       []string // and with which command
+	Recorder      string   // the person who records
+	Command       []string // the command line
 	Tool          string   // version of the tool
 
-	Log    io.Writer // gets a line for everything that is not as it should be; nil is nowhere
-	Status io.Writer // a terminal that gets a line a second; nil is none
+	Log    io.Writer // gets one line for each problem; nil discards them
+	Status io.Writer // a terminal that shows the progress, every second; nil shows none
 }
 
 func (o *Options) setDefaults() {
@@ -47,8 +53,8 @@ func (o *Options) setDefaults() {
 	if o.Log == nil {
 		o.Log = io.Discard
 	}
-	if o.Stdout == nil {
-		o.Stdout = os.Stdout
+	if o.stdout == nil {
+		o.stdout = os.Stdout
 	}
 }
 

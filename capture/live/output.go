@@ -15,27 +15,27 @@ import (
 	"time"
 )
 
-// partial is what a file's name ends with until the tape is closed.
+// partial is appended to the file's name until the tape is closed.
 const partial = ".partial"
 
-// output is where the tape goes: a new file, or something that exists and is
-// written in place.
+// output is the destination of the tape: a new file, or a device, pipe or socket
+// that is written in place.
 type output struct {
 	io.Writer
-	name  string   // for people
-	file  *os.File // a new file, nil otherwise
-	disk  *os.File // what takes room on a disk: the file, or where standard output goes
-	dir   *os.Root // its directory
-	base  string   // its final name in there
-	force bool
-	close func() error
-	whole int64 // bytes of the writes that succeeded
+	name    string   // for messages
+	file    *os.File // the new file, nil if written in place
+	disk    *os.File // the file that grows on a disk, nil if none does
+	dir     *os.Root // directory of the new file
+	base    string   // its final name there
+	force   bool
+	close   func() error
+	written int64 // bytes of the writes that succeeded
 }
 
-// openOutput makes the file, or opens what stands in its place.
+// openOutput creates the file, or opens what exists under its name.
 func openOutput(ctx context.Context, o *Options, host string, now time.Time) (*output, error) {
 	if o.Output == "-" {
-		return openStdout(o.Stdout), nil
+		return openStdout(o.stdout), nil
 	}
 	path := o.Output
 	if path == "" {
@@ -63,7 +63,7 @@ func openStdout(f *os.File) *output {
 	return out
 }
 
-// defaultName is HOST-20260102T030405Z.tape.
+// defaultName returns HOST-20260102T030405Z.tape.
 func defaultName(host string, now time.Time) string {
 	safe := strings.Map(func(r rune) rune {
 		if r == '/' || r < ' ' {
@@ -88,17 +88,18 @@ func createFile(path string, force bool) (*output, error) {
 	if err != nil {
 		dir.Close()
 		if errors.Is(err, fs.ErrExist) {
-			return nil, fmt.Errorf("%s%s is left over from a recording that was not closed, or is being written: topotape replay reads it as it is; move it away or remove it", path, partial)
+			return nil, fmt.Errorf("%s%s exists: another recording writes it, or one was not closed; topotape replay reads it; move it away or remove it", path, partial)
 		}
 		return nil, fmt.Errorf("create %s%s: %w", path, partial, errors.Unwrap(err))
 	}
 	if uid, gid, ok := sudoUser(os.Geteuid(), os.Getenv); ok {
-		f.Chown(uid, gid) // where that can't be, as on a share, the file stays root's
+		f.Chown(uid, gid) // on failure, as on a network share, the file stays root's
 	}
 	return &output{Writer: f, file: f, disk: f, dir: dir, base: base, name: path, force: force, close: f.Close}, nil
 }
 
-// sudoUser is who called sudo, when that is how we came to be root.
+// sudoUser returns the user who called sudo; ok is false if we are not root, or
+// not by sudo.
 func sudoUser(euid int, env func(string) string) (uid, gid int, ok bool) {
 	if euid != 0 {
 		return 0, 0, false
@@ -108,8 +109,8 @@ func sudoUser(euid int, env func(string) string) (uid, gid int, ok bool) {
 	return uid, gid, err1 == nil && err2 == nil && uid >= 0 && gid >= 0
 }
 
-// openInPlace opens a device, a pipe or a socket. A pipe is waited for until
-// someone reads it.
+// openInPlace opens a device, a pipe or a socket. It waits until a pipe has a
+// reader.
 func openInPlace(ctx context.Context, path string, mode fs.FileMode) (*output, error) {
 	if mode&fs.ModeSocket != 0 {
 		c, err := new(net.Dialer).DialContext(ctx, "unix", path)
@@ -128,7 +129,7 @@ func openInPlace(ctx context.Context, path string, mode fs.FileMode) (*output, e
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%s: nobody reads the pipe: %w", path, context.Cause(ctx))
+			return nil, fmt.Errorf("%s: the pipe has no reader: %w", path, context.Cause(ctx))
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
@@ -137,12 +138,12 @@ func openInPlace(ctx context.Context, path string, mode fs.FileMode) (*output, e
 func (o *output) Write(b []byte) (int, error) {
 	n, err := o.Writer.Write(b)
 	if err == nil {
-		o.whole += int64(n)
+		o.written += int64(n)
 	}
 	return n, err
 }
 
-// sync makes what was written survive a power failure.
+// sync writes the file's data to the disk, so that it survives a power failure.
 func (o *output) sync() error {
 	if o.disk == nil {
 		return nil
@@ -150,7 +151,7 @@ func (o *output) sync() error {
 	return datasync(o.disk)
 }
 
-// free is how many bytes the disk has left, -1 when there is none.
+// free returns how many bytes the disk has left, -1 without a disk.
 func (o *output) free() int64 {
 	if o.disk == nil {
 		return -1
@@ -158,7 +159,7 @@ func (o *output) free() int64 {
 	return diskFree(o.disk)
 }
 
-// commit closes a whole tape and gives it its name.
+// commit closes a finished tape and renames it to its final name.
 func (o *output) commit() error {
 	if o.file == nil {
 		return o.close()
@@ -168,7 +169,7 @@ func (o *output) commit() error {
 		return err
 	}
 	if err := o.rename(); err != nil {
-		return fmt.Errorf("the tape stays %s%s: %w", o.name, partial, err)
+		return fmt.Errorf("the tape keeps the name %s%s: %w", o.name, partial, err)
 	}
 	d, err := o.dir.Open(".")
 	if err != nil {
@@ -178,7 +179,7 @@ func (o *output) commit() error {
 	return d.Sync()
 }
 
-// rename never replaces a file that appeared meanwhile, unless told to.
+// rename replaces a file that appeared during the recording only with force.
 func (o *output) rename() error {
 	if !o.force {
 		err := o.dir.Link(o.base+partial, o.base)
@@ -196,18 +197,18 @@ func (o *output) rename() error {
 	return o.dir.Rename(o.base+partial, o.base)
 }
 
-// cut closes a tape that could not be finished. Half a frame at its end is
-// taken away, so that it ends at a frame's boundary.
+// cut closes a tape that could not be finished. It removes a partly written
+// frame, so that the tape ends at a frame's boundary.
 func (o *output) cut() error {
 	if o.file == nil {
 		return o.close()
 	}
 	defer o.dir.Close()
 	o.name += partial
-	return errors.Join(o.file.Truncate(o.whole), o.file.Sync(), o.file.Close())
+	return errors.Join(o.file.Truncate(o.written), o.file.Sync(), o.file.Close())
 }
 
-// discard removes a file that never held a record.
+// discard closes and removes a file to which nothing was written.
 func (o *output) discard() {
 	o.close()
 	if o.file != nil {

@@ -23,7 +23,7 @@ func exists(t *testing.T, name string) bool {
 	return err == nil
 }
 
-func TestFileHasItsNameOnlyWhenItIsClosed(t *testing.T) {
+func TestFileIsRenamedWhenItIsClosed(t *testing.T) {
 	o := options(t)
 	s := start(t, o, fakeMachine(conntrackSource(newFakeConntrack())))
 	for deadline := time.Now().Add(5 * time.Second); !exists(t, o.Output+partial); time.Sleep(time.Millisecond) {
@@ -74,7 +74,7 @@ func TestForceReplaces(t *testing.T) {
 	}
 }
 
-func TestFileThatAppearedMeanwhileIsKept(t *testing.T) {
+func TestFileThatAppearsDuringTheRecordingIsKept(t *testing.T) {
 	o := options(t)
 	s := start(t, o, fakeMachine(conntrackSource(newFakeConntrack())))
 	time.Sleep(30 * time.Millisecond)
@@ -120,7 +120,7 @@ func TestSudoUser(t *testing.T) {
 		t.Errorf("sudo: %d %d %v", uid, gid, ok)
 	}
 	if _, _, ok := sudoUser(500, env(sudo)); ok {
-		t.Error("not root, and yet changes the owner")
+		t.Error("a user who is not root changes the owner")
 	}
 	if _, _, ok := sudoUser(0, env(nil)); ok {
 		t.Error("root without sudo changes the owner")
@@ -139,7 +139,7 @@ func TestPipeIsWrittenInPlaceOnceSomeoneReadsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	time.AfterFunc(200*time.Millisecond, func() { s.cancel(errTold) })
+	time.AfterFunc(200*time.Millisecond, func() { s.cancel(errStop) })
 	if _, _, ending := readTape(t, f); ending != capture.Closed {
 		t.Errorf("tape is %v", ending)
 	}
@@ -151,12 +151,12 @@ func TestPipeIsWrittenInPlaceOnceSomeoneReadsIt(t *testing.T) {
 	}
 }
 
-func TestPipeThatNobodyReadsCanBeGivenUp(t *testing.T) {
+func TestWaitForAReaderOfAPipeCanBeCancelled(t *testing.T) {
 	o := options(t)
 	if err := syscall.Mkfifo(o.Output, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := start(t, o, fakeMachine(conntrackSource(newFakeConntrack()))).wait(t); !errors.Is(err, errTold) {
+	if _, err := start(t, o, fakeMachine(conntrackSource(newFakeConntrack()))).wait(t); !errors.Is(err, errStop) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -174,7 +174,7 @@ func TestSocketAndDeviceAreWrittenInPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	time.AfterFunc(50*time.Millisecond, func() { s.cancel(errTold) })
+	time.AfterFunc(50*time.Millisecond, func() { s.cancel(errStop) })
 	if _, _, ending := readTape(t, c); ending != capture.Closed {
 		t.Errorf("tape is %v", ending)
 	}
@@ -193,7 +193,7 @@ func TestStandardOutput(t *testing.T) {
 	defer r.Close()
 	defer w.Close()
 	o := options(t)
-	o.Output, o.Stdout = "-", w
+	o.Output, o.stdout = "-", w
 	s := start(t, o, fakeMachine(conntrackSource(newFakeConntrack())))
 	time.AfterFunc(50*time.Millisecond, func() {
 		s.wait(t)
@@ -211,7 +211,7 @@ func TestClosedPipeEndsTheRecording(t *testing.T) {
 	}
 	defer w.Close()
 	o := options(t)
-	o.Output, o.Stdout, o.Interval = "-", w, 10*time.Millisecond
+	o.Output, o.stdout, o.Interval = "-", w, 10*time.Millisecond
 	s := start(t, o, fakeMachine(conntrackSource(newFakeConntrack())))
 	time.Sleep(20 * time.Millisecond)
 	r.Close()
@@ -225,7 +225,7 @@ func TestClosedPipeEndsTheRecording(t *testing.T) {
 	}
 }
 
-func TestFullDeviceIsAnErrorThatSaysWhatWasSaved(t *testing.T) {
+func TestFullDeviceIsAnError(t *testing.T) {
 	o := options(t)
 	o.Output = "/dev/full"
 	s := start(t, o, fakeMachine(conntrackSource(newFakeConntrack())))
@@ -235,12 +235,12 @@ func TestFullDeviceIsAnErrorThatSaysWhatWasSaved(t *testing.T) {
 	}
 }
 
-func TestStatusLineIsWrittenOver(t *testing.T) {
+func TestStatusLineIsOverwritten(t *testing.T) {
 	var status, log strings.Builder
-	c := console{log: &log, status: &status}
+	c := console{lines: &log, status: &status}
 	c.show("one")
 	c.show("two")
-	c.say("hello %d", 1)
+	c.log("hello %d", 1)
 	c.clear()
 	if want := "\rone\x1b[K\rtwo\x1b[K\r\x1b[K"; status.String() != want {
 		t.Errorf("status %q", status.String())
@@ -250,7 +250,7 @@ func TestStatusLineIsWrittenOver(t *testing.T) {
 	}
 }
 
-func TestSummaryForAPerson(t *testing.T) {
+func TestSummaryAsText(t *testing.T) {
 	s := Summary{File: "a.tape", Closed: true, Why: "stopped by SIGINT", Bytes: 3 << 20, Records: 12345, Duration: 90 * time.Second,
 		Sources: []SourceSummary{{Kind: "conntrack", Received: 10, Recorded: 10, Lost: 7, Gaps: 1}, {Kind: "dns", Why: "not recorded: run as root"}},
 		CPU:     900 * time.Millisecond, Memory: 40 << 20, Fault: "index out of range"}
@@ -263,7 +263,7 @@ func TestSummaryForAPerson(t *testing.T) {
   conntrack        10        10     7            0
         dns         0         0     0            0
 dns: not recorded: run as root
-the core panicked (index out of range): from there on the tape has no witnesses
+the core panicked (index out of range): the rest of the tape has no witnesses
 cpu 900ms (1.0 % of a core), memory 40.0 MiB
 `
 	if b.String() != want {

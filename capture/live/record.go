@@ -11,27 +11,26 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/collect"
-	"github.com/topotape/topotape/reporter"
 )
 
 // Record records until ctx is done or a limit is reached, and closes the tape.
-// The cause of ctx (see context.Cause) stands in the end record.
+// The end record contains the cause of ctx (see context.Cause).
 //
-// The summary is there whenever a tape was begun, also beside an error: then it
-// tells what was saved.
+// The summary is nil only if no tape was begun. With an error, it shows what was
+// saved.
 func Record(ctx context.Context, o Options) (*Summary, error) {
 	return record(ctx, o, thisMachine())
 }
 
 func record(ctx context.Context, o Options, m *machine) (*Summary, error) {
 	o.setDefaults()
-	r := &recorder{o: o, m: m, console: console{log: o.Log, status: o.Status}, begun: time.Now()}
+	r := &recorder{o: o, m: m, console: console{lines: o.Log, status: o.Status}, begun: time.Now()}
 	r.cpu, _ = usage()
 	start, wall := m.bothClocks()
 	r.clock = func() int64 { return m.boot() - start }
 	host, hostErr := m.host(&o)
 	if hostErr != nil {
-		r.console.say("host: not all is known: %v", hostErr)
+		r.console.log("host: some facts are missing: %v", hostErr)
 	}
 	if host.Name == "" {
 		host.Name = "host"
@@ -45,7 +44,7 @@ func record(ctx context.Context, o Options, m *machine) (*Summary, error) {
 	}
 	if free := r.out.free(); free >= 0 && o.MinFree > 0 && free < o.MinFree {
 		r.out.discard()
-		return nil, fmt.Errorf("%s: the disk has %s left, and %s are to stay free (--min-free)", r.out.name, size(free), size(o.MinFree))
+		return nil, fmt.Errorf("%s: the disk has only %s free, less than the %s that must stay free (--min-free)", r.out.name, size(free), size(o.MinFree))
 	}
 	failed, err := r.open(sources)
 	if err != nil {
@@ -53,7 +52,10 @@ func record(ctx context.Context, o Options, m *machine) (*Summary, error) {
 		return nil, err
 	}
 	h := r.header(&host, wall)
-	c, err := m.core(h)
+	var c Core
+	if o.NewCore != nil {
+		c, err = o.NewCore(h)
+	}
 	if err == nil {
 		r.tape, err = capture.NewWriter(r.out, h)
 	}
@@ -63,6 +65,7 @@ func record(ctx context.Context, o Options, m *machine) (*Summary, error) {
 		return nil, err
 	}
 	r.seq = newSequencer(r.tape, c, r.clock, m.wall, len(Sources()))
+	r.seq.witness = capture.Witness{Rules: o.Rules, Core: o.CoreVersion}
 	r.seq.offset = wall
 	r.seq.putHost(&host)
 	for _, f := range failed {
@@ -72,20 +75,21 @@ func record(ctx context.Context, o Options, m *machine) (*Summary, error) {
 	return r.finish(why, stopErr)
 }
 
-// failure is a source that is not recorded.
+// failure is a source that could not be opened.
 type failure struct {
 	number uint32
 	kind   string
 	why    string
 }
 
-// open opens what can be opened. The error is for when that is nothing.
+// open opens the sources and returns those that failed. It is an error if all
+// failed.
 func (r *recorder) open(sources []source) ([]failure, error) {
 	var failed []failure
 	for _, s := range sources {
 		if err := s.Open(); err != nil {
 			failed = append(failed, failure{s.number, s.kind, err.Error()})
-			r.console.say("%s is not recorded: %v", s.kind, err)
+			r.console.log("%s is not recorded: %v", s.kind, err)
 			continue
 		}
 		r.sources = append(r.sources, s)
@@ -97,7 +101,7 @@ func (r *recorder) open(sources []source) ([]failure, error) {
 	return failed, nil
 }
 
-// closeSources makes collectors that were opened and never run let go.
+// closeSources releases what collectors acquired that were opened and never run.
 func (r *recorder) closeSources() {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -106,7 +110,8 @@ func (r *recorder) closeSources() {
 	}
 }
 
-// runAndDiscard runs a collector and shows each batch before it goes back.
+// runAndDiscard runs a collector; see is called with each batch before its
+// release.
 func runAndDiscard(ctx context.Context, s source, see func(*collect.Batch)) error {
 	in, done := make(chan *collect.Batch), make(chan error, 1)
 	go func() { done <- s.Run(ctx, in) }()
@@ -123,7 +128,7 @@ func runAndDiscard(ctx context.Context, s source, see func(*collect.Batch)) erro
 
 func (r *recorder) header(host *capture.Host, wall int64) *capture.Header {
 	h := &capture.Header{
-		Minor: capture.Minor, Tool: r.o.Tool, Core: reporter.CoreVersion, Start: wall,
+		Minor: capture.Minor, Tool: r.o.Tool, Core: r.o.CoreVersion, Start: wall,
 		BigEndian: binary.NativeEndian.Uint16([]byte{0, 1}) == 1,
 		HostID:    host.ID, HostName: host.Name, LocalNetworks: r.o.LocalNetworks,
 		Recorder: r.o.Recorder, Command: r.o.Command, Note: r.o.Note,
@@ -133,11 +138,11 @@ func (r *recorder) header(host *capture.Host, wall int64) *capture.Header {
 	return h
 }
 
-// finish closes the tape and says what is on it.
+// finish closes the tape and makes the summary.
 func (r *recorder) finish(why string, stopErr error) (*Summary, error) {
 	r.console.clear()
 	s := r.seq
-	s.release()
+	s.emitAll()
 	s.tickNow()
 	s.put(capture.KindEnd, 0, &capture.End{Why: why, Totals: r.totals()})
 	err := s.err
@@ -148,9 +153,9 @@ func (r *recorder) finish(why string, stopErr error) (*Summary, error) {
 	if closed {
 		err = r.out.commit()
 	} else if cutErr := r.out.cut(); errors.Is(err, syscall.EPIPE) {
-		err, why = nil, "whoever read the tape closed the pipe"
+		err, why = nil, "the reader of the tape closed the pipe"
 	} else {
-		err = fmt.Errorf("%w; saved are %s in %s", errors.Join(err, cutErr), size(r.out.whole), r.out.name)
+		err = fmt.Errorf("%w; %s were saved in %s", errors.Join(err, cutErr), size(r.out.written), r.out.name)
 		why = "the tape can't be written"
 	}
 	return r.summary(why, closed), errors.Join(err, stopErr)
@@ -162,7 +167,7 @@ func (r *recorder) totals() []capture.Total {
 		t := r.seq.totals[s.number]
 		t.Kind = s.kind
 		t.Received = s.Stats().Received
-		t.Undecodable = r.seq.core.undecodable(s.kind)
+		t.Undecodable = r.seq.core.undecodable[s.kind]
 		totals = append(totals, t)
 	}
 	return totals
@@ -171,7 +176,7 @@ func (r *recorder) totals() []capture.Total {
 func (r *recorder) summary(why string, closed bool) *Summary {
 	cpu, memory := usage()
 	s := &Summary{
-		File: r.out.name, Closed: closed, Why: why, Bytes: r.out.whole, Records: r.seq.seq,
+		File: r.out.name, Closed: closed, Why: why, Bytes: r.out.written, Records: r.seq.seq,
 		Duration: time.Since(r.begun), CPU: cpu - r.cpu, Memory: memory, Fault: r.seq.fault,
 	}
 	for i, t := range r.totals() {

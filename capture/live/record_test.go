@@ -11,13 +11,12 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/collect"
-	"github.com/topotape/topotape/reporter"
 )
 
 func TestTapeIsNumberedInOrderAndClosed(t *testing.T) {
 	ct := newFakeConntrack()
 	proc := &fake{run: func(ctx context.Context, out chan<- *collect.Batch) error {
-		for i := range 50 { // stamps that go back, as those of two sources do
+		for i := range 50 { // stamps that decrease, as they do between two sources
 			out <- &collect.Batch{Records: []capture.Record{of(capture.KindProcUnchanged, 2, int64(50-i)*1e5, &capture.ProcUnchanged{Table: "tcp"})}}
 		}
 		<-ctx.Done()
@@ -37,7 +36,7 @@ func TestTapeIsNumberedInOrderAndClosed(t *testing.T) {
 		t.Errorf("tape is %v", ending)
 	}
 	if h.HostID != "id1" || h.HostName != "host1" || h.Note != "note" || h.Recorder != "me" || h.Tool != "1.2.3" ||
-		h.Core != reporter.CoreVersion || h.Start == 0 || h.TapeID == [16]byte{} || h.Recording == h.TapeID ||
+		h.Core != fakeCoreVersion || h.Start == 0 || h.TapeID == [16]byte{} || h.Recording == h.TapeID ||
 		!slices.Equal(h.Command, o.Command) || !slices.Equal(h.LocalNetworks, o.LocalNetworks) {
 		t.Errorf("header %+v", h)
 	}
@@ -47,7 +46,7 @@ func TestTapeIsNumberedInOrderAndClosed(t *testing.T) {
 	at := int64(0)
 	for i, r := range records {
 		if r.Seq != uint64(i+1) || r.At < at {
-			t.Fatalf("record %d at %d stands at %d behind one at %d", r.Seq, r.At, i, at)
+			t.Fatalf("record %d at %d ns is in place %d, after one at %d ns", r.Seq, r.At, i, at)
 		}
 		at = r.At
 	}
@@ -59,7 +58,7 @@ func TestTapeIsNumberedInOrderAndClosed(t *testing.T) {
 		{Source: 1, Kind: "conntrack", Received: 2, Recorded: 2, Undecodable: 2, Bytes: 40},
 		{Source: 2, Kind: "proc", Recorded: 50, Bytes: end.Totals[1].Bytes},
 	}
-	if end.Why != errTold.Error() || !slices.Equal(end.Totals, want) {
+	if end.Why != errStop.Error() || !slices.Equal(end.Totals, want) {
 		t.Errorf("end %+v", end)
 	}
 	if summary.Why != end.Why || !summary.Closed || summary.File != o.Output || summary.Records != uint64(len(records)) || len(summary.Sources) != 2 || summary.CPU <= 0 || summary.Memory <= 0 {
@@ -70,7 +69,9 @@ func TestTapeIsNumberedInOrderAndClosed(t *testing.T) {
 	}
 }
 
-func TestReplayMakesTheSameReports(t *testing.T) {
+// A core that gets the records of the tape makes the reports whose digests are
+// in the witnesses.
+func TestWitnessesAreTheReportsOfTheTape(t *testing.T) {
 	ct := newFakeConntrack()
 	o := options(t)
 	o.Interval = 10 * time.Millisecond
@@ -83,31 +84,31 @@ func TestReplayMakesTheSameReports(t *testing.T) {
 		t.Fatal(err)
 	}
 	h, records, _ := readFile(t, o.Output)
-	core, err := reporter.New(&h, "")
+	core, err := newFakeCore(&h)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var digests capture.Digests
-	ticks, tick, due := uint64(0), int64(0), false
+	ticks, lastTick, due := uint64(0), int64(0), false
 	for _, r := range records {
 		if due != (r.Kind == capture.KindWitness) {
-			t.Fatalf("record %d is of %v; due is a witness: %v", r.Seq, r.Kind, due)
+			t.Fatalf("record %d is of %v; a witness is due: %v", r.Seq, r.Kind, due)
 		}
 		switch r.Kind {
 		case capture.KindTick:
 			p := payload[capture.Tick](t, r)
-			if ticks++; p.Number != ticks || p.Interval != r.At-tick {
-				t.Errorf("tick %+v at %d after %d", p, r.At, tick)
+			if ticks++; p.Number != ticks || p.Interval != r.At-lastTick {
+				t.Errorf("tick %+v at %d after %d", p, r.At, lastTick)
 			}
-			tick = r.At
+			lastTick = r.At
 		case capture.KindWitness:
 			w := payload[capture.Witness](t, r)
-			if w.Tick != ticks || w.Rules != reporter.RulesCurrent || w.Core != reporter.CoreVersion || w.Digests != digests {
-				t.Errorf("witness %+v, replay has %+v", w, digests)
+			if w.Tick != ticks || w.Rules != fakeRules || w.Core != fakeCoreVersion || w.Digests != digests {
+				t.Errorf("witness %+v, the tape's records give %+v", w, digests)
 			}
 		}
 		if due = core.Step(&r); due {
-			digests = core.Report().Digests()
+			digests = core.Report(false).Digests
 		}
 	}
 	if ticks < 3 {
@@ -127,7 +128,7 @@ func TestGapsAreCounted(t *testing.T) {
 	}
 }
 
-func TestSourceThatCannotBeOpenedIsSaidAndTheOthersGoOn(t *testing.T) {
+func TestSourceThatCannotBeOpenedIsReportedAndTheOthersGoOn(t *testing.T) {
 	o := options(t)
 	var log strings.Builder
 	o.Log = &log
@@ -145,7 +146,7 @@ func TestSourceThatCannotBeOpenedIsSaidAndTheOthersGoOn(t *testing.T) {
 		t.Errorf("source record %+v", p)
 	}
 	if log.String() != "proc is not recorded: mount /proc\n" {
-		t.Errorf("said %q", log.String())
+		t.Errorf("logged %q", log.String())
 	}
 	if last := summary.Sources[len(summary.Sources)-1]; last.Kind != capture.SourceProc || !strings.Contains(last.Why, "mount /proc") {
 		t.Errorf("summary %+v", summary.Sources)
@@ -164,7 +165,7 @@ func TestNothingIsLeftWhenNoSourceCanBeOpened(t *testing.T) {
 	}
 }
 
-func TestSourceThatDiesIsSaidAndTheLastOneEndsTheRecording(t *testing.T) {
+func TestSourceThatEndsIsReportedAndTheLastOneEndsTheRecording(t *testing.T) {
 	o := options(t)
 	ct := newFakeConntrack()
 	die := make(chan struct{})

@@ -15,16 +15,17 @@ const (
 	flushEvery = 250 * time.Millisecond
 	syncEvery  = 5 * time.Second
 	hostEvery  = 30 * time.Second
-	// stopWait is how long a collector may take to stop.
+	// stopWait bounds how long the collectors may take to stop.
 	stopWait = 5 * time.Second
-	// queueLen is how many batches wait for the sequencer at most. How many
-	// bytes that is, the collectors' pools bound.
+	// queueLen bounds the batches that wait for the sequencer. The collectors'
+	// pools bound their bytes.
 	queueLen = 32
-	// tapeTail is room for what closing a tape may add beside its open chunk.
+	// tapeTail is the room that closing a tape may need besides its open chunk,
+	// in bytes.
 	tapeTail = 16 << 10
 )
 
-// recorder is one recording under way.
+// recorder is the state of one recording.
 type recorder struct {
 	o       Options
 	m       *machine
@@ -36,15 +37,15 @@ type recorder struct {
 	sources []source
 	failed  []failure
 	begun   time.Time
-	cpu     time.Duration // of this process before it began
+	cpu     time.Duration // of this process before the recording
 
 	in      chan *collect.Batch
 	ended   chan ended
-	running int
-	dead    map[uint32]string // why sources ended before they were told to
+	running int               // collectors
+	dead    map[uint32]string // by source number: why it ended before the recording
 	stop    context.CancelFunc
-	why     string // it was told to stop
-	timeout <-chan time.Time
+	why     string           // why the recording stops; "" while it runs
+	timeout <-chan time.Time // stopWait after the stop
 }
 
 // ended says that a collector's Run has returned.
@@ -53,8 +54,8 @@ type ended struct {
 	err    error
 }
 
-// run sequences until everything has stopped. It returns why, and the error
-// that made it stop if that was no regular end.
+// run records until all collectors have stopped. It returns why the recording
+// stopped, and an error if no source was left.
 func (r *recorder) run(ctx context.Context) (why string, err error) {
 	collecting, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -65,8 +66,8 @@ func (r *recorder) run(ctx context.Context) (why string, err error) {
 		if d, ok := s.Collector.(interface{ Drain(uint64) }); ok {
 			r.seq.drain = d.Drain
 		}
-		if w, ok := s.Collector.(interface{ Want([]netip.Addr) }); ok {
-			r.seq.core.want = w.Want
+		if w, ok := s.Collector.(interface{ LookUp([]netip.Addr) }); ok {
+			r.seq.core.lookUp = w.LookUp
 		}
 		go func() { r.ended <- ended{s, s.Run(collecting, r.in)} }()
 	}
@@ -86,11 +87,11 @@ func (r *recorder) loop(ctx context.Context, background *background) {
 	defer ticks.Stop()
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
-	var over <-chan time.Time
+	var end <-chan time.Time
 	if r.o.Duration > 0 {
 		timer := time.NewTimer(time.Until(r.begun.Add(r.o.Duration)))
 		defer timer.Stop()
-		over = timer.C
+		end = timer.C
 	}
 	barrier := time.NewTimer(time.Hour)
 	defer barrier.Stop()
@@ -101,11 +102,11 @@ func (r *recorder) loop(ctx context.Context, background *background) {
 		}
 		select {
 		case b := <-r.in:
-			r.announce(b)
+			r.logDegraded(b)
 			r.seq.batch(b)
 			r.checkSize()
 		case e := <-r.ended:
-			r.end(e)
+			r.endSource(e)
 		case now := <-barrier.C:
 			r.seq.expire(now)
 		case <-flush.C:
@@ -119,13 +120,13 @@ func (r *recorder) loop(ctx context.Context, background *background) {
 			r.seq.putHost(&h)
 		case err := <-background.failed:
 			r.fail(err)
-		case <-over:
+		case <-end:
 			r.halt(fmt.Sprintf("its duration of %s is over", r.o.Duration))
 		case <-done:
 			done = nil
 			r.halt(context.Cause(ctx).Error())
 		case <-r.timeout:
-			r.console.say("not every source stopped within %s", stopWait)
+			r.console.log("some sources did not stop within %s", stopWait)
 			return
 		}
 		if r.seq.err != nil {
@@ -134,18 +135,20 @@ func (r *recorder) loop(ctx context.Context, background *background) {
 	}
 }
 
-// announce says of a source that was just opened what it lacks.
-func (r *recorder) announce(b *collect.Batch) {
+// logDegraded logs why a source is degraded, if the batch is the one that opens
+// it.
+func (r *recorder) logDegraded(b *collect.Batch) {
 	if len(b.Records) == 0 || b.Records[0].Kind != capture.KindSource {
 		return
 	}
 	var opened capture.Source
 	if b.Records[0].Decode(&opened) == nil && opened.Why != "" {
-		r.console.say("%s: %s", opened.Kind, opened.Why)
+		r.console.log("%s: %s", opened.Kind, opened.Why)
 	}
 }
 
-// halt tells the collectors to stop; the loop goes on until they have.
+// halt makes the collectors stop; the loop goes on until they have. Only the
+// first reason counts.
 func (r *recorder) halt(why string) {
 	if r.why != "" {
 		return
@@ -155,7 +158,7 @@ func (r *recorder) halt(why string) {
 	r.timeout = time.After(stopWait)
 }
 
-// fail ends the recording because the tape is lost.
+// fail records an error of the tape; the loop then halts.
 func (r *recorder) fail(err error) {
 	if r.seq.err == nil {
 		r.seq.err = err
@@ -168,8 +171,9 @@ func (r *recorder) flush() {
 	}
 }
 
-// end takes what a collector had sent before it ended.
-func (r *recorder) end(e ended) {
+// endSource adds what a collector had sent before it ended and, unless the
+// recording stops, records why it ended.
+func (r *recorder) endSource(e ended) {
 	for drained := false; !drained; {
 		select {
 		case b := <-r.in:
@@ -181,7 +185,7 @@ func (r *recorder) end(e ended) {
 	r.running--
 	if _, ok := e.source.Collector.(interface{ Drain(uint64) }); ok {
 		r.seq.drain = nil
-		r.seq.release()
+		r.seq.emitAll()
 	}
 	if r.why != "" && e.err == nil {
 		return
@@ -191,7 +195,7 @@ func (r *recorder) end(e ended) {
 		why = e.err.Error()
 	}
 	r.dead[e.source.number] = why
-	r.console.say("%s is not recorded any more: %s", e.source.kind, why)
+	r.console.log("%s is no longer recorded: %s", e.source.kind, why)
 	r.seq.put(capture.KindSource, e.source.number, &capture.Source{Kind: e.source.kind, Why: why})
 	if len(r.dead) == len(r.sources) {
 		r.halt("no source is left")
@@ -210,13 +214,14 @@ func (r *recorder) checkDisk() {
 	}
 }
 
-// background is what takes time and must not hold the sequencer up.
+// background has the results of the goroutine that syncs the file and reads the
+// facts about the host: both take time, and the sequencer must not wait.
 type background struct {
 	hosts  chan capture.Host
 	failed chan error
 }
 
-// startBackground looks for changes of the host, and syncs the file.
+// startBackground starts that goroutine. The returned function stops it.
 func (r *recorder) startBackground() (*background, func()) {
 	b := &background{hosts: make(chan capture.Host), failed: make(chan error, 1)}
 	quit, gone := make(chan struct{}), make(chan struct{})
@@ -235,7 +240,7 @@ func (r *recorder) startBackground() (*background, func()) {
 					return
 				}
 			case <-host.C:
-				h, _ := r.m.host(&r.o) // what can't be had was said at the start
+				h, _ := r.m.host(&r.o) // missing facts were logged at the start
 				select {
 				case b.hosts <- h:
 				case <-quit:

@@ -7,50 +7,50 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/collect"
-	"github.com/topotape/topotape/reporter"
 )
 
 const (
-	// barrierWait is how long a tick or a walk's end waits for the conntrack
-	// socket to be empty.
+	// barrierWait bounds how long a tick or the end of a walk waits for the
+	// conntrack socket to be empty.
 	barrierWait = 50 * time.Millisecond
-	// clockStep is the least change of the wall clock against the boot clock
+	// clockStep is the smallest change of the wall clock against the boot clock
 	// that makes a clock record.
 	clockStep = int64(100 * time.Millisecond)
 )
 
-// A sequencer gives records their number and their time, and hands each to the
-// tape and to the core. Only one goroutine uses it.
+// A sequencer numbers the records, sets their time, and passes each to the tape
+// and to the core. It is used by one goroutine.
 type sequencer struct {
-	tape   *capture.Writer
-	core   guard
-	clock  collect.Clock
-	wall   func() int64 // Unix ns
-	drain  func(n uint64)
-	totals []capture.Total // by source number
-	gaps   []uint64
+	tape    *capture.Writer
+	core    guard
+	witness capture.Witness // its rules and core version go into every witness
+	clock   collect.Clock
+	wall    func() int64   // Unix ns
+	drain   func(n uint64) // requests a drain of the conntrack socket; nil without conntrack
+	totals  []capture.Total
+	gaps    []uint64 // gap records; like totals, by source number
 
 	seq      uint64
 	at       int64
 	ticks    uint64
 	lastTick int64
-	offset   int64 // wall clock at At 0, as the last clock record has it
-	host     []byte
-	held     []held
-	drains   uint64
-	fault    string
-	err      error // of the tape: nothing more can be written
+	offset   int64  // wall clock at time 0, as the last clock record has it
+	host     []byte // payload of the last host record
+	waiting  []waiting
+	drains   uint64 // number of the last drain request
+	fault    string // message of the core's panic
+	err      error  // of the tape: nothing more can be written
 }
 
-// held is a tick or a walk's end that waits for the barrier.
-type held struct {
-	need     uint64 // the drain request that lets it go
+// waiting is a tick, or the end of a walk, that waits for a drain.
+type waiting struct {
+	drain    uint64 // number of the drain request
 	deadline time.Time
 	source   uint32
 	emit     func()
 }
 
-func newSequencer(tape *capture.Writer, c core, clock collect.Clock, wall func() int64, sources int) *sequencer {
+func newSequencer(tape *capture.Writer, c Core, clock collect.Clock, wall func() int64, sources int) *sequencer {
 	s := &sequencer{tape: tape, core: guard{core: c}, clock: clock, wall: wall,
 		totals: make([]capture.Total, sources+1), gaps: make([]uint64, sources+1)}
 	for i := range s.totals {
@@ -60,8 +60,8 @@ func newSequencer(tape *capture.Writer, c core, clock collect.Clock, wall func()
 	return s
 }
 
-// add puts a record next on the tape and in front of the core. It returns true
-// when the core says that a report may be made.
+// add writes a record to the tape and passes it to the core. It returns true
+// when a report may be made.
 func (s *sequencer) add(r *capture.Record) (tick bool) {
 	if s.err != nil {
 		return false
@@ -79,12 +79,13 @@ func (s *sequencer) add(r *capture.Record) (tick bool) {
 	return tick
 }
 
-// put adds a record of the recorder's own making.
+// put adds a record that the recorder makes itself.
 func (s *sequencer) put(kind capture.Kind, source uint32, p capture.Payload) (tick bool) {
 	return s.add(&capture.Record{At: s.clock(), Kind: kind, Source: source, Payload: capture.AppendPayload(nil, p)})
 }
 
-// addFault writes out what led to the core's panic before it says so.
+// addFault records the core's panic. The records that led to it are flushed
+// first.
 func (s *sequencer) addFault() {
 	fault := s.core.fault
 	s.core.fault = nil
@@ -95,18 +96,18 @@ func (s *sequencer) addFault() {
 	s.put(capture.KindFault, 0, fault)
 }
 
-// batch takes a collector's records and gives the batch back.
+// batch adds the records of a collector's batch and releases it.
 func (s *sequencer) batch(b *collect.Batch) {
 	for i := range b.Records {
 		r := &b.Records[i]
-		if len(s.held) > 0 {
-			s.releaseSource(r.Source)
+		if len(s.waiting) > 0 {
+			s.emitSource(r.Source)
 		}
 		switch r.Kind {
 		case capture.KindWalkEnd:
 			end := *r
 			end.Payload = bytes.Clone(r.Payload)
-			s.hold(r.Source, func() { s.add(&end) })
+			s.afterDrain(r.Source, func() { s.add(&end) })
 			continue
 		case capture.KindGap:
 			s.countGap(r)
@@ -125,8 +126,8 @@ func (s *sequencer) batch(b *collect.Batch) {
 	}
 }
 
-// counts reports whether the record is one of what a collector counts: a
-// message, a packet, or the end of a table's reading.
+// counts reports whether collectors count such a record as received: a message,
+// a packet, a name, or the last part of a table.
 func counts(r *capture.Record) bool {
 	switch r.Kind {
 	case capture.KindConntrack, capture.KindDumpEntry, capture.KindDNS, capture.KindReverseName, capture.KindProcUnchanged:
@@ -146,65 +147,65 @@ func (s *sequencer) countGap(r *capture.Record) {
 	s.gaps[r.Source]++
 }
 
-// hold emits when the conntrack socket was seen empty, or at the deadline.
-func (s *sequencer) hold(source uint32, emit func()) {
+// afterDrain calls emit when the conntrack socket was drained, or after
+// barrierWait; at once if conntrack is not recorded.
+func (s *sequencer) afterDrain(source uint32, emit func()) {
 	if s.drain == nil {
 		emit()
 		return
 	}
 	s.drains++
-	s.held = append(s.held, held{need: s.drains, deadline: time.Now().Add(barrierWait), source: source, emit: emit})
+	s.waiting = append(s.waiting, waiting{drain: s.drains, deadline: time.Now().Add(barrierWait), source: source, emit: emit})
 	s.drain(s.drains)
 }
 
-// drained lets go what waited for a drain request up to n.
+// drained emits what waits for a drain request up to n.
 func (s *sequencer) drained(n uint64) {
-	s.releaseWhile(func(h held) bool { return h.need <= n })
+	s.emitWhile(func(w waiting) bool { return w.drain <= n })
 }
 
-// expire lets go what has waited long enough.
+// expire emits what has waited until its deadline.
 func (s *sequencer) expire(now time.Time) {
-	s.releaseWhile(func(h held) bool { return !h.deadline.After(now) })
+	s.emitWhile(func(w waiting) bool { return !w.deadline.After(now) })
 }
 
-// releaseSource lets go what the source's next record must not overtake.
-func (s *sequencer) releaseSource(source uint32) {
+// emitSource emits what waits of a source, and all before it: the source's next
+// record must not overtake it.
+func (s *sequencer) emitSource(source uint32) {
 	last := -1
-	for i, h := range s.held {
-		if h.source == source && source != 0 {
+	for i, w := range s.waiting {
+		if w.source == source && source != 0 {
 			last = i
 		}
 	}
 	if last >= 0 {
-		need := s.held[last].need
-		s.releaseWhile(func(h held) bool { return h.need <= need })
+		s.drained(s.waiting[last].drain)
 	}
 }
 
-// release lets go whatever is held.
-func (s *sequencer) release() { s.releaseWhile(func(held) bool { return true }) }
+// emitAll emits everything that waits.
+func (s *sequencer) emitAll() { s.emitWhile(func(waiting) bool { return true }) }
 
-func (s *sequencer) releaseWhile(ready func(held) bool) {
-	for len(s.held) > 0 && ready(s.held[0]) {
-		h := s.held[0]
-		s.held = slices.Delete(s.held, 0, 1)
-		h.emit()
+func (s *sequencer) emitWhile(ready func(waiting) bool) {
+	for len(s.waiting) > 0 && ready(s.waiting[0]) {
+		w := s.waiting[0]
+		s.waiting = slices.Delete(s.waiting, 0, 1)
+		w.emit()
 	}
 }
 
-// deadline is when expire has something to do; zero when nothing is held.
+// deadline returns when expire is next due, the zero time if nothing waits.
 func (s *sequencer) deadline() time.Time {
-	if len(s.held) == 0 {
+	if len(s.waiting) == 0 {
 		return time.Time{}
 	}
-	return s.held[0].deadline
+	return s.waiting[0].deadline
 }
 
-// tick makes a tick behind the barrier.
-func (s *sequencer) tick() { s.hold(0, s.tickNow) }
+// tick adds a tick after a drain.
+func (s *sequencer) tick() { s.afterDrain(0, s.tickNow) }
 
-// tickNow closes the interval: a tick, and the witness of the report that the
-// core makes at it.
+// tickNow adds a tick, and the witness of the report that the core makes at it.
 func (s *sequencer) tickNow() {
 	s.checkClock()
 	s.ticks++
@@ -214,17 +215,18 @@ func (s *sequencer) tickNow() {
 	if !s.add(&r) {
 		return
 	}
-	digests, ok := s.core.witness(r.Seq)
+	digests, ok := s.core.report(r.Seq)
 	if s.core.fault != nil {
 		s.addFault()
 	}
 	if ok {
-		s.put(capture.KindWitness, 0, &capture.Witness{Tick: s.ticks, Rules: reporter.RulesCurrent, Core: reporter.CoreVersion, Digests: digests})
+		s.witness.Tick, s.witness.Digests = s.ticks, digests
+		s.put(capture.KindWitness, 0, &s.witness)
 	}
 }
 
-// checkClock says on the tape when the wall clock was stepped. Of the offset it
-// knows a least and a most: the processor may be gone between two readings.
+// checkClock records a step of the wall clock. The offset between the clocks is
+// known only as an interval: the process may be descheduled between two readings.
 func (s *sequencer) checkClock() {
 	before := s.clock()
 	wall := s.wall()
@@ -243,7 +245,7 @@ func (s *sequencer) putStep(wall, offset int64) {
 	s.put(capture.KindClock, 0, &capture.Clock{Step: step, Wall: wall})
 }
 
-// putHost records the host's facts, if they changed.
+// putHost records the facts about the host, if they changed.
 func (s *sequencer) putHost(h *capture.Host) {
 	p := capture.AppendPayload(nil, h)
 	if bytes.Equal(p, s.host) {

@@ -10,11 +10,10 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/collect"
-	"github.com/topotape/topotape/reporter"
 )
 
-// newTestSequencer writes to memory; its clock stands still.
-func newTestSequencer(t *testing.T, c core) (*sequencer, func() (capture.Header, []capture.Record, capture.Ending)) {
+// newTestSequencer writes to memory; its clocks are always 0.
+func newTestSequencer(t *testing.T, c Core) (*sequencer, func() (capture.Header, []capture.Record, capture.Ending)) {
 	t.Helper()
 	var buf bytes.Buffer
 	tape, err := capture.NewWriter(&buf, &capture.Header{TapeID: [16]byte{1}})
@@ -37,15 +36,15 @@ func batch(records ...capture.Record) *collect.Batch { return &collect.Batch{Rec
 
 func TestTickAndWalkEndWaitForTheSocketToBeEmpty(t *testing.T) {
 	s, tape := newTestSequencer(t, nil)
-	var asked []uint64
-	s.drain = func(n uint64) { asked = append(asked, n) }
+	var requests []uint64
+	s.drain = func(n uint64) { requests = append(requests, n) }
 	walk := &capture.ProcWalk{Number: 1}
 	s.batch(batch(of(capture.KindWalkBegin, 2, 1, walk), of(capture.KindWalkEnd, 2, 5, walk)))
 	s.batch(batch(event(2)))
 	s.tick()
 	s.batch(batch(event(3)))
-	if !slices.Equal(asked, []uint64{1, 2}) {
-		t.Fatalf("asked for %v", asked)
+	if !slices.Equal(requests, []uint64{1, 2}) {
+		t.Fatalf("requests %v", requests)
 	}
 	first := batch(event(4))
 	first.Drained = 1
@@ -65,7 +64,7 @@ func TestTickAndWalkEndWaitForTheSocketToBeEmpty(t *testing.T) {
 	}
 }
 
-func TestLaterDrainHonoursEarlierRequests(t *testing.T) {
+func TestLaterDrainAnswersEarlierRequests(t *testing.T) {
 	s, tape := newTestSequencer(t, nil)
 	s.drain = func(uint64) {}
 	s.batch(batch(of(capture.KindWalkEnd, 2, 1, &capture.ProcWalk{Number: 1})))
@@ -99,7 +98,7 @@ func TestTickDoesNotWaitForEver(t *testing.T) {
 	}
 	_, records, _ := readFile(t, o.Output)
 	ticks := find(records, capture.KindTick)
-	if len(ticks) < 4 { // where nothing else runs, 28
+	if len(ticks) < 4 { // 28 on an idle machine
 		t.Fatalf("%d ticks", len(ticks))
 	}
 	if first := time.Duration(ticks[0].At); first < o.Interval+barrierWait {
@@ -113,7 +112,7 @@ func TestTickAfterConntrackWasDrained(t *testing.T) {
 	o.Interval = 30 * time.Millisecond
 	s := start(t, o, fakeMachine(conntrackSource(ct)))
 	time.Sleep(10 * time.Millisecond)
-	ct.queue(event(1), event(2)) // handed over only when asked for
+	ct.queue(event(1), event(2)) // sent only on request
 	if _, err := s.after(t, 50*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
@@ -138,11 +137,11 @@ func (p *panicky) Step(r *capture.Record) bool {
 	return r.Kind == capture.KindTick
 }
 
-func (p *panicky) Report() *reporter.Report {
+func (p *panicky) Report(bool) Report {
 	if p.report {
 		panic("index out of range")
 	}
-	return new(reporter.Report)
+	return Report{}
 }
 
 func TestPanicOfTheCoreIsRecordedAndTheRestGoesOn(t *testing.T) {
@@ -181,9 +180,8 @@ func TestPanicInAReportIsAFaultOfItsTick(t *testing.T) {
 
 func TestFaultIsInTheSummaryAndTheTapeIsClosed(t *testing.T) {
 	o := options(t)
-	m := fakeMachine(conntrackSource(newFakeConntrack()))
-	m.core = func(*capture.Header) (core, error) { return &panicky{at: 1}, nil }
-	summary, err := start(t, o, m).wait(t)
+	o.NewCore = func(*capture.Header) (Core, error) { return &panicky{at: 1}, nil }
+	summary, err := start(t, o, fakeMachine(conntrackSource(newFakeConntrack()))).wait(t)
 	if err != nil || summary.Fault == "" || !summary.Closed {
 		t.Errorf("summary %+v, error %v", summary, err)
 	}
@@ -198,7 +196,7 @@ func TestStepOfTheWallClockIsRecordedBeforeTheTick(t *testing.T) {
 	wall := int64(0)
 	s.wall = func() int64 { return wall }
 	s.tick()
-	wall = 99 * int64(time.Millisecond) // slewed, not stepped
+	wall = 99 * int64(time.Millisecond) // too little for a step
 	s.tick()
 	wall = -5 * int64(time.Second)
 	s.tick()
@@ -213,7 +211,7 @@ func TestStepOfTheWallClockIsRecordedBeforeTheTick(t *testing.T) {
 	}
 }
 
-// Between two readings of the clocks of a busy machine any time may pass.
+// On a busy machine any time may pass between the readings of two clocks.
 func TestSlowReadingOfTheClocksIsNoStep(t *testing.T) {
 	s, tape := newTestSequencer(t, nil)
 	now, steps := int64(0), int64(0)
@@ -232,7 +230,7 @@ func TestSlowReadingOfTheClocksIsNoStep(t *testing.T) {
 	}
 }
 
-func TestCollectorsAreConsumedUntilTheyHaveEnded(t *testing.T) {
+func TestBatchesAreReceivedUntilTheCollectorsHaveEnded(t *testing.T) {
 	o := options(t)
 	ct := &fake{run: func(ctx context.Context, out chan<- *collect.Batch) error {
 		<-ctx.Done()

@@ -8,22 +8,22 @@ import (
 	"time"
 )
 
-// A Summary of a recording that has ended.
+// A Summary describes a recording that has ended.
 type Summary struct {
-	File     string // where the tape is
-	Closed   bool   // it has its end; else it was cut
-	Why      string // the recording ended
+	File     string // name of the tape
+	Closed   bool   // the tape is closed; else it was cut
+	Why      string // why the recording ended
 	Bytes    int64
 	Records  uint64
 	Duration time.Duration
 	Sources  []SourceSummary
-	Fault    string        // why the core gave up, "" if it did not
+	Fault    string        // message of the core's panic, "" if there was none
 	CPU      time.Duration // user and system, of this process
-	Memory   int64         // bytes, the most that were resident
+	Memory   int64         // peak resident memory of this process, bytes
 }
 
-// SourceSummary is what became of one source. Counts are messages, tables or
-// packets.
+// A SourceSummary describes how one source was recorded. It counts messages,
+// tables, packets or names.
 type SourceSummary struct {
 	Kind        string
 	Received    uint64
@@ -31,10 +31,10 @@ type SourceSummary struct {
 	Lost        uint64
 	Gaps        uint64
 	Undecodable uint64
-	Why         string // it was not recorded, or not fully
+	Why         string // why it was not recorded, or only in part
 }
 
-// Gaps is how many gap records the tape holds.
+// Gaps returns how many gap records are on the tape.
 func (s *Summary) Gaps() (n uint64) {
 	for _, src := range s.Sources {
 		n += src.Gaps
@@ -42,7 +42,7 @@ func (s *Summary) Gaps() (n uint64) {
 	return n
 }
 
-// WriteTo writes the summary for a person.
+// WriteTo writes the summary as text.
 func (s *Summary) WriteTo(w io.Writer) (int64, error) {
 	var b strings.Builder
 	state := ""
@@ -63,13 +63,14 @@ func (s *Summary) WriteTo(w io.Writer) (int64, error) {
 		}
 	}
 	if s.Fault != "" {
-		fmt.Fprintf(&b, "the core panicked (%s): from there on the tape has no witnesses\n", s.Fault)
+		fmt.Fprintf(&b, "the core panicked (%s): the rest of the tape has no witnesses\n", s.Fault)
 	}
 	fmt.Fprintf(&b, "cpu %s (%.1f %% of a core), memory %s\n", s.CPU.Round(time.Millisecond), share(s.CPU, s.Duration), size(s.Memory))
 	n, err := io.WriteString(w, b.String())
 	return int64(n), err
 }
 
+// share returns the CPU time in percent of the wall time.
 func share(cpu, wall time.Duration) float64 {
 	if wall <= 0 {
 		return 0
@@ -77,7 +78,7 @@ func share(cpu, wall time.Duration) float64 {
 	return 100 * cpu.Seconds() / wall.Seconds()
 }
 
-// size is a number of bytes for a person.
+// size formats a number of bytes.
 func size(n int64) string {
 	f, unit := float64(n), "B"
 	for _, next := range []string{"KiB", "MiB", "GiB", "TiB"} {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/topotape/topotape/capture/live"
 	"github.com/topotape/topotape/replay/render"
+	"github.com/topotape/topotape/reporter"
 )
 
 func recordCommand() *cobra.Command {
@@ -93,6 +94,7 @@ func isTerminal(f *os.File) bool {
 
 func runRecord(ctx context.Context, o *live.Options, dryRun bool) error {
 	o.Command, o.Recorder, o.Tool = os.Args, userName(), version
+	o.NewCore, o.CoreVersion, o.Rules = newRecorderCore, reporter.CoreVersion, reporter.RulesCurrent
 	o.Log = os.Stderr
 	if isTerminal(os.Stderr) {
 		o.Status = os.Stderr

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"net/netip"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/live"
+	"github.com/topotape/topotape/reporter"
+)
+
+// recorderCore is the reporter as the recorder's core.
+type recorderCore struct {
+	*reporter.Reporter
+	addrs []netip.Addr // of the last report, reused
+}
+
+func newRecorderCore(h *capture.Header) (live.Core, error) {
+	r, err := reporter.New(h, reporter.RulesCurrent)
+	if err != nil {
+		return nil, err
+	}
+	return &recorderCore{Reporter: r}, nil
+}
+
+// Report makes the report of the last tick.
+func (c *recorderCore) Report(addrs bool) live.Report {
+	r := c.Reporter.Report()
+	defer r.Release()
+	out := live.Report{Digests: r.Digests(), Undecodable: make(map[string]uint64)}
+	for _, source := range r.Coverage {
+		out.Undecodable[source.Source] += source.Undecodable
+	}
+	if addrs {
+		c.addrs = appendAddrs(c.addrs[:0], r)
+		out.Addrs = c.addrs
+	}
+	return out
+}
+
+// appendAddrs appends the addresses of the report's endpoints and their NAT
+// aliases. Equal addresses in a row become one.
+func appendAddrs(b []netip.Addr, r *reporter.Report) []netip.Addr {
+	add := func(a netip.Addr) {
+		if len(b) == 0 || b[len(b)-1] != a {
+			b = append(b, a)
+		}
+	}
+	for i := range r.Endpoints {
+		add(r.Endpoints[i].Addr.Addr())
+		for _, alias := range r.Endpoints[i].Aliases {
+			add(alias.Addr())
+		}
+	}
+	return b
+}
