@@ -311,8 +311,8 @@ func TestScope2016Packets(t *testing.T) {
 func TestScope2016Bounds(t *testing.T) {
 	w := scopeFlows{active: map[uint32]*scopeFlow{}, ended: make([]scopeFlow, maxEnded-1)}
 	for range 3 {
-		w.take(&scopeFlow{id: 1}, ctmsg.Update)
-		w.take(&scopeFlow{id: 1}, ctmsg.Destroy)
+		w.apply(&scopeFlow{id: 1}, ctmsg.Update)
+		w.apply(&scopeFlow{id: 1}, ctmsg.Destroy)
 	}
 	if len(w.ended) != maxEnded {
 		t.Errorf("%d ended flows", len(w.ended))
