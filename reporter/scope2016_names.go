@@ -86,7 +86,7 @@ func (c *scope2016) dnsPacket(p *capture.DNS, s *source) {
 		return
 	}
 	message := c.packet.Payload
-	if c.packet.Proto == dnsmsg.TCP { // any segment counts as a length and a whole message
+	if c.packet.Proto == dnsmsg.TCP { // any segment counts as a whole message behind its length
 		if len(message) < 2 {
 			s.ignored++
 			return
