@@ -63,7 +63,9 @@ type topology struct {
 }
 
 func (c *scope2016) report() *Report {
-	t := &topology{c: c, index: make(map[nodeKey]int), nameSets: make(map[netip.Addr]*indexSet)}
+	n := len(c.flows.active) + len(c.flows.shown) + len(c.proc.rows) // observations
+	t := &topology{c: c, nodes: make([]node, 0, 2*n), index: make(map[nodeKey]int, 2*n), observations: make([]observation, 0, n),
+		nameSets: make(map[netip.Addr]*indexSet)}
 	t.observe()
 	r := &Report{
 		HostID: c.hostID, HostName: c.host, Tick: c.tick.Number, At: c.wall + c.tickAt,
