@@ -11,12 +11,12 @@ import (
 // scopeProc is the result of the last finished walk of /proc, and of the current walk
 // so far.
 type scopeProc struct {
-	tables []scopeTable // current, in the order in which they were read
-	lists  []capture.ProcSockets
-	rows   []scopeRow
-	read   int64                     // when the last of the tables was read
-	held   int                       // size of tables and lists, bytes
-	parts  map[tableKey][]scopeTable // the tables, by key
+	tables      []scopeTable // current, in the order in which they were read
+	lists       []capture.ProcSockets
+	rows        []scopeRow
+	read        int64                     // when the last of the tables was read
+	currentSize int                       // of tables and lists, bytes
+	parts       map[tableKey][]scopeTable // the tables, by key
 
 	walking  bool
 	implicit bool   // started by tables outside a walk: they add to the current ones
@@ -82,7 +82,7 @@ func (k *scopeProc) ensureWalk() {
 		return
 	}
 	k.walking, k.implicit = true, true
-	k.pending, k.pendingLists, k.pendingRead, k.size = slices.Clone(k.tables), slices.Clone(k.lists), k.read, k.held
+	k.pending, k.pendingLists, k.pendingRead, k.size = slices.Clone(k.tables), slices.Clone(k.lists), k.read, k.currentSize
 }
 
 // table adds one part of a table to the walk. It returns false if the original did not
@@ -172,16 +172,16 @@ func (k *scopeProc) commit() {
 // list parses the current tables into rows.
 func (k *scopeProc) list() {
 	owners := k.owners()
-	k.held, k.rows = 0, nil
+	k.currentSize, k.rows = 0, nil
 	for i := range k.lists {
-		k.held += listSize(&k.lists[i])
+		k.currentSize += listSize(&k.lists[i])
 	}
 	k.parts = make(map[tableKey][]scopeTable)
 	for _, t := range k.tables {
-		k.held += t.size()
+		k.currentSize += t.size()
 		k.parts[t.key] = append(k.parts[t.key], t)
 	}
-	text := make([]byte, 0, k.held)
+	text := make([]byte, 0, k.currentSize)
 	for _, t := range k.tables {
 		text = append(text, t.text...)
 	}

@@ -72,7 +72,7 @@ func (c *Connection) combine(all []observation) {
 	}
 }
 
-// endpoints lists the nodes that are not copies: the first ones, of which there are
+// endpoints lists the nodes that are not copies: the first ones, for which there are
 // processes.
 func (t *topology) endpoints(processes [][]Process, aliases [][]netip.AddrPort) []Endpoint {
 	out := make([]Endpoint, 0, len(processes))
