@@ -8,9 +8,9 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// Digests returns the report's fingerprints: of each section the SHA-256 of
-// its canonical JSON list, cut to 8 bytes; of the connections one for each of
-// 8 buckets, each connection in the bucket that Bucket tells.
+// Digests returns the report's digests. The digest of a section is the SHA-256 of its
+// canonical JSON list, cut to 8 bytes. Connections are split into 8 buckets by Bucket,
+// and each bucket has a digest.
 func (r *Report) Digests() capture.Digests {
 	var d capture.Digests
 	h := sha256.New()
@@ -39,7 +39,7 @@ func (r *Report) Digests() capture.Digests {
 	return d
 }
 
-// digestPart is how many bytes of a list are hashed at a time, about.
+// digestPart is about how many bytes of a list are hashed at a time.
 const digestPart = 8 << 10
 
 func sum[T any](h hash.Hash, b []byte, list []T, one func([]byte, *T) []byte) uint64 {
@@ -63,26 +63,19 @@ func cut(h hash.Hash) uint64 {
 	return binary.BigEndian.Uint64(h.Sum(out[:0]))
 }
 
-// Bucket is the number, 0 to 7, of the digest that covers the connection: the
-// last three bits of a hash of its two addresses and ports (FNV-1a, of 32 bits,
-// of From then To in binary).
-func (c *Connection) Bucket() int { return int(bucket(bucket(fnvBasis, &c.From), &c.To) & 7) }
+// Bucket returns the number, 0 to 7, of the digest that covers the connection: the last
+// three bits of the 32-bit FNV-1a hash of From and To, each the 16 bytes of the address
+// and the port.
+func (c *Connection) Bucket() int {
+	const basis = 2166136261
+	return int(hashEnd(hashEnd(basis, &c.From), &c.To) & 7)
+}
 
-// FNV-1a's start, and its prime: the last bits of the hash come of theirs alone.
-const (
-	fnvBasis = 2166136261
-	fnvPrime = 16777619 & 7
-)
-
-func bucket(h uint32, e *End) uint32 {
-	a := e.Addr.Addr().As16()
-	tail := a[:]
-	if e.Addr.Addr().Is4() {
-		tail = a[10:] // ten zeros are ten times the prime, which the last bits do not show
+func hashEnd(h uint32, e *End) uint32 {
+	const prime = 16777619
+	for _, x := range e.Addr.Addr().As16() {
+		h = (h ^ uint32(x)) * prime
 	}
-	for _, x := range tail {
-		h = (h ^ uint32(x)) * fnvPrime
-	}
-	h = (h ^ uint32(e.Addr.Port()>>8)) * fnvPrime
-	return (h ^ uint32(e.Addr.Port()&0xff)) * fnvPrime
+	h = (h ^ uint32(e.Addr.Port()>>8)) * prime
+	return (h ^ uint32(e.Addr.Port()&0xff)) * prime
 }

@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// AppendJSON appends the report's canonical JSON, without a final newline:
-// fields in a fixed order, no spaces, no HTML escapes, invalid UTF-8 as
-// U+FFFD, lists never null.
+// AppendJSON appends the report's canonical JSON, without a final newline: fields in a
+// fixed order, no spaces, no HTML escapes, U+FFFD for invalid UTF-8, and lists that are
+// never null.
 func (r *Report) AppendJSON(b []byte) []byte {
 	b = append(b, `{"host":{"id":`...)
 	b = appendString(b, r.HostID)
@@ -144,7 +144,7 @@ func appendEndpoint(b []byte, e *Endpoint) []byte {
 	b = append(b, `{"id":"`...)
 	if e.Scope != "" {
 		b = appendString(b[:len(b)-1], e.Scope)
-		b = b[:len(b)-1] // it goes on
+		b = b[:len(b)-1] // the id continues
 	}
 	b = append(b, ';')
 	at := len(b)
@@ -179,62 +179,15 @@ func appendNames(b []byte, n *Names) []byte {
 
 func appendAddrPort(b []byte, a *netip.AddrPort) []byte {
 	b = append(b, '"')
-	if a.Addr().Is4() {
-		b = appendPort(append(appendAddr(b, a.Addr()), ':'), a.Port())
-	} else {
-		b = a.AppendTo(b)
-	}
+	b = a.AppendTo(b)
 	return append(b, '"')
 }
 
-// A decimal is the text of a byte and a dot, and how long they are.
-type decimal struct {
-	text [4]byte
-	size uint8
-}
+func appendAddr(b []byte, a netip.Addr) []byte { return a.AppendTo(b) }
 
-var decimals = texts()
+func appendPort(b []byte, port uint16) []byte { return strconv.AppendUint(b, uint64(port), 10) }
 
-func texts() (list [256]decimal) {
-	for i := range list {
-		list[i].size = uint8(copy(list[i].text[:], strconv.Itoa(i)+"."))
-	}
-	return list
-}
-
-// appendAddr appends what AppendTo does, sooner for IPv4: each number is written
-// with what may be behind it, and the next one over that.
-func appendAddr(b []byte, a netip.Addr) []byte {
-	if !a.Is4() {
-		return a.AppendTo(b)
-	}
-	at := len(b)
-	b = append(b, "255.255.255.255."...)
-	for _, n := range a.As4() {
-		d := &decimals[n]
-		*(*[4]byte)(b[at:]) = d.text
-		at += int(d.size)
-	}
-	return b[:at-1]
-}
-
-func appendPort(b []byte, port uint16) []byte {
-	a, rest := port/100, port%100
-	switch d, e := '0'+byte(rest/10), '0'+byte(rest%10); {
-	case port >= 10000:
-		return append(b, '0'+byte(a/100), '0'+byte(a/10%10), '0'+byte(a%10), d, e)
-	case port >= 1000:
-		return append(b, '0'+byte(a/10), '0'+byte(a%10), d, e)
-	case port >= 100:
-		return append(b, '0'+byte(a), d, e)
-	case port >= 10:
-		return append(b, d, e)
-	default:
-		return append(b, e)
-	}
-}
-
-// appendDuration appends what time.Duration.String gives, and allocates nothing.
+// appendDuration appends the text of time.Duration.String without allocation.
 func appendDuration(b []byte, ns int64) []byte {
 	b = append(b, '"')
 	u := uint64(ns)
@@ -263,7 +216,7 @@ func appendDuration(b []byte, ns int64) []byte {
 	return append(b, '"')
 }
 
-// appendFraction appends u/unit, without zeros at the end of the fraction.
+// appendFraction appends u/unit as a decimal fraction without trailing zeros.
 func appendFraction(b []byte, u, unit uint64) []byte {
 	b = strconv.AppendUint(b, u/unit, 10)
 	if u %= unit; u == 0 {
@@ -303,7 +256,7 @@ func appendString(b []byte, s string) []byte {
 		case c >= utf8.RuneSelf:
 			var r rune
 			r, n = utf8.DecodeRuneInString(s[i:])
-			b = utf8.AppendRune(b, r) // U+FFFD for what is no UTF-8
+			b = utf8.AppendRune(b, r) // U+FFFD for invalid UTF-8
 		case c == '"' || c == '\\':
 			b = append(b, '\\', c)
 		case c == '\n':
@@ -321,8 +274,8 @@ func appendString(b []byte, s string) []byte {
 	return append(append(b, s[plain:]...), '"')
 }
 
-// ValidText returns a text as the canonical JSON has it: U+FFFD replaces each byte
-// that is not UTF-8.
+// ValidText returns a text as the canonical JSON shows it: U+FFFD replaces each byte that
+// is not part of valid UTF-8.
 func ValidText(s string) string {
 	if utf8.ValidString(s) {
 		return s

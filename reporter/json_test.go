@@ -55,7 +55,7 @@ func TestStringsAreJSON(t *testing.T) {
 	}
 }
 
-func TestDurationsAreThoseOfTheLibrary(t *testing.T) {
+func TestDurationsEqualTheLibrarys(t *testing.T) {
 	durations := []int64{0, 1, 999, 1000, 1001, 1500, 999999, 1e6, 1e6 + 1, 2.5e9, 59999999999, 60e9, 61e9, 3600e9, 3661000000001, 1 << 62, -1, -61e9, -1 << 63, 1<<63 - 1}
 	for i := range 1000 {
 		durations = append(durations, int64(i)*int64(i)*int64(i)*9973)
@@ -67,7 +67,7 @@ func TestDurationsAreThoseOfTheLibrary(t *testing.T) {
 	}
 }
 
-func TestDigestsTellWhatDiffers(t *testing.T) {
+func TestDigestsShowWhatDiffers(t *testing.T) {
 	base := func() *Report {
 		return &Report{Coverage: []Coverage{{Source: "dns"}}, Names: []Names{{Addr: netip.MustParseAddr("10.0.0.1")}},
 			Connections: []Connection{{Proto: "tcp", From: End{Addr: netip.MustParseAddrPort("10.0.0.1:1")}, To: End{Addr: netip.MustParseAddrPort("10.0.0.2:2")}}},
@@ -75,14 +75,14 @@ func TestDigestsTellWhatDiffers(t *testing.T) {
 	}
 	a := base().Digests()
 	if a != base().Digests() {
-		t.Error("twice is not the same")
+		t.Error("equal reports have different digests")
 	}
 	c := base()
 	c.Connections[0].Closed = true
 	d := c.Digests()
 	for i := range d.Connections {
 		if (d.Connections[i] != a.Connections[i]) != (i == c.Connections[0].Bucket()) {
-			t.Errorf("bucket %d of a connection in bucket %d", i, c.Connections[0].Bucket())
+			t.Errorf("a connection in bucket %d changed: digest of bucket %d", c.Connections[0].Bucket(), i)
 		}
 	}
 	if d.Coverage != a.Coverage || d.Names != a.Names || d.Endpoints != a.Endpoints {
@@ -94,6 +94,6 @@ func TestDigestsTellWhatDiffers(t *testing.T) {
 	c.Endpoints[0].Scope = "y"
 	d = c.Digests()
 	if d.Coverage == a.Coverage || d.Names == a.Names || d.Endpoints == a.Endpoints || d.Connections != a.Connections {
-		t.Error("a change of a section does not show, or shows elsewhere")
+		t.Error("a changed section has the same digest, or the connections have another one")
 	}
 }

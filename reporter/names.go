@@ -11,28 +11,28 @@ import (
 	"github.com/topotape/topotape/reporter/dnsmsg"
 )
 
-// Bounds of what is known of names. Of the addresses the one that was answered
-// longest ago goes first; of one address's names the one that runs out first.
-// Reports do not count as use: what is kept must not depend on which were made.
+// Bounds of the caches of names. When there are too many addresses, the one answered
+// longest ago is removed; when an address has too many names, the one that expires
+// first. Reports do not count as use: the caches must not depend on which reports are
+// made.
 const (
 	maxNames        = 65536 // addresses
 	maxNamesPerAddr = 64
-	maxNameBytes    = 32 << 20 // of all names; nameCost each beside the text
+	maxNameBytes    = 32 << 20 // of a cache: the texts, and nameCost for each name
 	nameCost        = 64
 )
 
-// minTTL, ns, is how long a name lives at least: an answer with a time-to-live
-// of 0 is meant for the connection that follows it.
+// minTTL, ns, is the shortest time-to-live of a name: an answer with a time-to-live of 0
+// is meant for the connection that follows it.
 const minTTL = 1e9
 
-// reverseTTL, ns, is how long the answer to a reverse look-up holds when it
-// does not say.
+// reverseTTL, ns, is the time-to-live of an answer to a reverse look-up that has none.
 const reverseTTL = 1800e9
 
-// A nameEntry says that an address had a name until a time.
+// A nameEntry is a name of an address.
 type nameEntry struct {
 	name    string
-	expires int64
+	expires int64 // ns since the recording's start
 }
 
 // addrNames is an address and its names.
@@ -41,14 +41,14 @@ type addrNames struct {
 	names []nameEntry
 }
 
-// cache maps addresses to their names, the one answered longest ago first.
+// cache maps addresses to their names.
 type cache struct {
 	byAddr map[netip.Addr]*list.Element // of *addrNames
-	order  *list.List
-	bytes  int
+	order  *list.List                   // the address answered longest ago first
+	bytes  int                          // cost of all names
 }
 
-// names is what DNS answers and reverse look-ups said.
+// names are the names from DNS answers and from reverse look-ups.
 type names struct{ forward, reverse cache }
 
 func (n *names) init() {
@@ -56,16 +56,16 @@ func (n *names) init() {
 	n.reverse.init()
 }
 
-// answer takes a DNS answer. It returns how many addresses lost names for it
-// that still held.
-func (n *names) answer(a *dnsmsg.Answer, at int64) (forgotten int) {
+// answer adds a DNS answer. It returns how many addresses were removed although a name
+// of theirs had not expired.
+func (n *names) answer(a *dnsmsg.Answer, at int64) (removed int) {
 	return n.forward.add(a.Addr, a.Name, at, max(int64(a.TTL)*1e9, minTTL))
 }
 
-// reverseAnswer replaces what was known of the address, with the first of its
-// names in alphabetical order if there are too many. A failure does not: the
-// names that were found before live on.
-func (n *names) reverseAnswer(p *capture.ReverseName, at int64) (forgotten int) {
+// reverseAnswer replaces the names of the address. If there are too many, the first ones
+// in alphabetical order count. A failed look-up changes nothing. The result is that of
+// answer.
+func (n *names) reverseAnswer(p *capture.ReverseName, at int64) (removed int) {
 	addr, err := netip.ParseAddr(p.Addr)
 	if err != nil {
 		return 0
@@ -88,9 +88,9 @@ func (n *names) reverseAnswer(p *capture.ReverseName, at int64) (forgotten int) 
 	addr = addr.Unmap().WithZone("")
 	n.reverse.clear(addr)
 	for _, name := range found[:min(len(found), maxNamesPerAddr)] {
-		forgotten += n.reverse.add(addr, name, at, ttl)
+		removed += n.reverse.add(addr, name, at, ttl)
 	}
-	return forgotten
+	return removed
 }
 
 func (c *cache) init() { c.byAddr, c.order = make(map[netip.Addr]*list.Element), list.New() }
@@ -102,7 +102,7 @@ func (c *cache) get(addr netip.Addr) *addrNames {
 	return nil
 }
 
-// clear forgets an address's names but not its place.
+// clear removes the names of an address. The address keeps its place in the order.
 func (c *cache) clear(addr netip.Addr) {
 	if e := c.get(addr); e != nil {
 		for i := range e.names {
@@ -114,30 +114,30 @@ func (c *cache) clear(addr netip.Addr) {
 
 func (e *nameEntry) cost() int { return len(e.name) + nameCost }
 
-// add says that from now on the address has the name for ttl ns. It returns
-// how many other addresses had to go although a name of theirs still held.
-func (c *cache) add(addr netip.Addr, name string, at, ttl int64) (forgotten int) {
+// add adds a name that expires after ttl ns. It removes other addresses if the cache is
+// full, and returns how many of them had a name that had not expired.
+func (c *cache) add(addr netip.Addr, name string, at, ttl int64) (removed int) {
 	el := c.byAddr[addr]
 	if el == nil {
 		el = c.order.PushBack(&addrNames{addr: addr})
 		c.byAddr[addr] = el
 	}
 	c.order.MoveToBack(el)
-	c.keep(el.Value.(*addrNames), name, at+min(ttl, math.MaxInt64-at))
+	c.addName(el.Value.(*addrNames), name, at+min(ttl, math.MaxInt64-at))
 	for c.order.Len() > maxNames || c.bytes > maxNameBytes {
-		out := c.order.Front().Value.(*addrNames)
-		if slices.ContainsFunc(out.names, func(e nameEntry) bool { return e.expires > at }) {
-			forgotten++
+		oldest := c.order.Front().Value.(*addrNames)
+		if slices.ContainsFunc(oldest.names, func(e nameEntry) bool { return e.expires > at }) {
+			removed++
 		}
-		c.clear(out.addr)
-		delete(c.byAddr, out.addr)
+		c.clear(oldest.addr)
+		delete(c.byAddr, oldest.addr)
 		c.order.Remove(c.order.Front())
 	}
-	return forgotten
+	return removed
 }
 
-// keep adds a name to those of its address, or makes it live longer.
-func (c *cache) keep(n *addrNames, name string, expires int64) {
+// addName adds a name to an address. If the address has it, the later expiry counts.
+func (c *cache) addName(n *addrNames, name string, expires int64) {
 	first := 0
 	for i := range n.names {
 		if n.names[i].name == name {
@@ -156,7 +156,7 @@ func (c *cache) keep(n *addrNames, name string, expires int64) {
 	c.bytes += n.names[len(n.names)-1].cost()
 }
 
-// of lists the names of an address, sorted, that live longer than the time at.
+// of lists the names of an address that had not expired at a time, sorted.
 func (c *cache) of(addr netip.Addr, at int64) []string {
 	e := c.get(addr)
 	if e == nil {
@@ -172,16 +172,16 @@ func (c *cache) of(addr netip.Addr, at int64) []string {
 	return out
 }
 
-// learn takes DNS answers that are complete with the record.
+// learn adds the DNS answers that the record completes.
 func (c *current) learn(r *capture.Record, answers []dnsmsg.Answer) {
-	forgotten := 0
+	removed := 0
 	for i := range answers {
-		forgotten += c.names.answer(&answers[i], r.At)
+		removed += c.names.answer(&answers[i], r.At)
 	}
-	c.forgot(capture.SourceDNS, forgotten, r)
+	c.forgot(capture.SourceDNS, removed, r)
 }
 
-// forgot says that names are hidden because there were too many.
+// forgot degrades the source for this window if names were removed too early.
 func (c *current) forgot(kind string, addresses int, r *capture.Record) {
 	if s := c.sources.first(kind); s != nil && addresses > 0 {
 		s.hides("too many names: some were forgotten before their time", r.Seq, c.window)
@@ -195,51 +195,43 @@ func (c *current) dnsPacket(r *capture.Record) {
 	}
 }
 
-// dnsLost drops what was half-read of a source that was closed, or lost packets.
+// dnsLost drops the incomplete datagrams and streams of a DNS source that was closed or
+// lost packets.
 func (c *current) dnsLost(r *capture.Record, s *source) {
 	if s.kind == capture.SourceDNS {
 		c.learn(r, c.dns.Lost(r.Source))
 	}
 }
 
-// namesOf lists the names of the addresses that occur in the report.
+// namesOf lists the names of the addresses in the report.
 func (c *current) namesOf(r *Report) []Names {
 	if len(c.names.forward.byAddr) == 0 && len(c.names.reverse.byAddr) == 0 && len(c.local) == 0 {
 		return nil
 	}
-	oldest := make(map[netip.Addr]int64)
-	var last [6]struct { // by place: the same address often stands in many connections in a row
-		addr  netip.Addr
-		first int64
-	}
-	note := func(place int, a netip.Addr, first int64) {
-		if l := &last[place]; l.addr == a && l.first <= first {
-			return
-		}
-		last[place].addr, last[place].first = a, first
+	firstSeen := make(map[netip.Addr]int64) // of the address's oldest connection
+	note := func(a netip.Addr, first int64) {
 		if c.names.forward.byAddr[a] == nil && c.names.reverse.byAddr[a] == nil && !c.local[a] {
 			return
 		}
-		if have, ok := oldest[a]; !ok || first < have {
-			oldest[a] = first
+		if oldest, ok := firstSeen[a]; !ok || first < oldest {
+			firstSeen[a] = first
 		}
 	}
 	for i := range r.Connections {
 		conn := &r.Connections[i]
-		note(0, conn.From.Addr.Addr(), conn.FirstSeen)
-		note(1, conn.To.Addr.Addr(), conn.FirstSeen)
-		for k := range conn.NAT {
-			t := &conn.NAT[k]
-			for place, a := range [...]netip.AddrPort{t.OriginalSrc, t.OriginalDst, t.ReplySrc, t.ReplyDst} {
-				note(2+place, a.Addr(), conn.FirstSeen)
+		note(conn.From.Addr.Addr(), conn.FirstSeen)
+		note(conn.To.Addr.Addr(), conn.FirstSeen)
+		for _, t := range conn.NAT {
+			for _, a := range [...]netip.AddrPort{t.OriginalSrc, t.OriginalDst, t.ReplySrc, t.ReplyDst} {
+				note(a.Addr(), conn.FirstSeen)
 			}
 		}
 	}
 	var out []Names
-	for a, first := range oldest { // sorted below
-		// A name that lived when a connection was first seen stays with it.
+	for a, first := range firstSeen { // sorted below
+		// A connection keeps the names that had not expired when it was first seen.
 		n := Names{Addr: a, Forward: c.names.forward.of(a, first), Reverse: c.names.reverse.of(a, first)}
-		if c.local[a] && a.IsGlobalUnicast() { // others mean something on this host only
+		if c.local[a] && a.IsGlobalUnicast() { // other addresses are local to the host or the link
 			n.Host = plainName(c.host)
 		}
 		if len(n.Forward) > 0 || len(n.Reverse) > 0 || n.Host != "" {
@@ -250,5 +242,5 @@ func (c *current) namesOf(r *Report) []Names {
 	return out
 }
 
-// plainName is a name as it is stored.
+// plainName returns a name as the caches store it: lower-case, without the final dot.
 func plainName(s string) string { return strings.TrimSuffix(strings.ToLower(s), ".") }

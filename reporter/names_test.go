@@ -55,20 +55,20 @@ func TestNames(t *testing.T) {
 	h.answer("WWW.Example.com.", dns.TypeA, "www.example.COM. 300 IN CNAME cdn.example.net.",
 		"cdn.example.net. 300 IN CNAME edge.example.net.", "edge.example.net. 10 IN A 10.0.0.2")
 	h.answer("six.example.com.", dns.TypeAAAA, "six.example.com. 60 IN AAAA fd00::2")
-	h.answer("other.example.com.", dns.TypeA, "other.example.com. 60 IN A 10.0.0.99") // occurs nowhere
+	h.answer("other.example.com.", dns.TypeA, "other.example.com. 60 IN A 10.0.0.99") // of no connection
 	h.answer("svc.", dns.TypeA, "svc. 60 IN A 10.0.0.80")
 	h.wantNames("")
 	h.pass(1).ct(ctmsg.Update, 1, "ESTABLISHED", plain)
 	h.ct(ctmsg.Update, 2, "ESTABLISHED", "[fd00::1]:4000>[fd00::2]:80")
 	h.ct(ctmsg.Update, 3, "ESTABLISHED", dnat)
 	h.wantNames("10.0.0.2=www.example.com/ 10.0.0.80=svc/ fd00::2=six.example.com/")
-	h.pass(3600) // the connections were first seen before the names ran out
+	h.pass(3600) // the connections were first seen before the names expired
 	h.wantNames("10.0.0.2=www.example.com/ 10.0.0.80=svc/ fd00::2=six.example.com/")
 	h.ct(ctmsg.Destroy, 1, "", plain)
 	h.ct(ctmsg.New, 4, "SYN_SENT", "10.0.0.1:40001>10.0.0.2:80")
 	h.ct(ctmsg.Update, 4, "ESTABLISHED", "10.0.0.1:40001>10.0.0.2:80")
 	h.report()
-	h.wantNames("10.0.0.80=svc/ fd00::2=six.example.com/") // of 10.0.0.2 a younger one is left
+	h.wantNames("10.0.0.80=svc/ fd00::2=six.example.com/") // the connection with 10.0.0.2 that is left is younger than its name
 }
 
 func (h *host) reverse(addr string, ttl int64, names ...string) {
@@ -89,7 +89,7 @@ func TestReverseNames(t *testing.T) {
 	h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: "10.0.0.2", Error: "timeout", TTL: 60e9})
 	h.reverse("10.0.0.2", 60e9)
 	h.reverse("10.0.0.2", 60e9, "", ".")
-	h.pass(61).wantNames(both) // a connection first seen before keeps them
+	h.pass(61).wantNames(both) // a connection that was first seen before keeps them
 	h.reverse("10.0.0.2", 60e9, "new.internal.")
 	h.wantNames("10.0.0.1=/client.internal 10.0.0.2=/new.internal")
 	h.ct(ctmsg.Destroy, 1, "", plain)
@@ -99,14 +99,14 @@ func TestReverseNames(t *testing.T) {
 		h.ct(ctmsg.Update, id, "ESTABLISHED", plain)
 	}
 	younger(2)
-	h.wantNames("10.0.0.1=/client.internal") // for half an hour, as it said nothing
+	h.wantNames("10.0.0.1=/client.internal") // for half an hour: the answer had no time-to-live
 	h.ct(ctmsg.Destroy, 2, "", plain)
 	h.pass(1800).report()
 	younger(3)
 	h.wantNames("")
 }
 
-// An address with more names than are kept shows the same ones whatever the order of the answer.
+// An address with too many names keeps the same ones for every order of the answer.
 func TestManyReverseNamesAreStable(t *testing.T) {
 	var all []string
 	for i := range 2 * maxNamesPerAddr {
@@ -154,7 +154,7 @@ func TestNamesAreBounded(t *testing.T) {
 	c.add(numbered(0), "x", 0, 1e9) // answered again
 	for i, want := range []int{1, 0} {
 		if n := c.add(numbered(maxNames+i), "x", int64(i)*2e9, 1e9); n != want {
-			t.Errorf("%d addresses lost a name that held, want %d", n, want)
+			t.Errorf("%d addresses lost a name that had not expired, want %d", n, want)
 		}
 	}
 	if len(c.byAddr) != maxNames || c.order.Len() != maxNames || c.get(numbered(0)) == nil || c.get(numbered(1)) != nil || c.get(numbered(2)) != nil {
@@ -195,7 +195,7 @@ func TestForgottenNamesDegradeTheWindow(t *testing.T) {
 	}
 }
 
-// segment is a piece of what the name server sends by TCP.
+// segment makes a TCP segment from the name server.
 func segment(seq int, flags byte, payload []byte) *capture.DNS {
 	b := []byte{0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, dnsmsg.TCP, 0, 0, 10, 0, 0, 53, 10, 0, 0, 1}
 	b = binary.BigEndian.AppendUint32(append(b, 0, 53, 0x80, 0), uint32(seq))
@@ -204,7 +204,7 @@ func segment(seq int, flags byte, payload []byte) *capture.DNS {
 	return &capture.DNS{Packet: b, Length: uint32(len(b))}
 }
 
-// A truncated answer names what it has; the one by TCP that follows names the rest.
+// A truncated answer gives the names that it has; the answer over TCP gives the others.
 func TestTruncatedAnswerAndTCP(t *testing.T) {
 	m := new(dns.Msg)
 	m.SetQuestion("db.internal.", dns.TypeA)
@@ -237,7 +237,7 @@ func TestTruncatedAnswerAndTCP(t *testing.T) {
 	if c := h.report().coverageOf("dns"); c.Records != 4 || c.Undecodable != 0 || c.Ignored != 1 {
 		t.Errorf("%+v", c)
 	}
-	// A gap, and the end of the source, drop what was half-read; a tick does when it has waited too long.
+	// A gap, the end of the source and a late tick drop an incomplete message.
 	for i, drop := range []func(){
 		func() { h.put(capture.KindGap, 3, &capture.Gap{Lost: 1}) },
 		func() { h.put(capture.KindSource, 3, &capture.Source{Kind: "dns"}) },

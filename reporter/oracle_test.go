@@ -16,8 +16,8 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// A scenario is a script and the answers that the original could give: of each a
-// list of nodes a tick.
+// A scenario is a script and the answers that the original could give. An answer is a
+// list of nodes for each tick.
 type scenario struct {
 	Name   string
 	Script []json.RawMessage
@@ -61,7 +61,7 @@ func scenarios(t testing.TB, name string) []scenario {
 	return list
 }
 
-// tape builds the script.
+// tape builds the tape of the script.
 func (s *scenario) tape(t testing.TB) []byte {
 	t.Helper()
 	var text, tape bytes.Buffer
@@ -75,7 +75,7 @@ func (s *scenario) tape(t testing.TB) []byte {
 	return tape.Bytes()
 }
 
-// reports steps a tape through the rules of 2016.
+// reports makes the reports of a tape by the rules of 2016.
 func reports(t testing.TB, tape []byte) []*reporter.Report {
 	t.Helper()
 	tr, err := capture.NewReader(bytes.NewReader(tape))
@@ -101,7 +101,7 @@ func reports(t testing.TB, tape []byte) []*reporter.Report {
 	}
 }
 
-// nodes is the view as the oracle writes it.
+// nodes converts the view to the form of the oracle.
 func nodes(s *reporter.ScopeReport) []node {
 	out := []node{}
 	for _, n := range s.Nodes {
@@ -117,7 +117,7 @@ func nodes(s *reporter.ScopeReport) []node {
 	return out
 }
 
-// What the original said for the same inputs.
+// The view is one of the original's answers for the same inputs.
 func TestScope2016Oracle(t *testing.T) {
 	for _, file := range []string{"named.jsonl", "random.jsonl.gz"} {
 		for _, s := range scenarios(t, file) {
@@ -133,13 +133,13 @@ func TestScope2016Oracle(t *testing.T) {
 						return
 					}
 				}
-				t.Errorf("none of the %d answers of the original; to the first (-want +got):\n%s", len(s.Accept), cmp.Diff(s.Accept[0], got))
+				t.Errorf("not one of the original's %d answers; difference to the first one (-want +got):\n%s", len(s.Accept), cmp.Diff(s.Accept[0], got))
 			})
 		}
 	}
 }
 
-// The same tape gives the same bytes.
+// Two runs of a tape give the same bytes.
 func TestScope2016Twice(t *testing.T) {
 	for _, s := range scenarios(t, "named.jsonl") {
 		tape := s.tape(t)

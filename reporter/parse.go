@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// ParseReport reads one report from its canonical JSON, as AppendJSON writes
-// it; a final newline may follow. Any other JSON is an error, even if it means
-// the same. The error gives the offset of the first wrong byte, counted from 0.
+// ParseReport reads one report from the canonical JSON that AppendJSON writes; a final
+// newline may follow. Other JSON is an error, even if it has the same meaning. The error
+// gives the offset of the first wrong byte, counted from 0.
 func ParseReport(line []byte) (*Report, error) {
 	r := new(Report)
 	var wire reportJSON
@@ -42,10 +42,10 @@ func ParseConnection(text []byte) (*Connection, error) {
 	return c, nil
 }
 
-// parse decodes text into wire and compares text with what write appends for
-// the decoded values. A value that does not decode stays zero or is lost, so
-// the first difference is also the place of a decoding error, which seldom has
-// an offset of its own.
+// parse decodes text into wire. Then write appends the canonical JSON of the decoded
+// values, and parse compares it with text. A value that does not decode is zero or
+// missing there, so the first difference is also the place of a decoding error: most
+// of these errors have no offset.
 func parse(text []byte, wire any, write func([]byte) []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
@@ -159,8 +159,8 @@ func (n *natJSON) nat() NAT {
 	return NAT{OriginalSrc: n.Original.Src, OriginalDst: n.Original.Dst, ReplySrc: n.Reply.Src, ReplyDst: n.Reply.Dst}
 }
 
-// endpoint takes the scope from the id. An id that does not end in the address
-// and port is kept whole, so that AppendJSON writes another one.
+// endpoint cuts the scope from the id. If an id does not end in the address and port, the
+// whole id becomes the scope, so that AppendJSON writes a different id.
 func (e *endpointJSON) endpoint() Endpoint {
 	out := Endpoint{Addr: netip.AddrPortFrom(e.Addr, e.Port), Aliases: e.Aliases, Processes: e.Processes}
 	out.Scope = strings.TrimSuffix(e.ID, out.ID())

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// anyAddr makes any address, none among them.
+// anyAddr makes any address; some are not valid.
 func anyAddr(rng *rand.Rand) netip.Addr {
 	var b [16]byte
 	for i := range b {
@@ -77,7 +77,8 @@ func anyReport(seed uint64) *Report {
 	return r
 }
 
-// What AppendJSON writes, ParseReport reads: the same bytes come out again.
+// ParseReport reads everything that AppendJSON writes, and AppendJSON writes the same
+// bytes again.
 func TestParseIsTheInverseOfJSON(t *testing.T) {
 	law := func(seed uint64) bool {
 		want := anyReport(seed).AppendJSON(nil)
@@ -98,7 +99,7 @@ func TestParseIsTheInverseOfJSON(t *testing.T) {
 	}
 }
 
-// A report that the core made comes back as the same values.
+// A parsed report has the values of the core's report.
 func TestParseKeepsValues(t *testing.T) {
 	r := newHost(t).r
 	h := &host{t: t, r: r}
@@ -117,8 +118,8 @@ func TestParseKeepsValues(t *testing.T) {
 	}
 }
 
-// Every deviation from the canonical JSON is an error, which says what is wrong
-// and gives an offset within the changed text.
+// Every deviation from the canonical JSON is an error. It describes the deviation and
+// gives an offset within the changed text.
 func TestParseRefuses(t *testing.T) {
 	good := string((&Report{HostID: "h", Rules: "current", Connections: []Connection{{Proto: "tcp"}},
 		Endpoints: []Endpoint{{Scope: "s", Addr: netip.MustParseAddrPort("10.0.0.1:80")}}}).AppendJSON(nil))
@@ -188,7 +189,7 @@ func TestParseRefuses(t *testing.T) {
 		}
 	}
 	if _, err := ParseReport([]byte(good + good)); err == nil {
-		t.Error("two reports pass")
+		t.Error("two reports are accepted as one")
 	}
 }
 

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// A Report is what the core says at a tick. It is values only, and every list
-// in it is sorted, so two reports of the same records are equal.
+// A Report describes the host's connections at a tick. It has values only, and every
+// list in it is sorted, so that two reports of the same records are equal.
 type Report struct {
 	HostID      string
 	HostName    string
@@ -21,7 +21,7 @@ type Report struct {
 	Endpoints   []Endpoint
 	Names       []Names
 
-	scope *ScopeReport // the rules' own view of Scope, nil when it follows from the rest
+	scope *ScopeReport // the view of rules scope2016; nil if the view follows from the other fields
 	tape  tapeFacts
 
 	home   *join // whose memory it has
@@ -39,20 +39,20 @@ func (r *Report) Release() {
 	}
 }
 
-// Coverage says how well a source saw the host. Counts are totals since the
+// Coverage describes how completely a source saw the host. Counts are totals since the
 // recording's start.
 type Coverage struct {
-	Source      string // its kind: conntrack, dns, proc or rdns
+	Source      string // the source's kind: conntrack, dns, proc or rdns
 	State       CoverageState
-	Why         string // when the state is not OK
-	Records     uint64 // messages, tables, lists or packets; not the marks between them
+	Why         string // why the state is not CoverageOK
+	Records     uint64 // messages, tables, lists or packets; begins and ends of dumps and walks do not count
 	Lost        uint64
 	Undecodable uint64
-	Ignored     uint64 // decoded, and of no use to the rules: not TCP, or no answer
-	Netns       uint64 // the namespace it sees, where several sources of a kind are to be told apart
+	Ignored     uint64 // decoded, but not used by the rules: not TCP, or no answer
+	Netns       uint64 // the namespace that the source sees; 0 if it is the only source of its kind
 }
 
-// CoverageState is how much a source's silence is worth.
+// CoverageState is whether a source saw everything.
 type CoverageState string
 
 const (
@@ -61,15 +61,15 @@ const (
 	CoverageOff      CoverageState = "off"
 )
 
-// A Connection between two real ends: the client before source NAT, the
-// server behind destination NAT.
+// A Connection has two real ends: the client before source NAT, and the server after
+// destination NAT.
 type Connection struct {
 	Proto     string // tcp
 	From      End    // the client
 	To        End    // the server
 	State     string // the kernel's name of the conntrack or socket state
 	Direction Direction
-	NAT       []NAT // in the order in which a packet from the client meets it
+	NAT       []NAT // in the order in which NAT translates a packet from the client
 	FirstSeen int64 // ns since the recording's start
 	LastSeen  int64
 	Closed    bool
@@ -87,14 +87,14 @@ func (c *Connection) Compare(o *Connection) int {
 		cmp.Compare(c.FirstSeen, o.FirstSeen))
 }
 
-// An End of a connection.
+// An End is one end of a connection.
 type End struct {
 	Addr      netip.AddrPort
-	Netns     uint64    // inode, 0 unknown
-	Processes []Process // that hold the socket, by pid
+	Netns     uint64    // inode of the namespace, 0 if unknown
+	Processes []Process // that have the socket open, by PID
 }
 
-// A Process that holds a socket.
+// A Process has a socket open.
 type Process struct {
 	PID  uint32
 	Comm string
@@ -105,26 +105,26 @@ func (p Process) Compare(q Process) int {
 	return cmp.Or(cmp.Compare(p.PID, q.PID), strings.Compare(p.Comm, q.Comm))
 }
 
-// Direction is the evidence for which end is the client, best first.
+// Direction is how the rules decided which end is the client, the most certain first.
 type Direction string
 
 const (
 	DirectionHandshake Direction = "handshake"  // a SYN was seen
 	DirectionListener  Direction = "listener"   // a socket listens at that end
 	DirectionOriginal  Direction = "original"   // the flow's own order
-	DirectionPortOrder Direction = "port-order" // the lower port serves
-	DirectionUnknown   Direction = "unknown"    // from is the smaller end
-	DirectionScope     Direction = "scope"      // what Weave Scope took for it (rules scope2016)
+	DirectionPortOrder Direction = "port-order" // the lower port is the server's
+	DirectionUnknown   Direction = "unknown"    // From is the end that sorts first
+	DirectionScope     Direction = "scope"      // the direction of Weave Scope (rules scope2016)
 )
 
-// NAT is one translation: the tuples as conntrack holds them.
+// NAT is one translation: the two tuples of a conntrack entry.
 type NAT struct {
 	OriginalSrc, OriginalDst netip.AddrPort
 	ReplySrc, ReplyDst       netip.AddrPort
 }
 
-// Aliases are what NAT shows in place of the connection's two ends, in the
-// order in which packets meet it, each once.
+// Aliases returns the addresses that NAT shows instead of the connection's two ends, in
+// the order in which NAT translates packets, each once.
 func (c *Connection) Aliases() (from, to []netip.AddrPort) {
 	add := func(list []netip.AddrPort, shown, real netip.AddrPort) []netip.AddrPort {
 		if shown == real || slices.Contains(list, shown) {
@@ -132,10 +132,10 @@ func (c *Connection) Aliases() (from, to []netip.AddrPort) {
 		}
 		return append(list, shown)
 	}
-	// Other evidence may have turned the flow's own direction around.
+	// A listener, for example, may have reversed the flow's own direction.
 	client, server := c.From.Addr, c.To.Addr
-	turned := len(c.NAT) > 0 && c.NAT[0].OriginalSrc == server && client != server
-	if turned {
+	reversed := len(c.NAT) > 0 && c.NAT[0].OriginalSrc == server && client != server
+	if reversed {
 		client, server = server, client
 	}
 	for i := range c.NAT {
@@ -143,7 +143,7 @@ func (c *Connection) Aliases() (from, to []netip.AddrPort) {
 		from = add(add(from, n.OriginalSrc, client), n.ReplyDst, client)
 		to = add(add(to, n.OriginalDst, server), n.ReplySrc, server)
 	}
-	if turned {
+	if reversed {
 		from, to = to, from
 	}
 	return from, to
@@ -151,16 +151,16 @@ func (c *Connection) Aliases() (from, to []netip.AddrPort) {
 
 // An Endpoint is one end of the report's connections, by address and port.
 type Endpoint struct {
-	Scope     string // host-netns of loopback, which is another one in every namespace, else empty
+	Scope     string // HOST-NETNS for loopback, because every namespace has its own; else empty
 	Addr      netip.AddrPort
-	Aliases   []netip.AddrPort // what NAT shows in its place
+	Aliases   []netip.AddrPort // that NAT shows instead
 	Processes []Process
 }
 
-// Names of one address of the report, sorted.
+// Names are the names of one address of the report, sorted.
 type Names struct {
 	Addr    netip.Addr
-	Forward []string // from DNS answers that were seen
+	Forward []string // from captured DNS answers
 	Reverse []string // from reverse look-ups
-	Host    string   // the host's own name, of its own addresses; not of loopback or link-local ones
+	Host    string   // the host's name if the address is its own, and neither loopback nor link-local
 }

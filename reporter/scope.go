@@ -1,7 +1,7 @@
 package reporter
 
-// A ScopeReport is what Weave Scope's probe would publish of the same
-// evidence: its Endpoint topology, and what its app needs to show it.
+// A ScopeReport is a report in the terms of Weave Scope: the Endpoint topology that its
+// probe would publish of the same records, and what its app needs to show it.
 type ScopeReport struct {
 	HostID, HostName string
 	LocalNetworks    []string    // prefixes, as on the tape
@@ -9,7 +9,7 @@ type ScopeReport struct {
 	Nodes            []ScopeNode // by id
 }
 
-// Scope is the report as Weave Scope's probe would publish it.
+// Scope returns the report as Weave Scope's probe would publish it.
 func (r *Report) Scope() *ScopeReport {
 	if r.scope != nil {
 		return r.scope
@@ -22,10 +22,10 @@ type ScopeNode struct {
 	ID        string       // scope;addr;port
 	Latest    []ScopeValue // by key
 	Sets      []ScopeSet   // by name
-	Adjacency []string     // ids of the nodes that this one is a client of, sorted
+	Adjacency []string     // ids of the servers of this node, sorted
 }
 
-// A ScopeValue is a key of a node's metadata with the time at which it was set.
+// A ScopeValue is a key of a node's metadata, and when it was set.
 type ScopeValue struct {
 	Key, Value string
 	At         int64 // Unix ns

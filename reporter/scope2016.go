@@ -11,22 +11,22 @@ import (
 )
 
 // scope2016 is the rule set of Weave Scope's endpoint reporter as it was on
-// 2016-09-26, defect for defect. Where the order of a Go map or the timing of a
-// goroutine decided there, it does here what the original could have done,
-// and always the same; the comments marked "chosen" say what.
+// 2016-09-26, defect for defect. Where the original depended on the order of a Go map
+// or on the timing of goroutines, this rule set always makes the same one of the
+// possible choices. The comments marked "chosen" say which.
 //
-// A tick is a report of the original's, whether anybody asks for it or not.
+// The original makes a report at every tick, even if nobody asks for it here.
 type scope2016 struct {
 	header  *capture.Header
 	hostID  string
 	host    string
 	wall    int64          // Unix ns at At 0, moved by every step of the wall clock
-	local   []netip.Prefix // an id of an address in them begins with the host's name
+	local   []netip.Prefix // ids of addresses in them begin with the host's id
 	listed  []string       // the host's local networks, as on the tape
 	sources sources
 
-	// The original had two children: conntrack, and conntrack --any-nat. Chosen:
-	// both see each message at the same time, and die of the same gap.
+	// The original read from two processes: conntrack, and conntrack --any-nat.
+	// Chosen: both see each message at the same time, and the same gap ends both.
 	flows, nat scopeFlows
 	proc       scopeProc
 	snooped    snoopedNames
@@ -90,14 +90,14 @@ func (c *scope2016) step(r *capture.Record) bool {
 		if s := c.sources.of(r); c.decode(r, s, &p) {
 			s.change(&p, r.Seq)
 			if !p.Open {
-				c.died(r.Source)
+				c.endFlows(r.Source)
 			}
 		}
 	case capture.KindGap:
 		var p capture.Gap
 		if s := c.sources.of(r); c.decode(r, s, &p) {
 			s.gap(&p, r.Seq, c.window)
-			c.died(r.Source)
+			c.endFlows(r.Source)
 		}
 	case capture.KindHost:
 		var p capture.Host
@@ -115,13 +115,14 @@ func (c *scope2016) step(r *capture.Record) bool {
 	return false
 }
 
-// evidence decodes a record of what the outside world is like, and counts it.
+// evidence decodes and counts a record that describes the host.
 func (c *scope2016) evidence(r *capture.Record, p capture.Payload) (*source, bool) {
 	s := c.sources.of(r)
 	s.records++
 	return s, c.decode(r, s, p)
 }
 
+// decode counts payloads that cannot be decoded: they are never fatal.
 func (c *scope2016) decode(r *capture.Record, s *source, p capture.Payload) bool {
 	if err := r.Decode(p); err != nil {
 		s.undecodable++
@@ -130,8 +131,8 @@ func (c *scope2016) decode(r *capture.Record, s *source, p capture.Payload) bool
 	return true
 }
 
-// ticked empties the buffers of ended flows into the report that may be asked
-// for now.
+// ticked moves the flows that ended since the last tick to the report that may be
+// made now.
 func (c *scope2016) ticked(r *capture.Record) bool {
 	var t capture.Tick
 	if r.Decode(&t) != nil {
@@ -147,14 +148,14 @@ func (c *scope2016) ticked(r *capture.Record) bool {
 	return true
 }
 
-// died ends what a source told of, if that was flows.
-func (c *scope2016) died(source uint32) {
+// endFlows ends the flows of a source.
+func (c *scope2016) endFlows(source uint32) {
 	c.flows.clear(source)
 	c.nat.clear(source)
 }
 
-// dump only matters to coverage: an entry of a dump says what a listing at
-// the original's start said, and nothing was ever compared with a listing.
+// dump changes the coverage only. The original read a listing when it started, and
+// treated its entries like events: an entry that was missing ended no flow.
 func (c *scope2016) dump(r *capture.Record) {
 	s := c.sources.of(r)
 	var p capture.ConntrackDump
@@ -184,7 +185,7 @@ func (c *scope2016) procWalk(r *capture.Record) {
 		}
 		c.proc.begin(r)
 	case p.Failed != "":
-		c.proc.void()
+		c.proc.abort()
 		s.degrade("the last walk of /proc failed: "+p.Failed, r.Seq)
 	case c.proc.walking:
 		if !c.proc.implicit && s.gapSeq < c.proc.begun {
@@ -194,11 +195,7 @@ func (c *scope2016) procWalk(r *capture.Record) {
 	}
 }
 
-// hostChanged takes over what the host is called and which networks are local.
-//
-// Networks given by hand are local, and so is the Docker bridge's, the only one that
-// the original looked up. The recorder lists those of all interfaces: they do
-// not count.
+// hostChanged applies the host's id, its name and its local networks.
 func (c *scope2016) hostChanged(p *capture.Host) {
 	if p.ID != "" {
 		c.hostID = p.ID
@@ -214,8 +211,11 @@ func (c *scope2016) hostChanged(p *capture.Host) {
 	c.local, c.listed = localNetworks(c.header, p)
 }
 
-// localNetworks tells which networks make ids begin with the host's name, and
-// lists all that the tape calls local.
+// localNetworks returns the networks whose addresses have ids that begin with the
+// host's id, and lists all networks that the tape calls local.
+//
+// The original took the networks that a user gave it, and looked up the one of the
+// Docker bridge. The recorder lists the networks of all interfaces: they do not count.
 func localNetworks(h *capture.Header, p *capture.Host) (local []netip.Prefix, listed []string) {
 	const dockerBridge = "docker0"
 	byHand := appendNetworks(nil, p.LocalNetworks)
@@ -233,7 +233,7 @@ func localNetworks(h *capture.Header, p *capture.Host) (local []netip.Prefix, li
 	return local, slices.Compact(listed)
 }
 
-// appendNetworks appends those of the texts that are networks.
+// appendNetworks parses networks and appends them. It skips other texts.
 func appendNetworks(b []netip.Prefix, texts []string) []netip.Prefix {
 	for _, s := range texts {
 		if n, err := netip.ParsePrefix(s); err == nil {

@@ -9,8 +9,7 @@ import (
 	"github.com/topotape/topotape/reporter/procnet"
 )
 
-// A scopeShape says what the i-th connection is like: its original and its
-// reply tuple, and the client's row.
+// A scopeShape returns the original and the reply tuple of the i-th connection.
 type scopeShape func(i int) (orig, reply string)
 
 var scopeShapes = []struct {
@@ -21,7 +20,7 @@ var scopeShapes = []struct {
 		client := clientOf(i)
 		return client + ">10.0.0.2:80", "10.0.0.2:80>" + client
 	}},
-	{"vip", func(i int) (string, string) { // a few backends behind one address
+	{"vip", func(i int) (string, string) { // one address for a few backends
 		client := clientOf(i)
 		return client + ">10.0.0.80:80", fmt.Sprintf("172.17.0.%d:8080>%s", i%4, client)
 	}},
@@ -29,7 +28,7 @@ var scopeShapes = []struct {
 		server := fmt.Sprintf("192.0.%d.%d:443", i>>8&255, i&255)
 		return clientOf(i) + ">" + server, fmt.Sprintf("%s>198.51.100.1:%d", server, 1024+i%60000)
 	}},
-	{"one-copy", func(i int) (string, string) { // all clients behind one address and port
+	{"one-copy", func(i int) (string, string) { // one address and port for all clients
 		server := fmt.Sprintf("192.0.%d.%d:443", i>>8&255, i&255)
 		return clientOf(i) + ">" + server, server + ">198.51.100.1:1024"
 	}},
@@ -37,7 +36,7 @@ var scopeShapes = []struct {
 
 func clientOf(i int) string { return fmt.Sprintf("10.1.%d.%d:%d", i>>14&255, i>>6&255, 20000+i&63) }
 
-// hostOf2016 is a host with n connections; conntrack knows all of them, /proc every
+// hostOf2016 returns a host with n connections: conntrack shows all of them, /proc every
 // fourth.
 func hostOf2016(b *testing.B, n int, shape scopeShape) *host {
 	h := newHostOf(b, RulesScope2016)
@@ -77,8 +76,8 @@ func BenchmarkScope2016Report(b *testing.B) {
 	}
 }
 
-// BenchmarkScope2016Step is one conntrack record of short connections, a tick
-// every 10,000 records included.
+// BenchmarkScope2016Step measures one conntrack record of short connections. There is a
+// tick after every 10,000 records.
 func BenchmarkScope2016Step(b *testing.B) {
 	messages := lives(10000)
 	h := newHostOf(b, RulesScope2016)

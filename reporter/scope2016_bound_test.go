@@ -7,8 +7,8 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// Tables that are only said to be unchanged count against the bound on a walk as
-// often as they are, and so do those outside a walk, whatever came before.
+// A table counts against the bound of a walk every time that it is reported unchanged.
+// Tables outside a walk count too.
 func TestScopeWalkIsBounded(t *testing.T) {
 	h := &capture.Header{HostID: "h"}
 	r, err := New(h, RulesScope2016)
@@ -24,7 +24,7 @@ func TestScopeWalkIsBounded(t *testing.T) {
 	text := []byte(strings.Repeat("x", 1<<20))
 	step(capture.KindWalkBegin, &capture.ProcWalk{})
 	step(capture.KindProcNet, &capture.ProcNet{Netns: 1, Table: "tcp", Text: text})
-	for range 3 { // each walk has the table as often again
+	for range 3 { // each walk has 40 times the tables of the walk before
 		step(capture.KindWalkEnd, &capture.ProcWalk{})
 		step(capture.KindWalkBegin, &capture.ProcWalk{})
 		for range 40 {
@@ -47,8 +47,7 @@ func TestScopeWalkIsBounded(t *testing.T) {
 	}
 }
 
-// However many sources a tape has, what is kept of them is bounded, and so is
-// the time that a report takes.
+// The memory for sources and the time of a report are bounded, for any number of sources.
 func TestSourcesAreBounded(t *testing.T) {
 	for _, rules := range []string{RulesCurrent, RulesScope2016} {
 		r, err := New(&capture.Header{HostID: "h"}, rules)

@@ -15,7 +15,7 @@ import (
 	"github.com/topotape/topotape/reporter/dnsmsg"
 )
 
-// node returns a node of the view in short notation, "" when there is none.
+// node writes a node of the view in short notation, "" if there is none.
 func (r *Report) node(id string) string {
 	for _, n := range r.Scope().Nodes {
 		if n.ID != id {
@@ -45,7 +45,7 @@ func (h *host) wantNode(r *Report, id, want string) {
 	}
 }
 
-// What is no adjacency is told of connections as under the other rules.
+// Connections have the same fields as under the current rules.
 func TestScope2016Connections(t *testing.T) {
 	h := newHostOf(t, RulesScope2016)
 	h.pass(1).ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:40000>10.0.0.80:80 | 172.17.0.2:8080>10.0.0.1:40000")
@@ -62,7 +62,7 @@ func TestScope2016Connections(t *testing.T) {
 	h.pass(1).walk()
 	h.ct(ctmsg.Update, 2, "FIN_WAIT", "10.0.0.3:1000>10.0.0.4:80")
 	h.want("10.0.0.3:1000 -> 10.0.0.4:80 FIN_WAIT scope")
-	h.ct(ctmsg.Update, 3, "SYN_SENT", "10.0.0.3:1000>10.0.0.4:80") // the same tuple by another id
+	h.ct(ctmsg.Update, 3, "SYN_SENT", "10.0.0.3:1000>10.0.0.4:80") // the same tuple with another id
 	h.walk(sock{row: "10.0.0.3:1000>10.0.0.4:80", inode: 1})
 	h.want("10.0.0.3:1000 -> 10.0.0.4:80 FIN_WAIT scope")
 	h.ct(ctmsg.Destroy, 3, "", "10.0.0.3:1000>10.0.0.4:80")
@@ -76,8 +76,8 @@ func TestScope2016Connections(t *testing.T) {
 	h.want()
 }
 
-// A row keeps its beginning from walk to walk; a tuple with another inode is
-// another connection.
+// A row keeps the time at which a walk first read it; the same tuple with another inode
+// is a new row.
 func TestScope2016FirstSeen(t *testing.T) {
 	h := newHostOf(t, RulesScope2016)
 	first := func(inode uint64) int64 {
@@ -89,7 +89,7 @@ func TestScope2016FirstSeen(t *testing.T) {
 	}
 }
 
-// NAT copies stand in the view and among the aliases only.
+// NAT copies appear in the view and among the aliases only.
 func TestScope2016Copies(t *testing.T) {
 	h := newHostOf(t, RulesScope2016)
 	nat := func(id uint32, orig, reply string) {
@@ -120,7 +120,7 @@ func TestScope2016Copies(t *testing.T) {
 	}
 }
 
-// A copy that others were taken from before goes on to grow alone.
+// A copy that was copied itself grows without changing its copies.
 func TestScope2016CopiesShareNothing(t *testing.T) {
 	h := newHostOf(t, RulesScope2016)
 	masquerade := func(id uint32, from, as string) {
@@ -133,7 +133,7 @@ func TestScope2016CopiesShareNothing(t *testing.T) {
 	masquerade(1, "10.0.0.1:1", "10.9.9.9:1") // 9.9 has 1
 	masquerade(2, "10.9.9.9:1", "10.8.8.8:1") // 9.9 has 1, 2; so has 8.8
 	masquerade(3, "10.0.0.3:1", "10.9.9.9:1") // 9.9 has 1, 2, 3
-	masquerade(4, "10.9.9.9:1", "10.8.8.8:1") // 9.9 has 4 from the beginning; so has 8.8, and 3
+	masquerade(4, "10.9.9.9:1", "10.8.8.8:1") // 9.9 has 2 and 4 of its own; 8.8 has all of them
 	masquerade(5, "10.8.8.8:1", "10.7.7.7:1")
 	r := h.report()
 	server := func(ids ...int) (list string) {
@@ -163,7 +163,7 @@ func message(h *host, m []byte) {
 	h.put(capture.KindDNS, 3, &capture.DNS{Packet: packet})
 }
 
-// A gap ends the flows of its source alone; so does the source's end.
+// A gap ends the flows of its source only, and so does the end of a source.
 func TestScope2016Gap(t *testing.T) {
 	h := newHostOf(t, RulesScope2016)
 	one, two := "10.0.0.1:1000 -> 10.0.0.2:80 ESTABLISHED scope", "10.0.0.3:1000 -> 10.0.0.4:80 ESTABLISHED scope"
@@ -183,7 +183,7 @@ func TestScope2016Gap(t *testing.T) {
 	h.want(one)
 }
 
-// Tables outside a walk add to what is known, and are in force with the next tick.
+// Tables outside a walk add to the current ones, and become current at the next tick.
 func TestScope2016NoWalk(t *testing.T) {
 	h := newHostOf(t, RulesScope2016)
 	row := func(netns uint64, tuple string) sock { return sock{netns: netns, row: tuple, inode: netns} }
@@ -205,8 +205,8 @@ func TestScope2016NoWalk(t *testing.T) {
 	h.want(one)
 }
 
-// The networks of the host's interfaces are not local, but the Docker bridge's and
-// those given by hand are.
+// The networks of the host's interfaces are not local, except the Docker bridge's. Those
+// that a user gave are local.
 func TestScope2016LocalNetworks(t *testing.T) {
 	r, err := New(&capture.Header{HostID: "host1", LocalNetworks: []string{"10.3.0.0/16"}}, RulesScope2016)
 	if err != nil {
@@ -237,7 +237,7 @@ func TestScope2016LocalNetworks(t *testing.T) {
 	}
 }
 
-// The caches forget what was written first.
+// The caches drop the address that was written first.
 func TestScope2016Caches(t *testing.T) {
 	h := newHostOf(t, RulesScope2016)
 	addr := func(i int) string { return fmt.Sprintf("10.1.%d.%d", i>>8, i&255) }
@@ -248,7 +248,7 @@ func TestScope2016Caches(t *testing.T) {
 	for i := range maxReversed {
 		h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: addr(i), Names: []string{"r.example."}})
 	}
-	answer(h, "second.example", addr(0)) // known: it does not count as written
+	answer(h, "second.example", addr(0)) // the address is in the cache: it keeps its place
 	r := h.report()
 	h.wantNode(r, ";10.1.0.0;1000", "conntracked=true reverse_dns_names=r.example snooped_dns_names=first.example,second.example ->;10.1.0.1;80")
 	answer(h, "other.example", "10.2.0.0")
@@ -265,8 +265,8 @@ func TestScope2016Caches(t *testing.T) {
 	h.wantNode(h.report(), ";10.1.0.1;80", "conntracked=true snooped_dns_names=first.example ->")
 }
 
-// Any segment to or from port 53 counts as a whole message; a packet behind a VLAN tag
-// or in fragments does not.
+// Any segment to or from port 53 counts as a whole message. Packets with a VLAN tag and
+// fragments do not count.
 func TestScope2016Packets(t *testing.T) {
 	d := modelMessage{response: true, questions: []modelQuestion{{"a.example", 1, 1}},
 		records: []modelRecord{{owner: "a.example", typ: 1, class_: 1, ip: []byte{10, 0, 0, 1}}}}
@@ -306,13 +306,13 @@ func TestScope2016Packets(t *testing.T) {
 	}
 }
 
-// The buffer of ended flows has a bound, and every tick empties it, be there reports
-// or not.
+// The buffer of ended flows is bounded, and every tick empties it, with or without a
+// report.
 func TestScope2016Bounds(t *testing.T) {
 	w := scopeFlows{active: map[uint32]*scopeFlow{}, ended: make([]scopeFlow, maxEnded-1)}
 	for range 3 {
-		w.take(&scopeFlow{id: 1}, ctmsg.Update)
-		w.take(&scopeFlow{id: 1}, ctmsg.Destroy)
+		w.apply(&scopeFlow{id: 1}, ctmsg.Update)
+		w.apply(&scopeFlow{id: 1}, ctmsg.Destroy)
 	}
 	if len(w.ended) != maxEnded {
 		t.Errorf("%d ended flows", len(w.ended))

@@ -12,17 +12,17 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// tick makes a tick and compares what both say.
+// tick makes a tick and compares the report with the model's.
 func (p *scopePlayer) tick(t *testing.T, seen map[string]int) {
 	if !p.put(capture.KindTick, 0, &capture.Tick{}) {
 		t.Fatal("no tick")
 	}
 	p.ticks++
-	r := p.asked.Report()
+	r := p.every.Report()
 	got := map[string]modelView{}
 	for i, n := range r.Scope().Nodes {
 		if i > 0 && r.Scope().Nodes[i-1].ID >= n.ID {
-			t.Errorf("node %q stands before %q", r.Scope().Nodes[i-1].ID, n.ID)
+			t.Errorf("node %q precedes %q", r.Scope().Nodes[i-1].ID, n.ID)
 		}
 		got[n.ID] = viewOf(t, &n)
 	}
@@ -36,11 +36,11 @@ func (p *scopePlayer) tick(t *testing.T, seen map[string]int) {
 	}
 	p.connections(t, r)
 	if p.ticks%3 == 0 {
-		lazy := p.lazy.Report()
-		if a, b := r.AppendJSON(nil), lazy.AppendJSON(nil); !bytes.Equal(a, b) || !reflect.DeepEqual(r.Scope(), lazy.Scope()) {
+		few := p.few.Report()
+		if a, b := r.AppendJSON(nil), few.AppendJSON(nil); !bytes.Equal(a, b) || !reflect.DeepEqual(r.Scope(), few.Scope()) {
 			t.Errorf("tick %d:\n%s\nwithout the reports before it:\n%s", p.ticks, a, b)
 		}
-		if r.Digests() != lazy.Digests() {
+		if r.Digests() != few.Digests() {
 			t.Errorf("tick %d: digests differ", p.ticks)
 		}
 	}
@@ -63,8 +63,8 @@ func (p *scopePlayer) tick(t *testing.T, seen map[string]int) {
 	}
 }
 
-// connections compares the report's with the adjacencies as they were before
-// NAT, and looks at what holds of any report.
+// connections compares the connections and endpoints with the model's nodes before NAT,
+// and checks what is true of any report.
 func (p *scopePlayer) connections(t *testing.T, r *Report) {
 	want := map[string]bool{}
 	for id, n := range p.model.plain {
@@ -122,7 +122,7 @@ func viewOf(t *testing.T, n *ScopeNode) modelView {
 	for i, l := range n.Latest {
 		v.Latest[l.Key] = l.Value
 		if i > 0 && n.Latest[i-1].Key >= l.Key {
-			t.Errorf("node %q: key %q stands before %q", n.ID, n.Latest[i-1].Key, l.Key)
+			t.Errorf("node %q: key %q precedes %q", n.ID, n.Latest[i-1].Key, l.Key)
 		}
 	}
 	for _, s := range n.Sets {

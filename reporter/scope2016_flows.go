@@ -10,30 +10,30 @@ import (
 	"github.com/topotape/topotape/reporter/dnsmsg"
 )
 
-// A scopeFlow is what the last message about a conntrack id said.
+// A scopeFlow is the state of a flow in the last message with its conntrack id.
 type scopeFlow struct {
 	orig, reply tuple
 	id          uint32
 	source      uint32
 	hasState    bool
 	state       ctmsg.State
-	first       int64 // when the id came to stand for these tuples
+	first       int64 // when the id had these tuples first
 	last        int64
 }
 
-// scopeFlows is what one of the original's conntrack children told: the flows
-// that are active, by id and nothing else, and those that ended.
+// scopeFlows are the flows that one of the original's conntrack processes reported. The
+// id alone identifies an active flow.
 type scopeFlows struct {
 	active map[uint32]*scopeFlow
 	ended  []scopeFlow // since the last tick, in order
 	shown  []scopeFlow // in the window that the last tick closed
 }
 
-// maxEnded bounds the flows that end between two ticks; what ends beyond that
-// is not shown. The original's buffer grew until memory ran out.
+// maxEnded bounds the flows that end between two ticks; reports do not show more. The
+// original's buffer grew until memory ran out.
 const maxEnded = 1 << 20
 
-// conntrack takes one message, be it an event or an entry of a dump.
+// conntrack applies one message: an event or an entry of a dump.
 func (c *scope2016) conntrack(r *capture.Record) {
 	s := c.sources.of(r)
 	s.records++
@@ -54,16 +54,16 @@ func (c *scope2016) conntrack(r *capture.Record) {
 	if r.Kind == capture.KindDumpEntry {
 		typ = ctmsg.Dump
 	}
-	c.flows.take(&f, typ)
+	c.flows.apply(&f, typ)
 	if m.Status&(ctmsg.SrcNAT|ctmsg.DstNAT) != 0 {
-		c.nat.take(&f, typ)
+		c.nat.apply(&f, typ)
 	}
 }
 
-// take follows a message. An update and an entry of a dump make a flow active
-// in whatever state, none included, but TIME_WAIT, which ends one that is. A
-// new flow is no flow yet.
-func (w *scopeFlows) take(f *scopeFlow, typ ctmsg.Type) {
+// apply applies a message. An update or a dump entry makes a flow active in any state,
+// and without a state, but TIME_WAIT ends an active flow. A message of type new has no
+// effect.
+func (w *scopeFlows) apply(f *scopeFlow, typ ctmsg.Type) {
 	was := w.active[f.id]
 	if was != nil && was.orig == f.orig && was.reply == f.reply {
 		f.first = was.first
@@ -79,13 +79,13 @@ func (w *scopeFlows) take(f *scopeFlow, typ ctmsg.Type) {
 			*was = *f
 		case was != nil:
 			delete(w.active, f.id)
-			w.end(f) // as this message has it, not as it was
+			w.end(f) // in the state of this message
 		}
 	case ctmsg.Destroy:
 		if was != nil {
 			delete(w.active, f.id)
 			was.last = f.last
-			w.end(was) // as it was, not as this message has it
+			w.end(was) // in the state before this message
 		}
 	}
 }
@@ -96,9 +96,9 @@ func (w *scopeFlows) end(f *scopeFlow) {
 	}
 }
 
-// clear ends the flows of a source that lost something: the child that the
-// original read from did not survive that. What still lives comes back by the
-// dump that follows. Chosen: they end in the order of their ids.
+// clear ends the flows of a source that lost messages: the original's conntrack process
+// exited then. Flows that are still open come back with the dump that follows. Chosen:
+// flows end in the order of their ids.
 func (w *scopeFlows) clear(source uint32) {
 	for _, id := range w.ids() {
 		if f := w.active[id]; f.source == source {
@@ -114,11 +114,11 @@ func (w *scopeFlows) ids() []uint32 {
 	return ids
 }
 
-// tick makes the ended flows those of the report.
+// tick shows the flows that ended since the last tick, and no others, as ended.
 func (w *scopeFlows) tick() { w.ended, w.shown = w.shown[:0], w.ended }
 
-// each visits what a report shows: active flows, then those that ended.
-// Chosen: the active ones in the order of their ids.
+// each visits the flows of a report: active ones, then ended ones. Chosen: the active
+// flows come in the order of their ids.
 func (w *scopeFlows) each(visit func(f *scopeFlow, ended bool)) {
 	for _, id := range w.ids() {
 		visit(w.active[id], false)
@@ -128,9 +128,9 @@ func (w *scopeFlows) each(visit func(f *scopeFlow, ended bool)) {
 	}
 }
 
-// tuple is the flow as the original drew it, client first: as its packets leave
-// the client, and where the destination's address was rewritten as the server
-// sees them. Ports do not count for that.
+// tuple returns the flow as the original drew it, client first: as its packets leave
+// the client or, if NAT rewrote the destination's address, as the server sees them. A
+// rewritten port alone does not count.
 func (f *scopeFlow) tuple() tuple {
 	if f.orig.dst.Addr() != f.reply.src.Addr() {
 		return f.reply.reversed()
@@ -138,9 +138,9 @@ func (f *scopeFlow) tuple() tuple {
 	return f.orig
 }
 
-// mapping is the one translation that the original saw in a flow: what stands
-// in the report, and what NAT shows in its place. Of a flow with both it is that
-// of the source.
+// mapping returns the one translation that the original saw in a flow: the end that
+// the report shows, and the address that NAT shows instead. If NAT translates both
+// ends, the source's translation counts.
 func (f *scopeFlow) mapping() (real, shown netip.AddrPort) {
 	if f.orig.src.Addr() == f.reply.dst.Addr() {
 		return f.reply.src, f.orig.dst

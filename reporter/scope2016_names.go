@@ -9,18 +9,18 @@ import (
 	"github.com/topotape/topotape/reporter/dnsmsg"
 )
 
-// Bounds of the original's two caches, in addresses. Both forget what was
+// Bounds of the original's two caches, in addresses. Both drop the address that was
 // written first; reading does not count as use.
 const (
 	maxSnooped  = 10000
 	maxReversed = 500
 )
 
-// reverseLife, ns, is how long an answer of a reverse look-up is kept, be it
-// names or none, and not asked for again.
+// reverseLife, ns, is how long an answer of a reverse look-up is kept, with or without
+// names. The original did not look the address up again before that.
 const reverseLife = 30 * 60 * 1e9
 
-// snoopedNames are the names that answers gave to addresses, for ever.
+// snoopedNames are the names that DNS answers gave to addresses. They never expire.
 type snoopedNames struct {
 	byAddr map[netip.Addr]*snooped
 	order  []netip.Addr
@@ -65,8 +65,8 @@ func (n *snoopedNames) of(addr netip.Addr) []string {
 	return slices.Clip(e.names)
 }
 
-// dnsPacket learns from a packet. The original took in what came in on port 53 and
-// was neither a fragment nor behind a VLAN tag.
+// dnsPacket learns names from a packet. The original captured incoming packets of port
+// 53 without a VLAN tag, and skipped fragments.
 func (c *scope2016) dnsPacket(p *capture.DNS, s *source) {
 	const port = 53
 	if p.Direction == capture.DirectionOut || len(p.Packet) == 0 || p.Packet[0]>>4 != 4 && p.Packet[0]>>4 != 6 {
@@ -98,11 +98,11 @@ func (c *scope2016) dnsPacket(p *capture.DNS, s *source) {
 	}
 }
 
-// snoop learns the addresses of the one name that a message answers for. It
-// follows the first alias of that name, and no further, and compares names
-// byte by byte. It returns false when there is nothing to learn.
+// snoop learns the addresses of the one name that a message answers for. It follows
+// the first CNAME record of that name and no other one, and compares names byte by
+// byte. It returns false if there is nothing to learn.
 func (c *scope2016) snoop(m *dnsmsg.Message) bool {
-	const rcode = 0xf // the upper bits stand in an OPT record, which nobody read
+	const rcode = 0xf // the original did not read the upper bits, in the OPT record
 	if !m.Response || m.Rcode&rcode != 0 || len(m.Questions) != 1 {
 		return false
 	}
@@ -130,8 +130,8 @@ func (c *scope2016) snoop(m *dnsmsg.Message) bool {
 	return learnt
 }
 
-// asSent is the bytes of a name's labels, joined by dots, from its
-// presentation form.
+// asSent converts a name from its presentation form to the bytes of its labels, joined
+// by dots.
 func asSent(name string) string {
 	if name == "." {
 		return ""
@@ -168,22 +168,22 @@ type reverseEntry struct {
 
 func (n *reverseNames) init() { n.byAddr = make(map[netip.Addr]reverseEntry) }
 
-// answer keeps an answer, unless there is one already: nothing is asked again
-// while an answer is kept.
+// answer adds an answer, unless the address has one: the original did not look an
+// address up again while it kept an answer.
 func (n *reverseNames) answer(p *capture.ReverseName, at int64) {
 	addr, err := netip.ParseAddr(p.Addr)
 	if err != nil {
 		return
 	}
 	addr = addr.Unmap()
-	for len(n.order) > 0 && n.byAddr[n.order[0]].expires < at { // written first, out first
-		n.forgetFirst()
+	for len(n.order) > 0 && n.byAddr[n.order[0]].expires < at { // all live equally long
+		n.dropFirst()
 	}
 	if _, known := n.byAddr[addr]; known {
 		return
 	}
 	if len(n.order) >= maxReversed {
-		n.forgetFirst()
+		n.dropFirst()
 	}
 	var names []string
 	if p.Error == "" {
@@ -197,7 +197,7 @@ func (n *reverseNames) answer(p *capture.ReverseName, at int64) {
 	n.order = append(n.order, addr)
 }
 
-func (n *reverseNames) forgetFirst() {
+func (n *reverseNames) dropFirst() {
 	delete(n.byAddr, n.order[0])
 	n.order = n.order[1:]
 }

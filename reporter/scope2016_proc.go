@@ -8,28 +8,28 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// scopeProc is what the last finished walk of /proc brought, and what the walk
-// that goes on has brought so far.
+// scopeProc is the result of the last finished walk of /proc, and of the current walk
+// so far.
 type scopeProc struct {
-	tables []scopeTable // in force, in the order in which they were read
-	lists  []capture.ProcSockets
-	rows   []scopeRow
-	read   int64                     // when the last of the tables was read
-	held   int                       // of tables and lists, bytes about
-	parts  map[tableKey][]scopeTable // the tables by their keys
+	tables      []scopeTable // current, in the order in which they were read
+	lists       []capture.ProcSockets
+	rows        []scopeRow
+	read        int64                     // when the last of the tables was read
+	currentSize int                       // of tables and lists, bytes
+	parts       map[tableKey][]scopeTable // the tables, by key
 
 	walking  bool
-	implicit bool   // of tables that stand outside a walk: they add, and take nothing away
-	begun    uint64 // record of the walk's begin
+	implicit bool   // started by tables outside a walk: they add to the current ones
+	begun    uint64 // number of the record that began the walk
 
 	pending      []scopeTable
 	pendingLists []capture.ProcSockets
 	pendingRead  int64
-	size         int // of pending and pendingLists, bytes about; shared ones count, too
+	size         int // of pending and pendingLists, bytes; shared texts count, too
 }
 
-// A scopeTable is one part of a /proc/net table as the original would have
-// appended it to the text of its walk.
+// A scopeTable is one part of a /proc/net table. The original appended it to the text
+// of its walk.
 type scopeTable struct {
 	key    tableKey
 	absent bool
@@ -46,52 +46,52 @@ func listSize(p *capture.ProcSockets) int {
 	return n
 }
 
-// A scopeRow is a socket that the original made a connection of.
+// A scopeRow is a socket that the original reported as a connection.
 type scopeRow struct {
 	tuple // src is the local end
 	inode uint64
 	owner scopeOwner
-	first int64 // when a walk first brought it
+	first int64 // when a walk first read it
 }
 
-// A scopeOwner is the process that holds a socket, and its namespace.
+// A scopeOwner is the process that has a socket open, and its namespace.
 type scopeOwner struct {
-	pid   uint32 // 0 none
+	pid   uint32 // 0 for none
 	comm  string
-	netns uint64 // 0 unknown
+	netns uint64 // 0 if unknown
 }
 
-// maxWalk bounds the bytes of one walk; what comes behind them does not count.
+// maxWalk bounds the bytes of one walk; later tables and lists are ignored.
 const maxWalk = 256 << 20
 
 func (k *scopeProc) begin(r *capture.Record) {
-	k.void()
+	k.abort()
 	k.walking, k.begun = true, r.Seq
 }
 
-// void forgets the walk that goes on.
-func (k *scopeProc) void() {
+// abort drops the current walk.
+func (k *scopeProc) abort() {
 	k.walking, k.implicit = false, false
 	k.pending, k.pendingLists, k.size = nil, nil, 0
 }
 
-// enter makes sure that there is a walk. One that nobody began starts from
-// what is in force.
-func (k *scopeProc) enter() {
+// ensureWalk starts an implicit walk if there is no walk. It starts with the current
+// tables and lists.
+func (k *scopeProc) ensureWalk() {
 	if k.walking {
 		return
 	}
 	k.walking, k.implicit = true, true
-	k.pending, k.pendingLists, k.pendingRead, k.size = slices.Clone(k.tables), slices.Clone(k.lists), k.read, k.held
+	k.pending, k.pendingLists, k.pendingRead, k.size = slices.Clone(k.tables), slices.Clone(k.lists), k.read, k.currentSize
 }
 
-// table takes one part of a table. It returns false if the original did not
+// table adds one part of a table to the walk. It returns false if the original did not
 // read such tables, or the walk is too long.
 func (k *scopeProc) table(p *capture.ProcNet, r *capture.Record) bool {
 	if p.Table != "tcp" && p.Table != "tcp6" {
 		return false
 	}
-	if k.enter(); k.size > maxWalk {
+	if k.ensureWalk(); k.size > maxWalk {
 		return false
 	}
 	key := tableKey{p.Netns, p.Table}
@@ -111,25 +111,25 @@ func (k *scopeProc) table(p *capture.ProcNet, r *capture.Record) bool {
 	return true
 }
 
-// unchanged brings the last reading of a table again.
+// unchanged adds the current text of a table to the walk again.
 func (k *scopeProc) unchanged(p *capture.ProcUnchanged, r *capture.Record) {
 	for _, t := range k.parts[tableKey{p.Netns, p.Table}] {
 		if k.size > maxWalk {
 			return
 		}
-		k.enter()
+		k.ensureWalk()
 		k.pendingRead = r.At
-		if k.implicit { // it starts from what is in force
+		if k.implicit { // it started with the current tables
 			return
 		}
-		k.size += t.size() // the text is shared, until the rows are made
+		k.size += t.size() // the text is shared, but list copies it
 		k.pending = append(k.pending, t)
 	}
 }
 
-// sockets takes a list of processes.
+// sockets adds a list of processes to the walk.
 func (k *scopeProc) sockets(p *capture.ProcSockets) {
-	if k.enter(); k.size > maxWalk {
+	if k.ensureWalk(); k.size > maxWalk {
 		return
 	}
 	if k.implicit && p.Part == 0 {
@@ -148,45 +148,45 @@ func (k *scopeProc) sockets(p *capture.ProcSockets) {
 	k.pendingLists = append(k.pendingLists, *p)
 }
 
-// commit puts what the walk brought into force, in place of all that was.
+// commit makes the result of the walk current.
 func (k *scopeProc) commit() {
-	type name struct {
+	type socket struct {
 		tuple
 		inode uint64
 	}
-	first := make(map[name]int64, len(k.rows))
+	first := make(map[socket]int64, len(k.rows))
 	for i := range k.rows {
-		first[name{k.rows[i].tuple, k.rows[i].inode}] = k.rows[i].first
+		first[socket{k.rows[i].tuple, k.rows[i].inode}] = k.rows[i].first
 	}
 	k.tables, k.lists, k.read = k.pending, k.pendingLists, k.pendingRead
-	k.void()
+	k.abort()
 	k.list()
 	for i := range k.rows {
-		w := &k.rows[i]
-		if at, ok := first[name{w.tuple, w.inode}]; ok {
-			w.first = at
+		row := &k.rows[i]
+		if at, ok := first[socket{row.tuple, row.inode}]; ok {
+			row.first = at
 		}
 	}
 }
 
-// list makes the rows of the tables in force.
+// list parses the current tables into rows.
 func (k *scopeProc) list() {
 	owners := k.owners()
-	k.held, k.rows = 0, nil
+	k.currentSize, k.rows = 0, nil
 	for i := range k.lists {
-		k.held += listSize(&k.lists[i])
+		k.currentSize += listSize(&k.lists[i])
 	}
 	k.parts = make(map[tableKey][]scopeTable)
 	for _, t := range k.tables {
-		k.held += t.size()
+		k.currentSize += t.size()
 		k.parts[t.key] = append(k.parts[t.key], t)
 	}
-	text := make([]byte, 0, k.held)
+	text := make([]byte, 0, k.currentSize)
 	for _, t := range k.tables {
 		text = append(text, t.text...)
 	}
-	// The original read all tables of a walk as one text, and kept of each inode the
-	// first row. A row whose owner it did not find kept that of the row before.
+	// The original parsed all tables of a walk as one text, and kept the first row of
+	// each inode. A row without a known owner kept the owner of the row before it.
 	s := scopeScanner{rest: text, seen: make(map[uint64]bool)}
 	var row scopeRow
 	for s.next(&row) {
@@ -201,10 +201,10 @@ func (k *scopeProc) list() {
 	}
 }
 
-// owners maps inodes to who holds them, whatever the namespace. Chosen: of
-// several the one that was listed last. Where a namespace has no tcp6 table
-// (or no tcp table) reading it failed, and the original did not look at the
-// descriptors of its processes.
+// owners maps inodes of all namespaces to processes. Chosen: if several processes have
+// a socket open, the one that was listed last. If a namespace has no tcp or no tcp6
+// table, reading it failed, and the original did not look at the descriptors of its
+// processes.
 func (k *scopeProc) owners() map[uint64]scopeOwner {
 	unread := make(map[uint64]bool)
 	for _, t := range k.tables {
@@ -226,20 +226,20 @@ func (k *scopeProc) owners() map[uint64]scopeOwner {
 	return owners
 }
 
-// scopeScanner reads the text of tables as the original did: it counts on every line
-// being whole. Fields are looked for beyond a line's end, what is missing is zero,
-// and every address is taken for that of a little-endian host.
+// scopeScanner reads the text of tables as the original did. It expects complete lines:
+// in a short line it continues with the fields of the next line, and a missing value is
+// zero. It reads every address as a little-endian host writes it.
 type scopeScanner struct {
 	rest []byte
 	seen map[uint64]bool // inodes of the rows that were returned
-	// unreadable is set when the row has an address of a length that there is not.
+	// unreadable reports that the row has an address of a length that does not exist.
 	unreadable bool
 }
 
 // next reads the next row in state ESTABLISHED of an inode not seen before. It
 // leaves the row's owner as it is.
 func (s *scopeScanner) next(r *scopeRow) bool {
-	const shortest = 3 // the original died of less
+	const shortest = 3 // the original crashed on shorter texts
 	for len(s.rest) >= shortest {
 		b := s.rest
 		if b[2] == 's' { // the header's first word
@@ -276,7 +276,7 @@ func (s *scopeScanner) next(r *scopeRow) bool {
 	return false
 }
 
-// scopeLine is what follows the line.
+// scopeLine returns the text after the first line.
 func scopeLine(b []byte) []byte {
 	if i := bytes.IndexByte(b, '\n'); i >= 0 {
 		return b[i+1:]
@@ -284,8 +284,8 @@ func scopeLine(b []byte) []byte {
 	return nil
 }
 
-// scopeField cuts off a field, which a space ends and nothing else; without one
-// there is no field and nothing follows.
+// scopeField cuts off the first field. Only a space ends a field: without one there
+// are no field and no rest.
 func scopeField(b []byte) (field, rest []byte) {
 	b = bytes.TrimLeft(b, " ")
 	if i := bytes.IndexByte(b, ' '); i >= 0 {
@@ -294,8 +294,8 @@ func scopeField(b []byte) (field, rest []byte) {
 	return nil, nil
 }
 
-// scopeAddress reads an address and a port. Without a colon it is the port 0 of
-// no address; ok is false where the original has no text for the address.
+// scopeAddress reads an address and a port. Without a colon the address is missing and
+// the port is 0; ok is false if the original has no text for the address.
 func scopeAddress(b []byte) (a netip.AddrPort, ok bool) {
 	colon := bytes.IndexByte(b, ':')
 	if colon < 0 {
@@ -330,7 +330,7 @@ func scopeHex(b []byte) (n uint64) {
 	return n
 }
 
-// scopeDigit is 0 for what is no digit.
+// scopeDigit returns the value of a hexadecimal digit, 0 for any other character.
 func scopeDigit(c byte) byte {
 	switch {
 	case '0' <= c && c <= '9':

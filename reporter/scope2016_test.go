@@ -16,8 +16,8 @@ import (
 	"github.com/topotape/topotape/reporter/procnet"
 )
 
-// FuzzScope2016 plays scenarios to the rules and to the model of them. The input is
-// a string of choices among few values, so that they meet.
+// FuzzScope2016 plays scenarios to the rules and to the model. The input is a string of
+// choices among few values, so that addresses, ports and ids occur again.
 func FuzzScope2016(f *testing.F) {
 	for seed := range uint64(8) {
 		f.Add(randomChoices(seed))
@@ -57,24 +57,24 @@ func TestScope2016Model(t *testing.T) {
 	}
 }
 
-// A scopePlayer plays one scenario to both, and to a reporter that is not asked for
-// every report.
+// A scopePlayer plays one scenario to the model, to a reporter, and to a second reporter
+// that makes few reports.
 type scopePlayer struct {
 	choices []byte
 	model   *scopeModel
-	asked   *Reporter
-	lazy    *Reporter
+	every   *Reporter    // makes all reports
+	few     *Reporter    // makes some reports
 	tables  []modelTable // of the last finished walk
 	at      int64
 	seq     uint64
 	ticks   int
 
-	addrs []string // all of them, or few, so that tuples meet
+	addrs []string // all of them, or few, so that tuples are equal
 	ports []int
 	names []string
 }
 
-// choose takes one of n.
+// choose returns a number below n.
 func (p *scopePlayer) choose(n int) int {
 	if len(p.choices) == 0 {
 		return 0
@@ -102,10 +102,10 @@ func compareScope(t *testing.T, choices []byte) map[string]int {
 	h := &capture.Header{HostID: "h", HostName: "h", Start: 1e18, LocalNetworks: local}
 	p.model = newScopeModel("h", local)
 	var err error
-	if p.asked, err = New(h, RulesScope2016); err != nil {
+	if p.every, err = New(h, RulesScope2016); err != nil {
 		t.Fatal(err)
 	}
-	p.lazy, _ = New(h, RulesScope2016)
+	p.few, _ = New(h, RulesScope2016)
 	seen := map[string]int{}
 	for len(p.choices) > 0 && !t.Failed() {
 		p.at += one(p, []int64{0, 1, 1e6, 3e9})
@@ -120,7 +120,7 @@ func compareScope(t *testing.T, choices []byte) map[string]int {
 		case 6:
 			p.reverse()
 		case 7:
-			p.other()
+			p.rare()
 		default:
 			p.tick(t, seen)
 		}
@@ -133,10 +133,10 @@ func compareScope(t *testing.T, choices []byte) map[string]int {
 func (p *scopePlayer) record(kind capture.Kind, source uint32, payload []byte) (tick bool) {
 	p.seq++
 	r := capture.Record{Seq: p.seq, At: p.at, Kind: kind, Source: source, Payload: payload}
-	p.lazy.Step(&r)
-	tick = p.asked.Step(&r)
+	p.few.Step(&r)
+	tick = p.every.Step(&r)
 	for i := range payload {
-		payload[i] = 0xaa // nothing of it may be kept
+		payload[i] = 0xaa // a reporter must not refer to it
 	}
 	return tick
 }
@@ -159,17 +159,17 @@ func (p *scopePlayer) flow(t *testing.T) {
 		f := modelFlow{typ: one(p, []string{"update", "update", "update", "destroy", "dump", "new"}), id: 1 + p.choose(6), proto: "tcp"}
 		f.orig = modelTuple{addr(), addr(), one(p, p.ports), one(p, p.ports)}
 		f.reply = f.orig.reversed()
-		what := p.choose(16)
-		if what&1 != 0 {
+		translated := p.choose(16)
+		if translated&1 != 0 {
 			f.reply.src = addr()
 		}
-		if what&2 != 0 {
+		if translated&2 != 0 {
 			f.reply.dst = addr()
 		}
-		if what&4 != 0 {
+		if translated&4 != 0 {
 			f.reply.sport = one(p, p.ports)
 		}
-		if what&8 != 0 {
+		if translated&8 != 0 {
 			f.reply.dport = one(p, p.ports)
 		}
 		m := ctmsg.Message{ID: uint32(f.id), HasStatus: true, Orig: f.orig.message(), Reply: f.reply.message(), Zone: uint16(p.choose(2))}
@@ -202,7 +202,7 @@ func addrPort(addr string, port int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.MustParseAddr(addr), uint16(port))
 }
 
-// walk is a walk of /proc, most often a whole one.
+// walk plays a walk of /proc. A few walks fail.
 func (p *scopePlayer) walk() {
 	p.put(capture.KindWalkBegin, 2, &capture.ProcWalk{})
 	var tables []modelTable
@@ -241,7 +241,7 @@ func (p *scopePlayer) walk() {
 		p.put(capture.KindProcSockets, 2, &s)
 	}
 	if p.choose(16) == 0 {
-		p.put(capture.KindWalkEnd, 2, &capture.ProcWalk{Failed: "it was in the way"})
+		p.put(capture.KindWalkEnd, 2, &capture.ProcWalk{Failed: "permission denied"})
 		return
 	}
 	p.put(capture.KindWalkEnd, 2, &capture.ProcWalk{})
@@ -249,7 +249,7 @@ func (p *scopePlayer) walk() {
 	p.tables = tables
 }
 
-// text is a table with lines of all kinds, also such that no kernel writes.
+// text makes a table with lines of all kinds, some of which no kernel writes.
 func (p *scopePlayer) text(name string) string {
 	b := procnet.AppendHeader(nil)
 	for i := range p.choose(5) {
@@ -267,9 +267,9 @@ func (p *scopePlayer) text(name string) string {
 			b = append(b[:start+p.choose(len(b)-start)], '\n')
 		case 1: // cut short, and no end of the line
 			b = b[:start+p.choose(len(b)-start)]
-		case 2: // another header
+		case 2: // a second header
 			b = procnet.AppendHeader(b)
-		case 3: // one byte is another
+		case 3: // one byte is changed
 			b[start+p.choose(len(b)-start)] = one(p, []byte(" \n:s0a.\xff"))
 		case 4: // an address of another length, or none
 			at := start + bytes.IndexByte(b[start:], ':') + 2
@@ -300,13 +300,13 @@ func (p *scopePlayer) dns(t *testing.T) {
 	answers := p.choose(len(d.records) + 1)
 	message := d.bytes(answers)
 	from, to := netip.MustParseAddrPort("10.0.0.53:53"), netip.MustParseAddrPort("10.0.0.1:33000")
-	heard := true
+	counts := true // the packet is incoming and of port 53
 	q := capture.DNS{}
 	switch p.choose(12) {
 	case 0:
-		q.Direction, heard = capture.DirectionOut, false
+		q.Direction, counts = capture.DirectionOut, false
 	case 1:
-		from, heard = netip.MustParseAddrPort("10.0.0.53:5353"), false
+		from, counts = netip.MustParseAddrPort("10.0.0.53:5353"), false
 	case 2:
 		q.Direction = capture.DirectionIn
 		from, to = to, from
@@ -316,12 +316,12 @@ func (p *scopePlayer) dns(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.put(capture.KindDNS, 3, &q)
-	if heard {
+	if counts {
 		p.model.dns(d)
 	}
 }
 
-// bytes is the message, the first records as answers, the others as additionals.
+// bytes encodes the message: the first records as answers, the others as additionals.
 func (d *modelMessage) bytes(answers int) []byte {
 	be := binary.BigEndian
 	flags := uint16(d.rcode)
@@ -368,8 +368,8 @@ func (p *scopePlayer) reverse() {
 	p.model.answer(addr, names, failed)
 }
 
-// other is what happens seldom.
-func (p *scopePlayer) other() {
+// rare plays records that are rare.
+func (p *scopePlayer) rare() {
 	switch p.choose(8) {
 	case 0, 1:
 		p.put(capture.KindGap, 1, &capture.Gap{Lost: 3})
@@ -384,7 +384,7 @@ func (p *scopePlayer) other() {
 		p.model.now = p.at
 	case 5:
 		p.put(capture.KindClock, 0, &capture.Clock{Step: -5e9})
-	case 6: // junk
+	case 6: // a malformed payload
 		p.record(capture.Kind(p.choose(24)), uint32(p.choose(6)), []byte{0xc1, byte(p.choose(256))})
 	}
 }

@@ -5,61 +5,43 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 )
 
-// processes lists, node by node, the one process that a node has.
-func (g *graph) processes() [][]Process {
-	list := make([][]Process, len(g.points))
-	all := make([]Process, 0, len(g.points))
-	for i := range g.points {
-		if p := &g.points[i]; p.ownerRow > 0 {
-			all = append(all, Process{p.owner.pid, p.owner.comm})
-			list[i] = all[len(all)-1 : len(all) : len(all)]
+// processes lists, by node, the one process that a node has.
+func (t *topology) processes() [][]Process {
+	list := make([][]Process, len(t.nodes))
+	for i := range t.nodes {
+		if n := &t.nodes[i]; n.ownerRow > 0 {
+			list[i] = []Process{{n.owner.pid, n.owner.comm}}
 		}
 	}
 	return list
 }
 
-// connections makes one of each adjacency. Those that an end without an
-// address has stand in the view alone.
-func (g *graph) connections(processes [][]Process) []Connection {
-	end := func(at int32) End {
-		p := &g.points[at]
-		e := End{Addr: p.addr, Netns: p.netns, Processes: processes[at]}
-		if !p.addr.Addr().IsLoopback() && p.ownerRow > 0 {
-			e.Netns = p.owner.netns
+// connections makes one connection of the observations of the same two nodes. Only the
+// view shows nodes without an address.
+func (t *topology) connections(processes [][]Process) []Connection {
+	end := func(at int) End {
+		n := &t.nodes[at]
+		e := End{Addr: n.addr, Netns: n.netns, Processes: processes[at]}
+		if !n.addr.Addr().IsLoopback() && n.ownerRow > 0 {
+			e.Netns = n.owner.netns
 		}
 		return e
 	}
-	out := make([]Connection, 0, len(g.links))
-	for i := 0; i < len(g.links); {
-		l := g.links[i]
-		same := i
-		for ; i < len(g.links) && g.links[i].from == l.from && g.links[i].to == l.to; i++ {
+	out := make([]Connection, 0, len(t.observations))
+	for rest := t.observations; len(rest) > 0; {
+		from, to := rest[0].from, rest[0].to
+		n := 1
+		for n < len(rest) && rest[n].from == from && rest[n].to == to {
+			n++
 		}
-		if !g.points[l.from].addr.IsValid() || !g.points[l.to].addr.IsValid() {
-			continue
+		if t.nodes[from].addr.IsValid() && t.nodes[to].addr.IsValid() {
+			c := Connection{Proto: "tcp", From: end(from), To: end(to), Direction: DirectionScope}
+			c.combine(rest[:n])
+			out = append(out, c)
 		}
-		c := Connection{Proto: "tcp", From: end(l.from), To: end(l.to), Direction: DirectionScope, State: l.state,
-			FirstSeen: l.first, LastSeen: l.last, Closed: true}
-		flows, rows := false, false
-		for _, l := range g.links[same:i] {
-			c.FirstSeen, c.LastSeen = min(c.FirstSeen, l.first), max(c.LastSeen, l.last)
-			if c.Closed && !l.ended { // the first that lives tells the state
-				c.Closed, c.State = false, l.state
-			}
-			flows, rows = flows || !l.proc, rows || l.proc
-		}
-		switch {
-		case flows && rows:
-			c.Seen = seenBoth
-		case flows:
-			c.Seen = seenConntrack
-		default:
-			c.Seen = seenProc
-		}
-		out = append(out, c)
+		rest = rest[n:]
 	}
 	slices.SortFunc(out, func(a, b Connection) int {
 		return cmp.Or(a.From.Addr.Compare(b.From.Addr), a.To.Addr.Compare(b.To.Addr),
@@ -68,116 +50,129 @@ func (g *graph) connections(processes [][]Process) []Connection {
 	return out
 }
 
-// endpoints lists the nodes that are no copies.
-func (g *graph) endpoints(processes [][]Process, aliases [][]netip.AddrPort) []Endpoint {
+// combine sets what several observations show: the times span all of them, and the
+// state is that of the first one that has not ended.
+func (c *Connection) combine(all []observation) {
+	c.State, c.FirstSeen, c.LastSeen, c.Closed = all[0].state, all[0].first, all[0].last, true
+	flows, rows := false, false
+	for _, o := range all {
+		c.FirstSeen, c.LastSeen = min(c.FirstSeen, o.first), max(c.LastSeen, o.last)
+		if c.Closed && !o.ended {
+			c.Closed, c.State = false, o.state
+		}
+		flows, rows = flows || !o.row, rows || o.row
+	}
+	switch {
+	case flows && rows:
+		c.Seen = seenBoth
+	case flows:
+		c.Seen = seenConntrack
+	default:
+		c.Seen = seenProc
+	}
+}
+
+// endpoints lists the nodes that are not copies: the first ones, for which there are
+// processes.
+func (t *topology) endpoints(processes [][]Process, aliases [][]netip.AddrPort) []Endpoint {
 	out := make([]Endpoint, 0, len(processes))
-	for _, at := range g.order {
-		if int(at) >= len(processes) || !g.points[at].addr.IsValid() {
+	for _, at := range t.order {
+		if at >= len(processes) || !t.nodes[at].addr.IsValid() {
 			continue
 		}
-		e := Endpoint{Addr: g.points[at].addr, Processes: processes[at]}
-		var room [64]byte
-		e.Scope = g.ids[at][:len(g.ids[at])-len(e.AppendID(room[:0]))]
-		if aliases != nil {
-			slices.SortFunc(aliases[at], netip.AddrPort.Compare)
-			e.Aliases = slices.Compact(aliases[at])
-		}
-		out = append(out, e)
+		slices.SortFunc(aliases[at], netip.AddrPort.Compare)
+		out = append(out, Endpoint{Scope: t.scopeOf(&t.nodes[at]), Addr: t.nodes[at].addr, Processes: processes[at], Aliases: slices.Compact(aliases[at])})
 	}
 	return out
 }
 
-// names lists those of the addresses that occur in the report.
-func (g *graph) names(r *Report) []Names {
-	if g.known == nil {
-		return nil
-	}
+// names lists the names of the addresses in the report.
+func (t *topology) names(r *Report) []Names {
 	for i := range r.Endpoints {
 		for _, a := range r.Endpoints[i].Aliases {
-			g.labelled(a.Addr())
+			t.nameSet(a.Addr())
 		}
 	}
-	out := make([]Names, 0, len(g.labels))
-	for _, l := range g.labels {
-		out = append(out, Names{Addr: l.addr, Forward: l.forward, Reverse: l.reverse})
+	var out []Names
+	for _, n := range t.named {
+		out = append(out, Names{Addr: n.addr, Forward: n.forward, Reverse: n.reverse})
 	}
 	slices.SortFunc(out, func(a, b Names) int { return a.Addr.Compare(b.Addr) })
 	return out
 }
 
-// view is the report as Weave Scope has it. All times in it are the tick's.
-func (g *graph) view(r *Report) *ScopeReport {
-	s := &ScopeReport{HostID: r.HostID, HostName: r.HostName, At: r.At, Nodes: make([]ScopeNode, len(g.points))}
-	s.LocalNetworks = slices.Clone(g.c.listed)
+// view makes the report of Weave Scope. All times in it are the tick's.
+func (t *topology) view(r *Report) *ScopeReport {
+	s := &ScopeReport{HostID: r.HostID, HostName: r.HostName, At: r.At, Nodes: make([]ScopeNode, len(t.nodes))}
+	s.LocalNetworks = slices.Clone(t.c.listed)
 	slices.Sort(s.LocalNetworks)
 	s.LocalNetworks = slices.Compact(s.LocalNetworks)
-	host := g.c.hostID + ";<host>"
-	latest := make([]ScopeValue, 0, 5*len(g.points))
-	for rank, at := range g.order {
-		p := &g.points[at]
-		first := len(latest)
-		set := func(key, value string) { latest = append(latest, ScopeValue{key, value, r.At}) }
-		id := g.ids[at]
-		port := strings.LastIndexByte(id, ';')
-		addr := strings.LastIndexByte(id[:port], ';')
-		set("addr", id[addr+1:port])
-		if p.conntracked {
-			set("conntracked", "true")
-		}
-		if p.copyOf >= 0 {
-			set("copy_of", g.ids[p.copyOf])
-		}
-		if p.ownerRow > 0 {
-			set("host_node_id", host)
-			set("pid", strconv.FormatUint(uint64(p.owner.pid), 10))
-		}
-		set("port", id[port+1:])
-		if p.procspied {
-			set("procspied", "true")
-		}
-		s.Nodes[rank] = ScopeNode{ID: id, Latest: slices.Clip(latest[first:]), Sets: g.setsOf(p.named), Adjacency: g.idsOf(p.next)}
+	for rank, at := range t.order {
+		n := &t.nodes[at]
+		s.Nodes[rank] = ScopeNode{ID: t.ids[at], Latest: t.latest(n, r.At), Sets: t.namesIn(n.names), Adjacency: t.idsIn(n.servers)}
 	}
 	return s
 }
 
-// idsOf lists the ids of the points in a bag, sorted.
-func (g *graph) idsOf(b *bag) []string {
-	if b == nil {
-		return nil
+// latest makes a node's metadata, sorted by key.
+func (t *topology) latest(n *node, now int64) []ScopeValue {
+	list := make([]ScopeValue, 0, 7)
+	set := func(key, value string) { list = append(list, ScopeValue{key, value, now}) }
+	set("addr", n.addrText())
+	if n.conntracked {
+		set("conntracked", "true")
 	}
-	if b.ids == nil {
-		b.ids = make([]string, len(b.list))
-		ranks := make([]int32, len(b.list))
-		for i, at := range b.list {
-			ranks[i] = g.rank[at]
-		}
-		slices.Sort(ranks)
-		for i, rank := range ranks {
-			b.ids[i] = g.ids[g.order[rank]]
-		}
+	if n.copyOf >= 0 {
+		set("copy_of", t.ids[n.copyOf])
 	}
-	return b.ids
+	if n.ownerRow > 0 {
+		set("host_node_id", t.c.hostID+";<host>")
+		set("pid", strconv.FormatUint(uint64(n.owner.pid), 10))
+	}
+	set("port", n.portText())
+	if n.procspied {
+		set("procspied", "true")
+	}
+	return list
 }
 
-// setsOf joins the names of the labels in a bag.
-func (g *graph) setsOf(b *bag) []ScopeSet {
-	if b == nil {
+// idsIn lists the ids of the nodes in a set, sorted.
+func (t *topology) idsIn(s *indexSet) []string {
+	if s == nil {
 		return nil
 	}
-	if b.sets == nil {
+	if s.ids == nil {
+		ranks := make([]int, 0, len(s.list))
+		for _, at := range s.list {
+			ranks = append(ranks, t.rank[at])
+		}
+		slices.Sort(ranks)
+		for _, rank := range ranks {
+			s.ids = append(s.ids, t.ids[t.order[rank]])
+		}
+	}
+	return s.ids
+}
+
+// namesIn lists the names of the namedAddrs in a set.
+func (t *topology) namesIn(s *indexSet) []ScopeSet {
+	if s == nil {
+		return nil
+	}
+	if s.names == nil {
 		var forward, reverse []string
-		for _, at := range b.list {
-			forward = append(forward, g.labels[at].forward...)
-			reverse = append(reverse, g.labels[at].reverse...)
+		for _, at := range s.list {
+			forward = append(forward, t.named[at].forward...)
+			reverse = append(reverse, t.named[at].reverse...)
 		}
 		add := func(name string, values []string) {
 			slices.Sort(values)
 			if len(values) > 0 {
-				b.sets = append(b.sets, ScopeSet{name, slices.Compact(values)})
+				s.names = append(s.names, ScopeSet{name, slices.Compact(values)})
 			}
 		}
 		add("reverse_dns_names", reverse)
 		add("snooped_dns_names", forward)
 	}
-	return b.sets
+	return s.names
 }

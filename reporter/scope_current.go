@@ -8,48 +8,49 @@ import (
 	"strings"
 )
 
-// tapeFacts are what the view of Scope needs of the tape besides a report's
-// fields.
+// tapeFacts are the facts of the tape that the view of Scope needs in addition to a
+// report's fields.
 type tapeFacts struct {
 	wall   int64          // Unix ns at the recording's start
-	local  []netip.Prefix // networks that make ids begin with the host's name
+	local  []netip.Prefix // ids of addresses in them begin with the host's id
 	listed []string       // all local networks
 }
 
-// told is what the tape told by now.
+// told returns the facts of the tape so far.
 func (c *current) told() tapeFacts {
 	f := c.facts
 	f.wall = c.wall
 	return f
 }
 
-// SetScope gives a report that was made of others the view that was made of
-// theirs. The current rules need none: the view follows from the report.
+// SetScope sets the view of a report that was made of other reports: the caller makes it
+// of their views. A report of the current rules needs no such view, because it follows
+// from the report.
 func (r *Report) SetScope(s *ScopeReport) { r.scope = s }
 
-// A scopeView makes Scope's nodes of the connections of a report.
+// A scopeView makes the view of Scope from the connections of a report.
 type scopeView struct {
 	r     *Report
 	index map[string]int // into nodes, by id
 	nodes []scopeNode
 }
 
-// A scopeNode is a node in the making. Times are ns since the recording's
-// start, -1 is never.
+// A scopeNode is a node while the view is made. Times are ns since the recording's
+// start; -1 means never.
 type scopeNode struct {
 	ScopeNode
 	addr       netip.AddrPort
-	seen       int64
-	conntrack  int64
-	proc       int64
+	seen       int64 // last, by any source
+	conntrack  int64 // last seen by conntrack
+	proc       int64 // last seen in /proc
 	pid        uint32
-	owned      int64 // when a process held it
-	copyOf     int   // the node that NAT shows in another's place; -1 none
-	copiedLast int64
+	owned      int64 // last seen with a process
+	copyOf     int   // index of the node that NAT shows at this address; -1 for none
+	copiedLast int64 // last seen of the node that it is a copy of
 }
 
-// deriveScope is the view of Scope that a report of the current rules has.
-// Only real ends have adjacencies: a copy has none, so nothing counts twice.
+// deriveScope makes the view of Scope of a report of the current rules. Only real ends
+// have adjacencies: a copy has none, so that no connection counts twice.
 func (r *Report) deriveScope() *ScopeReport {
 	v := &scopeView{r: r, index: make(map[string]int)}
 	for i := range r.Connections {
@@ -70,9 +71,9 @@ func (r *Report) deriveScope() *ScopeReport {
 	return s
 }
 
-// id is scope;addr;port. The scope of a local network is the host, as its
-// addresses may be another host's too; that of loopback is the host and the
-// namespace.
+// id returns scope;addr;port. An address of a local network is scoped to the host,
+// because another host may have the same one; a loopback address is scoped to the host
+// and the namespace.
 func (v *scopeView) id(addr netip.AddrPort, netns uint64) string {
 	scope, a := "", addr.Addr()
 	switch {
@@ -87,7 +88,7 @@ func (v *scopeView) id(addr netip.AddrPort, netns uint64) string {
 	return scope + ";" + a.String() + ";" + strconv.Itoa(int(addr.Port()))
 }
 
-// node is that of an address, new if there is none.
+// node returns the index of an address's node. It adds the node if there is none.
 func (v *scopeView) node(addr netip.AddrPort, netns uint64) (at int, known bool) {
 	id := v.id(addr, netns)
 	at, known = v.index[id]
@@ -124,9 +125,9 @@ func (v *scopeView) end(c *Connection, e *End) int {
 	return at
 }
 
-// copies adds what NAT shows in place of the connection's ends. An address
-// that is also a real end is no copy. One that stands for several ends is the
-// copy of that which was seen last, of equals the first by id.
+// copies adds a node for each address that NAT shows instead of an end. A real end is
+// never a copy. An address that NAT shows instead of several ends is a copy of the one
+// seen last; if several were seen last, of the first one by id.
 func (v *scopeView) copies(c *Connection) {
 	from, to := c.Aliases()
 	for _, shown := range from {
@@ -149,8 +150,8 @@ func (v *scopeView) copy(of *End, shown netip.AddrPort, seen int64) {
 	}
 }
 
-// finish makes a node. A copy has the metadata of what it is a copy of, all of
-// one end, but the names of its own address.
+// finish makes a node of the view. A copy has the metadata of one end, the one that it
+// is a copy of, but the names of its own address.
 func (v *scopeView) finish(n *scopeNode, names map[netip.Addr]*Names) ScopeNode {
 	from := n
 	if n.copyOf >= 0 {

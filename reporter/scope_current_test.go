@@ -10,7 +10,7 @@ import (
 	"github.com/topotape/topotape/reporter/ctmsg"
 )
 
-// text is a node in one line; times are seconds after start, Unix ns.
+// text writes a node in one line, with times in seconds since start, which is Unix ns.
 func (n *ScopeNode) text(start int64) string {
 	s := n.ID
 	for _, v := range n.Latest {
@@ -45,7 +45,7 @@ func scopeHost(t *testing.T, start int64, local ...string) *host {
 	return h
 }
 
-// Ids, evidence, processes and names, each with the time it was last seen.
+// The view has ids, sources, processes and names, and when each was last seen.
 func TestScopeView(t *testing.T) {
 	const start = 1767323045e9
 	h := scopeHost(t, start, "172.17.0.0/16", "no network")
@@ -71,8 +71,8 @@ func TestScopeView(t *testing.T) {
 	}
 }
 
-// A service address with two backends is the copy of one of them, in all its
-// keys; both clients have their own server.
+// A service address with two backends is a copy of one of them, with all its keys. Each
+// client is adjacent to its own server.
 func TestScopeCopyOfOneEnd(t *testing.T) {
 	h := scopeHost(t, 0)
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.20:1000>10.0.0.88:80 | 10.0.0.19:8080>10.0.0.20:1000")
@@ -86,7 +86,8 @@ func TestScopeCopyOfOneEnd(t *testing.T) {
 	)
 }
 
-// Source and destination are translated at once; a real end is nobody's copy.
+// NAT translates both ends of one connection; an address that is also a real end is no
+// copy.
 func TestScopeCopiesOfBothEnds(t *testing.T) {
 	h := scopeHost(t, 0)
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", "10.77.1.2:56254>10.77.1.1:80 | 10.77.2.2:8080>10.77.2.1:56254")
@@ -100,8 +101,8 @@ func TestScopeCopiesOfBothEnds(t *testing.T) {
 	)
 }
 
-// A listener that turned a flow's direction turns its aliases with it.
-func TestAliasesOfATurnedFlow(t *testing.T) {
+// A listener that reverses a flow's direction also swaps the aliases of its ends.
+func TestAliasesOfAReversedFlow(t *testing.T) {
 	h := scopeHost(t, 0)
 	h.send(ct{typ: ctmsg.Update, id: 1, state: "ESTABLISHED", tuples: "10.0.0.1:80>10.0.0.2:40000 | 10.0.0.2:40000>192.0.2.1:1024"})
 	h.walk(listen(5, "10.0.0.1:80"), sock{netns: 5, row: "10.0.0.1:80>10.0.0.2:40000", inode: 3})

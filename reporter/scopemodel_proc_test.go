@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// rows draws what the tables of the last walk hold.
+// rows adds the sockets in the tables of the last walk to the nodes.
 func (m *scopeModel) rows(nodes map[string]modelNode, seen map[string]modelTuple) {
-	var owner modelOwner // stays from row to row
+	var owner modelOwner // a row without an owner has the owner of the row before
 	text, inodes := m.text, map[uint64]bool{}
 	for len(text) >= 3 {
 		if text[2] == 's' {
@@ -44,7 +44,7 @@ func (m *scopeModel) rows(nodes map[string]modelNode, seen map[string]modelTuple
 		local, localPort, ok := hexAddress(fields[1])
 		remote, remotePort, ok2 := hexAddress(fields[2])
 		if !ok || !ok2 {
-			continue // no text of the original's stands for such an address
+			continue // the original has no text for such an address
 		}
 		netns := ""
 		if owner.netns > 0 {
@@ -88,7 +88,7 @@ func hexNumber(s string) uint64 {
 	return n
 }
 
-// hexAddress turns 0100007F:0050 into 127.0.0.1 and 80.
+// hexAddress converts 0100007F:0050 to 127.0.0.1 and 80.
 func hexAddress(s string) (addr string, port int, ok bool) {
 	digits, number, found := strings.Cut(s, ":")
 	if !found {

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// A scopeModel is the rules of scope2016 written plainly: texts, maps and merges
-// of whole nodes, each key of a node with the stamp of when it was set. It is
-// slow, and takes scenarios, not records.
+// A scopeModel implements the rules of scope2016 in the plainest way: with texts, maps
+// and merges of whole nodes, in which each key has the stamp of when it was set. It is
+// slow, and its inputs are not records.
 type scopeModel struct {
 	hostID string
 	local  []*net.IPNet
@@ -20,11 +20,11 @@ type scopeModel struct {
 	text       string
 	owners     map[uint64]modelOwner
 	snooped    map[string]map[string]bool
-	order      []string // of snooped, as they were first learnt
+	order      []string // of snooped, in the order in which they were first learnt
 	reverse    []modelAnswer
 
-	stamps int // counts what was stamped in a report
-	plain  map[string]modelNode
+	stamps int                  // the last stamp in a report
+	plain  map[string]modelNode // the last report before NAT
 }
 
 // A modelFlow is one element of conntrack's output.
@@ -32,9 +32,9 @@ type modelFlow struct {
 	typ         string // new, update, destroy or dump
 	id          int
 	proto       string
-	state       string // "" is none
+	state       string // "" for none
 	orig, reply modelTuple
-	nat         bool // --any-nat lets it pass
+	nat         bool // --any-nat shows it
 }
 
 type modelTuple struct {
@@ -61,7 +61,7 @@ type modelTable struct {
 	absent bool
 }
 
-// A modelList is what a walk found of one socket.
+// A modelList is one socket of one process in a walk.
 type modelList struct {
 	netns uint64
 	inode uint64
@@ -79,7 +79,7 @@ type modelValue struct {
 	stamp int
 }
 
-// A modelWalker is one conntrack child.
+// A modelWalker is one conntrack process of the original.
 type modelWalker struct {
 	active   map[int]modelFlow
 	buffered []modelFlow
@@ -129,7 +129,7 @@ func (w *modelWalker) flow(f modelFlow) {
 	}
 }
 
-// gap is the death of both children.
+// gap ends both conntrack processes.
 func (m *scopeModel) gap() {
 	for _, w := range []*modelWalker{m.flows, m.nat} {
 		for _, id := range slices.Sorted(maps.Keys(w.active)) {
@@ -245,7 +245,7 @@ func (m *scopeModel) lookup(addr string) *modelAnswer {
 	return nil
 }
 
-// report makes the Endpoint topology; m.plain is what it was before NAT.
+// report makes the Endpoint topology, and sets m.plain.
 func (m *scopeModel) report() map[string]modelNode {
 	m.stamps = 0
 	nodes := map[string]modelNode{}
@@ -300,7 +300,7 @@ func (m *scopeModel) node(addr string, port int, more map[string]string) modelNo
 	return m.set(n, more)
 }
 
-// set gives keys new values, all with one new stamp.
+// set sets keys to new values, all with one new stamp.
 func (m *scopeModel) set(n modelNode, values map[string]string) modelNode {
 	m.stamps++
 	n.latest = maps.Clone(n.latest)
@@ -313,7 +313,7 @@ func (m *scopeModel) set(n modelNode, values map[string]string) modelNode {
 	return n
 }
 
-// add merges a node into what stands under an id.
+// add merges a node into the node of an id.
 func (m *scopeModel) add(nodes map[string]modelNode, id string, n modelNode) {
 	out := modelNode{map[string]modelValue{}, map[string]map[string]bool{}, map[string]bool{}}
 	for _, part := range []modelNode{nodes[id], n} {

@@ -17,17 +17,17 @@ import (
 	"github.com/topotape/topotape/tools/netlab"
 )
 
-// A collecting is a run of the collect script in the gateway.
-type collecting struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	tar  string
-	said bytes.Buffer
+// A collection is a run of the collect script in the gateway.
+type collection struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	tar    string
+	stderr bytes.Buffer
 }
 
-// collect starts the script that topotape prints, as its head says, and waits
-// until it listens.
-func collect(t *testing.T, lab *netlab.Lab, bin string, shell ...string) *collecting {
+// collect starts the script that topotape prints, by the instructions at its beginning,
+// and waits until it records.
+func collect(t *testing.T, lab *netlab.Lab, bin string, shell ...string) *collection {
 	for _, tool := range []string{"conntrack", "tcpdump", shell[0]} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("needs %s: tools/deps.sh test installs it", tool)
@@ -38,7 +38,7 @@ func collect(t *testing.T, lab *netlab.Lab, bin string, shell ...string) *collec
 	if err := os.WriteFile(script, topotape(t, 0, nil, bin, "help", "collect"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := &collecting{t: t, tar: filepath.Join(dir, "evidence.tar")}
+	c := &collection{t: t, tar: filepath.Join(dir, "evidence.tar")}
 	out, err := os.Create(c.tar)
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +46,7 @@ func collect(t *testing.T, lab *netlab.Lab, bin string, shell ...string) *collec
 	defer out.Close()
 	c.cmd = lab.Command(lab.Gateway, shell[0], append(shell[1:], script, "300", "1")...)
 	c.cmd.Env = append(os.Environ(), "TMPDIR="+dir, "TZ=Asia/Tokyo", "LC_ALL=de_DE.UTF-8")
-	c.cmd.Stdout, c.cmd.Stderr = out, &c.said
+	c.cmd.Stdout, c.cmd.Stderr = out, &c.stderr
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -58,18 +58,18 @@ func collect(t *testing.T, lab *netlab.Lab, bin string, shell ...string) *collec
 	return c
 }
 
-func (c *collecting) until(is func() bool) {
+func (c *collection) until(done func() bool) {
 	c.t.Helper()
-	for deadline := time.Now().Add(3 * time.Minute); !is(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); !done(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			c.t.Fatalf("the collect script said: %s", c.said.Bytes())
+			c.t.Fatalf("the collect script printed: %s", c.stderr.Bytes())
 		}
 	}
 }
 
-// walks waits until the script, which rests long after each look at a busy machine,
-// has looked at /proc once more from the beginning.
-func (c *collecting) walks() {
+// walks waits until the script has begun and ended another walk of /proc. On a busy
+// machine the script pauses for a long time after each walk.
+func (c *collection) walks() {
 	c.t.Helper()
 	times := func() string {
 		found, _ := filepath.Glob(filepath.Join(filepath.Dir(c.tar), "topotape.*/topotape-evidence/times"))
@@ -90,13 +90,13 @@ func (c *collecting) walks() {
 }
 
 // stop ends the script as Ctrl-C would.
-func (c *collecting) stop() {
+func (c *collection) stop() {
 	c.t.Helper()
 	if err := c.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		c.t.Fatal(err)
 	}
-	if err := c.cmd.Wait(); err != nil || c.said.Len() > 0 {
-		c.t.Errorf("the collect script: %v: %s", err, c.said.Bytes())
+	if err := c.cmd.Wait(); err != nil || c.stderr.Len() > 0 {
+		c.t.Errorf("the collect script: %v: %s", err, c.stderr.Bytes())
 	}
 	left, _ := filepath.Glob(filepath.Join(filepath.Dir(c.tar), "topotape.*"))
 	if len(left) > 0 {
@@ -104,19 +104,19 @@ func (c *collecting) stop() {
 	}
 }
 
-// What the script gathered where topotape was not makes a tape that tells the
-// truth, and what the recorder's tape of the same time tells.
+// The tape that is built from the script's output has the connections of the truth, and
+// those of a recorder's tape of the same time.
 func TestCollectedLabIsTheTruth(t *testing.T) {
 	lab, bin := newLab(t)
 	r := record(t, lab, bin)
 	c := collect(t, lab, bin, "dash")
-	fences, err := newFencer(lab.Gateway)
+	markers, err := newMarkerSource(lab.Gateway)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer fences.conn.Close()
+	defer markers.conn.Close()
 	plan := gently(netlab.DefaultPlan())
-	var held []*netlab.Held // until both have looked at /proc
+	var held []*netlab.Held // until both have walked /proc
 	plan.Patterns = slices.DeleteFunc(plan.Patterns, func(p netlab.Pattern) bool {
 		if p.Hold != netlab.WholePlan {
 			return false
@@ -133,7 +133,7 @@ func TestCollectedLabIsTheTruth(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.walks()
-	if err := r.passes(fences, 1); err != nil {
+	if err := r.passes(markers, 1); err != nil {
 		t.Fatal(err)
 	}
 	c.stop()
@@ -150,8 +150,8 @@ func TestCollectedLabIsTheTruth(t *testing.T) {
 	res := netlab.Compare(truth, built.Report, netlab.Window{})
 	t.Log(res.Summary(20))
 	if lost := lossOf(t, tape); lost != "" {
-		// A busy machine: the tape says so, and nothing that it tells is wrong.
-		t.Logf("conntrack lost events (%s); only what is false counts", lost)
+		// A busy machine. The tape reports the loss, and its connections must be right.
+		t.Logf("conntrack lost events (%s); only false connections count", lost)
 		if len(res.False)+len(res.Reversed)+len(res.Misplaced) > 0 || len(res.Found) < 500 {
 			t.Error(res)
 		}
@@ -161,9 +161,9 @@ func TestCollectedLabIsTheTruth(t *testing.T) {
 		t.Error(err)
 	}
 	if len(res.Unnamed) > 0 {
-		t.Errorf("%d connections lack the name they were looked up by", len(res.Unnamed))
+		t.Errorf("%d connections without the name that the client looked up", len(res.Unnamed))
 	}
-	// Each of those that were open all the time has a process at both ends.
+	// The connections that were open all the time have processes at both ends.
 	if want := 2 * 40; res.Owned < want {
 		t.Errorf("%d ends have a process, want %d", res.Owned, want)
 	}
@@ -186,7 +186,7 @@ func TestCollectedLabIsTheTruth(t *testing.T) {
 	}
 }
 
-// lossOf is what the tape says that its sources lost.
+// lossOf returns the reason of the last gap on the tape, "" without gaps.
 func lossOf(t *testing.T, tape string) (lost string) {
 	if err := scan(tape, func(r *capture.Record) {
 		var g capture.Gap
@@ -199,8 +199,8 @@ func lossOf(t *testing.T, tape string) (lost string) {
 	return lost
 }
 
-// gently spreads a plan's traffic so that conntrack's own socket buffer, which
-// holds 166 events (its -b has no effect in 1.4.7), is not overrun.
+// gently spreads a plan's traffic over time, so that conntrack's socket buffer does not
+// overflow: it has room for 166 events, and option -b has no effect in 1.4.7.
 func gently(plan netlab.Plan) netlab.Plan {
 	for i := range plan.Patterns {
 		p := &plan.Patterns[i]
@@ -210,7 +210,7 @@ func gently(plan netlab.Plan) netlab.Plan {
 	return plan
 }
 
-// A wholeReport is what replay --whole says, with the NAT.
+// A wholeReport is the report of replay --whole, with the NAT.
 type wholeReport struct {
 	netlab.Report
 	nat []string // by connection
@@ -234,8 +234,8 @@ func whole(t *testing.T, bin, tape string) (w wholeReport) {
 	return w
 }
 
-// edges are the connections that conntrack saw in the gateway, with direction
-// and NAT, and the processes of their ends where both are known.
+// edges returns the connections that conntrack saw in the gateway, with direction and NAT,
+// and with the processes of their ends if both are known.
 func (w *wholeReport) edges() map[string]string {
 	edges := map[string]string{}
 	for i, c := range w.Connections {
@@ -252,7 +252,7 @@ func (w *wholeReport) edges() map[string]string {
 	return edges
 }
 
-// The script is for whatever shell there is; without rights it sees less.
+// The script runs in every shell that is installed.
 func TestCollectScriptRunsInEveryShell(t *testing.T) {
 	bin := filepath.Join(t.TempDir(), "topotape")
 	if out, err := exec.Command("go", "build", "-o", bin, "../cmd/topotape").CombinedOutput(); err != nil {
@@ -269,16 +269,16 @@ func TestCollectScriptRunsInEveryShell(t *testing.T) {
 		}
 		t.Run(strings.Join(shell, " "), func(t *testing.T) {
 			dir := t.TempDir()
-			var said bytes.Buffer
+			var stderr bytes.Buffer
 			cmd := exec.Command(path, append(shell[1:], script, "0")...)
 			cmd.Env = append(os.Environ(), "TMPDIR="+dir)
-			cmd.Stderr = &said
+			cmd.Stderr = &stderr
 			evidence, err := cmd.Output()
-			if err != nil || said.Len() > 0 {
-				t.Fatalf("%v: %s", err, said.Bytes())
+			if err != nil || stderr.Len() > 0 {
+				t.Fatalf("%v: %s", err, stderr.Bytes())
 			}
 			if left, _ := os.ReadDir(dir); len(left) > 0 {
-				t.Errorf("it left %v", left)
+				t.Errorf("the script left %v", left)
 			}
 			input, tape := filepath.Join(dir, "evidence.tar"), filepath.Join(dir, "built.tape")
 			if err := os.WriteFile(input, evidence, 0o600); err != nil {
@@ -296,7 +296,7 @@ func TestCollectScriptRunsInEveryShell(t *testing.T) {
 			}
 			again := topotape(t, 0, nil, bin, "build", input, "-o", "-")
 			if b, err := os.ReadFile(tape); err != nil || !bytes.Equal(b, again) {
-				t.Errorf("the same evidence gave other bytes, %v", err)
+				t.Errorf("a second build gave other bytes, %v", err)
 			}
 		})
 	}

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what the network lab needs and, when called with the word test, what
-# the tests compare with, if it is not there: only as root, only on Linux with
-# Debian's package manager. Without it the tests that need it skip, and say so.
+# Installs the missing programs that the network lab needs and, with the argument
+# test, those that the tests need: as root, on Linux with Debian's package manager.
+# Elsewhere the tests that need them are skipped.
 set -eu
 [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ] || exit 0
 missing=
@@ -24,5 +24,5 @@ command -v apt-get >/dev/null 2>&1 || { echo "the tests need:$missing" >&2; exit
 echo "installing$missing"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-# shellcheck disable=SC2086 # one word a package
+# shellcheck disable=SC2086 # one word for each package
 apt-get install -y -qq --no-install-recommends $missing >/dev/null

@@ -1,12 +1,11 @@
 #!/bin/sh
-# Runs every fuzz target of the project, as many at a time as there are
-# processors, each for the time given (60s); those that read the bytes of a tape
-# or of a script for the second time, if there is one.
+# Usage: fuzz.sh [TIME [LONGER]]. Runs every fuzz target of the project for TIME (60s), as
+# many at the same time as there are processors. Targets that read the bytes of a tape or
+# of a script run for LONGER.
 set -eu
 
-# one TARGET DIR TIME: go test sometimes fails with nothing but its own deadline,
-# when the time is up while a worker is busy: then no input has failed, and the
-# target runs again.
+# one TARGET DIR TIME runs one target. Sometimes go test fails only because the time
+# ended while a worker was busy. No input has failed then, and the target runs again.
 if [ "${1:-}" = one ]; then
 	log=$(mktemp)
 	trap 'rm -f "$log"' EXIT

@@ -44,7 +44,7 @@ func churn() netlab.Plan {
 	return p
 }
 
-// instants is how many looks are taken; TOPOTAPE_INSTANTS makes it more.
+// instants returns the number of snapshots. The environment variable TOPOTAPE_INSTANTS sets it.
 func instants(t *testing.T) int {
 	n, err := strconv.Atoi(os.Getenv("TOPOTAPE_INSTANTS"))
 	if err != nil {
@@ -53,8 +53,8 @@ func instants(t *testing.T) int {
 	return n
 }
 
-// The report is what the kernel's own tools say at the same moment, but for
-// what the order of the readings explains; and when nothing moves, exactly.
+// The report agrees with the kernel's own tools at the same moment, except for differences
+// that the order of the readings explains. Without traffic it agrees exactly.
 func TestReportIsTheKernels(t *testing.T) {
 	for _, c := range []string{"conntrack", "ss"} {
 		if _, err := exec.LookPath(c); err != nil && os.Geteuid() == 0 {
@@ -65,60 +65,60 @@ func TestReportIsTheKernels(t *testing.T) {
 	old := hold(t, lab, 2) // older than the recording
 	lead := wallLead()
 	foreign(t)
-	fences, err := newFencer(lab.Gateway)
+	markers, err := newMarkerSource(lab.Gateway)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer fences.conn.Close()
+	defer markers.conn.Close()
 	r := record(t, lab, bin, "--interval", "100ms", "--proc-interval", "1s", "--sources", "conntrack,proc")
-	behind := func(walks int) { // waits for what the recorder sees from now on
+	wait := func(walks int) { // for so many walks from now on, and a tick
 		t.Helper()
-		if err := r.passes(fences, walks); err != nil {
+		if err := r.passes(markers, walks); err != nil {
 			t.Fatal(err)
 		}
 	}
-	behind(2)
+	wait(2)
 	young := hold(t, lab, 3)
 
 	ctx, stop := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer stop()
-	looks := lookWhile(ctx, t, lab, fences, instants(t))
-	behind(2) // walks see what is left
-	settled, err := takeLook(ctx, lab, fences)
+	snapshots := snapshotsDuringTraffic(ctx, t, lab, markers, instants(t))
+	wait(2) // the walks see the connections that are left
+	settled, err := takeSnapshot(ctx, lab, markers)
 	if err != nil {
 		t.Fatal(err)
 	}
-	behind(1) // and that it stays
+	wait(1) // and that nothing changes
 	if code := r.stop(); code != 0 {
 		t.Fatalf("record: exit code %d", code)
 	}
-	story, err := readStory(r.tape, lead)
+	facts, err := readFacts(r.tape, lead)
 	if err != nil {
 		t.Fatal(err)
 	}
 	spaces := []uint64{lab.Client.Inode, lab.Gateway.Inode, lab.Server.Inode, lab.DNS.Inode}
-	j := newJudge(story, spaces...)
-	for i, k := range looks {
-		if !j.flows(k) || !j.sockets(k) {
+	ch := newChecker(facts, spaces...)
+	for i, k := range snapshots {
+		if !ch.flows(k) || !ch.sockets(k) {
 			t.Fatalf("no report around instant %d", i)
 		}
 	}
-	j.walksBetween(append(slices.Clone(looks), settled))
-	t.Logf("%d instants, %d walks, %d reports: %v", len(looks), len(story.walks), len(story.ticks), j)
-	if len(j.residues) > 0 {
+	ch.checkWalks(append(slices.Clone(snapshots), settled))
+	t.Logf("%d instants, %d walks, %d reports: %v", len(snapshots), len(facts.walks), len(facts.ticks), ch)
+	if len(ch.unexplained) > 0 {
 		keepTape(t, r.tape)
-		t.Errorf("%d residues are left", len(j.residues))
+		t.Errorf("%d differences are not explained", len(ch.unexplained))
 	}
-	exact := newJudge(story, spaces...)
+	exact := newChecker(facts, spaces...)
 	if !exact.flows(settled) || !exact.sockets(settled) {
-		t.Fatal("no report around the last look")
+		t.Fatal("no report around the last snapshot")
 	}
 	t.Logf("settled: %v", exact)
 	if exact.counts[agrees] != exact.compared || len(settled.flows) < 2*15 || exact.compared < 4*15 {
 		keepTape(t, r.tape)
-		t.Errorf("with nothing moving, %d of %d comparisons agree: %v", exact.counts[agrees], exact.compared, exact)
+		t.Errorf("without traffic, %d of %d comparisons agree: %v", exact.counts[agrees], exact.compared, exact)
 	}
-	t.Run("what is wrong is found", func(t *testing.T) { tamper(t, story, settled, looks, spaces) })
+	t.Run("errors are found", func(t *testing.T) { tamper(t, facts, settled, snapshots, spaces) })
 	for _, h := range append(old, young...) {
 		if _, err := h.Release(ctx); err != nil {
 			t.Error(err)
@@ -126,7 +126,7 @@ func TestReportIsTheKernels(t *testing.T) {
 	}
 }
 
-// hold opens n connections of each kind, to stay.
+// hold opens n connections of each kind, which stay open.
 func hold(t *testing.T, lab *netlab.Lab, n int) []*netlab.Held {
 	var all []*netlab.Held
 	for _, kind := range []string{netlab.DNAT, netlab.Masquerade, netlab.DNATSNAT, netlab.Routed, netlab.IPv6, netlab.IPv6DNAT, netlab.HighPort, netlab.Loopback} {
@@ -139,12 +139,12 @@ func hold(t *testing.T, lab *netlab.Lab, n int) []*netlab.Held {
 	return all
 }
 
-// lookWhile takes looks at random instants while connections come and go.
-func lookWhile(ctx context.Context, t *testing.T, lab *netlab.Lab, fences *fencer, n int) []*look {
-	over, stop := context.WithCancel(ctx)
+// snapshotsDuringTraffic takes snapshots at random instants while connections open and close.
+func snapshotsDuringTraffic(ctx context.Context, t *testing.T, lab *netlab.Lab, markers *markerSource, n int) []*snapshot {
+	during, stop := context.WithCancel(ctx)
 	var traffic sync.WaitGroup
 	traffic.Go(func() {
-		for over.Err() == nil {
+		for during.Err() == nil {
 			if _, err := lab.Run(ctx, churn()); err != nil {
 				t.Error(err)
 				return
@@ -154,23 +154,23 @@ func lookWhile(ctx context.Context, t *testing.T, lab *netlab.Lab, fences *fence
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed of the instants: %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	var looks []*look
-	for len(looks) < n && ctx.Err() == nil {
+	var snapshots []*snapshot
+	for len(snapshots) < n && ctx.Err() == nil {
 		time.Sleep(time.Duration(random.Int64N(int64(30 * time.Millisecond))))
-		k, err := takeLook(ctx, lab, fences)
+		k, err := takeSnapshot(ctx, lab, markers)
 		if err != nil {
 			t.Error(err)
 			break
 		}
-		looks = append(looks, k)
+		snapshots = append(snapshots, k)
 	}
 	stop()
 	traffic.Wait()
-	return looks
+	return snapshots
 }
 
-// wallLead is by how much the wall clock is ahead of the boot clock, from the pair
-// of readings between which the least time passed.
+// wallLead returns how much the wall clock is ahead of the boot clock. It uses the two
+// readings with the least time between them.
 func wallLead() (lead int64) {
 	least := int64(math.MaxInt64)
 	for range 100 {
@@ -183,8 +183,8 @@ func wallLead() (lead int64) {
 	return lead
 }
 
-// foreign opens a connection that is not the lab's, and first in every report:
-// there is always one on a machine that does something else.
+// foreign opens a connection that is not the lab's and is the first one in every report: a
+// real machine has such connections.
 func foreign(t *testing.T) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -198,39 +198,39 @@ func foreign(t *testing.T) {
 	t.Cleanup(func() { c.Close() })
 }
 
-// passes puts a fence up and waits until behind it are that many whole walks on the
-// tape, and then a tick.
-func (r *recording) passes(fences *fencer, walks int) error {
-	f, err := fences.put()
+// passes adds a marker and waits until so many complete walks, and then a tick, follow it
+// on the tape.
+func (r *recording) passes(markers *markerSource, walks int) error {
+	f, err := markers.put()
 	if err != nil {
 		return err
 	}
-	var up, walking bool
+	var passed, walking bool
 	var left int
-	r.until(fmt.Sprintf("fence %d, %d walks and a tick behind it", f, walks), func(rec *capture.Record) bool {
+	r.until(fmt.Sprintf("marker %d, %d walks and a tick after it", f, walks), func(rec *capture.Record) bool {
 		switch {
 		case rec.Seq == 1:
-			up, walking, left = false, false, walks
-		case rec.Kind == capture.KindConntrack && !up:
+			passed, walking, left = false, false, walks
+		case rec.Kind == capture.KindConntrack && !passed:
 			e, err := eventOf(rec)
-			up = err == nil && fenceOf(e) == f
-		case rec.Kind == capture.KindWalkBegin && up:
+			passed = err == nil && markerOf(e) == f
+		case rec.Kind == capture.KindWalkBegin && passed:
 			walking = true
 		case rec.Kind == capture.KindWalkEnd && walking:
 			walking = false
 			left--
 		}
-		return up && left <= 0 && rec.Kind == capture.KindTick
+		return passed && left <= 0 && rec.Kind == capture.KindTick
 	})
 	return nil
 }
 
-// keepTape leaves the tape where it can be looked into.
+// keepTape copies the tape to a file that stays.
 func keepTape(t *testing.T, tape string) {
 	b, err := os.ReadFile(tape)
 	if err == nil {
 		var f *os.File
-		if f, err = os.CreateTemp("", "residue-*.tape"); err == nil {
+		if f, err = os.CreateTemp("", "unexplained-*.tape"); err == nil {
 			_, err = f.Write(b)
 			f.Close()
 			t.Logf("the tape is kept: %s", f.Name())

@@ -9,68 +9,68 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// A spoiled story is one in which something is told wrong of a connection that
-// stayed: there must be residues.
-type spoiled struct {
-	*tapeStory
-	times int // it was told wrong
+// tampered are facts with an error about a connection that stays open: a checker must find
+// differences that it cannot explain.
+type tampered struct {
+	*tapeFacts
+	times int // how often the error is in the facts
 }
 
-// tamper spoils what the reports or tables say.
-func tamper(t *testing.T, story *tapeStory, settled *look, looks []*look, spaces []uint64) {
-	target, ok := stayed(newJudge(story, spaces...), settled)
+// tamper adds errors to the reports and to the tables, and checks that they are found.
+func tamper(t *testing.T, facts *tapeFacts, settled *snapshot, snapshots []*snapshot, spaces []uint64) {
+	target, ok := stayed(newChecker(facts, spaces...), settled)
 	if !ok {
 		t.Fatal("no connection of the lab stayed")
 	}
-	for name, s := range map[string]spoiled{
-		"a connection is missing": story.withReports(target, func(rest []reporter.Connection, c reporter.Connection) []reporter.Connection {
+	for name, s := range map[string]tampered{
+		"a connection is missing": facts.withReports(target, func(rest []reporter.Connection, c reporter.Connection) []reporter.Connection {
 			return rest
 		}),
-		"a ghost": story.withReports(target, func(rest []reporter.Connection, c reporter.Connection) []reporter.Connection {
+		"a ghost": facts.withReports(target, func(rest []reporter.Connection, c reporter.Connection) []reporter.Connection {
 			ghost := c
 			ghost.NAT = nil
 			ghost.From.Addr = netip.AddrPortFrom(ghost.From.Addr.Addr(), 9)
 			return append(rest, c, ghost)
 		}),
-		"a wrong process": story.withReports(target, func(rest []reporter.Connection, c reporter.Connection) []reporter.Connection {
+		"a wrong process": facts.withReports(target, func(rest []reporter.Connection, c reporter.Connection) []reporter.Connection {
 			c.From.Processes = []reporter.Process{{PID: 1, Comm: "init"}}
 			return append(rest, c)
 		}),
-		"a row is missing": story.withTables(way{target.From.Addr, target.To.Addr}),
+		"a row is missing": facts.withoutRow(way{target.From.Addr, target.To.Addr}),
 	} {
-		j := newJudge(s.tapeStory, spaces...)
-		if !j.flows(settled) || !j.sockets(settled) {
-			t.Fatal("no report around the last look")
+		ch := newChecker(s.tapeFacts, spaces...)
+		if !ch.flows(settled) || !ch.sockets(settled) {
+			t.Fatal("no report around the last snapshot")
 		}
-		j.walksBetween(append(slices.Clone(looks), settled))
-		if s.times == 0 || len(j.residues) == 0 {
-			t.Errorf("%s: told %d times, no residue: %v", name, s.times, j)
+		ch.checkWalks(append(slices.Clone(snapshots), settled))
+		if s.times == 0 || len(ch.unexplained) == 0 {
+			t.Errorf("%s: %d times, all explained: %v", name, s.times, ch)
 		}
 	}
 }
 
-// stayed returns a routed connection of the lab, with the processes of both ends
-// known, that is in the reports before and after the last look.
-func stayed(j *judge, settled *look) (reporter.Connection, bool) {
-	before, after := j.around(settled)
+// stayed returns a routed connection of the lab that is in the reports before and after the
+// last snapshot, with the processes of both ends.
+func stayed(ch *checker, settled *snapshot) (reporter.Connection, bool) {
+	before, after := ch.around(settled)
 	if before == nil {
 		return reporter.Connection{}, false
 	}
-	is := j.connections(after)
+	is := ch.connections(after)
 	for _, c := range before.conns {
 		name, _ := nameOf(&c)
-		if !c.Closed && j.ours(&c) && is[name] && len(c.NAT) == 0 && len(c.From.Processes) > 0 && len(c.To.Processes) > 0 && settled.flows[name] {
+		if !c.Closed && ch.ours(&c) && is[name] && len(c.NAT) == 0 && len(c.From.Processes) > 0 && len(c.To.Processes) > 0 && settled.flows[name] {
 			return c, true
 		}
 	}
 	return reporter.Connection{}, false
 }
 
-// withReports changes every report of a connection: the change is given it and
-// the others.
-func (s *tapeStory) withReports(target reporter.Connection, change func(rest []reporter.Connection, c reporter.Connection) []reporter.Connection) spoiled {
+// withReports changes every report with a connection. The function change gets the
+// connection and the other connections.
+func (s *tapeFacts) withReports(target reporter.Connection, change func(rest []reporter.Connection, c reporter.Connection) []reporter.Connection) tampered {
 	copied := *s
-	out := spoiled{tapeStory: &copied}
+	out := tampered{tapeFacts: &copied}
 	copied.ticks = slices.Clone(s.ticks)
 	for i := range copied.ticks {
 		conns := slices.Clone(copied.ticks[i].conns)
@@ -86,10 +86,10 @@ func (s *tapeStory) withReports(target reporter.Connection, change func(rest []r
 	return out
 }
 
-// withTables takes a socket's row out of every table.
-func (s *tapeStory) withTables(w way) spoiled {
+// withoutRow removes a socket's row from every table.
+func (s *tapeFacts) withoutRow(w way) tampered {
 	copied := *s
-	out := spoiled{tapeStory: &copied}
+	out := tampered{tapeFacts: &copied}
 	copied.walks = nil
 	for _, old := range s.walks {
 		walk := *old

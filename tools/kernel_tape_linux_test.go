@@ -17,11 +17,11 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// A change is an event that made a flow a connection, or no connection any more.
+// A change is an event with which a flow became a connection, or stopped being one.
 type change struct {
 	seq   uint64 // of the event's record
 	at    int64
-	begun int64 // when the flow's first message was stamped
+	begun int64 // time of the flow's first message
 	opens bool
 }
 
@@ -45,7 +45,7 @@ type walkRead struct {
 	owners map[uint64][]uint32 // pids by inode, sorted
 }
 
-// A tickRead is a tick: what was reported, and which walk was in force.
+// A tickRead is a tick, its report and the last walk before it.
 type tickRead struct {
 	seq   uint64
 	at    int64
@@ -53,15 +53,15 @@ type tickRead struct {
 	walk  *walkRead
 }
 
-// A tapeStory is what a tape holds, read without the core's parsers.
-type tapeStory struct {
+// tapeFacts are the contents of a tape, read without the core's parsers.
+type tapeFacts struct {
 	start int64 // boot time of At 0; all times here are boot times
 	flows map[flowName][]change
-	ways  map[way][]change // the same, by what either end's socket shows
+	ways  map[way][]change // the same, by the addresses of either end's socket
 	ticks []tickRead
 	walks []*walkRead
 
-	fences map[fence]uint64 // their records
+	markers map[marker]uint64 // numbers of their records
 
 	open    map[flowID]*openFlow
 	dumping uint64 // the record at which a dump began
@@ -79,13 +79,12 @@ type openFlow struct {
 	replied    bool
 	connection bool
 	begun      int64
-	touched    uint64
+	updated    uint64 // number of the last record
 }
 
-// readStory reads a whole tape, its reports made by the core. The tape tells
-// its start by the wall clock: lead is by how much that was ahead of the boot
-// clock.
-func readStory(tape string, lead int64) (*tapeStory, error) {
+// readFacts reads a whole tape. The core makes the reports. The tape's start is a time of
+// the wall clock; lead is how much that was ahead of the boot clock.
+func readFacts(tape string, lead int64) (*tapeFacts, error) {
 	f, err := os.Open(tape)
 	if err != nil {
 		return nil, err
@@ -95,7 +94,7 @@ func readStory(tape string, lead int64) (*tapeStory, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &tapeStory{start: r.Header().Start - lead, flows: map[flowName][]change{}, ways: map[way][]change{}, fences: map[fence]uint64{}, open: map[flowID]*openFlow{}}
+	s := &tapeFacts{start: r.Header().Start - lead, flows: map[flowName][]change{}, ways: map[way][]change{}, markers: map[marker]uint64{}, open: map[flowID]*openFlow{}}
 	core, err := reporter.New(r.Header(), reporter.RulesCurrent)
 	if err != nil {
 		return nil, err
@@ -133,7 +132,7 @@ func readStory(tape string, lead int64) (*tapeStory, error) {
 	}
 }
 
-// eventOf decodes a message with the library, not with the core.
+// eventOf decodes a message with ti-mo/conntrack, not with the core.
 func eventOf(rec *capture.Record) (*conntrack.Event, error) {
 	b := rec.Payload
 	e := new(conntrack.Event)
@@ -143,16 +142,16 @@ func eventOf(rec *capture.Record) (*conntrack.Event, error) {
 	}, Data: b[16:]})
 }
 
-// message follows a flow by the kernel's TCP states (nf_conntrack_tcp.h):
-// ESTABLISHED 3 to LAST_ACK 6 is a connection, TIME_WAIT 7 and CLOSE 8 none.
-func (s *tapeStory) message(rec *capture.Record) error {
+// message updates a flow by the kernel's TCP states (nf_conntrack_tcp.h): ESTABLISHED 3 to
+// LAST_ACK 6 are connections, TIME_WAIT 7 and CLOSE 8 are not.
+func (s *tapeFacts) message(rec *capture.Record) error {
 	e, err := eventOf(rec)
 	if err != nil {
 		return err
 	}
 	f := e.Flow
-	if n := fenceOf(e); n != 0 && rec.Kind == capture.KindConntrack {
-		s.fences[n] = rec.Seq
+	if n := markerOf(e); n != 0 && rec.Kind == capture.KindConntrack {
+		s.markers[n] = rec.Seq
 	}
 	if f.TupleOrig.Proto.Protocol != 6 {
 		return nil
@@ -162,47 +161,48 @@ func (s *tapeStory) message(rec *capture.Record) error {
 	}
 	id := flowID{f.ID, f.Zone, flowName{ways(&f.TupleOrig), ways(&f.TupleReply)}}
 	o := s.open[id]
-	if o != nil && rec.Kind == capture.KindDumpEntry && o.touched > s.dumping {
-		return nil // events have told of it since
+	if o != nil && rec.Kind == capture.KindDumpEntry && o.updated > s.dumping {
+		return nil // there were later events
 	}
 	if o == nil {
 		o = &openFlow{begun: s.start + rec.At}
 		s.open[id] = o
 	}
-	o.touched = rec.Seq
+	o.updated = rec.Seq
 	o.replied = o.replied || f.Status.SeenReply()
 	if f.ProtoInfo.TCP != nil {
 		o.state = f.ProtoInfo.TCP.State
 	}
-	is := o.replied && o.state >= 3 && o.state <= 6 && e.Type != conntrack.EventDestroy
-	s.turn(id.name, o, is, rec)
+	connected := o.replied && o.state >= 3 && o.state <= 6 && e.Type != conntrack.EventDestroy
+	s.setConnected(id.name, o, connected, rec)
 	if e.Type == conntrack.EventDestroy {
 		delete(s.open, id)
 	}
 	return nil
 }
 
-func (s *tapeStory) turn(name flowName, o *openFlow, is bool, rec *capture.Record) {
-	if is != o.connection {
-		o.connection = is
-		c := change{rec.Seq, s.start + rec.At, o.begun, is}
+// setConnected adds a change if the flow was not already in that state.
+func (s *tapeFacts) setConnected(name flowName, o *openFlow, connected bool, rec *capture.Record) {
+	if connected != o.connection {
+		o.connection = connected
+		c := change{rec.Seq, s.start + rec.At, o.begun, connected}
 		s.flows[name] = append(s.flows[name], c)
 		s.ways[name.orig] = append(s.ways[name.orig], c)
 		s.ways[name.reply] = append(s.ways[name.reply], c)
 	}
 }
 
-// dumped ends the flows that a whole dump lacks.
-func (s *tapeStory) dumped(rec *capture.Record) {
+// dumped ends the flows that are missing in a complete dump.
+func (s *tapeFacts) dumped(rec *capture.Record) {
 	for id, o := range s.open {
-		if o.touched < s.dumping {
-			s.turn(id.name, o, false, rec)
+		if o.updated < s.dumping {
+			s.setConnected(id.name, o, false, rec)
 			delete(s.open, id)
 		}
 	}
 }
 
-func (s *tapeStory) proc(rec *capture.Record) error {
+func (s *tapeFacts) proc(rec *capture.Record) error {
 	switch rec.Kind {
 	case capture.KindWalkBegin:
 		s.walking = &walkRead{reading: reading{begin: s.start + rec.At}, tables: map[tableName]*tableRead{}, owners: map[uint64][]uint32{}}
@@ -248,7 +248,7 @@ func (s *tapeStory) proc(rec *capture.Record) error {
 }
 
 // table reads the lines of a table by their columns (proc_pid_net(5)).
-func (s *tapeStory) table(rec *capture.Record) error {
+func (s *tapeFacts) table(rec *capture.Record) error {
 	var p capture.ProcNet
 	if err := rec.Decode(&p); err != nil {
 		return err
@@ -288,7 +288,7 @@ func (s *tapeStory) table(rec *capture.Record) error {
 	return nil
 }
 
-// tableAddr reads an address of a table: words of the host's order, in hexadecimal.
+// tableAddr reads an address of a table: hexadecimal words in the host's byte order.
 func tableAddr(s string) (netip.AddrPort, error) {
 	host, port, _ := strings.Cut(s, ":")
 	b, err := hex.DecodeString(host)

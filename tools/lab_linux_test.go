@@ -48,23 +48,23 @@ func newLab(t *testing.T) (*netlab.Lab, string) {
 	return lab, bin
 }
 
-// A recording that goes on in the gateway.
+// A recording runs in the gateway.
 type recording struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	tape string
-	said bytes.Buffer
+	t      *testing.T
+	cmd    *exec.Cmd
+	tape   string
+	stderr bytes.Buffer
 }
 
 func record(t *testing.T, lab *netlab.Lab, bin string, args ...string) *recording {
 	r := &recording{t: t, tape: filepath.Join(t.TempDir(), "lab.tape")}
 	r.cmd = lab.Command(lab.Gateway, bin, append([]string{"record", "-o", r.tape, "--host-id", "gateway", "--interval", "1s", "--duration", "5m"}, args...)...)
-	r.cmd.Stderr = &r.said
+	r.cmd.Stderr = &r.stderr
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.cmd.Process.Kill() })
-	// It has subscribed once the first dump is on the tape.
+	// When the first dump is on the tape, the recorder has subscribed to events.
 	r.until("conntrack_dump_end", func(rec *capture.Record) bool { return rec.Kind == capture.KindDumpEnd })
 	return r
 }
@@ -79,7 +79,7 @@ func (r *recording) until(what string, is func(*capture.Record) bool) {
 			return
 		}
 	}
-	r.t.Fatalf("no %s on the tape after 30 s; the recorder said:\n%s", what, r.said.String())
+	r.t.Fatalf("no %s on the tape after 30 s; the recorder printed:\n%s", what, r.stderr.String())
 }
 
 // stop ends the recording as Ctrl-C would, and returns its exit code.
@@ -89,7 +89,7 @@ func (r *recording) stop() int {
 		r.t.Fatal(err)
 	}
 	err := r.cmd.Wait()
-	r.t.Logf("the recorder said:\n%s", r.said.String())
+	r.t.Logf("the recorder printed:\n%s", r.stderr.String())
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		r.t.Fatal(err)
@@ -119,16 +119,16 @@ func scan(tape string, visit func(*capture.Record)) error {
 	}
 }
 
-// topotape runs a verb; it fails the test when the exit code is another.
+// topotape runs a verb. Another exit code fails the test.
 func topotape(t *testing.T, code int, env []string, bin string, args ...string) []byte {
 	t.Helper()
 	cmd := exec.Command(bin, args...)
 	cmd.Env = append(os.Environ(), env...)
-	var out, said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &said
+	var out, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &stderr
 	_ = cmd.Run()
 	if got := cmd.ProcessState.ExitCode(); got != code {
-		t.Fatalf("topotape %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), got, code, said.Bytes(), out.Bytes())
+		t.Fatalf("topotape %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), got, code, stderr.Bytes(), out.Bytes())
 	}
 	return out.Bytes()
 }
@@ -157,7 +157,7 @@ func TestRecordedLabIsTheTruth(t *testing.T) {
 			t.Error(err)
 		}
 		if len(res.Unnamed) > 0 {
-			t.Errorf("%d connections lack the name they were looked up by", len(res.Unnamed))
+			t.Errorf("%d connections without the name that the client looked up", len(res.Unnamed))
 		}
 		handshakes := 0
 		for _, c := range rep.Connections {
@@ -209,8 +209,8 @@ func TestRecordedLabIsTheTruth(t *testing.T) {
 	})
 }
 
-// flowsOf lists the flows of conntrack -L that are connections: a reply was
-// seen, the state is beyond SYN_RECV, and neither TIME_WAIT nor CLOSE.
+// flowsOf lists the flows of conntrack -L that are connections: those with a reply in a
+// state after SYN_RECV, without TIME_WAIT and CLOSE.
 func flowsOf(t *testing.T, lab *netlab.Lab) []string {
 	out, err := lab.Command(lab.Gateway, "conntrack", "-L", "-p", "tcp", "-o", "extended").Output()
 	if err != nil {
@@ -231,7 +231,9 @@ func flowsOf(t *testing.T, lab *netlab.Lab) []string {
 	return flows
 }
 
-func TestLossIsHonest(t *testing.T) {
+// The tape counts as many lost events as the kernel, and after the next dump the report has
+// the kernel's flows again.
+func TestLossIsReported(t *testing.T) {
 	lab, bin := newLab(t)
 	r := record(t, lab, bin, "--conntrack-buffer", "16KiB", "--sources", "conntrack")
 	held, err := lab.Hold(t.Context(), netlab.Pattern{Kind: netlab.DNAT, Count: 40})
@@ -242,20 +244,20 @@ func TestLossIsHonest(t *testing.T) {
 	if err != nil || result.Made < 19000 {
 		t.Fatalf("load: %+v, %v", result, err)
 	}
-	fences, err := newFencer(lab.Gateway)
+	markers, err := newMarkerSource(lab.Gateway)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer fences.conn.Close()
-	calm, kernel, drops := r.calmed(lab, fences)
+	defer markers.conn.Close()
+	quiet, kernel, drops := r.waitQuiet(lab, markers)
 	if code := r.stop(); code != 3 {
 		t.Errorf("record: exit code %d, want 3: data was lost", code)
 	}
-	if calm.lost == 0 || calm.lost != drops {
-		t.Errorf("the tape counts %d lost, the kernel %d", calm.lost, drops)
+	if quiet.lost == 0 || quiet.lost != drops {
+		t.Errorf("the tape counts %d lost, the kernel %d", quiet.lost, drops)
 	}
-	t.Logf("%d connections: %d messages received, %d lost", result.Made, calm.received, calm.lost)
-	out := topotape(t, 0, nil, bin, "replay", "--format", "json", "--at", "#"+strconv.FormatUint(calm.tick, 10), r.tape)
+	t.Logf("%d connections: %d messages received, %d lost", result.Made, quiet.received, quiet.lost)
+	out := topotape(t, 0, nil, bin, "replay", "--format", "json", "--at", "#"+strconv.FormatUint(quiet.tick, 10), r.tape)
 	var rep struct {
 		Connections []struct {
 			From, To struct {
@@ -284,46 +286,46 @@ func TestLossIsHonest(t *testing.T) {
 	}
 }
 
-// A calm is what a tape tells up to a tick by which it had made up for every loss,
-// and before which nothing moved while the kernel was looked at.
-type calm struct {
-	tick           uint64
+// A quietTick is a tick after a dump that followed the last loss. No flow changed while the
+// kernel's table was read before it. The counts are of the tape up to the tick.
+type quietTick struct {
+	tick           uint64 // number of its record
 	received, lost uint64
 }
 
-// calmed looks at the kernel, as often as it takes, until nothing has moved on the
-// tape meanwhile: the last packets of closed connections come when they like. The
-// flows and the drops are the kernel's.
-func (r *recording) calmed(lab *netlab.Lab, fences *fencer) (c calm, flows []string, drops uint64) {
+// waitQuiet reads the kernel's flows and drops again and again, until no flow changes on the
+// tape during a reading: the last packets of closed connections come late.
+func (r *recording) waitQuiet(lab *netlab.Lab, markers *markerSource) (q quietTick, flows []string, drops uint64) {
 	r.t.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
-		before, err := fences.put()
+		before, err := markers.put()
 		if err != nil {
 			r.t.Fatal(err)
 		}
 		drops, flows = socketDrops(r.t, lab), flowsOf(r.t, lab)
-		after, err := fences.put()
+		after, err := markers.put()
 		if err != nil {
 			r.t.Fatal(err)
 		}
 		for until := time.Now().Add(5 * time.Second); time.Now().Before(until); time.Sleep(250 * time.Millisecond) {
-			if c, ok := r.calmBetween(before, after); ok && socketDrops(r.t, lab) == drops {
-				return c, flows, drops
+			if q, ok := r.quietBetween(before, after); ok && socketDrops(r.t, lab) == drops {
+				return q, flows, drops
 			}
 		}
 	}
-	r.t.Fatalf("nothing has calmed down; the recorder said:\n%s", r.said.String())
-	return c, nil, 0
+	r.t.Fatalf("flows change all the time; the recorder printed:\n%s", r.stderr.String())
+	return q, nil, 0
 }
 
-// calmBetween reads the tape up to the first tick behind the second fence. It is not
-// ok when a whole dump since the last gap is not before the first one, or when a
-// flow moved or something was lost behind that.
-func (r *recording) calmBetween(before, after fence) (c calm, ok bool) {
-	var dumping, dumped bool                                // since the last gap
-	var passed, last, moved bool                            // the first fence, the second one
-	_ = scan(r.tape+".partial", func(rec *capture.Record) { // an error is of what is just being written
-		if c.tick > 0 {
+// quietBetween reads the tape up to the first tick after the second marker. It is ok if a
+// complete dump since the last gap precedes the first marker, and if no flow changed and no
+// event was lost after the first marker.
+func (r *recording) quietBetween(before, after marker) (q quietTick, ok bool) {
+	var dumping, dumped bool // since the last gap
+	var first, second bool   // the markers were passed
+	var changed bool
+	_ = scan(r.tape+".partial", func(rec *capture.Record) { // an error is in the part that is being written
+		if q.tick > 0 {
 			return
 		}
 		switch rec.Kind {
@@ -332,40 +334,40 @@ func (r *recording) calmBetween(before, after fence) (c calm, ok bool) {
 			if err := rec.Decode(&g); err != nil || !g.Exact || g.Lost == 0 {
 				r.t.Errorf("gap %+v, %v", g, err)
 			}
-			c.lost += g.Lost
-			dumping, dumped, moved = false, false, moved || passed
+			q.lost += g.Lost
+			dumping, dumped, changed = false, false, changed || first
 		case capture.KindDumpBegin:
 			dumping = true
 		case capture.KindDumpEnd:
 			dumped = dumping
 		case capture.KindConntrack:
-			c.received++
-			if !passed && !bytes.Contains(rec.Payload, fenceFrom.AsSlice()) {
+			q.received++
+			if !first && !bytes.Contains(rec.Payload, markerFrom.AsSlice()) {
 				return
 			}
 			e, err := eventOf(rec)
 			if err != nil {
 				r.t.Fatal(err)
 			}
-			switch f := fenceOf(e); {
+			switch f := markerOf(e); {
 			case f == before:
-				passed = dumped
+				first = dumped
 			case f == after:
-				last = passed
-			case passed && e.Flow.TupleOrig.Proto.Protocol == 6 && e.Type != conntrack.EventDestroy:
-				moved = true // what is destroyed in that calm was no connection any more
+				second = first
+			case first && e.Flow.TupleOrig.Proto.Protocol == 6 && e.Type != conntrack.EventDestroy:
+				changed = true // a DESTROY is of a flow that was not a connection any more
 			}
 		case capture.KindTick:
-			if last {
-				c.tick = rec.Seq
+			if second {
+				q.tick = rec.Seq
 			}
 		}
 	})
-	return c, c.tick > 0 && !moved
+	return q, q.tick > 0 && !changed
 }
 
-// socketDrops is what the kernel dropped of the events of the namespace's only
-// listener.
+// socketDrops returns how many events the kernel dropped for the only listener of the
+// gateway's namespace.
 func socketDrops(t *testing.T, lab *netlab.Lab) uint64 {
 	out, err := lab.Command(lab.Gateway, "cat", "/proc/net/netlink").Output()
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 
 const module = "github.com/topotape/topotape"
 
-// pure packages turn bytes into values: what they say depends on nothing else.
+// pure packages turn bytes into values that depend on nothing else.
 var pure = []string{"capture", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg", "reporter/carry"}
 
 var bannedImports = map[string]bool{
@@ -32,14 +32,14 @@ var bannedTime = map[string]bool{
 	"Tick": true, "NewTimer": true, "NewTicker": true, "Local": true, "LoadLocation": true,
 }
 
-// A violation of the rules, where it stands.
+// A violation is a place that breaks the rules.
 type violation struct {
 	at   token.Position
 	what string
 }
 
-// check type-checks the files of one package and returns what breaks the
-// rules of purity.
+// check type-checks the files of one package and returns the violations of the rules of
+// purity.
 func check(fset *token.FileSet, files []*ast.File, imports types.Importer) ([]violation, error) {
 	var out []violation
 	say := func(n ast.Node, what string) { out = append(out, violation{fset.Position(n.Pos()), what}) }
@@ -48,7 +48,7 @@ func check(fset *token.FileSet, files []*ast.File, imports types.Importer) ([]vi
 	if err != nil {
 		return nil, err
 	}
-	// written is the package-level variable at the root of an expression.
+	// written returns the package-level variable at the root of an expression.
 	written := func(e ast.Expr) string {
 		for {
 			switch x := e.(type) {
@@ -91,7 +91,7 @@ func check(fset *token.FileSet, files []*ast.File, imports types.Importer) ([]vi
 			case *ast.SelectorExpr:
 				if o := info.Uses[n.Sel]; o != nil && o.Pkg() != nil && o.Pkg().Path() == "time" && bannedTime[o.Name()] {
 					if _, method := o.Type().(*types.Signature); !method || o.Type().(*types.Signature).Recv() == nil {
-						say(n, "asks time."+o.Name())
+						say(n, "calls time."+o.Name())
 					}
 				}
 			case *ast.RangeStmt:
@@ -132,7 +132,7 @@ func check(fset *token.FileSet, files []*ast.File, imports types.Importer) ([]vi
 	return out, nil
 }
 
-// exports reads packages from what the go command compiled.
+// exports returns an importer that reads the packages that the go command compiled.
 func exports(t *testing.T, patterns ...string) types.Importer {
 	cmd := exec.Command("go", append([]string{"list", "-export", "-deps", "-f", "{{.ImportPath}}\t{{.Export}}"}, patterns...)...)
 	cmd.Dir = ".."
@@ -184,12 +184,12 @@ func TestPurity(t *testing.T) {
 	}
 }
 
-// The check itself must be able to fail.
+// The check finds each kind of violation.
 func TestPurityCheckFinds(t *testing.T) {
 	imports := exports(t, "os", "time", "sort", "errors")
 	for name, src := range map[string]string{
 		"imports os":              `import "os"; var _ = os.Args`,
-		"asks time.Now":           `import "time"; func f() { _ = time.Now() }`,
+		"calls time.Now":          `import "time"; func f() { _ = time.Now() }`,
 		"starts a goroutine":      `func f() { go f() }`,
 		"uses a channel":          `func f(c chan int) {}`,
 		"ranges over a map":       `func f(m map[int]int) { for range m { } }`,
@@ -209,7 +209,7 @@ func TestPurityCheckFinds(t *testing.T) {
 		}
 		if name == "" {
 			if len(found) > 0 {
-				t.Errorf("honest code: %v", found)
+				t.Errorf("pure code: %v", found)
 			}
 			continue
 		}
@@ -219,7 +219,7 @@ func TestPurityCheckFinds(t *testing.T) {
 	}
 }
 
-// The imports point one way only.
+// Each package imports only the packages of this list, which has no cycles.
 func TestImportsPointOneWay(t *testing.T) {
 	allowed := map[string][]string{
 		"capture":           {},
@@ -258,7 +258,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		ok, known := allowed[path]
 		if !known {
 			if !strings.HasPrefix(path, "tools") {
-				t.Errorf("package %s has no place in the layout", path)
+				t.Errorf("package %s is not in the list", path)
 			}
 			continue
 		}
@@ -281,12 +281,12 @@ func TestImportsPointOneWay(t *testing.T) {
 		}
 	}
 	if seen != len(allowed) {
-		t.Errorf("%d of %d packages of the layout exist", seen, len(allowed))
+		t.Errorf("%d of %d packages in the list exist", seen, len(allowed))
 	}
 }
 
-// These calls of the MessagePack library trust the bytes they read: ten
-// hostile ones can end the process.
+// Other calls of the MessagePack library trust the bytes that they read: ten hostile bytes
+// can end the process.
 func TestOnlySafeMessagePackCalls(t *testing.T) {
 	safe := map[string]bool{"DecodeArrayLen": true, "DecodeMapLen": true, "DecodeUint64": true, "DecodeInt64": true, "DecodeBytesLen": true,
 		"NewDecoder": true, "NewEncoder": true, "Encoder": true, "Decoder": true, "UseCompactInts": true, "Reset": true,
@@ -324,11 +324,11 @@ func TestOnlySafeMessagePackCalls(t *testing.T) {
 			}
 			calls++
 			if !safe[o.Name()] {
-				t.Errorf("%s: msgpack's %s is not known to be safe", fset.Position(id.Pos()), o.Name())
+				t.Errorf("%s: msgpack's %s is not in the list of safe calls", fset.Position(id.Pos()), o.Name())
 			}
 		}
 	}
 	if calls == 0 {
-		t.Error("the library is used nowhere: the check looked in the wrong place")
+		t.Error("no call of the library was found: the check is wrong")
 	}
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Records the shipped fixture anew: a small lab whose gateway, in its own PID,
-# UTS and cgroup namespaces, sees nothing but itself. What must be true of it
-# does not depend on the run.
+# Records the shipped fixture again: a small lab whose gateway has its own PID, UTS
+# and cgroup namespaces, so that nothing else of the machine is on the tape. The
+# expectations are the same for every run.
 set -eu
 bin=$(cd "$1" && pwd)
 dir=$2

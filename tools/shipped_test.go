@@ -11,9 +11,8 @@ import (
 	"github.com/topotape/topotape/tools/netlab"
 )
 
-// The shipped tape must replay to what its recording reported, on any machine
-// and as long as the core version stays, and to what the lab had done, under
-// any.
+// A replay of the shipped tape gives the reports of its recording, on any machine, while the
+// core version is the same. With any core version it gives the connections of the lab.
 func TestShippedTape(t *testing.T) {
 	const dir = "../fixtures/lab-gateway/"
 	tape := []replay.Input{{Name: "capture.tape", Open: func() (io.ReadCloser, error) { return os.Open(dir + "capture.tape") }}}

@@ -7,10 +7,10 @@ import (
 	"net/netip"
 )
 
-// A Coder writes the values that it is shown, or reads into them.
+// A Coder writes the values that it gets, or reads into them.
 type Coder struct {
-	buf     []byte // written, or still to be read
-	size    int    // of what there was to read
+	buf     []byte // written, or not yet read
+	size    int    // of the whole input
 	reading bool
 	bad     bool
 }
@@ -18,33 +18,33 @@ type Coder struct {
 // NewWriter returns a Coder that writes.
 func NewWriter() *Coder { return new(Coder) }
 
-// NewReader returns a Coder that reads what one wrote. Strings and lists are
-// copied out of b.
+// NewReader returns a Coder that reads the bytes of one that wrote. It copies strings
+// and lists out of b.
 func NewReader(b []byte) *Coder { return &Coder{buf: b, size: len(b), reading: true} }
 
-// Reading reports whether values are read, not written.
+// Reading reports whether the Coder reads.
 func (c *Coder) Reading() bool { return c.reading }
 
-// Bytes is what was written.
+// Bytes returns the written bytes.
 func (c *Coder) Bytes() []byte { return c.buf }
 
-// Check says what must be true of what was read, and of what is written.
+// Check fails the Coder if ok is false: if a value is impossible.
 func (c *Coder) Check(ok bool) {
 	if !ok && !c.bad {
 		c.bad, c.size, c.buf = true, c.size-len(c.buf), nil
 	}
 }
 
-// OK reports whether all Checks held, and all that was to be read was there.
+// OK reports whether every Check succeeded, and no input was missing.
 func (c *Coder) OK() bool { return !c.bad }
 
-var errLeft = errors.New("more stands behind the state")
+var errLeft = errors.New("there are bytes after the state")
 
-// Err is what is wrong with what was read, once everything should have been.
+// Err returns what is wrong with the input. Call it when everything has been read.
 func (c *Coder) Err() error {
 	switch {
 	case c.bad:
-		return fmt.Errorf("byte %d of the state makes no sense", c.size)
+		return fmt.Errorf("invalid state at byte %d", c.size)
 	case c.reading && len(c.buf) > 0:
 		return errLeft
 	}
@@ -61,7 +61,7 @@ func (c *Coder) uvarint() uint64 {
 	return v
 }
 
-// Uint is an unsigned number.
+// Uint codes an unsigned number.
 func Uint[T ~uint8 | ~uint16 | ~uint32 | ~uint64](c *Coder, p *T) {
 	if !c.reading {
 		c.buf = binary.AppendUvarint(c.buf, uint64(*p))
@@ -72,7 +72,7 @@ func Uint[T ~uint8 | ~uint16 | ~uint32 | ~uint64](c *Coder, p *T) {
 	c.Check(uint64(*p) == v)
 }
 
-// Int is a signed number.
+// Int codes a signed number.
 func Int[T ~int | ~int32 | ~int64](c *Coder, p *T) {
 	if !c.reading {
 		c.buf = binary.AppendVarint(c.buf, int64(*p))
@@ -84,7 +84,7 @@ func Int[T ~int | ~int32 | ~int64](c *Coder, p *T) {
 	c.Check(int64(*p) == v)
 }
 
-// Bools is up to 16 flags in one number.
+// Bools codes up to 16 flags as one number.
 func (c *Coder) Bools(flags ...*bool) {
 	var v uint16
 	if !c.reading {
@@ -103,7 +103,7 @@ func (c *Coder) Bools(flags ...*bool) {
 	}
 }
 
-// Len is how many things follow, each of which takes least bytes or more.
+// Len codes a number of items, each of which needs least bytes or more.
 func (c *Coder) Len(n *int, least int) {
 	v := uint64(*n)
 	Uint(c, &v)
@@ -117,7 +117,7 @@ func (c *Coder) Len(n *int, least int) {
 	*n = int(v)
 }
 
-// String is text or bytes.
+// String codes a string.
 func (c *Coder) String(p *string) {
 	n := len(*p)
 	c.Len(&n, 1)
@@ -125,10 +125,10 @@ func (c *Coder) String(p *string) {
 		c.buf = append(c.buf, *p...)
 		return
 	}
-	*p = string(c.take(n))
+	*p = string(c.cut(n))
 }
 
-// Blob is bytes; nil where there are none.
+// Blob codes bytes. It reads no bytes as nil.
 func (c *Coder) Blob(p *[]byte) {
 	n := len(*p)
 	c.Len(&n, 1)
@@ -136,18 +136,18 @@ func (c *Coder) Blob(p *[]byte) {
 		c.buf = append(c.buf, *p...)
 		return
 	}
-	*p = append([]byte(nil), c.take(n)...)
+	*p = append([]byte(nil), c.cut(n)...)
 }
 
-// take reads n bytes, which are there.
-func (c *Coder) take(n int) []byte {
+// cut cuts off n bytes, which must be there.
+func (c *Coder) cut(n int) []byte {
 	b := c.buf[:n]
 	c.buf = c.buf[n:]
 	return b
 }
 
-// List is a list of things, each of which takes least bytes or more; nil where
-// there are none.
+// List codes a list of items, each of which needs least bytes or more. It reads an empty
+// list as nil.
 func List[T any](c *Coder, p *[]T, least int, each func(*Coder, *T)) {
 	n := len(*p)
 	c.Len(&n, least)
@@ -170,7 +170,7 @@ const (
 	addrZoned = 3
 )
 
-// Addr is an address, which may be none.
+// Addr codes an address, which may be the zero Addr.
 func (c *Coder) Addr(p *netip.Addr) {
 	if !c.reading {
 		c.buf = appendAddr(c.buf, *p)
@@ -193,7 +193,7 @@ func (c *Coder) Addr(p *netip.Addr) {
 		*p = netip.Addr{}
 		return
 	}
-	*p, _ = netip.AddrFromSlice(c.take(n))
+	*p, _ = netip.AddrFromSlice(c.cut(n))
 	if kind == addrZoned {
 		zone := ""
 		c.String(&zone)
@@ -218,7 +218,7 @@ func appendAddr(b []byte, a netip.Addr) []byte {
 	return append(b, a.Zone()...)
 }
 
-// AddrPort is an address, which may be none, and a port.
+// AddrPort codes an address, which may be the zero Addr, and a port.
 func (c *Coder) AddrPort(p *netip.AddrPort) {
 	addr, port := p.Addr(), p.Port()
 	c.Addr(&addr)
@@ -228,7 +228,7 @@ func (c *Coder) AddrPort(p *netip.AddrPort) {
 	}
 }
 
-// Prefix is a network.
+// Prefix codes a network.
 func (c *Coder) Prefix(p *netip.Prefix) {
 	addr, bits := p.Addr(), p.Bits()
 	c.Addr(&addr)

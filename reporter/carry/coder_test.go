@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// everything is a value of each kind.
+// everything has a field of each kind.
 type everything struct {
 	u8         uint8
 	u64        uint64
@@ -48,7 +48,7 @@ var values = []everything{
 		prefix: netip.MustParsePrefix("::/0")},
 }
 
-func TestWhatIsWrittenIsRead(t *testing.T) {
+func TestReaderReadsWhatWasWritten(t *testing.T) {
 	for i, want := range values[1:] {
 		w := NewWriter()
 		want.carry(w)
@@ -68,7 +68,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		}
 		r = NewReader(append(w.Bytes(), 0))
 		if got.carry(r); r.Err() == nil {
-			t.Errorf("%d: a byte more is read", i)
+			t.Errorf("%d: an additional byte is no error", i)
 		}
 	}
 }
@@ -86,7 +86,7 @@ func TestNumbersThatDoNotFit(t *testing.T) {
 		Uint(w, &v)
 		r := NewReader(w.Bytes())
 		if read(r); r.Err() == nil || r.OK() {
-			t.Errorf("%s: %d is read", name, v)
+			t.Errorf("%s: %d is no error", name, v)
 		}
 	}
 	r := NewReader([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}) // over 64 bits

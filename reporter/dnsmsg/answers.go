@@ -7,21 +7,20 @@ import (
 	"strings"
 )
 
-// Answer says that an address was given for a name.
+// Answer is an address that a DNS message gives for a name.
 type Answer struct {
 	Addr netip.Addr
 	Name string // the question's, lower-case, in presentation form without the final dot
 	TTL  uint32 // seconds; the smallest of the address record's and of the CNAME records on the way to it
 }
 
-// Answers appends to dst what the message answers, sorted by address and name, each pair once with its longest TTL.
+// Answers appends the answers of the message to dst, sorted by address and name, each pair once with its longest TTL.
 //
-// Only a response (QR) to a standard query with rcode 0 answers anything, and of its questions those for A or AAAA of
-// class IN. From the question's name CNAME records lead on, over any number of hops and in whatever order they
-// stand; each address record whose owner is on that way is an answer, be it in the additional section, and be it of the
-// other family. Names compare without regard to ASCII case. Where several CNAME records lead to a name, the first
-// shortest way counts. Of more than eight questions the first eight count: no message should have more than one
-// (RFC 9619).
+// Only a response (QR) to a standard query with rcode 0 has answers, and only for questions of type A or AAAA and class
+// IN. CNAME records lead from the question's name to other names, over any number of hops and in any order. Each address
+// record that one of these names owns is an answer, also one of the other family or in the additional section. Comparisons
+// ignore ASCII case. If several chains of CNAME records lead to a name, the first shortest one counts. Only the first
+// eight questions count: no message should have more than one (RFC 9619).
 func (m *Message) Answers(dst []Answer) []Answer {
 	if !m.Response || m.Opcode != 0 || m.Rcode != 0 {
 		return dst
@@ -29,7 +28,7 @@ func (m *Message) Answers(dst []Answer) []Answer {
 	start := len(dst)
 	sorted := false
 	for _, q := range m.Questions[:min(len(m.Questions), maxQuestions)] {
-		if q.Class != ClassIN || q.Type != TypeA && q.Type != TypeAAAA || q.name.len == 0 {
+		if q.Class != ClassIN || q.Type != TypeA && q.Type != typeAAAA || q.name.len == 0 {
 			continue
 		}
 		if !sorted {
@@ -52,17 +51,17 @@ func (m *Message) Answers(dst []Answer) []Answer {
 	return dst[:start+len(found)]
 }
 
-// maxQuestions bounds how much a small message can answer: every question could have every address.
+// maxQuestions bounds the answers of a small message: every question could have every address.
 const maxQuestions = 8
 
 // work is the scratch space of Answers.
 type work struct {
 	owners []int32 // records sorted by owner, equal owners in the order of the message
-	seen   []bool  // by index in owners of the first record of an owner: whether its name is on the way already
+	seen   []bool  // by index in owners of an owner's first record: its name was in the queue
 	queue  []hop
 }
 
-// hop is a name on the way: it is asked for by a question or a CNAME record.
+// hop is a name that a question or a CNAME record leads to.
 type hop struct {
 	name name
 	ttl  uint32
@@ -113,7 +112,7 @@ func (m *Message) answer(dst []Answer, q Question) []Answer {
 	return dst
 }
 
-// compare orders names without regard to ASCII case.
+// compare orders names and ignores ASCII case.
 func (m *Message) compare(a, b name) int {
 	if a == b {
 		return 0

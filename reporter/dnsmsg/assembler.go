@@ -2,16 +2,16 @@ package dnsmsg
 
 import "container/list"
 
-// An Assembler goes from packets to answers: it joins fragments and TCP streams. What it holds is bounded: what was
-// touched longest ago goes first. Time is that of the packets, in ns, and never decreases.
+// An Assembler reads answers from packets: it joins fragments and TCP streams. Its memory is bounded: it removes the
+// datagram or the stream that was used longest ago. Time is the time of the packets, in ns, and never decreases.
 //
-// Every packet counts once: as undecodable, as ignored, or, where it had a part in a message with an answer, not at
-// all. One that is held counts when that is decided. What is dropped unfinished hides something and is undecodable;
-// only fragments without their datagram's first one, which may as well be of no DNS message, are ignored.
+// Every packet counts once: as undecodable, as ignored, or not at all if it was part of a message with an answer. A packet
+// that waits for others counts when its outcome is known. Packets of a removed, incomplete message are undecodable, because
+// answers may be missing. Only fragments without their datagram's first fragment, which may not be DNS, are ignored.
 type Assembler struct {
 	count func(source uint32, undecodable, ignored uint64)
 	at    int64 // of the last packet
-	tries int   // for it, see maxTries
+	tries int   // see maxTries
 
 	packet    Packet
 	message   Message
@@ -20,21 +20,21 @@ type Assembler struct {
 	streams   store[streamKey, stream]
 }
 
-// maxAge, ns, is how long a fragment waits for the others, and a stream for its next segment: as long as Linux holds
+// maxAge, ns, is how long a fragment waits for the others, and a stream for its next segment: as long as Linux keeps
 // fragments.
 const maxAge = 30e9
 
-// worth is what came of a packet; the greatest of several decides.
-type worth uint8
+// outcome is the result of a packet; the greatest of several counts.
+type outcome uint8
 
 const (
-	nothingYet  worth = iota // it is held
-	ignored                  // no answer in it
-	answered                 // it had a part in an answer
-	undecodable              // it is malformed, cut short, or lacks what belongs to it
+	undecided   outcome = iota // it waits for other packets
+	ignored                    // it has no answer
+	answered                   // it was part of an answer
+	undecodable                // it is malformed or cut short, or other packets are missing
 )
 
-// NewAssembler returns an Assembler that tells count of each source's packets that have come to nothing.
+// NewAssembler returns an Assembler that calls count for the undecodable and the ignored packets of each source.
 func NewAssembler(count func(source uint32, undecodable, ignored uint64)) *Assembler {
 	a := &Assembler{count: count}
 	a.fragments.init(maxDatagrams, maxDatagramBytes)
@@ -42,8 +42,8 @@ func NewAssembler(count func(source uint32, undecodable, ignored uint64)) *Assem
 	return a
 }
 
-// Packet takes the next packet that a source captured, see Packet.Decode, and returns the answers that are complete
-// with it. They are good until the next call.
+// Packet adds the next packet that a source captured, see Packet.Decode, and returns the answers that it completes. They
+// are valid until the next call.
 func (a *Assembler) Packet(source uint32, at int64, b []byte) []Answer {
 	a.answers = a.answers[:0]
 	a.expire(at)
@@ -53,31 +53,32 @@ func (a *Assembler) Packet(source uint32, at int64, b []byte) []Answer {
 		a.fragment(source, err == ErrTruncated)
 	case err == ErrTruncated && p.Proto == TCP:
 		a.end(streamKey{source, p.Src, p.Dst})
-		a.settle(source, 1, undecodable)
+		a.countPackets(source, 1, undecodable)
 	case err == ErrProtocol || err == ErrFragment:
-		a.settle(source, 1, ignored)
+		a.countPackets(source, 1, ignored)
 	case err != nil:
-		a.settle(source, 1, undecodable)
+		a.countPackets(source, 1, undecodable)
 	default:
 		a.transport(source, 1)
 	}
 	return a.answers
 }
 
-// Expire drops what has waited too long. What that completes it returns: messages behind a hole that nothing filled.
+// Expire removes datagrams and streams that have waited too long. It returns the answers that this completes: those in
+// messages after missing bytes.
 func (a *Assembler) Expire(at int64) []Answer {
 	a.answers = a.answers[:0]
 	a.expire(at)
 	return a.answers
 }
 
-// Lost says that packets of the source were lost: what is held of it may lack them. The answers are those of Expire.
+// Lost removes all datagrams and streams of a source that lost packets. It returns answers as Expire does.
 func (a *Assembler) Lost(source uint32) []Answer {
 	a.answers, a.tries = a.answers[:0], 0
 	for e := a.fragments.order.Front(); e != nil; {
 		d := e.Value.(*datagram)
 		if e = e.Next(); d.key.source == source {
-			a.dropDatagram(d)
+			a.removeDatagram(d)
 		}
 	}
 	for e := a.streams.order.Front(); e != nil; {
@@ -92,24 +93,24 @@ func (a *Assembler) Lost(source uint32) []Answer {
 func (a *Assembler) expire(at int64) {
 	a.at, a.tries = at, 0
 	for d := a.fragments.oldest(); d != nil && at-d.at > maxAge; d = a.fragments.oldest() {
-		a.dropDatagram(d)
+		a.removeDatagram(d)
 	}
 	for s := a.streams.oldest(); s != nil && at-s.at > maxAge; s = a.streams.oldest() {
 		a.endStream(s)
 	}
 }
 
-// transport takes the packet in a.packet, which came as n packets.
+// transport reads the payload of a.packet, which came as n packets.
 func (a *Assembler) transport(source uint32, n int) {
 	if a.packet.Proto == TCP {
 		a.segment(source, n)
 		return
 	}
-	a.settle(source, n, a.take(a.packet.Payload))
+	a.countPackets(source, n, a.decodeMessage(a.packet.Payload))
 }
 
-// take decodes a whole message.
-func (a *Assembler) take(b []byte) worth {
+// decodeMessage decodes a message and adds its answers.
+func (a *Assembler) decodeMessage(b []byte) outcome {
 	if a.message.Decode(b) != nil {
 		return undecodable
 	}
@@ -120,32 +121,32 @@ func (a *Assembler) take(b []byte) worth {
 	return answered
 }
 
-// settle counts n packets that came to w.
-func (a *Assembler) settle(source uint32, n int, w worth) {
+// countPackets counts n packets with one outcome.
+func (a *Assembler) countPackets(source uint32, n int, o outcome) {
 	switch {
 	case n == 0:
-	case w == undecodable:
+	case o == undecodable:
 		a.count(source, uint64(n), 0)
-	case w == ignored:
+	case o == ignored:
 		a.count(source, 0, uint64(n))
 	}
 }
 
-// A store holds unfinished things, the one that was touched longest ago first, within bounds.
+// A store keeps incomplete datagrams or streams, and how many bytes they need.
 type store[K comparable, V any] struct {
 	byKey    map[K]*list.Element // of *V
-	order    *list.List
-	most     int // things
-	bytes    int // that they hold
+	order    *list.List          // the one used longest ago first
+	maxItems int
+	bytes    int
 	maxBytes int
 }
 
-func (s *store[K, V]) init(most, maxBytes int) {
-	s.byKey, s.order, s.most, s.maxBytes = make(map[K]*list.Element), list.New(), most, maxBytes
+func (s *store[K, V]) init(maxItems, maxBytes int) {
+	s.byKey, s.order, s.maxItems, s.maxBytes = make(map[K]*list.Element), list.New(), maxItems, maxBytes
 }
 
-// touch finds a thing and makes it the last to go.
-func (s *store[K, V]) touch(key K) *V {
+// use returns the item of a key, nil if there is none, and makes it the last one in the order.
+func (s *store[K, V]) use(key K) *V {
 	e := s.byKey[key]
 	if e == nil {
 		return nil
@@ -156,7 +157,7 @@ func (s *store[K, V]) touch(key K) *V {
 
 func (s *store[K, V]) add(key K, v *V) { s.byKey[key] = s.order.PushBack(v) }
 
-// remove forgets a thing of so many bytes.
+// remove removes an item that needs that many bytes.
 func (s *store[K, V]) remove(key K, bytes int) {
 	if e := s.byKey[key]; e != nil {
 		s.order.Remove(e)
@@ -165,7 +166,7 @@ func (s *store[K, V]) remove(key K, bytes int) {
 	}
 }
 
-// oldest is what was touched longest ago, nil if there is nothing.
+// oldest returns the item used longest ago, nil if there is none.
 func (s *store[K, V]) oldest() *V {
 	if e := s.order.Front(); e != nil {
 		return e.Value.(*V)
@@ -173,5 +174,5 @@ func (s *store[K, V]) oldest() *V {
 	return nil
 }
 
-// full says that something has to go.
-func (s *store[K, V]) full() bool { return s.order.Len() > s.most || s.bytes > s.maxBytes }
+// full reports that there are too many items or bytes.
+func (s *store[K, V]) full() bool { return s.order.Len() > s.maxItems || s.bytes > s.maxBytes }

@@ -9,15 +9,14 @@ import (
 	"testing"
 )
 
-// A bench is an Assembler with a memory of what it said.
+// A bench is an Assembler, its results and the number of its packets.
 type bench struct {
-	t       testing.TB
-	a       *Assembler
-	at      int64
-	packets uint64
-	undecodable,
-	ignored uint64
-	names map[string]bool
+	t                    testing.TB
+	a                    *Assembler
+	at                   int64
+	packets              uint64
+	undecodable, ignored uint64
+	names                map[string]bool
 }
 
 func newBench(t testing.TB) *bench {
@@ -38,36 +37,36 @@ func (b *bench) packet(p []byte) {
 	b.check()
 }
 
-// lost drops all that is held.
+// lost removes all datagrams and streams.
 func (b *bench) lost() { b.learn(b.a.Lost(1)); b.check() }
 
-// check holds the Assembler to its bounds, and its accounts to what it holds.
+// check checks the Assembler's bounds, and that its counts of packets and bytes are correct.
 func (b *bench) check() {
 	b.t.Helper()
-	held, bytes := uint64(0), 0
+	waiting, bytes := uint64(0), 0 // packets that are not counted yet, memory
 	for e := b.a.streams.order.Front(); e != nil; e = e.Next() {
 		s := e.Value.(*stream)
-		held += uint64(s.held + len(s.pieces))
+		waiting += uint64(s.bufPackets + len(s.pieces))
 		own := len(s.buf) + size(s.pieces)
 		if own != s.bytes || own > maxStreamBytes || b.a.streams.byKey[s.key] != e {
-			b.t.Fatalf("stream %v holds %d bytes, says %d", s.key, own, s.bytes)
+			b.t.Fatalf("stream %v has %d bytes, counts %d", s.key, own, s.bytes)
 		}
 		bytes += own
 	}
 	if bytes != b.a.streams.bytes || b.a.streams.full() || len(b.a.streams.byKey) != b.a.streams.order.Len() {
-		b.t.Fatalf("%d streams of %d bytes, says %d", len(b.a.streams.byKey), bytes, b.a.streams.bytes)
+		b.t.Fatalf("%d streams of %d bytes, counts %d", len(b.a.streams.byKey), bytes, b.a.streams.bytes)
 	}
 	bytes = 0
 	for e := b.a.fragments.order.Front(); e != nil; e = e.Next() {
 		d := e.Value.(*datagram)
-		held += uint64(len(d.pieces))
+		waiting += uint64(len(d.pieces))
 		bytes += size(d.pieces)
 	}
 	if bytes != b.a.fragments.bytes || b.a.fragments.full() || len(b.a.fragments.byKey) != b.a.fragments.order.Len() {
-		b.t.Fatalf("%d datagrams of %d bytes, says %d", len(b.a.fragments.byKey), bytes, b.a.fragments.bytes)
+		b.t.Fatalf("%d datagrams of %d bytes, counts %d", len(b.a.fragments.byKey), bytes, b.a.fragments.bytes)
 	}
-	if b.undecodable+b.ignored+held > b.packets {
-		b.t.Fatalf("%d undecodable, %d ignored and %d held of %d packets", b.undecodable, b.ignored, held, b.packets)
+	if b.undecodable+b.ignored+waiting > b.packets {
+		b.t.Fatalf("%d undecodable, %d ignored and %d waiting of %d packets", b.undecodable, b.ignored, waiting, b.packets)
 	}
 }
 
@@ -111,7 +110,7 @@ func tcp(client bool, seq uint32, flags uint8, payload []byte) []byte {
 	return p
 }
 
-// framed is messages as a stream has them.
+// framed joins messages as a stream does, each after its length.
 func framed(messages ...[]byte) (b []byte) {
 	for _, m := range messages {
 		b = append(binary.BigEndian.AppendUint16(b, uint16(len(m))), m...)
@@ -119,7 +118,7 @@ func framed(messages ...[]byte) (b []byte) {
 	return b
 }
 
-// answerOf is a message that gives name i the address 10.1.0.i; it is the longer the greater pad is.
+// answerOf makes a message that gives name i the address 10.1.0.i, with pad other records.
 func answerOf(t testing.TB, i, pad int) []byte {
 	records := []string{fmt.Sprintf("n%d.test. 60 IN A 10.1.0.%d", i, i)}
 	for range pad {
@@ -130,7 +129,7 @@ func answerOf(t testing.TB, i, pad int) []byte {
 
 func nameOf(i int) string { return fmt.Sprintf("10.1.0.%d n%d.test", i, i) }
 
-// Strangers can't make it hold more than its bounds, nor fragments of something else push out an answer's.
+// Hostile packets cannot exceed the bounds, and fragments of other protocols do not displace those of an answer.
 func TestAssemblerIsBounded(t *testing.T) {
 	b := newBench(t)
 	body := udpPacket(t, v4src, v4dst, answerOf(t, 1, 2))[20:]
@@ -156,16 +155,16 @@ func TestAssemblerIsBounded(t *testing.T) {
 		}
 	}
 	if n := b.a.streams.order.Len(); n != maxStreams && b.a.streams.bytes < maxStreamsBytes-20000 {
-		t.Errorf("%d streams of %d bytes are held", n, b.a.streams.bytes)
+		t.Errorf("%d streams of %d bytes", n, b.a.streams.bytes)
 	}
 	b.lost()
 	if b.a.streams.bytes != 0 || b.a.fragments.bytes != 0 || b.a.streams.order.Len() != 0 || b.a.fragments.order.Len() != 0 {
-		t.Error("something is held after all was dropped")
+		t.Error("something is left after all was removed")
 	}
 }
 
-// Sources do not mix: their networks may use the same addresses.
-func TestSourcesAreApart(t *testing.T) {
+// Streams of different sources are separate: their networks may use the same addresses.
+func TestSourcesAreSeparate(t *testing.T) {
 	stream := framed(answerOf(t, 1, 3))
 	b := newBench(t)
 	b.learn(b.a.Packet(1, 0, tcp(false, 0, SYN|ACK, nil)))
@@ -177,8 +176,8 @@ func TestSourcesAreApart(t *testing.T) {
 	b.want(nameOf(1))
 }
 
-// FuzzAssembler plays programs of segments and fragments of a few streams, and arbitrary packets: it must keep its bounds and its accounts.
-// Of each operation the first byte is what, the second where, the third how much and when.
+// FuzzAssembler runs programs with segments and fragments of a few streams, and with arbitrary packets: bench checks bounds
+// and counts. An operation has three bytes: its kind, with the direction and the time that passes, an offset, and a length.
 func FuzzAssembler(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 1, 0, 200, 1, 2, 200, 2, 0, 9})
 	f.Add([]byte{6, 0, 10, 6, 1, 10, 7, 0, 3, 1, 0, 255, 3, 0, 0})
@@ -195,11 +194,11 @@ func play(t *testing.T, program []byte) {
 	datagram := udpPacket(t, v4src, v4dst, answerOf(t, 4, 5))[20:]
 	b := newBench(t)
 	for ; len(program) >= 3; program = program[3:] {
-		op, where, much := program[0], int(program[1]), int(program[2])
+		op, where, size := program[0], int(program[1]), int(program[2])
 		client := op&0x80 != 0
 		b.at += int64(op>>4&7) * int64(op>>4&7) * 1e9
 		from := min(where*8, len(stream))
-		end := min(from+much*4, len(stream))
+		end := min(from+size*4, len(stream))
 		switch op & 15 {
 		case 0:
 			b.packet(tcp(client, uint32(where)-1, SYN|ACK, nil))
@@ -208,9 +207,9 @@ func play(t *testing.T, program []byte) {
 		case 4:
 			b.packet(tcp(client, uint32(from), FIN|ACK, stream[from:end]))
 		case 5:
-			b.packet(tcp(client, 0, RST, nil))
+			b.packet(tcp(client, 0, rst, nil))
 		case 6, 7:
-			from, end = min(where*8, len(datagram)), min(where*8+8*much, len(datagram))
+			from, end = min(where*8, len(datagram)), min(where*8+8*size, len(datagram))
 			more := uint16(0x2000)
 			if end == len(datagram) {
 				more = 0
@@ -221,7 +220,7 @@ func play(t *testing.T, program []byte) {
 		case 9:
 			b.learn(b.a.Expire(b.at))
 		case 10:
-			b.packet(program[:min(len(program), much)])
+			b.packet(program[:min(len(program), size)])
 		case 11:
 			b.packet(tcp(client, uint32(where)<<12, ACK, program))
 		}
@@ -229,15 +228,15 @@ func play(t *testing.T, program []byte) {
 	b.lost()
 	for name := range b.names {
 		if !strings.HasPrefix(name, "10.1.0.") {
-			return // the program brought a message of its own
+			return // the program has a message of its own
 		}
 	}
 	if len(b.a.streams.byKey)+len(b.a.fragments.byKey) != 0 {
-		t.Error("something is held after all was dropped")
+		t.Error("something is left after all was removed")
 	}
 }
 
-func TestAnyPacketsAreSurvived(t *testing.T) {
+func TestArbitraryPackets(t *testing.T) {
 	for seed := range uint64(300) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		program := make([]byte, 3*rng.IntN(300))

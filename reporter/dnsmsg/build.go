@@ -5,10 +5,10 @@ import (
 	"net/netip"
 )
 
-// AppendUDPPacket appends a whole packet to b, IPv4 or IPv6 header, UDP header and payload, with right lengths and
-// checksums, and returns the longer slice. It is IPv4 if both addresses are (IPv4-mapped ones count as IPv4); an
-// address that is not valid is the unspecified one. Payloads that no UDP packet can carry, longer than 65,507 bytes
-// in IPv4 and 65,527 in IPv6, are ErrLong, and b is returned as it was.
+// AppendUDPPacket appends a packet to b, with IPv4 or IPv6 header, UDP header and payload, and with correct lengths and
+// checksums. It is IPv4 if both addresses are (IPv4-mapped ones count as IPv4). An address that is not valid is written as
+// the unspecified address. A payload that is too long for UDP, over 65,507 bytes in IPv4 or 65,527 in IPv6, is an error,
+// and b is returned unchanged.
 func AppendUDPPacket(b []byte, src, dst netip.AddrPort, payload []byte) ([]byte, error) {
 	const udpHeader = 8
 	length := udpHeader + len(payload)
@@ -17,11 +17,11 @@ func AppendUDPPacket(b []byte, src, dst netip.AddrPort, payload []byte) ([]byte,
 	ip, pseudo := len(b), uint32(0)
 	switch {
 	case is4 && length > 0xffff-20, length > 0xffff:
-		return b, ErrLong
+		return b, errLong
 	case is4:
 		b = append(b, 0x45, 0) // version 4, header of 5 words, no DSCP
 		b = binary.BigEndian.AppendUint16(b, uint16(20+length))
-		b = append(b, 0, 0, 0x40, 0, 64, UDP, 0, 0) // id 0, do not fragment, 64 hops, checksum not yet
+		b = append(b, 0, 0, 0x40, 0, 64, UDP, 0, 0) // id 0, do not fragment, 64 hops, checksum set below
 		b = append(b, as4(from)...)
 		b = append(b, as4(to)...)
 		binary.BigEndian.PutUint16(b[ip+10:], ^uint16(sum(0, b[ip:])))
@@ -41,7 +41,7 @@ func AppendUDPPacket(b []byte, src, dst netip.AddrPort, payload []byte) ([]byte,
 	b = append(b, 0, 0)
 	b = append(b, payload...)
 	check := ^uint16(sum(pseudo, b[udp:]))
-	if check == 0 { // 0 means that there is no checksum
+	if check == 0 { // 0 means no checksum
 		check = 0xffff
 	}
 	binary.BigEndian.PutUint16(b[udp+6:], check)

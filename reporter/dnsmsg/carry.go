@@ -4,8 +4,8 @@ import (
 	"github.com/topotape/topotape/reporter/carry"
 )
 
-// Carry writes what is held, or reads it into a new Assembler. Known tells which
-// sources there are.
+// Carry writes the incomplete datagrams and streams, or reads them into a new Assembler.
+// Known reports whether there is a source with that number.
 func (a *Assembler) Carry(c *carry.Coder, known func(source uint32) bool) {
 	carry.Int(c, &a.at)
 	carryStore(c, &a.fragments, func(d *datagram) (fragmentKey, int) {
@@ -20,11 +20,12 @@ func (a *Assembler) Carry(c *carry.Coder, known func(source uint32) bool) {
 	})
 }
 
-// carryStore is things, the one that was touched longest ago first.
+// carryStore carries the items of a store in their order. CarryOne carries one item, and
+// returns its key and how many bytes it needs.
 func carryStore[K comparable, V any](c *carry.Coder, s *store[K, V], carryOne func(*V) (key K, bytes int)) {
 	n := s.order.Len()
 	c.Len(&n, 8)
-	c.Check(n <= s.most)
+	c.Check(n <= s.maxItems)
 	e := s.order.Front()
 	for i := 0; i < n && c.OK(); i++ {
 		if !c.Reading() {
@@ -55,16 +56,16 @@ func (d *datagram) carry(c *carry.Coder) {
 	if !c.Reading() {
 		return
 	}
-	end, most := 0, maxDatagram
+	end, length := 0, maxDatagram
 	if d.length >= 0 {
-		most = min(most, d.length)
+		length = min(length, d.length)
 	}
-	for _, x := range d.pieces { // none overlaps another one
-		c.Check(int(x.at) >= end && int(x.at) <= most)
+	for _, x := range d.pieces { // pieces must not overlap
+		c.Check(int(x.at) >= end && int(x.at) <= length)
 		end = int(x.at) + len(x.bytes)
 		d.bytes += len(x.bytes) + pieceCost
 	}
-	c.Check(end <= most && d.length >= -1 && d.length <= maxDatagram)
+	c.Check(end <= length && d.length >= -1 && d.length <= maxDatagram)
 }
 
 func (s *stream) carry(c *carry.Coder) {
@@ -72,12 +73,12 @@ func (s *stream) carry(c *carry.Coder) {
 	c.AddrPort(&s.key.src)
 	c.AddrPort(&s.key.dst)
 	carry.Int(c, &s.at)
-	c.Bools(&s.syn, &s.sure, &s.lost, &s.fin)
+	c.Bools(&s.syn, &s.confirmed, &s.searching, &s.fin)
 	for _, n := range [...]*uint32{&s.start, &s.next, &s.end} {
 		carry.Uint(c, n)
 	}
 	c.Blob(&s.buf)
-	carry.Int(c, &s.held)
+	carry.Int(c, &s.bufPackets)
 	carryPieces(c, &s.pieces)
 	carry.Int(c, &s.holeAt)
 	if !c.Reading() {
@@ -88,7 +89,7 @@ func (s *stream) carry(c *carry.Coder) {
 		c.Check(i == 0 || int32(x.at-s.pieces[i-1].at) >= 0)
 		s.bytes += len(x.bytes) + pieceCost
 	}
-	c.Check(len(s.buf) <= lengthLen+0xffff && s.held >= 0 && s.held <= maxStreamBytes && len(s.pieces) <= maxPieces)
+	c.Check(len(s.buf) <= lengthLen+0xffff && s.bufPackets >= 0 && s.bufPackets <= maxStreamBytes && len(s.pieces) <= maxPieces)
 }
 
 func carryPieces(c *carry.Coder, list *[]piece) {

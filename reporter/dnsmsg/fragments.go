@@ -5,15 +5,15 @@ import (
 	"slices"
 )
 
-// Bounds of what is held of datagrams that are not whole.
+// Bounds of the incomplete datagrams.
 const (
 	maxDatagrams     = 256
 	maxDatagramBytes = 1 << 20
 	maxDatagram      = 0xffff // body of one
-	pieceCost        = 64     // bytes that a piece takes beside its own
+	pieceCost        = 64     // memory that a piece needs in addition to its bytes
 )
 
-// fragmentKey is what the fragments of one datagram have in common.
+// fragmentKey identifies the datagram of a fragment.
 type fragmentKey struct {
 	source   uint32
 	src, dst netip.Addr
@@ -21,15 +21,15 @@ type fragmentKey struct {
 	proto    uint8 // IPv4 only (RFC 791, RFC 8200 section 4.5)
 }
 
-// A datagram of which some fragments have come.
+// A datagram is an incomplete datagram.
 type datagram struct {
 	key    fragmentKey
-	at     int64   // of the last one
-	first  bool    // the first one is there: it has the port of DNS, or it would not have been captured
-	next   uint8   // what the body begins with, once first
-	length int     // of the whole body, once the last one is there; else -1
-	pieces []piece // by place, none overlapping
-	bytes  int     // pieces hold that much
+	at     int64   // of the packet that came last
+	first  bool    // the first fragment came: its port is the port of DNS, or it would not have been captured
+	next   uint8   // protocol number of the body's first header, if the first fragment came
+	length int     // of the whole body; -1 until the last fragment comes
+	pieces []piece // sorted by offset, without overlaps
+	bytes  int     // memory that pieces need
 }
 
 // A piece of a datagram or a stream.
@@ -38,36 +38,36 @@ type piece struct {
 	bytes []byte
 }
 
-// fragment takes the fragment in a.packet. One that was not captured in full makes its datagram impossible.
+// fragment adds the fragment in a.packet to its datagram. A fragment that was not captured in full drops the datagram.
 func (a *Assembler) fragment(source uint32, truncated bool) {
 	p := &a.packet
-	key := fragmentKey{source: source, src: p.Src.Addr(), dst: p.Dst.Addr(), id: p.Fragment.ID}
+	key := fragmentKey{source: source, src: p.Src.Addr(), dst: p.Dst.Addr(), id: p.fragment.id}
 	if key.src.Is4() {
-		key.proto = p.Fragment.Next
+		key.proto = p.fragment.next
 	}
-	d := a.fragments.touch(key)
+	d := a.fragments.use(key)
 	if d == nil {
 		d = &datagram{key: key, length: -1}
 		a.fragments.add(key, d)
 	}
 	d.at = a.at
-	had := d.bytes
-	known, good := false, false
+	before := d.bytes
+	repeated, fits := false, false
 	if !truncated {
-		known, good = d.add(p)
+		repeated, fits = d.add(p)
 	}
-	a.fragments.bytes += d.bytes - had
+	a.fragments.bytes += d.bytes - before
 	switch {
-	case !good:
-		d.first = d.first || p.Fragment.Offset == 0
-		a.dropDatagram(d)
-		a.settle(source, 1, undecodable)
+	case !fits:
+		d.first = d.first || p.fragment.offset == 0
+		a.removeDatagram(d)
+		a.countPackets(source, 1, undecodable)
 		return
-	case known:
-		a.settle(source, 1, ignored)
+	case repeated:
+		a.countPackets(source, 1, ignored)
 		return
 	}
-	if !d.whole() {
+	if !d.complete() {
 		a.evictDatagrams(d)
 		return
 	}
@@ -76,66 +76,68 @@ func (a *Assembler) fragment(source uint32, truncated bool) {
 	for _, x := range d.pieces {
 		body = append(body, x.bytes...)
 	}
-	switch err := p.Transport(d.next, body); {
+	switch err := p.reassembled(d.next, body); {
 	case err == ErrProtocol:
-		a.settle(source, len(d.pieces), ignored)
+		a.countPackets(source, len(d.pieces), ignored)
 	case err != nil || p.IsFragment():
-		a.settle(source, len(d.pieces), undecodable)
+		a.countPackets(source, len(d.pieces), undecodable)
 	default:
 		a.transport(source, len(d.pieces))
 	}
 }
 
-// add puts a fragment in its place. It is known if it had come already; a capture on several interfaces shows each
-// several times. It is no good if it overlaps another one (RFC 5722), or contradicts what the last one said.
-func (d *datagram) add(p *Packet) (known, good bool) {
-	from, end := p.Fragment.Offset, p.Fragment.Offset+len(p.Body)
+// add adds a fragment. A fragment is repeated if the same one came before: a capture on several interfaces shows each
+// fragment several times. It does not fit if it overlaps another one (RFC 5722), or contradicts the length of the datagram.
+func (d *datagram) add(p *Packet) (repeated, fits bool) {
+	from, end := p.fragment.offset, p.fragment.offset+len(p.fragment.body)
 	i, found := slices.BinarySearchFunc(d.pieces, uint32(from), func(x piece, at uint32) int { return int(x.at) - int(at) })
-	if found && len(d.pieces[i].bytes) == len(p.Body) {
+	if found && len(d.pieces[i].bytes) == len(p.fragment.body) {
 		return true, true
 	}
 	switch {
-	case found, end > maxDatagram, len(p.Body) == 0,
+	case found, end > maxDatagram, len(p.fragment.body) == 0,
 		i > 0 && int(d.pieces[i-1].at)+len(d.pieces[i-1].bytes) > from,
 		i < len(d.pieces) && int(d.pieces[i].at) < end,
-		d.length >= 0 && (end > d.length || !p.Fragment.More),
-		!p.Fragment.More && i < len(d.pieces):
+		d.length >= 0 && (end > d.length || !p.fragment.more),
+		!p.fragment.more && i < len(d.pieces):
 		return false, false
 	}
-	if !p.Fragment.More {
+	if !p.fragment.more {
 		d.length = end
 	}
 	if from == 0 {
-		d.first, d.next = true, p.Fragment.Next
+		d.first, d.next = true, p.fragment.next
 	}
-	d.pieces = slices.Insert(d.pieces, i, piece{uint32(from), slices.Clone(p.Body)})
-	d.bytes += len(p.Body) + pieceCost
+	d.pieces = slices.Insert(d.pieces, i, piece{uint32(from), slices.Clone(p.fragment.body)})
+	d.bytes += len(p.fragment.body) + pieceCost
 	return false, true
 }
 
-// whole says that nothing is missing: pieces do not overlap, so their lengths tell.
-func (d *datagram) whole() bool { return d.length >= 0 && d.bytes == d.length+len(d.pieces)*pieceCost }
+// complete reports that no fragment is missing. Pieces do not overlap, so it is enough to compare lengths.
+func (d *datagram) complete() bool {
+	return d.length >= 0 && d.bytes == d.length+len(d.pieces)*pieceCost
+}
 
-// evictDatagrams makes room for the one that was just touched. Datagrams without a first fragment go before those of
-// which it is known that they are DNS.
+// evictDatagrams removes datagrams until there is room for the last one. It removes datagrams without a first fragment
+// first: the others are DNS.
 func (a *Assembler) evictDatagrams(last *datagram) {
 	for a.fragments.full() {
-		out := a.fragments.oldest()
+		victim := a.fragments.oldest()
 		for e := a.fragments.order.Front(); e != nil; e = e.Next() {
 			if d := e.Value.(*datagram); !d.first && d != last {
-				out = d
+				victim = d
 				break
 			}
 		}
-		a.dropDatagram(out)
+		a.removeDatagram(victim)
 	}
 }
 
-func (a *Assembler) dropDatagram(d *datagram) {
+func (a *Assembler) removeDatagram(d *datagram) {
 	a.fragments.remove(d.key, d.bytes)
 	if d.first {
-		a.settle(d.key.source, len(d.pieces), undecodable)
+		a.countPackets(d.key.source, len(d.pieces), undecodable)
 	} else {
-		a.settle(d.key.source, len(d.pieces), ignored)
+		a.countPackets(d.key.source, len(d.pieces), ignored)
 	}
 }

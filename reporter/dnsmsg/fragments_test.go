@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A datagram that is cut anywhere, reordered and repeated says what the message says.
+// A datagram gives its answers for any cuts, in any order and with repetitions.
 func TestFragmentsInAnyOrder(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 2))
@@ -47,7 +47,7 @@ func TestFragmentsThatDoNotFit(t *testing.T) {
 	}{
 		"overlap":            {[][]byte{first, ipv4Packet(UDP, 0x2000|7, nil, body[56:72])}, 2, 0},
 		"two ends":           {[][]byte{last, ipv4Packet(UDP, 100, nil, body[:8])}, 1, 1},
-		"behind the end":     {[][]byte{last, ipv4Packet(UDP, 0x2000|1000, nil, body[:8])}, 1, 1},
+		"after the end":      {[][]byte{last, ipv4Packet(UDP, 0x2000|1000, nil, body[:8])}, 1, 1},
 		"too long":           {[][]byte{first, ipv4Packet(UDP, 0x1fff, nil, body[:64])}, 2, 0},
 		"not in full":        {[][]byte{first, last[:len(last)-1]}, 2, 0},
 		"no first one":       {[][]byte{last}, 0, 1},

@@ -12,7 +12,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// pack makes a response to the question "name type", with records in zone file form; those behind "--" are additional.
+// pack makes a response to the question "name type", with records in zone file form. Records after "--" are additional.
 func pack(t testing.TB, question string, records ...string) []byte {
 	t.Helper()
 	m := new(dns.Msg)
@@ -90,7 +90,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// What is no successful response to a query of class IN answers nothing, and is no error.
+// Only a successful response to a query of class IN has answers. Other messages are no error.
 func TestNoAnswers(t *testing.T) {
 	good := pack(t, "a. A", "a. 5 IN A 10.0.0.1")
 	if answers(t, good) == "" {
@@ -113,7 +113,7 @@ func TestNoAnswers(t *testing.T) {
 	opt = append(opt, 0, 0, 41, 0x10, 0, 1 /* extended */, 0, 0, 0, 0, 0) // BADVERS
 	var m Message
 	if err := m.Decode(opt); err != nil || m.Rcode != 16 || m.Answers(nil) != nil {
-		t.Errorf("extended rcode: %v %+v", err, m.Header)
+		t.Errorf("extended rcode: %v %+v", err, m.header)
 	}
 }
 
@@ -124,17 +124,17 @@ func TestHeader(t *testing.T) {
 	if err := m.Decode(b); err != nil {
 		t.Fatal(err)
 	}
-	want := Header{ID: 4711, Response: true, Authoritative: true, Truncated: true, RecursionDesired: true, RecursionAvailable: true, Rcode: 3}
-	if m.Header != want {
-		t.Errorf("%+v", m.Header)
+	want := header{ID: 4711, Response: true, Authoritative: true, Truncated: true, RecursionDesired: true, RecursionAvailable: true, Rcode: 3}
+	if m.header != want {
+		t.Errorf("%+v", m.header)
 	}
-	if q := m.Questions[0]; len(m.Questions) != 1 || m.QuestionName(q) != "A.b" || q.Type != TypeAAAA || q.Class != ClassIN {
+	if q := m.Questions[0]; len(m.Questions) != 1 || m.QuestionName(q) != "A.b" || q.Type != typeAAAA || q.Class != ClassIN {
 		t.Errorf("%+v", m.Questions)
 	}
-	if r := m.Records[0]; m.Owner(r) != "a.B" || m.Target(r) != "C" || r.Section != SectionAnswer || r.TTL != 5 || r.Addr.IsValid() {
+	if r := m.Records[0]; m.Owner(r) != "a.B" || m.Target(r) != "C" || r.TTL != 5 || r.Addr.IsValid() {
 		t.Errorf("%+v", r)
 	}
-	if r := m.Records[1]; m.Owner(r) != "c" || m.Target(r) != "" || r.Section != SectionAdditional || r.Addr != netip.MustParseAddr("10.0.0.1") {
+	if r := m.Records[1]; m.Owner(r) != "c" || m.Target(r) != "" || r.Addr != netip.MustParseAddr("10.0.0.1") {
 		t.Errorf("%+v owner %s", r, m.Owner(r))
 	}
 	if TypeName(28) != "AAAA" || TypeName(65280) != "TYPE65280" || RcodeName(3) != "NXDOMAIN" || RcodeName(16) != "RCODE16" {
@@ -162,7 +162,7 @@ func TestSeveralQuestions(t *testing.T) {
 	}
 }
 
-// raw makes a response of one question with the given bytes behind the header, and the given number of answers.
+// raw makes a response with one question: a header with the given number of answers, and the given bytes.
 func raw(answers int, body ...byte) []byte {
 	return append([]byte{0, 1, 0x80, 0, 0, 1, 0, byte(answers), 0, 0, 0, 0}, body...)
 }
@@ -180,43 +180,43 @@ func TestMalformedMessages(t *testing.T) {
 		err error
 	}{
 		"good":                         {answer(record(1, 10, 0, 0, 1)), nil},
-		"nothing":                      {nil, ErrShort},
-		"header cut":                   {make([]byte, 11), ErrShort},
+		"nothing":                      {nil, errShort},
+		"header cut":                   {make([]byte, 11), errShort},
 		"header alone":                 {make([]byte, 12), nil},
-		"too long":                     {make([]byte, 1<<16), ErrLong},
-		"no question":                  {raw(0), ErrShort},
-		"question without class":       {raw(0, 1, 'a', 0, 0, 1, 0), ErrShort},
-		"label leaves the message":     {raw(0, 9, 'a', 0, 0, 1, 0, 1), ErrShort},
-		"pointer cut":                  {raw(0, 0xc0), ErrShort},
-		"pointer to itself":            {raw(0, 0xc0, 12, 0, 1, 0, 1), ErrName},
-		"pointer forward":              {raw(0, 0xc0, 14, 0, 0, 1, 0, 1), ErrName},
-		"pointer into its own name":    {raw(0, 1, 'a', 0xc0, 12, 0, 1, 0, 1), ErrName},
-		"pointer beyond the message":   {raw(0, 0xff, 0xff, 0, 1, 0, 1), ErrName},
-		"label type 01":                {raw(0, 0x41, 'a', 0, 0, 1, 0, 1), ErrName},
-		"label type 10":                {raw(0, 0x81, 'a', 0, 0, 1, 0, 1), ErrName},
+		"too long":                     {make([]byte, 1<<16), errLong},
+		"no question":                  {raw(0), errShort},
+		"question without class":       {raw(0, 1, 'a', 0, 0, 1, 0), errShort},
+		"label leaves the message":     {raw(0, 9, 'a', 0, 0, 1, 0, 1), errShort},
+		"pointer cut":                  {raw(0, 0xc0), errShort},
+		"pointer to itself":            {raw(0, 0xc0, 12, 0, 1, 0, 1), errName},
+		"pointer forward":              {raw(0, 0xc0, 14, 0, 0, 1, 0, 1), errName},
+		"pointer into its own name":    {raw(0, 1, 'a', 0xc0, 12, 0, 1, 0, 1), errName},
+		"pointer beyond the message":   {raw(0, 0xff, 0xff, 0, 1, 0, 1), errName},
+		"label type 01":                {raw(0, 0x41, 'a', 0, 0, 1, 0, 1), errName},
+		"label type 10":                {raw(0, 0x81, 'a', 0, 0, 1, 0, 1), errName},
 		"name of 255 bytes":            {raw(0, append(append(bytes.Clone(long), append([]byte{61}, label[1:62]...)...), 0, 0, 1, 0, 1)...), nil},
-		"name of 256 bytes":            {raw(0, append(append(bytes.Clone(long), append([]byte{62}, label[1:63]...)...), 0, 0, 1, 0, 1)...), ErrName},
-		"no record":                    {raw(1, question...), ErrShort},
-		"record cut":                   {answer(record(1, 10, 0, 0, 1)[:11]), ErrShort},
-		"data cut":                     {answer(record(1, 10, 0, 0, 1)[:15]), ErrShort},
-		"A of 3 bytes":                 {answer(record(1, 10, 0, 0)), ErrData},
-		"A of no bytes":                {answer(record(1)), ErrData},
-		"AAAA of 4 bytes":              {answer(record(28, 10, 0, 0, 1)), ErrData},
-		"CNAME shorter than its data":  {answer(record(5, 1, 'b', 0, 0)), ErrData},
-		"CNAME leaves its data":        {append(answer(record(5, 1, 'b')), 0), ErrShort},
+		"name of 256 bytes":            {raw(0, append(append(bytes.Clone(long), append([]byte{62}, label[1:63]...)...), 0, 0, 1, 0, 1)...), errName},
+		"no record":                    {raw(1, question...), errShort},
+		"record cut":                   {answer(record(1, 10, 0, 0, 1)[:11]), errShort},
+		"data cut":                     {answer(record(1, 10, 0, 0, 1)[:15]), errShort},
+		"A of 3 bytes":                 {answer(record(1, 10, 0, 0)), errData},
+		"A of no bytes":                {answer(record(1)), errData},
+		"AAAA of 4 bytes":              {answer(record(28, 10, 0, 0, 1)), errData},
+		"CNAME shorter than its data":  {answer(record(5, 1, 'b', 0, 0)), errData},
+		"CNAME leaves its data":        {append(answer(record(5, 1, 'b')), 0), errShort},
 		"data of another type is free": {answer(record(16, 255)), nil},
-		"bytes behind the message":     {append(answer(record(1, 10, 0, 0, 1)), 1, 2, 3), nil},
+		"bytes after the message":      {append(answer(record(1, 10, 0, 0, 1)), 1, 2, 3), nil},
 	} {
 		var m Message
 		if err := m.Decode(test.b); err != test.err {
 			t.Errorf("%s: %v, want %v", name, err, test.err)
-		} else if err != nil && (len(m.Questions) > 0 || len(m.Records) > 0 || m.Header != (Header{})) {
+		} else if err != nil && (len(m.Questions) > 0 || len(m.Records) > 0 || m.header != (header{})) {
 			t.Errorf("%s: leaves %+v", name, m)
 		}
 	}
 }
 
-// A chain of pointers is followed to a point, however long the message.
+// The number of compression pointers in a name is limited.
 func TestPointerChain(t *testing.T) {
 	for _, hops := range []int{maxPointers, maxPointers + 1} {
 		b := raw(1, 0, 0, 1, 0, 1) // the root's question, its name at 12
@@ -257,7 +257,7 @@ func TestDamagedMessage(t *testing.T) {
 	}
 }
 
-// A reused Message gives what a new one gives, appends to what is there, and does not allocate for decoding.
+// A reused Message gives the same answers as a new one, appends them, and decodes without allocation.
 func TestReuse(t *testing.T) {
 	big := make([]string, 200)
 	for i := range big {
@@ -294,7 +294,7 @@ func TestReuse(t *testing.T) {
 	}
 }
 
-// The most that 65,535 bytes can ask for stays within bounds, and is let go of.
+// The most memory that a message can need is bounded, and the next use frees it.
 func TestHostileMessage(t *testing.T) {
 	name := append(bytes.Repeat(append([]byte{62}, bytes.Repeat([]byte{'x'}, 62)...), 3), 61)
 	name = append(name, bytes.Repeat([]byte{'y'}, 61)...)

@@ -13,20 +13,20 @@ type name struct {
 // Limits of RFC 1035 section 2.3.4 and of a walk through a compressed name.
 const (
 	maxName     = 255 // bytes of a name's wire form, root label included
-	maxPointers = 127 // a name has not more labels, so more pointers are of no use
+	maxPointers = 127 // a name cannot have more labels
 )
 
 func (m *Message) wire(n name) []byte { return m.arena[n.at:][:n.len] }
 
-// name reads the name at off, follows its compression pointers (RFC 1035 section 4.1.4) and keeps it in the arena.
-// It returns the offset behind the name. A pointer must point before all that was read of the name so far: what it
-// points to stands earlier in a message that any encoder wrote, and no loop is possible.
+// name reads the name at off, follows its compression pointers (RFC 1035 section 4.1.4) and copies it to the arena. It
+// returns the offset after the name. A pointer must point before all bytes of the name that were read: every encoder
+// does that, and it excludes loops.
 func (m *Message) name(b []byte, off int) (name, int, error) {
 	at := len(m.arena)
 	lowest, pointers, end := off, 0, -1
 	for {
 		if off >= len(b) {
-			return name{}, 0, ErrShort
+			return name{}, 0, errShort
 		}
 		c := int(b[off])
 		switch c & 0xc0 {
@@ -38,33 +38,33 @@ func (m *Message) name(b []byte, off int) (name, int, error) {
 				return name{int32(at), uint8(len(m.arena) - at)}, end, nil
 			}
 			if off+1+c > len(b) {
-				return name{}, 0, ErrShort
+				return name{}, 0, errShort
 			}
 			if len(m.arena)-at+1+c+1 > maxName {
-				return name{}, 0, ErrName
+				return name{}, 0, errName
 			}
 			m.arena = append(m.arena, b[off:off+1+c]...)
 			off += 1 + c
 		case 0xc0:
 			if off+2 > len(b) {
-				return name{}, 0, ErrShort
+				return name{}, 0, errShort
 			}
 			if end < 0 {
 				end = off + 2
 			}
 			off = c&0x3f<<8 | int(b[off+1])
 			if pointers++; off >= lowest || pointers > maxPointers {
-				return name{}, 0, ErrName
+				return name{}, 0, errName
 			}
 			lowest = off
-		default: // extended labels (RFC 6891 section 5 gave them up) and the type never assigned
-			return name{}, 0, ErrName
+		default: // extended labels (deprecated by RFC 6891 section 5) and the type that is not assigned
+			return name{}, 0, errName
 		}
 	}
 }
 
-// text writes a name in presentation form without the final dot: a dot and a backslash inside a label are escaped
-// with a backslash, bytes outside of printable ASCII, and the space, as \DDD in decimal. The root is ".".
+// text writes a name in presentation form without the final dot: it escapes a dot and a backslash inside a label with a
+// backslash, and the space and bytes outside of printable ASCII as \DDD in decimal. The root is ".".
 func text(wire []byte, lower bool) string {
 	if len(wire) == 0 {
 		return "."
@@ -100,8 +100,8 @@ func lowerASCII(c byte) byte {
 	return c
 }
 
-// TypeName names a record or question type: A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, OPT, SVCB, HTTPS, ANY, and any other
-// as RFC 3597 section 5 does (TYPE65280).
+// TypeName names a record or question type: A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, OPT, SVCB, HTTPS, ANY, and others
+// by number (RFC 3597 section 5: TYPE65280).
 func TypeName(typ uint16) string {
 	for _, t := range typeNames {
 		if t.number == typ {
@@ -111,7 +111,7 @@ func TypeName(typ uint16) string {
 	return "TYPE" + strconv.Itoa(int(typ))
 }
 
-// RcodeName names a response code: NOERROR to REFUSED, and any other as RCODE and its number.
+// RcodeName names a response code: NOERROR to REFUSED, and others by number (RCODE11).
 func RcodeName(rcode uint16) string {
 	if int(rcode) < len(rcodeNames) {
 		return rcodeNames[rcode]
@@ -123,7 +123,7 @@ var (
 	typeNames = [...]struct {
 		number uint16
 		name   string
-	}{{TypeA, "A"}, {2, "NS"}, {TypeCNAME, "CNAME"}, {6, "SOA"}, {12, "PTR"}, {15, "MX"}, {16, "TXT"}, {TypeAAAA, "AAAA"}, {33, "SRV"},
-		{TypeOPT, "OPT"}, {64, "SVCB"}, {65, "HTTPS"}, {255, "ANY"}}
+	}{{TypeA, "A"}, {2, "NS"}, {TypeCNAME, "CNAME"}, {6, "SOA"}, {12, "PTR"}, {15, "MX"}, {16, "TXT"}, {typeAAAA, "AAAA"}, {33, "SRV"},
+		{typeOPT, "OPT"}, {64, "SVCB"}, {65, "HTTPS"}, {255, "ANY"}}
 	rcodeNames = [...]string{"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED"}
 )

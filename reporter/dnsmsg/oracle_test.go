@@ -1,4 +1,4 @@
-package dnsmsg_test
+package dnsmsg
 
 import (
 	"cmp"
@@ -10,10 +10,10 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 	"github.com/miekg/dns"
-	"github.com/topotape/topotape/reporter/dnsmsg"
 )
 
-// labels undoes the presentation form, which miekg/dns escapes more of: a name's labels, each with its length in front.
+// labels decodes a name in presentation form into its labels, each after its length. miekg/dns escapes more characters
+// than this package does.
 func labels(name string) string {
 	var out, label []byte
 	end := func() {
@@ -50,7 +50,7 @@ func lower(name string) string {
 	return string(b)
 }
 
-// addrOf gives the address of an A or AAAA record.
+// addrOf returns the address of an A or AAAA record.
 func addrOf(rr dns.RR) (netip.Addr, bool) {
 	var ip []byte
 	switch rr := rr.(type) {
@@ -70,13 +70,13 @@ func ttlOf(rr dns.RR) uint32 {
 	return 0
 }
 
-// reference is what Message.Answers promises, said once more with miekg's types and without regard to speed.
-func reference(m *dns.Msg) []dnsmsg.Answer {
+// reference implements Message.Answers again, with the types of miekg/dns and without regard to speed.
+func reference(m *dns.Msg) []Answer {
 	if !m.Response || m.Opcode != dns.OpcodeQuery || m.Rcode != dns.RcodeSuccess {
 		return nil
 	}
 	records := slices.DeleteFunc(slices.Concat(m.Answer, m.Extra), func(rr dns.RR) bool { return rr.Header().Class != dns.ClassINET })
-	best := map[dnsmsg.Answer]uint32{}
+	best := map[Answer]uint32{}
 	for _, q := range m.Question[:min(8, len(m.Question))] {
 		if q.Qclass != dns.ClassINET || q.Qtype != dns.TypeA && q.Qtype != dns.TypeAAAA || labels(q.Name) == "" {
 			continue
@@ -102,13 +102,13 @@ func reference(m *dns.Msg) []dnsmsg.Answer {
 				if c, ok := rr.(*dns.CNAME); ok {
 					queue = append(queue, hop{lower(labels(c.Target)), ttl})
 				} else if addr, ok := addrOf(rr); ok {
-					a := dnsmsg.Answer{Addr: addr, Name: lower(labels(q.Name))}
+					a := Answer{Addr: addr, Name: lower(labels(q.Name))}
 					best[a] = max(best[a], ttl)
 				}
 			}
 		}
 	}
-	var out []dnsmsg.Answer
+	var out []Answer
 	for a, ttl := range best {
 		a.TTL = ttl
 		out = append(out, a)
@@ -116,14 +116,14 @@ func reference(m *dns.Msg) []dnsmsg.Answer {
 	return sorted(out)
 }
 
-func sorted(all []dnsmsg.Answer) []dnsmsg.Answer {
-	slices.SortFunc(all, func(a, b dnsmsg.Answer) int {
+func sorted(all []Answer) []Answer {
+	slices.SortFunc(all, func(a, b Answer) int {
 		return cmp.Or(a.Addr.Compare(b.Addr), strings.Compare(a.Name, b.Name))
 	})
 	return all
 }
 
-// unknown says whether a record of a known type came without data, or is not of its own Go type: miekg tolerates that.
+// unknown reports whether miekg/dns accepted a record of type A, AAAA or CNAME without data.
 func unknown(m *dns.Msg) bool {
 	for _, rr := range slices.Concat(m.Answer, m.Extra) {
 		switch rr.Header().Rrtype {
@@ -140,9 +140,10 @@ func unknown(m *dns.Msg) bool {
 	return false
 }
 
-// compare wants the same of both decoders wherever both accept a message, and that dnsmsg accepts what miekg writes.
+// compare checks that both decoders agree on every message that both accept, and that Message accepts all messages that
+// miekg/dns writes.
 func compare(t *testing.T, b []byte) {
-	var m dnsmsg.Message
+	var m Message
 	err := m.Decode(b)
 	want := new(dns.Msg)
 	if want.Unpack(b) != nil || unknown(want) {
@@ -150,10 +151,10 @@ func compare(t *testing.T, b []byte) {
 	}
 	want.Compress = true
 	if b, packErr := want.Pack(); packErr == nil && len(b) < 1<<14 {
-		// Read again what was written: names that miekg cannot write come out otherwise.
+		// Compare with the written message: miekg/dns does not write all names unchanged.
 		again := new(dns.Msg)
 		if again.Unpack(b) == nil && !unknown(again) {
-			if m2 := new(dnsmsg.Message); m2.Decode(b) != nil {
+			if m2 := new(Message); m2.Decode(b) != nil {
 				t.Fatalf("%v: %x", m2.Decode(b), b)
 			} else {
 				same(t, m2, again)
@@ -165,11 +166,11 @@ func compare(t *testing.T, b []byte) {
 	}
 }
 
-func same(t *testing.T, m *dnsmsg.Message, want *dns.Msg) {
-	h := dnsmsg.Header{ID: want.Id, Response: want.Response, Opcode: uint8(want.Opcode), Authoritative: want.Authoritative, Truncated: want.Truncated,
+func same(t *testing.T, m *Message, want *dns.Msg) {
+	h := header{ID: want.Id, Response: want.Response, Opcode: uint8(want.Opcode), Authoritative: want.Authoritative, Truncated: want.Truncated,
 		RecursionDesired: want.RecursionDesired, RecursionAvailable: want.RecursionAvailable, Rcode: m.Rcode}
-	if m.Header != h || int(m.Rcode)&0xf != want.Rcode&0xf {
-		t.Fatalf("header %+v, oracle %+v", m.Header, want.MsgHdr)
+	if m.header != h || int(m.Rcode)&0xf != want.Rcode&0xf {
+		t.Fatalf("header %+v, oracle %+v", m.header, want.MsgHdr)
 	}
 	if len(m.Questions) != len(want.Question) {
 		t.Fatalf("%d questions, oracle %d", len(m.Questions), len(want.Question))
@@ -180,7 +181,7 @@ func same(t *testing.T, m *dnsmsg.Message, want *dns.Msg) {
 		}
 	}
 	records := m.Records
-	for section, list := range [][]dns.RR{want.Answer, want.Extra} {
+	for _, list := range [][]dns.RR{want.Answer, want.Extra} {
 		for _, rr := range list {
 			header := rr.Header()
 			if header.Class != dns.ClassINET || header.Rrtype != dns.TypeA && header.Rrtype != dns.TypeAAAA && header.Rrtype != dns.TypeCNAME {
@@ -192,7 +193,7 @@ func same(t *testing.T, m *dnsmsg.Message, want *dns.Msg) {
 			r := records[0]
 			records = records[1:]
 			addr, _ := addrOf(rr)
-			if r.Section != dnsmsg.Section(section) || r.Type != header.Rrtype || r.TTL != ttlOf(rr) || r.Addr != addr || labels(m.Owner(r)) != labels(header.Name) {
+			if r.Type != header.Rrtype || r.TTL != ttlOf(rr) || r.Addr != addr || labels(m.Owner(r)) != labels(header.Name) {
 				t.Fatalf("record %+v of %s, oracle %v", r, m.Owner(r), rr)
 			}
 			if c, ok := rr.(*dns.CNAME); ok && labels(m.Target(r)) != labels(c.Target) {
@@ -215,7 +216,7 @@ func same(t *testing.T, m *dnsmsg.Message, want *dns.Msg) {
 	}
 }
 
-// messages is a corpus of responses, compressed and not.
+// messages returns a corpus of responses, compressed and not.
 func messages(t testing.TB) [][]byte {
 	var all [][]byte
 	for _, zone := range []string{
@@ -258,7 +259,7 @@ func FuzzMessage(f *testing.F) {
 	f.Fuzz(compare)
 }
 
-// packets is a corpus of packets of all the shapes that Packet.Decode tells apart.
+// packets returns a corpus with each kind of packet that Packet.Decode distinguishes.
 func packets(t testing.TB) [][]byte {
 	ip4 := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: []byte{10, 0, 0, 53}, DstIP: []byte{10, 0, 0, 1}}
 	ip6 := &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: layers.IPProtocolUDP, SrcIP: netip.MustParseAddr("2001:db8::53").AsSlice(),
@@ -285,12 +286,12 @@ func packets(t testing.TB) [][]byte {
 	return append(all, append([]byte{0x40, 5, 0x08, 0x00}, all[0]...), append([]byte{0x60, 5, 0x86, 0xdd}, all[1]...))
 }
 
-// comparePacket wants the same of gopacket wherever both decode a whole packet without extension headers. gopacket knows
-// no tags without an Ethernet header.
+// comparePacket checks that gopacket agrees on every whole packet without extension headers that both decode. gopacket
+// does not decode tags without an Ethernet header.
 func comparePacket(t *testing.T, b []byte) {
-	var p dnsmsg.Packet
+	var p Packet
 	err := p.Decode(b)
-	if p.Payload != nil && (p.Proto != dnsmsg.UDP && p.Proto != dnsmsg.TCP || len(p.Payload) > p.PayloadLen) {
+	if p.Payload != nil && (p.Proto != UDP && p.Proto != TCP || len(p.Payload) > p.PayloadLen) {
 		t.Fatalf("%v %+v", err, p)
 	}
 	if err != nil || p.IsFragment() {
@@ -326,12 +327,12 @@ func comparePacket(t *testing.T, b []byte) {
 		if l.Length == 0 {
 			return
 		}
-		if p.Proto != dnsmsg.UDP || p.Src != addrPort(src, uint16(l.SrcPort)) || p.Dst != addrPort(dst, uint16(l.DstPort)) || string(p.Payload) != string(l.Payload) {
+		if p.Proto != UDP || p.Src != addrPort(src, uint16(l.SrcPort)) || p.Dst != addrPort(dst, uint16(l.DstPort)) || string(p.Payload) != string(l.Payload) {
 			t.Fatalf("%+v, oracle %v\n%x", p, want, b)
 		}
 	case *layers.TCP:
-		if p.Proto != dnsmsg.TCP || p.Src != addrPort(src, uint16(l.SrcPort)) || p.Dst != addrPort(dst, uint16(l.DstPort)) || string(p.Payload) != string(l.Payload) ||
-			p.Seq != l.Seq || p.Ack != l.Ack || p.TCPFlags&dnsmsg.SYN != 0 != l.SYN || p.TCPFlags&dnsmsg.FIN != 0 != l.FIN || p.TCPFlags&dnsmsg.RST != 0 != l.RST {
+		if p.Proto != TCP || p.Src != addrPort(src, uint16(l.SrcPort)) || p.Dst != addrPort(dst, uint16(l.DstPort)) || string(p.Payload) != string(l.Payload) ||
+			p.Seq != l.Seq || p.Ack != l.Ack || p.TCPFlags&SYN != 0 != l.SYN || p.TCPFlags&FIN != 0 != l.FIN || p.TCPFlags&rst != 0 != l.RST {
 			t.Fatalf("%+v, oracle %v\n%x", p, want, b)
 		}
 	}
@@ -340,7 +341,7 @@ func comparePacket(t *testing.T, b []byte) {
 func TestPacketOracle(t *testing.T) {
 	for _, b := range packets(t) {
 		comparePacket(t, b)
-		var p dnsmsg.Packet
+		var p Packet
 		if err := p.Decode(b); err != nil || string(p.Payload) != "payload" {
 			t.Errorf("%v %+v\n%x", err, p, b)
 		}
@@ -354,7 +355,7 @@ func FuzzPacket(f *testing.F) {
 	f.Fuzz(comparePacket)
 }
 
-// Whatever a packet is built of comes out of it.
+// Packet.Decode returns the addresses and the payload that AppendUDPPacket wrote.
 func FuzzAppendUDPPacket(f *testing.F) {
 	f.Add([]byte{10, 0, 0, 1}, []byte{10, 0, 0, 2}, uint16(53), uint16(40000), []byte("x"))
 	f.Add(make([]byte, 16), []byte{10, 0, 0, 2}, uint16(53), uint16(40000), []byte{})
@@ -364,8 +365,8 @@ func FuzzAppendUDPPacket(f *testing.F) {
 		if !ok || !ok2 {
 			return
 		}
-		b, err := dnsmsg.AppendUDPPacket(nil, netip.AddrPortFrom(src, sport), netip.AddrPortFrom(dst, dport), payload)
-		var p dnsmsg.Packet
+		b, err := AppendUDPPacket(nil, netip.AddrPortFrom(src, sport), netip.AddrPortFrom(dst, dport), payload)
+		var p Packet
 		if err == nil {
 			err = p.Decode(b)
 		}

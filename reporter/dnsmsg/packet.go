@@ -6,16 +6,15 @@ import (
 	"net/netip"
 )
 
-// What Packet.Decode may return.
+// The errors of Packet.Decode.
 var (
-	// ErrFragment says that the packet is a fragment but the first: it has no ports and no payload. Packet.Fragment
-	// and Packet.Body are all there is.
+	// ErrFragment: the packet is a fragment, but not the first one of its datagram. It has no ports and no payload.
 	ErrFragment = errors.New("dnsmsg: later fragment")
-	// ErrTruncated says that bytes which the headers promise were not captured. What was captured is in the Packet.
+	// ErrTruncated: the packet was not captured in full. The Packet has what was captured.
 	ErrTruncated = errors.New("dnsmsg: packet not captured in full")
-	// ErrProtocol says that the packet carries neither UDP nor TCP.
+	// ErrProtocol: the packet is neither UDP nor TCP.
 	ErrProtocol = errors.New("dnsmsg: neither UDP nor TCP")
-	// ErrPacket says that the bytes are no IPv4 or IPv6 packet, or that a header contradicts itself.
+	// ErrPacket: the bytes are not an IPv4 or IPv6 packet, or a header contradicts itself.
 	ErrPacket = errors.New("dnsmsg: malformed packet")
 )
 
@@ -35,49 +34,48 @@ const (
 const (
 	FIN uint8 = 0x01
 	SYN uint8 = 0x02
-	RST uint8 = 0x04
-	PSH uint8 = 0x08
+	rst uint8 = 0x04
+	psh uint8 = 0x08
 	ACK uint8 = 0x10
 )
 
-// Packet is what a captured packet says up to its transport payload. Slices point into the bytes that were decoded.
+// Packet is a captured packet, decoded up to its transport payload. Slices point into the bytes that were decoded.
 type Packet struct {
-	// Src and Dst have port 0 where the ports were not captured. IPv4-mapped addresses are unmapped.
+	// Src and Dst have port 0 if the ports were not captured. IPv4-mapped addresses are unmapped.
 	Src, Dst netip.AddrPort
-	// Proto is the transport protocol, TCP or UDP, or what it is instead; of a later IPv6 fragment it is Fragment.Next.
+	// Proto is the transport protocol: TCP, UDP or another number. In a later IPv6 fragment it is the protocol number of
+	// the first header in the datagram's body.
 	Proto uint8
 
-	// Payload is what of the UDP or TCP payload this packet brings and the capture holds, PayloadLen how long it is
-	// by the headers: Payload is shorter in a truncated capture and in a first fragment.
+	// Payload is the captured part of the UDP or TCP payload, PayloadLen the length of the payload by the headers. Payload
+	// is shorter in a truncated capture and in a first fragment.
 	Payload    []byte
 	PayloadLen int
 
-	Seq      uint32 // TCP sequence number of the first byte of Payload (of the SYN where there is one)
+	Seq      uint32 // TCP sequence number of the first byte of Payload, or of the SYN
 	Ack      uint32 // TCP acknowledgment number
 	TCPFlags uint8  // FIN to ACK
 
-	// Fragment is zero for a whole packet. Of a fragment, Body is all that followed the IP header (and the IPv6
-	// fragment header): what reassembly joins and Packet.Transport then reads.
-	Fragment Fragment
-	Body     []byte
+	fragment fragment // zero for a whole packet
 }
 
-// Fragment places a fragment in its datagram. Fragments with equal source, destination, ID and, for IPv4, protocol
+// fragment is a fragment's place in its datagram. Fragments with equal source, destination, id and, for IPv4, protocol
 // belong together.
-type Fragment struct {
-	ID     uint32 // 16 bits in IPv4
-	Offset int    // of Body in the datagram's body, bytes
-	More   bool   // others follow behind this one
-	Next   uint8  // protocol number of what the datagram's body begins with
+type fragment struct {
+	id     uint32 // 16 bits in IPv4
+	offset int    // of body in the datagram's body, bytes
+	more   bool   // this is not the last fragment
+	next   uint8  // protocol number of the first header in the datagram's body
+	body   []byte // everything after the IP header (and the IPv6 fragment header)
 }
 
-// IsFragment says whether the packet is a part of a datagram.
-func (p *Packet) IsFragment() bool { return p.Fragment.More || p.Fragment.Offset > 0 }
+// IsFragment reports whether the packet is a fragment of a datagram.
+func (p *Packet) IsFragment() bool { return p.fragment.more || p.fragment.offset > 0 }
 
-// Decode reads a packet that begins with its IPv4 or IPv6 header, or with VLAN tags before it (see the package's
-// documentation); what follows the packet is ignored. Checksums are not verified. It does not allocate.
+// Decode reads a packet that begins with its IPv4 or IPv6 header, or with VLAN tags (see the package's documentation). It
+// ignores bytes after the packet, does not verify checksums and does not allocate.
 //
-// With an error other than ErrPacket p holds what could be read, with ErrPacket nothing.
+// After ErrPacket p is empty; after any other error p has what could be read.
 func (p *Packet) Decode(b []byte) error {
 	*p = Packet{}
 	b = skipTags(b)
@@ -103,7 +101,7 @@ func (p *Packet) ipv4(b []byte) error {
 	if header < minLen {
 		return ErrPacket
 	}
-	// Total length 0: segmentation offload of a packet beyond 65,535 bytes. The capture's length has to do.
+	// Total length 0: segmentation offload of a packet beyond 65,535 bytes. Use the captured length.
 	if total == 0 {
 		total = len(b)
 	}
@@ -118,7 +116,7 @@ func (p *Packet) ipv4(b []byte) error {
 		return ErrTruncated
 	}
 	if frag&0x3fff != 0 {
-		p.Fragment = Fragment{ID: uint32(binary.BigEndian.Uint16(b[4:])), Offset: int(frag&0x1fff) * 8, More: frag&0x2000 != 0, Next: b[9]}
+		p.fragment = fragment{id: uint32(binary.BigEndian.Uint16(b[4:])), offset: int(frag&0x1fff) * 8, more: frag&0x2000 != 0, next: b[9]}
 	}
 	return p.body(b[9], b[header:min(total, len(b))], total-header)
 }
@@ -141,14 +139,14 @@ func (p *Packet) ipv6(b []byte) error {
 	return p.body(next, b[:min(length, len(b))], length)
 }
 
-// body reads extension headers and transport of a packet. b is what was captured of the length bytes behind the IP
-// header. Extension headers are taken behind an IPv4 header too, where nobody sends them.
+// body reads the extension headers and the transport header of a packet. b is the captured part of the length bytes after
+// the IP header. Extension headers are accepted in IPv4 packets too, although nobody sends them.
 func (p *Packet) body(next uint8, b []byte, length int) error {
 	for {
 		p.Proto = next
-		if p.IsFragment() && p.Body == nil {
-			p.Body = b
-			if p.Fragment.Offset > 0 {
+		if p.IsFragment() && p.fragment.body == nil {
+			p.fragment.body = b
+			if p.fragment.offset > 0 {
 				return truncated(ErrFragment, b, length)
 			}
 		}
@@ -171,16 +169,16 @@ func (p *Packet) body(next uint8, b []byte, length int) error {
 			return ErrTruncated
 		}
 		if next == protoFragment && !p.IsFragment() {
-			// An "atomic fragment" (RFC 6946) is a whole packet.
+			// An "atomic fragment" (RFC 6946), offset 0 and no more, is a whole packet.
 			if frag := binary.BigEndian.Uint16(b[2:]); frag&0xfff9 != 0 {
-				p.Fragment = Fragment{ID: binary.BigEndian.Uint32(b[4:]), Offset: int(frag &^ 7), More: frag&1 != 0, Next: b[0]}
+				p.fragment = fragment{id: binary.BigEndian.Uint32(b[4:]), offset: int(frag &^ 7), more: frag&1 != 0, next: b[0]}
 			}
 		}
 		next, b, length = b[0], b[header:], length-header
 	}
 }
 
-// truncated gives ErrTruncated if less than length was captured, otherwise err.
+// truncated returns ErrTruncated if less than length was captured, otherwise err.
 func truncated(err error, b []byte, length int) error {
 	if len(b) < length {
 		return ErrTruncated
@@ -188,9 +186,9 @@ func truncated(err error, b []byte, length int) error {
 	return err
 }
 
-// Transport reads the body of a reassembled datagram into p: Proto, ports, Payload and, for TCP, Seq, Ack and TCPFlags;
-// p keeps its addresses. next is the Fragment.Next of the datagram's first fragment.
-func (p *Packet) Transport(next uint8, body []byte) error {
+// reassembled reads the body of a reassembled datagram into p, which keeps its addresses. next is the protocol number of
+// the body's first header.
+func (p *Packet) reassembled(next uint8, body []byte) error {
 	*p = Packet{Src: netip.AddrPortFrom(p.Src.Addr(), 0), Dst: netip.AddrPortFrom(p.Dst.Addr(), 0)}
 	return p.body(next, body, len(body))
 }
@@ -205,7 +203,7 @@ func (p *Packet) transport(b []byte, length int) error {
 	default:
 		return ErrProtocol
 	}
-	if length < minLen && !p.Fragment.More {
+	if length < minLen && !p.fragment.more {
 		return ErrPacket
 	}
 	if len(b) >= 4 {
@@ -223,7 +221,7 @@ func (p *Packet) transport(b []byte, length int) error {
 		return ErrPacket
 	}
 	p.Seq, p.Ack = binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
-	p.TCPFlags = b[13] & (FIN | SYN | RST | PSH | ACK)
+	p.TCPFlags = b[13] & (FIN | SYN | rst | psh | ACK)
 	p.PayloadLen = length - header
 	if len(b) < header {
 		return ErrTruncated
@@ -232,14 +230,14 @@ func (p *Packet) transport(b []byte, length int) error {
 	return truncated(nil, b, length)
 }
 
-// udp reads the header of RFC 768. Its length field may be shorter than what IP carries, and of a first fragment longer.
+// udp reads the header of RFC 768. Its length field may be shorter than the length by IP, and longer in a first fragment.
 func (p *Packet) udp(b []byte, length int) error {
 	const header = 8
 	n := int(binary.BigEndian.Uint16(b[4:]))
 	if n == 0 { // jumbogram (RFC 2675 section 4)
 		n = length
 	}
-	if n < header || n > length && !p.Fragment.More {
+	if n < header || n > length && !p.fragment.more {
 		return ErrPacket
 	}
 	p.PayloadLen = n - header
@@ -247,8 +245,7 @@ func (p *Packet) udp(b []byte, length int) error {
 	return truncated(nil, b, min(n, length))
 }
 
-// skipTags takes away VLAN tags (tag control information and the ethertype of what follows) that stand before the IP
-// header.
+// skipTags cuts off VLAN tags before the IP header: tag control information and the ethertype of the next header.
 func skipTags(b []byte) []byte {
 	const vlan, qinq, ipv4, ipv6 = 0x8100, 0x88a8, 0x0800, 0x86dd
 	for len(b) > 4 && !isIP(b) {
@@ -263,8 +260,8 @@ func skipTags(b []byte) []byte {
 	return b
 }
 
-// isIP says whether b certainly begins with an IP header. A tag of priority 2 or 3 has the version nibble 4 or 6 too;
-// it takes a right header checksum, or a right length, to tell.
+// isIP reports whether b certainly begins with an IP header. A tag of priority 2 or 3 has the version nibble 4 or 6 too,
+// so a correct header checksum or length decides.
 func isIP(b []byte) bool {
 	switch b[0] >> 4 {
 	case 4:

@@ -15,7 +15,7 @@ var (
 	v6dst = netip.MustParseAddrPort("[2001:db8::1]:40000")
 )
 
-// udpPacket is a packet of AppendUDPPacket.
+// udpPacket makes a packet with AppendUDPPacket.
 func udpPacket(t testing.TB, src, dst netip.AddrPort, payload []byte) []byte {
 	t.Helper()
 	b, err := AppendUDPPacket(nil, src, dst, payload)
@@ -25,13 +25,13 @@ func udpPacket(t testing.TB, src, dst netip.AddrPort, payload []byte) []byte {
 	return b
 }
 
-// tcpSegment is a TCP header with options and a payload.
+// tcpSegment makes a TCP header with options and a payload.
 func tcpSegment(payload string) []byte {
-	b := []byte{0, 53, 0x9c, 0x40, 1, 2, 3, 4, 5, 6, 7, 8, 6 << 4, ACK | PSH, 0xff, 0xff, 0, 0, 0, 0, 1, 1, 1, 0}
+	b := []byte{0, 53, 0x9c, 0x40, 1, 2, 3, 4, 5, 6, 7, 8, 6 << 4, ACK | psh, 0xff, 0xff, 0, 0, 0, 0, 1, 1, 1, 0}
 	return append(b, payload...)
 }
 
-// ipv4Packet wraps a body; more is the fragment field.
+// ipv4Packet makes a packet with a body; frag is the flags and the fragment offset.
 func ipv4Packet(proto uint8, frag uint16, options, body []byte) []byte {
 	b := []byte{0x45 + byte(len(options)/4), 0, 0, 0, 0xab, 0xcd, 0, 0, 64, proto, 0, 0, 10, 0, 0, 53, 10, 0, 0, 1}
 	b = append(b, options...)
@@ -89,7 +89,7 @@ func TestDecodePacket(t *testing.T) {
 		"IPv4 options":                     {ipv4Packet(UDP, 0, make([]byte, 8), udp), nil, "hello", UDP},
 		"IPv4 TCP with options":            {ipv4Packet(TCP, 0, nil, tcp), nil, "stream", TCP},
 		"IPv4 do not fragment":             {ipv4Packet(UDP, 0x4000, nil, udp), nil, "hello", UDP},
-		"trailer behind the packet":        {append(bytes.Clone(v4), "padding"...), nil, "hello", UDP},
+		"trailer after the packet":         {append(bytes.Clone(v4), "padding"...), nil, "hello", UDP},
 		"IPv6 UDP":                         {v6, nil, "hello", UDP},
 		"IPv6 TCP":                         {ipv6Packet(TCP, tcp), nil, "stream", TCP},
 		"IPv6 extension headers":           {ipv6Packet(0, extension(43, 0), extension(60, 2), extension(UDP, 1), udp), nil, "hello", UDP},
@@ -108,7 +108,7 @@ func TestDecodePacket(t *testing.T) {
 		"TCP header leaves the packet":     {ipv4Packet(TCP, 0, nil, tcp[:20]), ErrPacket, "", 0},
 		"nothing":                          {nil, ErrPacket, "", 0},
 		"no IP":                            {[]byte("GET / HTTP/1.1"), ErrPacket, "", 0},
-		"ARP behind a tag":                 {tag(0, 0x0806, []byte{0, 1, 8, 0}), ErrPacket, "", 0},
+		"ARP after a tag":                  {tag(0, 0x0806, []byte{0, 1, 8, 0}), ErrPacket, "", 0},
 		"IPv4 header below 20":             {append([]byte{0x44}, v4[1:]...), ErrPacket, "", 0},
 		"IPv4 length below its header":     {append([]byte{0x45, 0, 0, 19}, v4[4:]...), ErrPacket, "", 0},
 		"ICMP":                             {ipv4Packet(1, 0, nil, udp), ErrProtocol, "", 1},
@@ -134,13 +134,13 @@ func TestDecodePacket(t *testing.T) {
 		if err == nil && (p.Src != src || p.Dst != dst || p.PayloadLen != len(test.payload)) {
 			t.Errorf("%s: %+v", name, p)
 		}
-		if p.Proto == TCP && (p.Seq != 0x01020304 || p.Ack != 0x05060708 || p.TCPFlags != ACK|PSH) {
+		if p.Proto == TCP && (p.Seq != 0x01020304 || p.Ack != 0x05060708 || p.TCPFlags != ACK|psh) {
 			t.Errorf("%s: %+v", name, p)
 		}
 	}
 }
 
-// A capture that ends early says so, and says how much was sent.
+// A packet cut short is an error, and the Packet has the length that was sent.
 func TestTruncatedPacket(t *testing.T) {
 	for _, whole := range [][]byte{
 		ipv4Packet(UDP, 0, make([]byte, 4), udpDatagram("hello")),
@@ -176,7 +176,7 @@ func TestFragments(t *testing.T) {
 			ipv6Packet(44, fragmentHeader(UDP, 16, 1), body[16:32]),
 			ipv6Packet(44, fragmentHeader(UDP, 32, 0), body[32:]),
 		},
-		"IPv6, options behind the fragment header": {
+		"IPv6, options after the fragment header": {
 			ipv6Packet(44, fragmentHeader(60, 0, 1), extension(UDP, 0), body[:8]),
 			ipv6Packet(44, fragmentHeader(60, 16, 0), body[8:]),
 		},
@@ -195,13 +195,13 @@ func TestFragments(t *testing.T) {
 			} else if err != ErrFragment || p.Src.Port() != 0 || p.Payload != nil {
 				t.Errorf("%s %d: %v %+v", name, i, err, p)
 			}
-			if p.Fragment.Offset != len(joined) || p.Fragment.More != (i < len(packets)-1) || p.Fragment.ID != first.Fragment.ID || p.Fragment.ID == 0 {
-				t.Errorf("%s %d: %+v", name, i, p.Fragment)
+			if p.fragment.offset != len(joined) || p.fragment.more != (i < len(packets)-1) || p.fragment.id != first.fragment.id || p.fragment.id == 0 {
+				t.Errorf("%s %d: %+v", name, i, p.fragment)
 			}
-			joined = append(joined, p.Body...)
+			joined = append(joined, p.fragment.body...)
 		}
 		p := first
-		if err := p.Transport(first.Fragment.Next, joined); err != nil || !bytes.Equal(p.Payload, body[8:]) || p.Src != first.Src || p.Proto != UDP || p.IsFragment() {
+		if err := p.reassembled(first.fragment.next, joined); err != nil || !bytes.Equal(p.Payload, body[8:]) || p.Src != first.Src || p.Proto != UDP || p.IsFragment() {
 			t.Errorf("%s joined: %v %+v", name, err, p)
 		}
 		var p2 Packet
@@ -243,7 +243,7 @@ func TestAppendUDPPacket(t *testing.T) {
 		if err != nil || !bytes.HasPrefix(b, prefix) {
 			t.Errorf("%d bytes: %v", test.most, err)
 		}
-		if b, err = AppendUDPPacket(prefix, test.src, test.dst, make([]byte, test.most+1)); err != ErrLong || !bytes.Equal(b, prefix) {
+		if b, err = AppendUDPPacket(prefix, test.src, test.dst, make([]byte, test.most+1)); err != errLong || !bytes.Equal(b, prefix) {
 			t.Errorf("%d bytes: %v", test.most+1, err)
 		}
 	}

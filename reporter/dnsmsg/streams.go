@@ -6,19 +6,19 @@ import (
 	"slices"
 )
 
-// Bounds of what is held of TCP streams.
+// Bounds of TCP streams.
 const (
 	maxStreams      = 1024
 	maxStreamsBytes = 4 << 20
-	// maxStreamBytes is for one stream: a message of any length, and as much that came out of order.
+	// maxStreamBytes bounds one stream: a message of any length, and as many bytes that came out of order.
 	maxStreamBytes = 2 * (2 + 0xffff)
-	// maxHole, ns, is how long what came out of order waits for what is missing. Then it was not captured.
+	// maxHole, ns, is how long a stream waits for missing bytes. After that they were not captured.
 	maxHole = 3e9
-	// maxJump is how far a sequence number may be from what is expected. Beyond that it is another connection.
+	// maxJump is how far a sequence number may be from the expected one. Beyond that it is another connection.
 	maxJump = 1 << 20
 
 	maxPieces = 256 // of one stream
-	maxTries  = 16  // what may be a message and is none, looked at for one packet
+	maxTries  = 16  // failed searches for a message, for each packet
 	maxOpcode = 6   // DSO (RFC 8490)
 	maxLabel  = 63
 
@@ -26,7 +26,7 @@ const (
 	headerLen = 12
 )
 
-// streamKey is one direction of a TCP connection.
+// streamKey identifies one direction of a TCP connection.
 type streamKey struct {
 	source   uint32
 	src, dst netip.AddrPort
@@ -34,46 +34,47 @@ type streamKey struct {
 
 func (k streamKey) reversed() streamKey { return streamKey{k.source, k.dst, k.src} }
 
-// A stream is one direction of a connection of which it is known, or guessed, where a message begins.
+// A stream is one direction of a TCP connection. The stream knows or guesses where a message begins, or it searches for
+// the beginning of one.
 type stream struct {
-	key    streamKey
-	at     int64  // of the last segment
-	syn    bool   // it was seen from its SYN on,
-	start  uint32 // behind which this sequence number stands
-	sure   bool   // messages certainly begin where they are thought to
-	lost   bool   // it is not known where: buf is the last bytes, which may be a part of a length and a header
-	next   uint32 // sequence number of the first byte that is missing
-	fin    bool   // the last byte is known,
-	end    uint32 // before this sequence number
-	buf    []byte // the message that is not complete, from its length on
-	held   int    // packets that brought buf
-	pieces []piece
-	bytes  int   // that buf and pieces take
-	holeAt int64 // since when pieces wait for what is missing before them
+	key        streamKey
+	at         int64  // of the last segment
+	syn        bool   // the SYN was captured
+	start      uint32 // sequence number after the SYN
+	confirmed  bool   // a SYN or a decoded message shows where messages begin; else it is a guess
+	searching  bool   // buf is the last bytes, which may be the first part of a length and a header
+	next       uint32 // sequence number of the first missing byte
+	fin        bool   // the FIN was captured
+	end        uint32 // sequence number after the last byte
+	buf        []byte // the incomplete message, with its length
+	bufPackets int    // number of packets in buf
+	pieces     []piece
+	bytes      int   // memory that buf and pieces need
+	holeAt     int64 // since when pieces wait for missing bytes
 }
 
-// segment takes the TCP segment in a.packet, which came as n packets.
+// segment adds the TCP segment in a.packet, which came as n packets, to its stream.
 func (a *Assembler) segment(source uint32, n int) {
 	p := &a.packet
 	key, seq := streamKey{source, p.Src, p.Dst}, p.Seq
-	a.settle(source, n-1, ignored) // fragments of a segment, which nobody sends
-	if p.TCPFlags&RST != 0 {
+	a.countPackets(source, n-1, ignored) // nobody sends fragments of a segment: one packet counts
+	if p.TCPFlags&rst != 0 {
 		a.end(key)
 		a.end(key.reversed())
-		a.settle(source, 1, ignored)
+		a.countPackets(source, 1, ignored)
 		return
 	}
-	s := a.streams.touch(key)
+	s := a.streams.use(key)
 	if p.TCPFlags&SYN != 0 {
-		seq++ // the SYN itself takes a number
+		seq++ // the SYN has a number too
 		if s == nil || !s.syn || s.start != seq {
 			s = a.begin(key, seq, p.TCPFlags&ACK == 0)
 		}
 	}
 	if len(p.Payload) == 0 {
-		a.settle(source, 1, ignored)
+		a.countPackets(source, 1, ignored)
 	} else {
-		s = a.data(a.current(s, seq), key, seq, p.Payload)
+		s = a.data(a.expected(s, seq), key, seq, p.Payload)
 	}
 	if s == nil {
 		return
@@ -90,19 +91,20 @@ func (a *Assembler) segment(source uint32, n int) {
 	}
 }
 
-// begin starts a stream at its SYN. What was known of the connection before is over.
+// begin starts a stream at its SYN, and ends the streams of an earlier connection.
 func (a *Assembler) begin(key streamKey, seq uint32, client bool) *stream {
 	a.end(key)
 	if client {
 		a.end(key.reversed())
 	}
-	s := &stream{key: key, at: a.at, syn: true, start: seq, sure: true, next: seq}
+	s := &stream{key: key, at: a.at, syn: true, start: seq, confirmed: true, next: seq}
 	a.streams.add(key, s)
 	return s
 }
 
-// current ends a stream that the sequence number cannot be of, and gives up a hole that nothing has filled.
-func (a *Assembler) current(s *stream, seq uint32) *stream {
+// expected ends the stream if the sequence number belongs to another connection, and skips bytes that have been missing
+// for too long. It returns the stream that is left.
+func (a *Assembler) expected(s *stream, seq uint32) *stream {
 	switch {
 	case s == nil:
 	case int32(seq-s.next) > maxJump || int32(s.next-seq) > maxJump:
@@ -114,93 +116,94 @@ func (a *Assembler) current(s *stream, seq uint32) *stream {
 	return s
 }
 
-// data takes bytes of a stream, which is nil where nothing is known of it, and returns it as it is then.
+// data adds bytes to a stream, which may be nil. It returns the stream that results, nil if it ended.
 func (a *Assembler) data(s *stream, key streamKey, seq uint32, b []byte) *stream {
-	if s != nil && s.lost {
-		switch behind := int(int32(s.next - seq)); {
-		case behind == 0:
+	if s != nil && s.searching {
+		switch back := int(int32(s.next - seq)); {
+		case back == 0:
 			seq, b = seq-uint32(len(s.buf)), append(s.buf, b...)
-		case behind >= len(b) && behind <= len(s.buf): // sent again
-			a.settle(key.source, 1, ignored)
+		case back >= len(b) && back <= len(s.buf): // sent again
+			a.countPackets(key.source, 1, ignored)
 			return s
 		}
-		a.dropStream(s)
+		a.removeStream(s)
 		s = nil
 	}
 	if s == nil {
-		return a.pickUp(key, seq, b)
+		return a.startMidway(key, seq, b)
 	}
 	ahead := int(int32(seq - s.next))
 	if ahead > 0 {
 		return a.outOfOrder(s, seq, b)
 	}
 	if ahead+len(b) <= 0 { // sent again
-		a.settle(key.source, 1, ignored)
+		a.countPackets(key.source, 1, ignored)
 		return s
 	}
 	s = a.inOrder(s, b[-ahead:])
 	for s != nil && len(s.pieces) > 0 && int32(s.pieces[0].at-s.next) <= 0 {
 		x := s.pieces[0]
 		s.pieces = slices.Delete(s.pieces, 0, 1)
-		a.grow(s, -len(x.bytes)-pieceCost)
+		a.addBytes(s, -len(x.bytes)-pieceCost)
 		s.holeAt = a.at
 		s = a.data(s, key, x.at, x.bytes)
 	}
 	return s
 }
 
-// inOrder takes the bytes that come next.
+// inOrder adds the next bytes, and decodes the messages that they complete.
 func (a *Assembler) inOrder(s *stream, b []byte) *stream {
-	had, best := len(s.buf), nothingYet
+	before, best := len(s.buf), undecided
 	end := s.next + uint32(len(b))
 	for rest := b; len(rest) > 0; {
 		var framed []byte
-		if framed, rest = s.fill(rest); framed == nil {
+		if framed, rest = s.fillFrame(rest); framed == nil {
 			break
 		}
-		w := a.take(framed[lengthLen:])
-		if w == undecodable && !s.sure {
-			return a.astray(s, end, framed, rest)
+		o := a.decodeMessage(framed[lengthLen:])
+		if o == undecodable && !s.confirmed {
+			return a.rescan(s, end, framed, rest)
 		}
-		s.sure = true
-		a.settle(s.key.source, s.held, w)
-		s.held, best = 0, max(best, w)
+		s.confirmed = true
+		a.countPackets(s.key.source, s.bufPackets, o)
+		s.bufPackets, best = 0, max(best, o)
 	}
-	if !s.sure && !plausible(s.buf) {
-		return a.astray(s, end, s.buf, nil)
+	if !s.confirmed && !plausible(s.buf) {
+		return a.rescan(s, end, s.buf, nil)
 	}
 	s.next = end
-	a.grow(s, len(s.buf)-had)
+	a.addBytes(s, len(s.buf)-before)
 	if len(s.buf) > 0 {
-		s.held++
+		s.bufPackets++
 	} else {
-		a.settle(s.key.source, 1, best)
+		a.countPackets(s.key.source, 1, best)
 	}
 	return s
 }
 
-// astray looks for the beginning of a message anew: what was taken for one, and ends where rest begins, is none. The
-// search goes on with its second byte, a few times for each packet, else with rest.
-func (a *Assembler) astray(s *stream, end uint32, none, rest []byte) *stream {
-	a.settle(s.key.source, s.held, ignored)
-	s.held = 0
+// rescan searches for the beginning of a message again: wrong was not a message, and rest follows it. The search continues
+// at the second byte of wrong or, after maxTries for one packet, at rest.
+func (a *Assembler) rescan(s *stream, end uint32, wrong, rest []byte) *stream {
+	a.countPackets(s.key.source, s.bufPackets, ignored)
+	s.bufPackets = 0
 	if a.tries++; a.tries < maxTries {
-		rest = slices.Concat(none[1:], rest)
+		rest = slices.Concat(wrong[1:], rest)
 	}
 	if len(rest) == 0 {
-		a.settle(s.key.source, 1, ignored)
+		a.countPackets(s.key.source, 1, ignored)
 	}
 	return a.restart(s, end-uint32(len(rest)), rest)
 }
 
-// fill goes on with a message. When that is whole it returns it, behind its length, and what follows.
-func (s *stream) fill(b []byte) (framed, rest []byte) {
+// fillFrame adds bytes to the incomplete message in buf. It returns the message with its length when that is complete,
+// and the bytes that follow.
+func (s *stream) fillFrame(b []byte) (framed, rest []byte) {
 	if len(s.buf) == 0 {
-		if n := whole(b); n > 0 {
+		if n := frameLen(b); n > 0 {
 			return b[:n], b[n:]
 		}
 	}
-	for len(b) > 0 && whole(s.buf) == 0 {
+	for len(b) > 0 && frameLen(s.buf) == 0 {
 		want := lengthLen - len(s.buf)
 		if want <= 0 {
 			want += int(binary.BigEndian.Uint16(s.buf))
@@ -208,14 +211,14 @@ func (s *stream) fill(b []byte) (framed, rest []byte) {
 		want = min(want, len(b))
 		s.buf, b = append(s.buf, b[:want]...), b[want:]
 	}
-	if whole(s.buf) > 0 {
+	if frameLen(s.buf) > 0 {
 		framed, s.buf = s.buf, nil
 	}
 	return framed, b
 }
 
-// whole is how long the message at the beginning of b is with its length, 0 if it is not all there.
-func whole(b []byte) int {
+// frameLen returns the size of the message at the beginning of b, its length included; 0 if b does not have all of it.
+func frameLen(b []byte) int {
 	if len(b) < lengthLen {
 		return 0
 	}
@@ -225,12 +228,12 @@ func whole(b []byte) int {
 	return 0
 }
 
-// outOfOrder keeps bytes that come before others that are missing. When there is no room, the hole is given up.
+// outOfOrder keeps bytes until the missing bytes before them come. If there is no room, it skips the missing bytes.
 func (a *Assembler) outOfOrder(s *stream, seq uint32, b []byte) *stream {
 	i, found := slices.BinarySearchFunc(s.pieces, seq, func(x piece, seq uint32) int { return int(int32(x.at - seq)) })
 	switch {
 	case found && len(s.pieces[i].bytes) >= len(b):
-		a.settle(s.key.source, 1, ignored)
+		a.countPackets(s.key.source, 1, ignored)
 		return s
 	case s.bytes+len(b)+pieceCost <= maxStreamBytes && len(s.pieces) < maxPieces:
 	case len(s.pieces) == 0:
@@ -243,18 +246,18 @@ func (a *Assembler) outOfOrder(s *stream, seq uint32, b []byte) *stream {
 		s.holeAt = a.at
 	}
 	s.pieces = slices.Insert(s.pieces, i, piece{seq, slices.Clone(b)})
-	a.grow(s, len(b)+pieceCost)
+	a.addBytes(s, len(b)+pieceCost)
 	return s
 }
 
-// restart forgets where messages begin: b, and then what came out of order, is of a stream never seen before.
+// restart replaces the stream with a new one, which begins with b or with the bytes that came out of order.
 func (a *Assembler) restart(s *stream, seq uint32, b []byte) *stream {
 	key, pieces := s.key, s.pieces
 	s.pieces = nil
-	a.dropStream(s)
+	a.removeStream(s)
 	s = nil
 	if len(b) > 0 {
-		s = a.pickUp(key, seq, b)
+		s = a.startMidway(key, seq, b)
 	}
 	for _, x := range pieces {
 		s = a.data(s, key, x.at, x.bytes)
@@ -262,54 +265,55 @@ func (a *Assembler) restart(s *stream, seq uint32, b []byte) *stream {
 	return s
 }
 
-// end ends the stream of that key, if there is one.
+// end ends the stream of a key, if there is one.
 func (a *Assembler) end(key streamKey) {
 	if e := a.streams.byKey[key]; e != nil {
 		a.endStream(e.Value.(*stream))
 	}
 }
 
-// endStream takes what whole messages stand behind the holes, and drops the stream.
+// endStream decodes the complete messages after missing bytes, and removes the stream.
 func (a *Assembler) endStream(s *stream) {
 	for s != nil && len(s.pieces) > 0 {
 		s = a.restart(s, 0, nil)
 	}
 	if s != nil {
-		a.dropStream(s)
+		a.removeStream(s)
 	}
 }
 
-func (a *Assembler) dropStream(s *stream) {
+func (a *Assembler) removeStream(s *stream) {
 	a.streams.remove(s.key, s.bytes)
-	a.settle(s.key.source, s.held+len(s.pieces), undecodable)
+	a.countPackets(s.key.source, s.bufPackets+len(s.pieces), undecodable)
 }
 
-// grow accounts for bytes that the stream holds.
-func (a *Assembler) grow(s *stream, n int) {
+// addBytes counts n bytes more for the stream.
+func (a *Assembler) addBytes(s *stream, n int) {
 	s.bytes += n
 	a.streams.bytes += n
 }
 
-// pickUp begins a stream in its middle, where a message may begin. If none does, the last bytes are kept: a length and
-// a header may be spread over segments.
-func (a *Assembler) pickUp(key streamKey, seq uint32, b []byte) *stream {
-	at, sure := a.beginning(b)
-	s := &stream{key: key, at: a.at, sure: sure, next: seq + uint32(at)}
+// startMidway starts a stream without its SYN, where a message may begin. If no message begins in b, the stream keeps the
+// last bytes: a length and a header may be spread over segments.
+func (a *Assembler) startMidway(key streamKey, seq uint32, b []byte) *stream {
+	at, confirmed := a.findMessage(b)
+	s := &stream{key: key, at: a.at, confirmed: confirmed, next: seq + uint32(at)}
 	a.streams.add(key, s)
 	if at >= 0 {
 		return a.inOrder(s, b[at:])
 	}
-	a.settle(key.source, 1, ignored)
-	s.lost, s.next, s.buf = true, seq+uint32(len(b)), slices.Clone(b[max(0, len(b)-(lengthLen+headerLen-1)):])
-	a.grow(s, len(s.buf))
+	a.countPackets(key.source, 1, ignored)
+	s.searching, s.next, s.buf = true, seq+uint32(len(b)), slices.Clone(b[max(0, len(b)-(lengthLen+headerLen-1)):])
+	a.addBytes(s, len(s.buf))
 	return s
 }
 
-// beginning is where in b a message may begin, -1 if nowhere. It is sure if lengths lead from the first byte to the last,
-// else it is the first length with a plausible header behind it; a message that is all there must be one, too.
-func (a *Assembler) beginning(b []byte) (at int, sure bool) {
+// findMessage returns where in b a message may begin, -1 if nowhere. It is confirmed if a chain of lengths covers b from
+// the first byte to the last. Else it is the first length with a plausible header after it, and with a message that
+// decodes if b has all of it.
+func (a *Assembler) findMessage(b []byte) (at int, confirmed bool) {
 	rest := b
-	for n := whole(rest); n >= lengthLen+headerLen; n = whole(rest) {
+	for n := frameLen(rest); n >= lengthLen+headerLen; n = frameLen(rest) {
 		rest = rest[n:]
 	}
 	if len(rest) == 0 {
@@ -319,7 +323,7 @@ func (a *Assembler) beginning(b []byte) (at int, sure bool) {
 		if !plausible(b[at:]) {
 			continue
 		}
-		n := whole(b[at:])
+		n := frameLen(b[at:])
 		if n == 0 || a.message.Decode(b[at+lengthLen:at+n]) == nil {
 			return at, false
 		}
@@ -328,8 +332,8 @@ func (a *Assembler) beginning(b []byte) (at int, sure bool) {
 	return -1, false
 }
 
-// plausible says whether b begins with a length and the header of a message that fits into it: one question, a known
-// opcode, not more records than there is room for, and, as far as b goes, a name that is asked for.
+// plausible reports whether b may begin with a length and the header of a message: one question, a known opcode, no more
+// records than fit the length, and a valid name in the question as far as b goes.
 func plausible(b []byte) bool {
 	const question, record = 5, 11 // at least
 	if len(b) < lengthLen+headerLen {
@@ -347,7 +351,7 @@ func plausible(b []byte) bool {
 	name := h[headerLen:min(len(h), length)]
 	for at := 0; at < len(name); at += 1 + int(name[at]) {
 		if name[at] == 0 {
-			return at+question > len(name) || name[at+3] == 0 // of a class there is
+			return at+question > len(name) || name[at+3] == 0 // the upper byte of the class is 0 in all known classes
 		}
 		if name[at] > maxLabel || at > maxName {
 			return false

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A stream that is cut anywhere, reordered and repeated says what the messages say.
+// A stream gives the answers of its messages for any cuts, in any order and with repetitions.
 func TestStreamInAnyOrder(t *testing.T) {
 	for seed := range uint64(300) {
 		rng := rand.New(rand.NewPCG(seed, 1))
@@ -18,7 +18,7 @@ func TestStreamInAnyOrder(t *testing.T) {
 			m := answerOf(t, i, rng.IntN(8))
 			switch rng.IntN(8) {
 			case 0:
-				m = m[:12+rng.IntN(8)] // malformed; the framing holds
+				m = m[:12+rng.IntN(8)] // malformed, but the length is correct
 			case 1:
 				m = nil
 			default:
@@ -58,7 +58,7 @@ func shuffled(rng *rand.Rand, n int) (cuts [][2]int) {
 	return cuts
 }
 
-// Without its SYN, a stream begins at the first length that fits, however it is cut, and is repeated as on loopback.
+// Without its SYN, a stream begins at the first length that fits, for any cuts, also if each segment comes twice.
 func TestStreamWithoutSYN(t *testing.T) {
 	m1, m2, m3 := answerOf(t, 1, 3), answerOf(t, 2, 0), answerOf(t, 3, 0)
 	stream := framed(m1, m2, m3)
@@ -83,16 +83,16 @@ func TestStreamWithoutSYN(t *testing.T) {
 	}
 }
 
-// Some servers send the length on its own.
+// Some servers send the length in a segment of its own.
 func TestLengthInASegmentOfItsOwn(t *testing.T) {
 	m := answerOf(t, 1, 0)
 	b := newBench(t)
 	b.packet(tcp(false, 7, ACK, framed(m)[:2]))
-	b.packet(tcp(false, 9, ACK|PSH, m))
+	b.packet(tcp(false, 9, ACK|psh, m))
 	b.want(nameOf(1))
 	b.counts(0, 1)
 	b.packet(tcp(false, 9+uint32(len(m)), ACK, []byte{1, 0}))
-	b.packet(tcp(true, 100, ACK, []byte{1, 0})) // two bytes that were the end of something
+	b.packet(tcp(true, 100, ACK, []byte{1, 0})) // the end of an earlier message
 	b.packet(tcp(true, 102, ACK, framed(answerOf(t, 2, 0))))
 	b.want(nameOf(1) + ", " + nameOf(2))
 	b.lost()
@@ -113,8 +113,8 @@ func TestWhatEndsAStream(t *testing.T) {
 		event       func(b *bench)
 		undecodable uint64
 	}{
-		"a reset of the server":  {func(b *bench) { b.packet(tcp(false, 701, RST, nil)) }, 1},
-		"a reset of the client":  {func(b *bench) { b.packet(tcp(true, 1, RST|ACK, nil)) }, 1},
+		"a reset of the server":  {func(b *bench) { b.packet(tcp(false, 701, rst, nil)) }, 1},
+		"a reset of the client":  {func(b *bench) { b.packet(tcp(true, 1, rst|ACK, nil)) }, 1},
 		"another connection":     {func(b *bench) { b.packet(tcp(true, 5000, SYN, nil)) }, 1},
 		"another SYN":            {func(b *bench) { b.packet(tcp(false, 5000, SYN|ACK, nil)) }, 1},
 		"its end":                {func(b *bench) { b.packet(tcp(false, 701, FIN|ACK, nil)) }, 1},
@@ -125,7 +125,7 @@ func TestWhatEndsAStream(t *testing.T) {
 	} {
 		b := begin()
 		test.event(b)
-		b.packet(tcp(false, 701, ACK, rest)) // of no use any more
+		b.packet(tcp(false, 701, ACK, rest)) // it comes too late
 		b.packet(tcp(false, 1<<30, ACK, next))
 		b.lost()
 		if b.want(nameOf(2)); b.undecodable != test.undecodable {
@@ -158,7 +158,7 @@ func TestWhatEndsAStream(t *testing.T) {
 	}
 }
 
-// What was not captured does not hold up what follows for long.
+// A stream does not wait long for bytes that were not captured.
 func TestHole(t *testing.T) {
 	one, two, three := framed(answerOf(t, 1, 0)), framed(answerOf(t, 2, 0)), framed(answerOf(t, 3, 0))
 	seq2 := uint32(1 + len(one))
@@ -180,7 +180,7 @@ func TestHole(t *testing.T) {
 	b.want(nameOf(2) + ", " + nameOf(3))
 	for name, event := range map[string]func(b *bench){
 		"a gap":   func(b *bench) { b.lost() },
-		"a reset": func(b *bench) { b.packet(tcp(false, 1, RST, nil)) },
+		"a reset": func(b *bench) { b.packet(tcp(false, 1, rst, nil)) },
 		"silence": func(b *bench) { b.at += maxAge + 1; b.learn(b.a.Expire(b.at)) },
 		"many segments": func(b *bench) {
 			for i := range uint32(maxPieces) {
@@ -200,7 +200,7 @@ func TestHole(t *testing.T) {
 	}
 }
 
-// What is not DNS is counted, whatever it is.
+// Bytes that are not DNS are counted.
 func TestGarbageStreams(t *testing.T) {
 	b := newBench(t)
 	b.packet(tcp(true, 0, SYN, nil))
@@ -216,7 +216,7 @@ func TestGarbageStreams(t *testing.T) {
 	b.want(nameOf(1))
 }
 
-// The whole of a busy resolver's stream, in segments of 1,460 bytes.
+// BenchmarkStream measures the stream of a busy resolver, in segments of 1,460 bytes.
 func BenchmarkStream(b *testing.B) {
 	stream := framed(slices.Repeat([][]byte{answerOf(b, 1, 0)}, 200)...)
 	var packets [][]byte

@@ -6,15 +6,15 @@ import (
 	"net/netip"
 )
 
-// AppendHeader appends the line that a TCP table (or UDP table: they share it up to the inode) begins with. The lines
-// of IPv4 and IPv6 tables differ in spaces only.
+// AppendHeader appends the header line of a TCP table. The header of a UDP table is the same up to the inode; those of
+// IPv6 tables differ in spaces only.
 func AppendHeader(b []byte) []byte {
 	return append(b, "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"...)
 }
 
-// AppendRow appends r as line number sl of a table of the IPv6 family (tcp6, udp6) or of the IPv4 family, as a kernel
-// of that byte order prints it; what Row does not hold is zero. In an IPv6 table IPv4 addresses become IPv4-mapped;
-// in an IPv4 table an address that is not IPv4 becomes 0.0.0.0.
+// AppendRow appends r as line number sl of an IPv6 table (tcp6, udp6) or an IPv4 table, as a kernel with that byte order
+// prints it. Fields that Row does not have are zero. IPv4 addresses are IPv4-mapped in an IPv6 table; other addresses are
+// 0.0.0.0 in an IPv4 table.
 func AppendRow(b []byte, sl int, r Row, ipv6, bigEndian bool) []byte {
 	b = fmt.Appendf(b, "%4d: ", sl)
 	b = appendAddrPort(b, r.Local, ipv6, bigEndian)

@@ -1,5 +1,5 @@
 // Package procnet reads /proc/net/tcp, tcp6, udp and udp6: the kernel's tables of sockets, one network namespace each. It
-// is pure: text in, rows out, no state.
+// is pure: text in, rows out, no state. A Scanner (scanner.go) reads the rows (row.go) of a table; append.go writes tables.
 //
 // # The text
 //
@@ -8,21 +8,22 @@
 //	    ^        ^    ^             ^  ^                 ^           ^            ^        ^ ^
 //	    address  port remote        st tx:rx             tr:when     retrnsmt     uid  timeout inode
 //
-// Fields are separated by spaces; their places differ with the width of the numbers and the address family. A row
-// (tcp4_seq_show of net/ipv4/tcp_ipv4.c and its three relatives) has ten fields that all tables share, and more behind
-// them that do not matter here.
+// Spaces separate the fields; their columns depend on the width of the numbers and on the address family. The first ten
+// fields of a row (tcp4_seq_show of net/ipv4/tcp_ipv4.c and its three relatives) are the same in all tables. This package
+// ignores the others.
 //
 // # What surprises
 //
-// An address is printed in groups of eight hexadecimal digits. Each is a 32-bit word of the address as the kernel's host reads it from
-// memory, so 127.0.0.1 is 0100007F on little-endian hosts and 7F000001 on big-endian ones. The port is the number itself.
+// The kernel prints an address in groups of eight hexadecimal digits. Each group is a 32-bit word of the address in the
+// host's byte order, so 127.0.0.1 is 0100007F on little-endian hosts and 7F000001 on big-endian ones. The port is a plain
+// number.
 //
-// A socket of family IPv6 that talks IPv4 stands in tcp6 only, as ::ffff:a.b.c.d, a dual-stack server's end of a
-// connection among them. Addresses are unmapped here, so that both ends of a connection look alike (b46).
+// An IPv6 socket with an IPv4 connection is in tcp6 only, as ::ffff:a.b.c.d. A dual-stack server's end of a connection is
+// such a socket. This package unmaps addresses, so that both ends of a connection have the same form (b46).
 //
-// The inode is 0 for connections that wait in a listener's backlog, for orphans and for TIME_WAIT: it identifies
-// nothing then (b44). Requests that are not yet sockets are printed as SYN_RECV.
+// The inode is 0 for connections in a listener's backlog, for orphans and for TIME_WAIT: such an inode identifies no
+// socket (b44). The kernel prints requests that are not yet sockets as SYN_RECV.
 //
-// The tables of UDP and of IPv6 differ in the header's width and in the row number's; the header is known by its
-// first word. A line that is not a row in full is skipped and counted, and never costs the line behind it (b48).
+// The widths of the header and of the row number differ in tables of UDP and of IPv6. The first word identifies the
+// header. An incomplete row is skipped and counted, and the next line is read correctly (b48).
 package procnet

@@ -10,7 +10,7 @@ import (
 	"github.com/topotape/topotape/reporter/procnet"
 )
 
-// line is what both parsers know of a row.
+// line has the fields of a row that both parsers read.
 type line struct {
 	local, remote netip.AddrPort
 	state, uid    uint64
@@ -26,7 +26,7 @@ func ours(text []byte) []line {
 	return lines
 }
 
-// oracle reads a little-endian table with prometheus/procfs; ok is false where it rejects the table.
+// oracle reads a little-endian table with prometheus/procfs; ok is false if procfs rejects the table.
 func oracle(t testing.TB, table string, text []byte) (lines []line, ok bool) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "net"), 0o755); err != nil {
@@ -45,7 +45,7 @@ func oracle(t testing.TB, table string, text []byte) (lines []line, ok bool) {
 	}
 	switch table {
 	case "tcp", "tcp6":
-		read := fs.NetTCP //lint:ignore SA1019 the text is what is compared, not the kernel's answer
+		read := fs.NetTCP //lint:ignore SA1019 the test compares texts, not the kernel's answer
 		if table == "tcp6" {
 			read = fs.NetTCP6 //lint:ignore SA1019 as above
 		}
@@ -91,7 +91,7 @@ func TestOracle(t *testing.T) {
 			t.Fatal(err)
 		}
 		compare(t, table, text)
-		// The machine's own table, if it has one of a kernel of this byte order.
+		// The machine's own table, if it has one.
 		if text, err := os.ReadFile("/proc/self/net/" + table); err == nil && len(text) > 0 && text[len(text)-1] == '\n' {
 			compare(t, table, text)
 		}

@@ -7,24 +7,23 @@ import (
 	"net/netip"
 )
 
-// Scanner goes over the rows of one table, or of one part of a table that was cut between lines. It reads the text in
-// place and does not allocate.
+// Scanner reads the rows of one table, or of a part of a table that was cut between lines. It reads the text in place and
+// does not allocate.
 type Scanner struct {
 	rest      []byte
 	bigEndian bool
 	malformed int
 }
 
-// NewScanner gives a Scanner of the text of one /proc/net/{tcp,tcp6,udp,udp6}. bigEndian is the byte order of the host
-// whose kernel wrote it. A header line may be there or not, a last line may lack its newline. The
-// Scanner refers to text until its last row was read.
+// NewScanner returns a Scanner for the text of /proc/net/tcp, tcp6, udp or udp6. bigEndian is the byte order of the host
+// whose kernel wrote it. The header line and the last newline may be missing. The Scanner refers to text until the last
+// row is read.
 func NewScanner(text []byte, bigEndian bool) Scanner {
 	return Scanner{rest: text, bigEndian: bigEndian}
 }
 
-// Next reads the next well-formed row into r and says whether there was one. Lines that are no rows are skipped; of
-// these only empty ones and headers (their first word is "sl") are not counted as malformed. Without a row r is
-// undefined.
+// Next reads the next well-formed row into r and reports whether there was one. It skips all other lines, and counts them
+// as malformed unless they are empty or headers (their first word is "sl"). If there is no row, r is undefined.
 func (s *Scanner) Next(r *Row) bool {
 	for len(s.rest) > 0 {
 		var line []byte
@@ -43,10 +42,10 @@ func (s *Scanner) Next(r *Row) bool {
 	return false
 }
 
-// Malformed counts the lines that were neither row nor header nor empty, up to where Next has read.
+// Malformed returns the number of malformed lines that Next has skipped.
 func (s *Scanner) Malformed() int { return s.malformed }
 
-// word cuts the first word off a line; the space and all below it separate words.
+// word cuts off the first word of a line. The space and all characters below it separate words.
 func word(line []byte) (first, rest []byte) {
 	i := 0
 	for i < len(line) && line[i] <= ' ' {
@@ -110,7 +109,7 @@ func addrPort(b []byte, big bool) (netip.AddrPort, bool) {
 	}
 	digits := len(b) - 5
 	for i := 0; i < digits; i += 8 {
-		v, ok := hex8(b[i : i+8])
+		v, ok := hex(b[i:], 8)
 		if !ok {
 			return netip.AddrPort{}, false
 		}
@@ -129,7 +128,7 @@ func addrPort(b []byte, big bool) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(netip.AddrFrom16(a).Unmap(), uint16(port)), true
 }
 
-// hex reads the first n digits of b; n is 8 at most. ok is false where b is shorter.
+// hex reads the first n digits of b; n is 8 at most. ok is false if b is shorter.
 func hex(b []byte, n int) (v uint32, ok bool) {
 	if len(b) < n {
 		return 0, false
@@ -141,15 +140,6 @@ func hex(b []byte, n int) (v uint32, ok bool) {
 		v = v<<4 | uint32(d&0xf)
 	}
 	return v, bad&notHex == 0
-}
-
-// hex8 is hex of eight digits, unrolled: most of a table is addresses.
-func hex8(b []byte) (v uint32, ok bool) {
-	_ = b[7]
-	d0, d1, d2, d3 := uint32(hexDigits[b[0]]), uint32(hexDigits[b[1]]), uint32(hexDigits[b[2]]), uint32(hexDigits[b[3]])
-	d4, d5, d6, d7 := uint32(hexDigits[b[4]]), uint32(hexDigits[b[5]]), uint32(hexDigits[b[6]]), uint32(hexDigits[b[7]])
-	v = d0<<28 | d1<<24 | d2<<20 | d3<<16 | d4<<12 | d5<<8 | d6<<4 | d7
-	return v, (d0|d1|d2|d3|d4|d5|d6|d7)&notHex == 0
 }
 
 const notHex = 0x80
@@ -170,7 +160,7 @@ var hexDigits = func() (t [256]byte) {
 	return t
 }()
 
-// decimal reads a number that fits 64 bits.
+// decimal reads a number of up to 64 bits.
 func decimal(b []byte) (v uint64, ok bool) {
 	if len(b) == 0 {
 		return 0, false

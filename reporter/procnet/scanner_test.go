@@ -34,8 +34,8 @@ func scan(text []byte, bigEndian bool) (rows []Row, malformed int) {
 	return rows, s.Malformed()
 }
 
-// The tables of a namespace with listeners, connections of every kind, orphans and UDP sockets.
-func TestCaptured(t *testing.T) {
+// The tables are from a namespace with listeners, connections of every kind, orphans and UDP sockets.
+func TestCapturedTables(t *testing.T) {
 	const golden = "testdata/golden"
 	var got strings.Builder
 	for _, table := range tables {
@@ -85,17 +85,17 @@ func TestLines(t *testing.T) {
 		"header alone":                    {header, nil, 0},
 		"header cut":                      {"  sl", nil, 0},
 		"header of two bytes":             {"sl", nil, 0},
-		"header behind one space":         {" sl local\n" + row1, []Row{one}, 0},
+		"header after one space":          {" sl local\n" + row1, []Row{one}, 0},
 		"header twice":                    {header + row1 + header + row2, []Row{one, two}, 0},
 		"no header":                       {row1 + row2, []Row{one, two}, 0},
 		"no newline at the end":           {header + row1 + strings.TrimSuffix(row2, "\n"), []Row{one, two}, 0},
-		"ends behind the inode":           {strings.Join(strings.Fields(row1)[:10], " "), []Row{one}, 0},
+		"ends after the inode":            {strings.Join(strings.Fields(row1)[:10], " "), []Row{one}, 0},
 		"carriage returns and tabs":       {strings.ReplaceAll(row1, "\n", "\r\n") + strings.ReplaceAll(row2, " ", "\t"), []Row{one, two}, 0},
 		"empty lines":                     {"\n" + row1 + "   \n" + row2, []Row{one, two}, 0},
 		"cut line keeps the next":         {row1[:40] + "\n" + row2, []Row{two}, 1},
-		"cut behind the uid":              {row1[:79] + "\n" + row2, []Row{two}, 1},
-		"cut behind the timeout":          {strings.Join(strings.Fields(row1)[:9], " ") + "\n" + row2, []Row{two}, 1},
-		"short row is no phantom":         {"   0:\n   1: 0100007F:1F90\n" + row2, []Row{two}, 2},
+		"cut after the uid":               {row1[:79] + "\n" + row2, []Row{two}, 1},
+		"cut after the timeout":           {strings.Join(strings.Fields(row1)[:9], " ") + "\n" + row2, []Row{two}, 1},
+		"short rows are skipped":          {"   0:\n   1: 0100007F:1F90\n" + row2, []Row{two}, 2},
 		"noise":                           {"x\x00\xff\n" + row1, []Row{one}, 1},
 		"no row number":                   {field(0, ":"), nil, 1},
 		"row number without colon":        {field(0, "0"), nil, 1},
@@ -121,7 +121,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// Generate makes any row that a table can hold.
+// Generate makes an arbitrary row that a table can have.
 func (Row) Generate(r *rand.Rand, _ int) reflect.Value {
 	addr := func() netip.AddrPort {
 		var a [16]byte
@@ -134,6 +134,7 @@ func (Row) Generate(r *rand.Rand, _ int) reflect.Value {
 	return reflect.ValueOf(Row{addr(), addr(), State(r.Uint32()), r.Uint32(), r.Uint64()})
 }
 
+// A Scanner reads the rows that AppendRow wrote.
 func TestAppendInverse(t *testing.T) {
 	inverse := func(rows []Row, bigEndian bool) bool {
 		text := AppendHeader(nil)
@@ -149,7 +150,7 @@ func TestAppendInverse(t *testing.T) {
 	}
 }
 
-// AppendRow writes what the kernel writes, as far as Row goes.
+// AppendRow writes the same fields as the kernel, for the fields of Row.
 func TestAppendMatchesKernel(t *testing.T) {
 	for _, table := range tables {
 		text := read(t, table)
@@ -170,7 +171,7 @@ func TestAppendMatchesKernel(t *testing.T) {
 	}
 }
 
-// However a text is cut, no row appears that was not in it, and at most one is lost.
+// A text that is cut anywhere has no additional rows, and lacks at most one.
 func TestEveryPrefix(t *testing.T) {
 	for _, table := range tables {
 		text := read(t, table)
@@ -214,12 +215,12 @@ func FuzzScanner(f *testing.F) {
 		if lines := bytes.Count(text, []byte("\n")) + 1; len(rows)+malformed > lines {
 			t.Fatalf("%d rows and %d malformed of %d lines", len(rows), malformed, lines)
 		}
-		// A row in front changes nothing but itself.
+		// A row before the text does not change the other rows.
 		again, _ := scan(append([]byte(row1), text...), bigEndian)
 		if len(again) != len(rows)+1 || len(rows) > 0 && !reflect.DeepEqual(again[1:], rows) {
-			t.Fatalf("%v behind a row: %v", rows, again)
+			t.Fatalf("%v after a row: %v", rows, again)
 		}
-		// What was read is held: it writes and reads back to itself.
+		// Rows that are written and read again are the same.
 		var out []byte
 		for i, r := range rows {
 			out = AppendRow(out, i, r, true, bigEndian)

@@ -16,7 +16,7 @@ import (
 	"github.com/topotape/topotape/tools/netlab"
 )
 
-// recorder is one of those that are compared.
+// recorder names a program, with its options, that the bench compares.
 type recorder string
 
 const (
@@ -31,7 +31,7 @@ const (
 // ourBuffer is the socket buffer that topotape asks for.
 const ourBuffer = 64 << 20
 
-// variant is who records at the same time.
+// variant is the recorders that run at the same time.
 type variant []recorder
 
 var (
@@ -41,7 +41,7 @@ var (
 	quickVariants = []variant{{everything, plain}, {conntracks}, {plain}}
 )
 
-// outcome is what one recorder came to in one round.
+// outcome is the result of one recorder in one round.
 type outcome struct {
 	usage
 	events, lost uint64
@@ -52,7 +52,7 @@ func (o outcome) perEvent() float64 {
 	return float64(o.cpu.Nanoseconds()) / 1000 / float64(max(o.events, 1))
 }
 
-// start starts the recorder; its file is to be in path.
+// start starts the recorder, which writes to path.
 func (b *bench) start(r recorder, path string) (*process, error) {
 	switch r {
 	case everything:
@@ -63,7 +63,8 @@ func (b *bench) start(r recorder, path string) (*process, error) {
 	return b.conntrack(path, "id,timestamp")
 }
 
-// prepare waits until the recorder has subscribed, and makes it what it is to be.
+// prepare waits until the recorder has subscribed, and then enlarges its buffer or stops it
+// if the recorder is of that kind.
 func (p *process) prepare(r recorder) error {
 	if err := p.ready(); err != nil {
 		return err
@@ -77,7 +78,7 @@ func (p *process) prepare(r recorder) error {
 	return nil
 }
 
-// measure lets the recorders record the traffic at the same time.
+// measure runs the recorders at the same time while the traffic is made.
 func (b *bench) measure(who variant, traffic netlab.LoadOptions) (_ []outcome, load netlab.LoadResult, err error) {
 	if err := b.flush(); err != nil {
 		return nil, load, err
@@ -126,7 +127,7 @@ func (b *bench) measure(who variant, traffic netlab.LoadOptions) (_ []outcome, l
 	return out, load, nil
 }
 
-// read counts what is in the recorder's file.
+// read counts the events in the recorder's file.
 func (o *outcome) read(r recorder, path string, drops uint64) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -158,7 +159,7 @@ func countLines(r io.Reader) (n uint64, err error) {
 	}
 }
 
-// countEvents reads a tape to its end, which must be clean.
+// countEvents counts the events of a tape, which must be complete.
 func countEvents(f io.Reader) (events, lost uint64, err error) {
 	var conntrack uint32
 	tape, err := capture.NewReader(f)
@@ -236,7 +237,7 @@ func (b *bench) compare(title string, traffic netlab.LoadOptions) error {
 			}
 		}
 	}
-	t := table{title: title, head: []string{"recorder", "beside it", "µs an event", "of conntrack -E's", "events", "lost", "memory MiB"}}
+	t := table{title: title, head: []string{"recorder", "together with", "µs an event", "of conntrack -E's", "events", "lost", "memory MiB"}}
 	alone := map[recorder]series{}
 	for i, v := range b.plan.variants {
 		if len(v) == 1 {
@@ -272,7 +273,7 @@ func collect(rounds []outcome, f func(outcome) float64) series {
 	return s
 }
 
-// lossText is how much was lost, of what there was.
+// lossText shows the number of lost events and their share.
 func lossText(rounds []outcome) string {
 	lost := collect(rounds, func(o outcome) float64 { return float64(o.lost) })
 	if lost.median() == 0 {

@@ -21,19 +21,19 @@ import (
 // formatsTraffic is slow enough for conntrack to lose nothing.
 var formatsTraffic = netlab.LoadOptions{Rate: 1000}
 
-// A format is one way of keeping the same events.
+// A format is one file format for the same events.
 type format struct {
 	name   string
 	file   string
-	packed bool // its file is compressed as it is
+	packed bool // the format itself is compressed
 	events uint64
 	scan   func(io.Reader) (events uint64, err error)
 }
 
-// formats compares what the same real events take in several formats, and how
-// fast they are read again.
+// formats compares the size and the reading speed of the same real events in several
+// formats.
 func (b *bench) formats() error {
-	b.note("formats: %.0f connections/s for %v are recorded in three ways", formatsTraffic.Rate, b.plan.size)
+	b.note("formats: recording %.0f connections/s for %v in three formats", formatsTraffic.Rate, b.plan.size)
 	tape := filepath.Join(b.dir, "events.tape")
 	text, xml := filepath.Join(b.dir, "events.txt"), filepath.Join(b.dir, "events.xml")
 	if err := b.recordFormats(tape, text, xml); err != nil {
@@ -67,13 +67,13 @@ func (b *bench) formats() error {
 		t.add(f.name, count(float64(f.events)), plain, fmt.Sprintf("%.1f", row.packed), fmt.Sprintf("%.2f", row.packed/size),
 			row.speed.show("%.0f"), fmt.Sprintf("%.2f", row.speed.median()/speed))
 	}
-	t.below = "Reading is decompressing and finding each event: of a tape with its checksums and the records' order, of pcapng its blocks, of text its lines. " +
-		"zstd is the library's compressor at its default level, over the whole file; a tape is compressed by the same one, chunk by chunk. The tape is the whole file too, with head, ticks, witnesses and index."
+	t.below = "Reading decompresses the file and finds each event: records of a tape, with checksums and order checked, blocks of pcapng, lines of text. " +
+		"zstd compresses the whole file at its default level; a tape is compressed by the same library, chunk by chunk, and its size includes head, ticks, witnesses and index."
 	b.print(&t)
 	return nil
 }
 
-// recordFormats records one traffic three times at once.
+// recordFormats records the same traffic in three formats at the same time.
 func (b *bench) recordFormats(tape, text, xml string) (err error) {
 	if err := b.flush(); err != nil {
 		return err
@@ -118,7 +118,7 @@ func (b *bench) recordFormats(tape, text, xml string) (err error) {
 			return err
 		}
 		if p.drops > 0 {
-			return fmt.Errorf("%s lost %d events: the comparison needs all", p.cmd.Args[len(p.cmd.Args)-1], p.drops)
+			return fmt.Errorf("%s lost %d events: the comparison needs all events", p.cmd.Args[len(p.cmd.Args)-1], p.drops)
 		}
 	}
 	return nil
@@ -217,7 +217,7 @@ func eachEvent(r io.Reader, event func(*capture.Record) error) (n uint64, err er
 	}
 }
 
-// scanLines counts lines that hold an event: XML has its own head and end.
+// scanLines counts the lines with an event. XML has other lines at its beginning and end.
 func scanLines(r io.Reader) (n uint64, err error) {
 	lines := bufio.NewReaderSize(r, 256<<10)
 	for {

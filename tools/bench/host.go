@@ -11,14 +11,14 @@ import (
 	"github.com/topotape/topotape/tools/netlab"
 )
 
-// host measures what being watched costs.
+// host measures the cost of recording for the recorded host.
 func (b *bench) host() error {
 	for _, c := range []struct {
 		title   string
 		traffic netlab.LoadOptions
 	}{
-		{fmt.Sprintf("What the watched host pays at %.0f connections/s", b.plan.rate), netlab.LoadOptions{Rate: b.plan.rate, Duration: b.plan.host}},
-		{"What the watched host pays at its limit", netlab.LoadOptions{Duration: b.plan.host}},
+		{fmt.Sprintf("Cost for the recorded host at %.0f connections/s", b.plan.rate), netlab.LoadOptions{Rate: b.plan.rate, Duration: b.plan.host}},
+		{"Cost for the recorded host at its limit", netlab.LoadOptions{Duration: b.plan.host}},
 	} {
 		got := make([][]netlab.LoadResult, len(b.plan.watchers))
 		for round := range b.plan.hostRounds {
@@ -61,7 +61,7 @@ func (b *bench) watched(r recorder, traffic netlab.LoadOptions) (load netlab.Loa
 }
 
 func (b *bench) hostTable(title string, got [][]netlab.LoadResult) *table {
-	t := &table{title: title, head: []string{"recorder", "connections/s", "of unwatched", "connect p50 µs", "of unwatched", "connect p99 µs", "of unwatched"}}
+	t := &table{title: title, head: []string{"recorder", "connections/s", "of nobody's", "connect p50 µs", "of nobody's", "connect p99 µs", "of nobody's"}}
 	figures := []func(netlab.LoadResult) float64{
 		func(r netlab.LoadResult) float64 { return r.PerSecond },
 		func(r netlab.LoadResult) float64 { return float64(r.P50.Nanoseconds()) / 1000 },
@@ -80,7 +80,7 @@ func (b *bench) hostTable(title string, got [][]netlab.LoadResult) *table {
 		}
 		t.add(row...)
 	}
-	t.below = fmt.Sprintf("Rounds: %d, taking turns. Client, gateway, server and recorder share the machine's cores. %q has subscribed and reads nothing: what the kernel spends on making the events.",
+	t.below = fmt.Sprintf("Rounds: %d, alternating. Client, gateway, server and recorder share the machine's cores. %q has subscribed and reads nothing: its cost is the kernel's, for making the events.",
 		b.plan.hostRounds, stopped)
 	return t
 }

@@ -12,11 +12,10 @@ import (
 	"github.com/topotape/topotape/tools/netlab"
 )
 
-// idleStart is how long the first walk, which reads everything, may take; it
-// gets a row of its own.
+// idleStart bounds the first walk, which reads everything. It has a row of its own.
 const idleStart = 12 * time.Second
 
-// idle measures what walking /proc takes where nothing happens.
+// idle measures walks of /proc without traffic.
 func (b *bench) idle() (err error) {
 	b.note("idle: %d namespaces", b.plan.namespaces)
 	idlers, err := netlab.Idle(b.plan.namespaces)
@@ -57,9 +56,9 @@ func (b *bench) idle() (err error) {
 	share := func(cpu, wall time.Duration) string { return fmt.Sprintf("%.2f %%", 100*cpu.Seconds()/wall.Seconds()) }
 	t := table{title: fmt.Sprintf("Walking /proc every 3 s with %d idle namespaces", b.plan.namespaces), head: []string{"time", "of one core"}}
 	t.add(fmt.Sprintf("the first %v", first), share(begun, first))
-	t.add(fmt.Sprintf("the %v after them", b.plan.idle-first), share(all-begun, b.plan.idle-first))
+	t.add(fmt.Sprintf("the next %v", b.plan.idle-first), share(all-begun, b.plan.idle-first))
 	t.add(fmt.Sprintf("all %v", b.plan.idle), share(u.cpu, b.plan.idle))
-	t.below = fmt.Sprintf("topotape record --sources proc --proc-interval 3s, beside the lab's own namespaces; %.0f KiB of tape, %.0f MiB of memory.",
+	t.below = fmt.Sprintf("topotape record --sources proc --proc-interval 3s, with the lab's namespaces too; %.0f KiB of tape, %.0f MiB of memory.",
 		float64(st.Size())/1024, float64(u.memory)/(1<<20))
 	b.print(&t)
 	return nil

@@ -21,8 +21,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// init keeps the main goroutine on the main thread: a child's parent-death
-// signal fires when the thread ends that started it.
+// init keeps the main goroutine on the main thread. A child gets its parent-death signal
+// when the thread ends that started it.
 func init() { runtime.LockOSThread() }
 
 func main() {
@@ -56,22 +56,22 @@ type bench struct {
 	began    time.Time
 }
 
-// plan is how much is measured.
+// plan is how much to measure.
 type plan struct {
 	rounds      int
-	variants    []variant     // of who records at the same time
+	variants    []variant     // for section events
 	rate        float64       // connections a second of the steady traffic
-	steady      time.Duration // how long it lasts
+	steady      time.Duration // duration of the steady traffic
 	burst       int           // connections of the burst
-	sizeRates   []float64     // connections a second
-	size        time.Duration
-	watchers    []recorder // of the watched host; the first is nobody
+	sizeRates   []float64     // connections a second for section size
+	size        time.Duration // duration of traffic for sections size and formats
+	watchers    []recorder    // for section host; the first is nobody
 	host        time.Duration
 	hostRounds  int
-	tape        int   // connections that are recorded for the tape to replay
-	tapeRecords int   // records of that tape
-	large       int64 // bytes of the tape that every verb reads
-	namespaces  int
+	tape        int   // connections to record for sections replay and verbs
+	tapeRecords int   // records of the tape for section replay
+	large       int64 // bytes of the tape for section verbs
+	namespaces  int   // for section idle
 	idle        time.Duration
 }
 
@@ -95,18 +95,18 @@ type section struct {
 }
 
 var sections = []section{
-	// In this order: traffic leaves sockets in TIME_WAIT that a walk reads for a minute.
+	// idle is first: traffic leaves sockets in TIME_WAIT, which walks read for a minute.
 	{"idle", (*bench).idle}, {"size", (*bench).sizes}, {"events", (*bench).events}, {"host", (*bench).host}, {"replay", (*bench).replay},
 	{"formats", (*bench).formats}, {"verbs", (*bench).verbs},
 }
 
 func benchMain(ctx context.Context, args []string) (err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	quick := f.Bool("quick", false, "a minute's smoke test; its figures say nothing")
-	only := f.String("only", "", "these sections only: idle,size,events,host,replay,formats,verbs")
+	quick := f.Bool("quick", false, "a quick run that tests the program; its figures mean nothing")
+	only := f.String("only", "", "measure only these sections: idle,size,events,host,replay,formats,verbs")
 	rounds := f.Int("rounds", 0, "rounds of each comparison (default 3, host 5)")
-	program := f.String("topotape", "", "the program to measure (default it is built)")
-	out := f.String("o", "", "write the tables there too")
+	program := f.String("topotape", "", "the program to measure; empty: build it")
+	out := f.String("o", "", "write the tables to this file too")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func choose(only string) ([]section, error) {
 		}
 	}
 	if len(chosen) != strings.Count(only, ",")+1 {
-		return nil, fmt.Errorf("-only %s: there are idle,size,events,host,replay,formats,verbs", only)
+		return nil, fmt.Errorf("-only %s: the sections are idle,size,events,host,replay,formats,verbs", only)
 	}
 	return chosen, nil
 }
@@ -187,7 +187,7 @@ func (b *bench) run(chosen []section) (err error) {
 	return nil
 }
 
-// build makes the program as a release is made.
+// build builds the program like a release.
 func build(ctx context.Context, dir string) (string, error) {
 	path := filepath.Join(dir, "topotape")
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/topotape/topotape/cmd/topotape")
@@ -198,12 +198,12 @@ func build(ctx context.Context, dir string) (string, error) {
 	return path, nil
 }
 
-// note says on standard error how far the run is.
+// note prints the progress on standard error.
 func (b *bench) note(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%4.0f s  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// machine is what the figures depend on, and what else it was busy with.
+// machine describes the machine and its load.
 func machine() string {
 	var u unix.Utsname
 	release := "?"

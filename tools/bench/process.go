@@ -22,32 +22,32 @@ import (
 const (
 	// readyWait bounds how long a recorder takes to subscribe.
 	readyWait = 10 * time.Second
-	// drainWait bounds how long it takes to read what is queued after a load.
+	// drainWait bounds how long it takes to read the queued events after a load.
 	drainWait = 30 * time.Second
 	// stopWait bounds how long it takes to end.
 	stopWait = 20 * time.Second
 )
 
-// process is something that is measured.
+// process is a process that is measured.
 type process struct {
 	cmd    *exec.Cmd
-	said   bytes.Buffer // on standard error
+	stderr bytes.Buffer
 	begun  time.Time
 	exited chan error
-	drops  uint64 // of its socket, as last seen
+	drops  uint64 // of its socket, when last read
 }
 
-// usage is what a process that has ended took.
+// usage is the resources that a process has used until its end.
 type usage struct {
 	cpu    time.Duration // user and system, all threads
 	wall   time.Duration
 	memory int64 // bytes, the most that were resident
 }
 
-// start starts a command of this program's own choice of environment.
+// start starts a command.
 func start(cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, begun: time.Now(), exited: make(chan error, 1)}
-	cmd.Stderr = &p.said
+	cmd.Stderr = &p.stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func start(cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// plainEnv is the environment without what tunes a Go program.
+// plainEnv returns the environment without variables that tune a Go program.
 func plainEnv(extra ...string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
@@ -93,38 +93,37 @@ func (b *bench) runIn(place netlab.Netns, name string, args ...string) error {
 	return nil
 }
 
-// flush forgets the connections that the gateway tracks.
+// flush empties the gateway's conntrack table.
 func (b *bench) flush() error { return b.runIn(b.lab.Gateway, "conntrack", "-F") }
 
-// sysctl sets what is a namespace's own.
+// sysctl sets a sysctl of a namespace.
 func (b *bench) sysctl(place netlab.Netns, setting string) error {
 	return b.runIn(place, "sysctl", "-q", "-w", setting)
 }
 
-// stop ends the process as a Ctrl-C does and says what it took.
+// stop ends the process as a Ctrl-C does and returns its usage.
 func (p *process) stop() (usage, error) {
 	p.cmd.Process.Signal(syscall.SIGINT)
 	p.cmd.Process.Signal(syscall.SIGCONT)
 	return p.wait(stopWait)
 }
 
-// peak follows the memory of a process that was started as the program that is
-// measured, until it ends, and returns the most that it had, in bytes: what
-// wait4(2) says counts this program's own, too, from before the other was loaded.
+// peak reads the memory of a process until it ends, and returns the peak in bytes. The
+// figure of wait4(2) includes the memory of this program, from between fork and exec.
 func (p *process) peak() func() int64 {
 	result := make(chan int64, 1)
 	go func() {
-		most := int64(0)
+		greatest := int64(0)
 		for {
 			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 			_, text, ok := strings.Cut(string(status), "VmHWM:")
 			if err != nil || !ok {
-				result <- most
+				result <- greatest
 				return
 			}
 			if f := strings.Fields(text); len(f) > 0 {
 				kib, _ := strconv.ParseInt(f[0], 10, 64)
-				most = max(most, kib<<10)
+				greatest = max(greatest, kib<<10)
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
@@ -132,7 +131,7 @@ func (p *process) peak() func() int64 {
 	return func() int64 { return <-result }
 }
 
-// kill ends what is no longer wanted.
+// kill kills the process.
 func (p *process) kill() {
 	p.cmd.Process.Kill()
 	p.wait(time.Second)
@@ -151,7 +150,7 @@ func (p *process) wait(limit time.Duration) (usage, error) {
 		err = nil
 	}
 	if err != nil {
-		return usage{}, fmt.Errorf("%s: %w: %s", strings.Join(p.cmd.Args, " "), err, bytes.TrimSpace(p.said.Bytes()))
+		return usage{}, fmt.Errorf("%s: %w: %s", strings.Join(p.cmd.Args, " "), err, bytes.TrimSpace(p.stderr.Bytes()))
 	}
 	r := p.cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	return usage{
@@ -161,16 +160,16 @@ func (p *process) wait(limit time.Duration) (usage, error) {
 	}, nil
 }
 
-// exitLoss is topotape's code for a tape with gaps.
+// exitLoss is topotape's exit code for a tape with gaps.
 const exitLoss = 3
 
-// cpu is what a running process has taken so far, in steps of 10 ms.
+// cpu returns the CPU time of a running process so far, in steps of 10 ms.
 func (p *process) cpu() (time.Duration, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 	if err != nil {
 		return 0, err
 	}
-	// The name in parentheses may hold spaces; the fields behind it begin with the third.
+	// The name in parentheses may have spaces; after it comes the third field.
 	f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	user, err1 := strconv.Atoi(f[14-3])
 	system, err2 := strconv.Atoi(f[15-3])
@@ -182,15 +181,14 @@ func (p *process) ready() error {
 	return p.until(readyWait, "subscribe to events", func(int) bool { return true })
 }
 
-// drained waits until the process has read what was queued for it, and notes
-// how much the kernel could not queue.
+// drained waits until the process has read all queued events, and sets p.drops.
 func (p *process) drained() error {
-	calm := 0
+	empty := 0 // how often the queue was empty
 	return p.until(drainWait, "read the queued events", func(queued int) bool {
-		if calm++; queued > 0 {
-			calm = 0
+		if empty++; queued > 0 {
+			empty = 0
 		}
-		return calm >= 5
+		return empty >= 5
 	})
 }
 
@@ -199,7 +197,7 @@ func (p *process) until(limit time.Duration, what string, done func(queued int) 
 		select {
 		case err := <-p.exited:
 			p.exited <- err
-			return fmt.Errorf("%s ended: %s", strings.Join(p.cmd.Args, " "), bytes.TrimSpace(p.said.Bytes()))
+			return fmt.Errorf("%s ended: %s", strings.Join(p.cmd.Args, " "), bytes.TrimSpace(p.stderr.Bytes()))
 		default:
 		}
 		_, queued, drops, ok := eventSocket(p.cmd.Process.Pid)
@@ -213,8 +211,8 @@ func (p *process) until(limit time.Duration, what string, done func(queued int) 
 	return fmt.Errorf("%s did not %s within %v", strings.Join(p.cmd.Args, " "), what, limit)
 }
 
-// eventSocket is the process's netfilter socket that has joined groups: its
-// descriptor, bytes in its queue, and messages that it lost.
+// eventSocket finds the process's netfilter socket that has joined groups. It returns its
+// descriptor, the bytes in its queue, and the number of lost messages.
 func eventSocket(pid int) (fd, queued int, drops uint64, ok bool) {
 	table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/netlink", pid))
 	if err != nil {
@@ -238,7 +236,7 @@ func eventSocket(pid int) (fd, queued int, drops uint64, ok bool) {
 
 const netlinkNetfilter = "12" // NETLINK_NETFILTER of linux/netlink.h
 
-// sockets are a process's descriptors of sockets, by inode.
+// sockets returns a process's descriptors of sockets, by inode.
 func sockets(pid int) map[string]int {
 	fds := map[string]int{}
 	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
@@ -252,8 +250,8 @@ func sockets(pid int) map[string]int {
 	return fds
 }
 
-// enlarge gives the process's event socket a larger buffer, from outside: the
-// option -b of conntrack 1.4.7 sets that of another socket.
+// enlarge sets the buffer of the process's event socket from outside: option -b of
+// conntrack 1.4.7 sets the buffer of another socket.
 func (p *process) enlarge(bytes int) error {
 	pid := p.cmd.Process.Pid
 	number, _, _, ok := eventSocket(pid)

@@ -18,11 +18,11 @@ const replayWait = 3 * time.Minute
 // replay measures records a second on one core.
 func (b *bench) replay() error {
 	recorded, tape := filepath.Join(b.dir, "recorded"), filepath.Join(b.dir, "tape")
-	b.note("replay: %d connections are recorded", b.plan.tape)
+	b.note("replay: recording %d connections", b.plan.tape)
 	if err := b.recordBurst(recorded); err != nil {
 		return err
 	}
-	b.note("replay: a tape of %d records is built", b.plan.tapeRecords)
+	b.note("replay: writing a tape of %d records", b.plan.tapeRecords)
 	records, err := multiply(recorded, tape, b.plan.tapeRecords, 0)
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func (b *bench) replay() error {
 	for i, c := range cases {
 		t.add(c.what, wall[i].show("%.0f"), cpu[i].show("%.0f"), memory[i].show("%.0f"))
 	}
-	t.below = fmt.Sprintf("%s records, %.1f bytes each on tape, built from %s recorded connections; taskset to one core, GOMAXPROCS=1; starting the program and decompressing included.",
+	t.below = fmt.Sprintf("%s records, %.1f bytes each on tape, made of %s recorded connections; taskset to one core, GOMAXPROCS=1; includes starting the program and decompressing.",
 		count(float64(records)), float64(st.Size())/float64(records), count(float64(b.plan.tape)))
 	b.print(&t)
 	return nil

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// series is the figures of one thing, a round each.
+// series is one figure in each round.
 type series []float64
 
 func (s series) median() float64 {
@@ -23,7 +23,7 @@ func (s series) median() float64 {
 	return (sorted[m-1] + sorted[m]) / 2
 }
 
-// show is the median, and the least and the greatest where there are several.
+// show formats the median and, for several rounds, the least and the greatest.
 func (s series) show(format string) string {
 	if len(s) == 0 {
 		return "–"
@@ -35,7 +35,7 @@ func (s series) show(format string) string {
 	return text
 }
 
-// over is the ratio of two series, round by round.
+// over divides two series, round by round.
 func (s series) over(t series) series {
 	var out series
 	for i := range min(len(s), len(t)) {
@@ -79,7 +79,7 @@ func (t *table) String() string {
 
 func (b *bench) print(t *table) { fmt.Fprint(b.out, t.String()) }
 
-// count is a number with its thousands set apart.
+// count formats a number with commas between thousands.
 func count(n float64) string {
 	digits := fmt.Sprintf("%.0f", n)
 	for i := len(digits) - 3; i > 0; i -= 3 {

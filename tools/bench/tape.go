@@ -41,7 +41,7 @@ func (b *bench) recordBurst(path string) (err error) {
 	if _, err := b.lab.Load(b.ctx, netlab.LoadOptions{Count: b.plan.tape}); err != nil {
 		return err
 	}
-	if err := b.flush(); err != nil { // which ends them all
+	if err := b.flush(); err != nil { // ends all connections
 		return err
 	}
 	if err := p.drained(); err != nil {
@@ -51,9 +51,9 @@ func (b *bench) recordBurst(path string) (err error) {
 	return err
 }
 
-// multiply writes a tape of at least that many records, or of that many bytes,
-// from the events of a recorded one: it repeats them later, with other addresses
-// and IDs, and adds ticks and witnesses as the recorder does.
+// multiply writes a tape of at least so many records, or so many bytes. It repeats the
+// events of a recorded tape with later times, other addresses and other ids, and adds ticks
+// and witnesses as the recorder does.
 func multiply(from, to string, records int, size int64) (made int, err error) {
 	h, events, err := readEvents(from)
 	if err != nil {
@@ -71,7 +71,7 @@ func multiply(from, to string, records int, size int64) (made int, err error) {
 	length := events[len(events)-1].At + int64(time.Millisecond)
 	for copies := 0; int(w.seq) < records || w.tape.Size() < size; copies++ {
 		if copies > maxCopies {
-			return 0, fmt.Errorf("%d events are too few", len(events))
+			return 0, fmt.Errorf("%d events are not enough", len(events))
 		}
 		for _, r := range events {
 			r.At += int64(copies) * length
@@ -84,7 +84,7 @@ func multiply(from, to string, records int, size int64) (made int, err error) {
 	return int(w.seq), w.close()
 }
 
-// readEvents are the conntrack messages of a tape, from time 0 on.
+// readEvents returns the conntrack messages of a tape. The first one has time 0.
 func readEvents(path string) (*capture.Header, []capture.Record, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -109,7 +109,7 @@ func readEvents(path string) (*capture.Header, []capture.Record, error) {
 		}
 	}
 	if len(events) == 0 {
-		return nil, nil, fmt.Errorf("%s holds no conntrack event", filepath.Base(path))
+		return nil, nil, fmt.Errorf("%s has no conntrack events", filepath.Base(path))
 	}
 	begin := events[0].At
 	for i := range events {
@@ -118,8 +118,8 @@ func readEvents(path string) (*capture.Header, []capture.Record, error) {
 	return tape.Header(), events, nil
 }
 
-// tapeWriter writes a tape as the recorder does: what it writes steps a core,
-// and each tick gets its witness.
+// tapeWriter writes a tape as the recorder does: each record steps a core, and a witness
+// follows each tick.
 type tapeWriter struct {
 	tape *capture.Writer
 	core *reporter.Reporter
@@ -140,7 +140,7 @@ func newTapeWriter(out io.Writer, h *capture.Header) (*tapeWriter, error) {
 	return w, err
 }
 
-// put adds a record, and before it the ticks that are due.
+// put adds the ticks that are due, and then a record.
 func (w *tapeWriter) put(r capture.Record) {
 	for next := int64(w.tick+1) * tapeInterval; r.At >= next; next += tapeInterval {
 		w.at = next
@@ -184,12 +184,11 @@ func (w *tapeWriter) close() error {
 	return w.tape.Close()
 }
 
-// maxCopies is how many networks shift has.
+// maxCopies is the number of networks of shift.
 const maxCopies = 40 * 200
 
-// shift returns an event of another connection: it moves every address in the
-// client's network, 198.18.0.0/24, to network n of maxCopies, and changes
-// the ID.
+// shift makes an event of another connection: it moves every address in the client's
+// network, 198.18.0.0/24, to network n, which is less than maxCopies, and changes the id.
 func shift(event []byte, n uint16, bigEndian bool) ([]byte, error) {
 	var m ctmsg.Message
 	if err := m.Decode(event, bigEndian); err != nil {

@@ -15,14 +15,14 @@ import (
 // verbWait bounds one verb.
 const verbWait = 20 * time.Minute
 
-// verbs measures what every verb takes on one large tape.
+// verbs measures every verb on one large tape.
 func (b *bench) verbs() error {
 	recorded, tape := filepath.Join(b.dir, "recorded"), filepath.Join(b.dir, "large.tape")
-	b.note("verbs: %d connections are recorded", b.plan.tape)
+	b.note("verbs: recording %d connections", b.plan.tape)
 	if err := b.recordBurst(recorded); err != nil {
 		return err
 	}
-	b.note("verbs: a tape of %d MiB is built", b.plan.large>>20)
+	b.note("verbs: writing a tape of %d MiB", b.plan.large>>20)
 	records, err := multiply(recorded, tape, 0, b.plan.large)
 	if err != nil {
 		return err
@@ -68,12 +68,12 @@ func (b *bench) verbs() error {
 		}
 		t.add("`"+what+"`", fmt.Sprintf("%.2f", u.wall.Seconds()), fmt.Sprintf("%.2f", u.cpu.Seconds()), rate, mebibytes(memory))
 	}
-	t.below = fmt.Sprintf("%s records of conntrack events, built from %s recorded connections; output to /dev/null.", count(float64(records)), count(float64(b.plan.tape)))
+	t.below = fmt.Sprintf("%s records of conntrack events, made of %s recorded connections; output to /dev/null.", count(float64(records)), count(float64(b.plan.tape)))
 	b.print(&t)
 	return nil
 }
 
-// mebibytes of memory; a program that has ended before it was looked at had none.
+// mebibytes formats memory. It is 0 if the program ended before its memory was read.
 func mebibytes(memory int64) string {
 	if memory == 0 {
 		return "–"

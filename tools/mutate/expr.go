@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// swapped are the operators and what takes their place.
+// swapped maps operators to their replacements.
 var swapped = map[token.Token]token.Token{
 	token.ADD: token.SUB, token.SUB: token.ADD, token.MUL: token.QUO, token.QUO: token.MUL, token.REM: token.MUL,
 	token.AND: token.OR, token.OR: token.AND, token.XOR: token.AND, token.AND_NOT: token.AND,
@@ -24,13 +24,13 @@ var swapped = map[token.Token]token.Token{
 	token.LSS: token.LEQ, token.LEQ: token.LSS, token.GTR: token.GEQ, token.GEQ: token.GTR,
 }
 
-// negated are the comparisons whose swapped operator is not their negation.
+// negated maps comparisons to their negation, if that is not the swapped operator.
 var negated = map[token.Token]token.Token{
 	token.LSS: token.GEQ, token.LEQ: token.GTR, token.GTR: token.LEQ, token.GEQ: token.LSS,
 }
 
-// helpers are the functions that stand for an operator; switched on they use
-// the one that takes its place.
+// helpers maps operators to functions of switch.go.txt. A function applies the operator or,
+// if its mutant is switched on, the replacement.
 var helpers = map[token.Token]string{
 	token.ADD: "mutAdd", token.SUB: "mutSub", token.MUL: "mutMul", token.QUO: "mutQuo", token.REM: "mutRem",
 	token.AND: "mutAnd", token.OR: "mutOr", token.XOR: "mutXor", token.AND_NOT: "mutAndNot",
@@ -64,7 +64,7 @@ func (s *schema) expr(e ast.Expr) string {
 	return s.inside(e)
 }
 
-// elements renders a composite literal; its type is left alone.
+// elements renders a composite literal. It does not change the type.
 func (s *schema) elements(e *ast.CompositeLit) string {
 	out, at := "", e.Pos()
 	for _, x := range e.Elts {
@@ -74,7 +74,7 @@ func (s *schema) elements(e *ast.CompositeLit) string {
 	return out + s.text(at, e.End())
 }
 
-// constant counts whole numbers up and turns truth values round.
+// constant adds one to whole numbers, and negates true and false.
 func (s *schema) constant(e ast.Expr, tv types.TypeAndValue) string {
 	basic, ok := tv.Type.Underlying().(*types.Basic)
 	if !ok || basic.Info()&types.IsUntyped != 0 && basic.Kind() != types.UntypedBool {
@@ -136,8 +136,7 @@ func (s *schema) binary(e *ast.BinaryExpr) string {
 	return call(helpers[e.Op]+"["+name+"]", id, s.expr(e.X), gap+s.expr(e.Y))
 }
 
-// condition renders what decides about a branch, and negates it where nothing
-// in it does so already.
+// condition renders the condition of a branch. It adds a negation if expr adds none.
 func (s *schema) condition(e ast.Expr) string {
 	switch x := ast.Unparen(e).(type) {
 	case *ast.BinaryExpr:
@@ -154,7 +153,7 @@ func (s *schema) condition(e ast.Expr) string {
 	return flip(s.expr(e), id)
 }
 
-// flip turns a truth value round when its mutant is switched on.
+// flip negates a condition if its mutant is switched on.
 func flip(text string, id int) string {
 	if id == 0 {
 		return "(" + text + ")"
@@ -162,7 +161,7 @@ func flip(text string, id int) string {
 	return fmt.Sprintf("((%s) != mut(%d))", text, id)
 }
 
-// call lets a helper decide; where there is no mutant, its value stays.
+// call renders a call of a helper, or only its argument if there is no mutant.
 func call(helper string, id int, args ...string) string {
 	if id == 0 && len(args) == 1 {
 		return args[0]

@@ -23,10 +23,10 @@ import (
 //go:embed switch.go.txt
 var switchSource string
 
-// switchFile is the name of the file that a mutated package gets besides.
+// switchFile is the name of the file that a mutated package gets in addition.
 const switchFile = "zz_mutants.go"
 
-// A pkg is the package under test as it is.
+// A pkg is the package under test without mutants.
 type pkg struct {
 	dir, path, name string
 	fset            *token.FileSet
@@ -38,7 +38,7 @@ type pkg struct {
 	importer        types.Importer
 }
 
-// load parses and type-checks a package; its tests are no part of it.
+// load parses and type-checks a package without its tests.
 func load(pattern string) (*pkg, error) {
 	list, err := output("go", "list", "-json=Dir,ImportPath,Name,GoFiles", pattern)
 	if err != nil {
@@ -72,8 +72,8 @@ func load(pattern string) (*pkg, error) {
 	return p, err
 }
 
-// exports reads packages from what the go command compiled: those that the
-// pattern imports, and those of the switch.
+// exports returns an importer for the packages that the pattern and switch.go.txt import. It
+// reads what the go command compiled.
 func exports(pattern string) (types.Importer, error) {
 	list, err := output("go", "list", "-export", "-deps", "-f", "{{.ImportPath}}\t{{.Export}}", pattern, "os", "strconv", "sync/atomic")
 	if err != nil {
@@ -90,24 +90,24 @@ func exports(pattern string) (types.Importer, error) {
 
 func output(name string, args ...string) ([]byte, error) {
 	cmd := exec.Command(name, args...)
-	var said bytes.Buffer
-	cmd.Stderr = &said
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, said.Bytes())
+		return nil, fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, stderr.Bytes())
 	}
 	return out, nil
 }
 
-// A mutated package: its sources by base name, and the mutants in them.
+// A mutated package has its sources by base name, and the mutants in them.
 type mutated struct {
 	sources      map[string]string
 	mutants      []mutant
-	uncompilable []mutant // taken out again: their change does not fit the types
+	uncompilable []mutant // removed again, because the changed code has a type error
 }
 
-// mutate writes the mutants that are wanted into the package's files. Where one
-// does not compile, those of its line are taken out.
+// mutate adds the wanted mutants to the package's files. If a line does not compile, mutate
+// removes the mutants of that line.
 func (p *pkg) mutate(files []string, wanted func(*mutant) bool) (*mutated, error) {
 	bad := map[string]bool{}
 	m := &mutated{}
@@ -163,12 +163,12 @@ func (p *pkg) check(sources map[string]string) (errs []types.Error) {
 			errs = append(errs, e)
 		}
 	}}
-	_, _ = conf.Check(p.path, fset, files, nil) // the errors were taken one by one
+	_, _ = conf.Check(p.path, fset, files, nil) // conf.Error has collected the errors
 	return errs
 }
 
-// overlay puts the sources into a folder and returns the file that tells the go
-// command to read them.
+// overlay writes the sources to a folder, and returns the file for the go command's flag
+// -overlay.
 func (p *pkg) overlay(m *mutated, dir string) (string, error) {
 	replace := map[string]string{}
 	for name, src := range m.sources {

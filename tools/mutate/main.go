@@ -26,18 +26,18 @@ type options struct {
 func main() {
 	var o options
 	var files string
-	flag.StringVar(&o.pkg, "pkg", "./reporter", "the package that is changed")
-	flag.StringVar(&files, "files", "", "its files, separated by commas; all when empty")
-	flag.StringVar(&o.build, "build", "go build -o {bin} ./cmd/topotape", "shell command that compiles what the check runs")
-	flag.StringVar(&o.check, "check", "{bin} fixture check fixtures/generated && {bin} fixture check fixtures/corpus fixtures/lab-gateway", "shell command that must fail for a mutant to be killed")
-	flag.IntVar(&o.sample, "n", 0, "a random sample of so many mutants; 0: all")
-	flag.Uint64Var(&o.seed, "seed", 1, "of the sample")
-	flag.IntVar(&o.workers, "parallel", runtime.NumCPU(), "checks at the same time")
-	flag.StringVar(&o.survivors, "survivors", "tools/mutate/survivors.txt", "survivors that are accepted, with the reason")
-	flag.StringVar(&o.out, "o", "", "where the report goes; standard output when empty")
+	flag.StringVar(&o.pkg, "pkg", "./reporter", "the package to change")
+	flag.StringVar(&files, "files", "", "files of the package, separated by commas; empty: all")
+	flag.StringVar(&o.build, "build", "go build -o {bin} ./cmd/topotape", "shell command that compiles the program of the check")
+	flag.StringVar(&o.check, "check", "{bin} fixture check fixtures/generated && {bin} fixture check fixtures/corpus fixtures/lab-gateway", "shell command that kills a mutant by failing")
+	flag.IntVar(&o.sample, "n", 0, "size of a random sample of mutants; 0: all")
+	flag.Uint64Var(&o.seed, "seed", 1, "seed of the sample")
+	flag.IntVar(&o.workers, "parallel", runtime.NumCPU(), "number of checks at the same time")
+	flag.StringVar(&o.survivors, "survivors", "tools/mutate/survivors.txt", "file of accepted survivors with reasons")
+	flag.StringVar(&o.out, "o", "", "file for the report; empty: standard output")
 	flag.Parse()
 	if flag.NArg() > 0 {
-		fmt.Fprintln(os.Stderr, "mutate takes flags only: try -help")
+		fmt.Fprintln(os.Stderr, "mutate has flags only: see mutate -help")
 		os.Exit(2)
 	}
 	if files != "" {
@@ -67,8 +67,8 @@ func (o *options) write(r *result) error {
 	return os.WriteFile(o.out, b.Bytes(), 0o666)
 }
 
-// measure makes the mutants and runs the check against each.
-func measure(ctx context.Context, o options, say io.Writer) (*result, error) {
+// measure makes the mutants and runs the check with each.
+func measure(ctx context.Context, o options, progress io.Writer) (*result, error) {
 	accepted, err := readAccepted(o.survivors)
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func measure(ctx context.Context, o options, say io.Writer) (*result, error) {
 		return nil, err
 	}
 	if len(m.mutants) == 0 {
-		return nil, errors.New("there is nothing to change")
+		return nil, errors.New("the package has no code to change")
 	}
 	chosen := sample(m.mutants, o.sample, o.seed)
 	dir, err := os.MkdirTemp("", "mutate")
@@ -100,24 +100,24 @@ func measure(ctx context.Context, o options, say io.Writer) (*result, error) {
 	}
 	began := time.Now()
 	c := &checker{check: strings.ReplaceAll(o.check, "{bin}", bin), workers: max(o.workers, 1)}
-	met, took, err := c.first(ctx, dir)
+	reached, took, err := c.first(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(say, "%d mutants, %d of them met; one check takes %v\n", len(chosen), len(met), took.Round(time.Millisecond))
-	outcomes := c.all(ctx, chosen, met, func(done int) {
+	fmt.Fprintf(progress, "%d mutants, %d of them reached; one check takes %v\n", len(chosen), len(reached), took.Round(time.Millisecond))
+	outcomes := c.all(ctx, chosen, reached, func(done int) {
 		if done%100 == 0 {
-			fmt.Fprintf(say, "%d of %d after %v\n", done, len(chosen), time.Since(began).Round(time.Second))
+			fmt.Fprintf(progress, "%d of %d after %v\n", done, len(chosen), time.Since(began).Round(time.Second))
 		}
 	})
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	return &result{pkg: p.path, check: strings.ReplaceAll(o.check, "{bin} ", ""), mutants: chosen, outcomes: outcomes,
-		uncompilable: m.uncompilable, accepted: accepted, took: took, whole: time.Since(began)}, nil
+		uncompilable: m.uncompilable, accepted: accepted, took: took, total: time.Since(began)}, nil
 }
 
-// sample takes n mutants by chance, all when n is 0.
+// sample chooses n mutants at random, all if n is 0.
 func sample(all []mutant, n int, seed uint64) []mutant {
 	if n <= 0 || n >= len(all) {
 		return all

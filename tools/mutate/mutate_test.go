@@ -39,7 +39,7 @@ func TestTinyPackage(t *testing.T) {
 		"tiny.go:Sum: i < n → i >= n":                        killed,
 		"tiny.go:Sum: n > 1000 → n <= 1000":                  timeout,
 		"tiny.go:Sum: n > 1000 → n >= 1000":                  survived,
-		"tiny.go:Sum: n = max(n, 5) → nothing":               unmet,
+		"tiny.go:Sum: n = max(n, 5) → nothing":               unreached,
 		"tiny.go:Sum: sum += i → sum -= i":                   killed,
 		"tiny.go:Sum: return … sum → its zero value":         killed,
 		"tiny.go:Small: n < 10 → n <= 10":                    survived,
@@ -48,7 +48,7 @@ func TestTinyPackage(t *testing.T) {
 		"tiny.go:Small: n < 10 && n >= 0 → n >= 0":           killed,
 		"tiny.go:Small: return … n < 10 && n >= 0 → true":    killed,
 		"tiny.go:Small: return … n < 10 && n >= 0 → false":   killed,
-		"tiny.go:Never: d <<= 1 → d >>= 1":                   unmet,
+		"tiny.go:Never: d <<= 1 → d >>= 1":                   unreached,
 		"tiny.go:Spare: 4 → (4)+1":                           survived,
 		"tiny.go:Spare: out = append(out, b...) → nothing":   killed,
 		"tiny.go:Kind: n == 3 → n != 3":                      killed,
@@ -56,7 +56,7 @@ func TestTinyPackage(t *testing.T) {
 		`tiny.go:Kind: return … "three" → its zero value`:    killed,
 		"tiny.go:Both: a && b → a || b":                      "",
 		"tiny.go:Small: 10 → (10)+1":                         survived,
-		"tiny.go:Never: return … d → its zero value":         unmet,
+		"tiny.go:Never: return … d → its zero value":         unreached,
 	} {
 		if got := outcome[key]; got != want {
 			t.Errorf("%s: %q, want %q", key, got, want)
@@ -72,7 +72,7 @@ func TestTinyPackage(t *testing.T) {
 	}
 	testReport(t, r)
 	if after, err := os.ReadFile("testdata/tiny/tiny.go"); err != nil || !bytes.Equal(before, after) {
-		t.Errorf("the tree was touched (%v)", err)
+		t.Errorf("the source has changed (%v)", err)
 	}
 }
 
@@ -83,9 +83,9 @@ func testReport(t *testing.T, r *result) {
 	}
 	for _, want := range []string{
 		"- tiny.go:24 Small: `n < 10 → n <= 10`\n",
-		"- tiny.go:30 Never: `d <<= 1 → nothing`, never met\n",
-		"- is killed after all, take it out of survivors.txt: tiny.go:Sum: sum += i → nothing\n",
-		"where 1 survivors",
+		"- tiny.go:30 Never: `d <<= 1 → nothing`, never reached\n",
+		"- is killed, remove it from survivors.txt: tiny.go:Sum: sum += i → nothing\n",
+		"without 1 accepted survivors",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the report lacks %q:\n%s", want, b.String())
@@ -94,13 +94,13 @@ func testReport(t *testing.T, r *result) {
 	if strings.Contains(b.String(), "`4 → (4)+1`") {
 		t.Error("an accepted survivor is listed")
 	}
-	s := r.total()
-	if dead := s.killed; dead == 0 || s.all != len(r.mutants) || s.accepted != 1 || s.share() <= 50 || s.share() >= 100 {
+	s := r.score()
+	if s.killed == 0 || s.all != len(r.mutants) || s.accepted != 1 || s.share() <= 50 || s.share() >= 100 {
 		t.Errorf("score %+v", s)
 	}
 }
 
-// A check that fails without any mutant says nothing about mutants.
+// It is an error if the check fails without a mutant.
 func TestCheckMustPassAtFirst(t *testing.T) {
 	c := &checker{check: "echo because; exit 3", workers: 1}
 	if _, _, err := c.first(t.Context(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "because") {
@@ -118,9 +118,9 @@ func TestSurvivorsNeedAReason(t *testing.T) {
 	}
 }
 
-// The core with all its mutants in it compiles, keeps its lines, and with none
-// switched on still passes its own tests.
-func TestReporterTakesMutants(t *testing.T) {
+// The core with all mutants compiles and keeps its line numbers, and its tests pass if no
+// mutant is switched on.
+func TestReporterWithMutants(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles the core")
 	}
@@ -138,7 +138,7 @@ func TestReporterTakesMutants(t *testing.T) {
 	keys := map[string]bool{}
 	for i := range m.mutants {
 		if k := m.mutants[i].key(); keys[k] {
-			t.Errorf("two mutants are called %s", k)
+			t.Errorf("two mutants with key %s", k)
 		} else {
 			keys[k] = true
 		}

@@ -12,18 +12,18 @@ import (
 	"time"
 )
 
-// A result is what came out for all mutants.
+// A result has the outcomes of all mutants.
 type result struct {
 	pkg, check   string
 	mutants      []mutant
 	outcomes     []string
 	uncompilable []mutant
 	accepted     accepted
-	took, whole  time.Duration // one check, all of them
+	took, total  time.Duration // of one check, of all checks
 }
 
-// accepted are survivors that cannot be killed, with the reason: by key, or by
-// what keys begin with where a * ends it.
+// accepted maps survivors that cannot be killed to the reason. A survivor is a mutant's key,
+// or a prefix of keys followed by *.
 type accepted map[string]string
 
 func (a accepted) has(m *mutant) bool {
@@ -31,16 +31,16 @@ func (a accepted) has(m *mutant) bool {
 	if a[key] != "" {
 		return true
 	}
-	for begin := range a {
-		if all, ok := strings.CutSuffix(begin, "*"); ok && strings.HasPrefix(key, all) {
+	for pattern := range a {
+		if prefix, ok := strings.CutSuffix(pattern, "*"); ok && strings.HasPrefix(key, prefix) {
 			return true
 		}
 	}
 	return false
 }
 
-// readAccepted reads survivors: one a line, its key, a tab or more, and the
-// reason. Empty lines and those with # in front are for people.
+// readAccepted reads survivors, one a line: the key, one or more tabs, and the reason. It
+// ignores empty lines and lines that begin with #.
 func readAccepted(file string) (accepted, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -56,7 +56,7 @@ func readAccepted(file string) (accepted, error) {
 		}
 		key, reason, ok := strings.Cut(line, "\t")
 		if reason = strings.TrimSpace(reason); !ok || reason == "" {
-			return nil, fmt.Errorf("%s:%d: want the mutant, a tab and the reason", file, n)
+			return nil, fmt.Errorf("%s:%d: want a mutant, a tab and the reason", file, n)
 		}
 		list[key] = reason
 	}
@@ -80,7 +80,7 @@ func (s *score) add(outcome string, accepted bool) {
 
 func dead(outcome string) bool { return outcome == killed || outcome == timeout }
 
-func (r *result) total() score {
+func (r *result) score() score {
 	var s score
 	for i := range r.mutants {
 		s.add(r.outcomes[i], r.accepted.has(&r.mutants[i]))
@@ -88,19 +88,19 @@ func (r *result) total() score {
 	return s
 }
 
-// write tells the result in markdown.
+// write writes the result in markdown.
 func (r *result) write(out io.Writer) error {
 	w := bufio.NewWriter(out)
 	counts := map[string]int{}
 	for _, o := range r.outcomes {
 		counts[o]++
 	}
-	s := r.total()
+	s := r.score()
 	fmt.Fprintf(w, "## Mutants of %s\n\n", r.pkg)
-	fmt.Fprintf(w, "`%s` kills **%.1f %%**: %d of %d, where %d survivors that are the same program (survivors.txt) do not count.\n",
+	fmt.Fprintf(w, "`%s` kills **%.1f %%**: %d of %d, without %d accepted survivors (survivors.txt).\n",
 		r.check, s.share(), s.killed, s.all-s.accepted, s.accepted)
-	fmt.Fprintf(w, "By time alone died %d; %d survivors are never met; %d changes do not compile and are not counted. One check takes %v, all took %v.\n\n",
-		counts[timeout], counts[unmet], len(r.uncompilable), r.took.Round(time.Millisecond), r.whole.Round(time.Second))
+	fmt.Fprintf(w, "%d are killed by the time limit; %d survivors are never reached; %d changes do not compile and do not count. One check takes %v, all took %v.\n\n",
+		counts[timeout], counts[unreached], len(r.uncompilable), r.took.Round(time.Millisecond), r.total.Round(time.Second))
 	r.table(w, "file", func(m *mutant) string { return m.file })
 	r.table(w, "change", func(m *mutant) string { return m.kind })
 	r.survivors(w)
@@ -149,19 +149,19 @@ func (r *result) survivors(w io.Writer) {
 		if m.again > 0 {
 			fmt.Fprintf(w, " (%d)", m.again+1)
 		}
-		if r.outcomes[i] == unmet {
-			fmt.Fprint(w, ", never met")
+		if r.outcomes[i] == unreached {
+			fmt.Fprint(w, ", never reached")
 		}
 		fmt.Fprintln(w)
 	}
 	fmt.Fprintln(w)
 }
 
-// stale names accepted survivors that are killed.
+// stale lists accepted survivors that are killed.
 func (r *result) stale(w io.Writer) {
 	for i := range r.mutants {
 		if k := r.mutants[i].key(); dead(r.outcomes[i]) && r.accepted[k] != "" {
-			fmt.Fprintf(w, "- is killed after all, take it out of survivors.txt: %s\n", k)
+			fmt.Fprintf(w, "- is killed, remove it from survivors.txt: %s\n", k)
 		}
 	}
 }

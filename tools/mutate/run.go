@@ -17,30 +17,30 @@ import (
 	"time"
 )
 
-// outcomes of a mutant
+// The outcomes of a mutant.
 const (
-	killed   = "killed"
-	timeout  = "killed by time"
-	survived = "survived"
-	unmet    = "never met"
+	killed    = "killed"
+	timeout   = "killed by the time limit"
+	survived  = "survived"
+	unreached = "never reached"
 )
 
-// A checker runs the check against the program with all mutants.
+// A checker runs the check with the program that has all mutants.
 type checker struct {
 	check   string        // a shell command
 	limit   time.Duration // of one run
 	workers int
 }
 
-// run runs the check with one mutant switched on, 0 for none. It says whether
-// the check passed, and whether it ran out of time.
-func (c *checker) run(ctx context.Context, id int, env ...string) (passed, late bool, said string) {
+// run runs the check with one mutant switched on, 0 for none. It reports whether the check
+// passed, and whether it exceeded the time limit.
+func (c *checker) run(ctx context.Context, id int, env ...string) (passed, late bool, output string) {
 	if c.limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.limit)
 		defer cancel()
 	}
-	// A mutant may ask for memory without end.
+	// A mutant may allocate without limit.
 	cmd := exec.CommandContext(ctx, "sh", "-c", "ulimit -v 8000000; "+c.check)
 	cmd.Env = append(os.Environ(), append(env, "MUTANT="+strconv.Itoa(id), "GOMAXPROCS=1", "GOMEMLIMIT=1GiB")...)
 	var out bytes.Buffer
@@ -52,20 +52,20 @@ func (c *checker) run(ctx context.Context, id int, env ...string) (passed, late 
 	return err == nil, errors.Is(ctx.Err(), context.DeadlineExceeded), out.String()
 }
 
-// first runs the check without a mutant: it must pass. It returns the mutants
-// that were met, and sets the limit.
+// first runs the check without a mutant: it must pass. It returns the mutants that were
+// reached and the duration of the check, and sets the time limit.
 func (c *checker) first(ctx context.Context, dir string) (map[int]bool, time.Duration, error) {
 	began := time.Now()
-	if passed, _, said := c.run(ctx, 0); !passed {
-		return nil, 0, fmt.Errorf("the check fails without any mutant: %s\n%s", c.check, said)
+	if passed, _, output := c.run(ctx, 0); !passed {
+		return nil, 0, fmt.Errorf("the check fails without a mutant: %s\n%s", c.check, output)
 	}
 	took := time.Since(began)
 	c.limit = 10*took + time.Second
-	met := filepath.Join(dir, "met")
-	if passed, _, said := c.run(ctx, 0, "MUTANT_MET="+met); !passed {
-		return nil, 0, fmt.Errorf("the check fails while it notes what it meets: %s\n%s", c.check, said)
+	reached := filepath.Join(dir, "reached")
+	if passed, _, output := c.run(ctx, 0, "MUTANT_REACHED="+reached); !passed {
+		return nil, 0, fmt.Errorf("the check fails while it records the mutants that it reaches: %s\n%s", c.check, output)
 	}
-	b, err := os.ReadFile(met)
+	b, err := os.ReadFile(reached)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, 0, err
 	}
@@ -79,14 +79,14 @@ func (c *checker) first(ctx context.Context, dir string) (map[int]bool, time.Dur
 }
 
 // all returns the outcome of every mutant.
-func (c *checker) all(ctx context.Context, mutants []mutant, met map[int]bool, progress func(done int)) []string {
+func (c *checker) all(ctx context.Context, mutants []mutant, reached map[int]bool, progress func(done int)) []string {
 	out := make([]string, len(mutants))
 	var next, done atomic.Int64
 	var wg sync.WaitGroup
 	for range c.workers {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(mutants) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
-				out[i] = c.one(ctx, mutants[i].id, met)
+				out[i] = c.one(ctx, mutants[i].id, reached)
 				progress(int(done.Add(1)))
 			}
 		})
@@ -95,9 +95,9 @@ func (c *checker) all(ctx context.Context, mutants []mutant, met map[int]bool, p
 	return out
 }
 
-func (c *checker) one(ctx context.Context, id int, met map[int]bool) string {
-	if !met[id] {
-		return unmet
+func (c *checker) one(ctx context.Context, id int, reached map[int]bool) string {
+	if !reached[id] {
+		return unreached
 	}
 	passed, late, _ := c.run(ctx, id)
 	switch {

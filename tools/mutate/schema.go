@@ -11,16 +11,16 @@ import (
 
 // A mutant is one small change of the package.
 type mutant struct {
-	id     int    // from 1; what switches it on
-	kind   string // a group of doc.go's list
+	id     int    // from 1; the number that switches it on
+	kind   string // from the list in doc.go
 	file   string // base name
 	line   int
 	fn     string // the function: name or Receiver.name
 	change string // before → after
-	again  int    // how many of the same change stand before it in the function
+	again  int    // number of earlier mutants in the function with the same change
 }
 
-// key names the mutant whatever the lines before it.
+// key identifies the mutant without its line.
 func (m *mutant) key() string {
 	k := m.file + ":" + m.fn + ": " + m.change
 	if m.again > 0 {
@@ -37,18 +37,18 @@ type schema struct {
 	wanted  func(*mutant) bool // by key; nil: all
 	mutants []mutant
 
-	src     []byte // of the file at hand
+	src     []byte // of the current file
 	file    *token.File
 	imports map[string]string // name by path
 	name    string
 	fn      string
-	results []*types.Tuple    // of the functions around the place at hand
-	listed  map[ast.Stmt]bool // stands in a list of statements
+	results []*types.Tuple    // of the functions around the current place
+	listed  map[ast.Stmt]bool // is in a list of statements
 	seen    map[string]int
 	next    int
 }
 
-// render returns the file's source with its mutants. Every line stays where it is.
+// render returns the file's source with its mutants. Every line keeps its number.
 func (s *schema) render(f *ast.File, name string, src []byte) string {
 	s.src, s.name, s.file = src, name, s.fset.File(f.Pos())
 	s.imports, s.listed = map[string]string{}, map[ast.Stmt]bool{}
@@ -103,7 +103,7 @@ func (s *schema) text(from, to token.Pos) string {
 
 func (s *schema) source(n ast.Node) string { return s.text(n.Pos(), n.End()) }
 
-// brief is a node's source on one line, for people.
+// brief returns a node's source in one line, shortened.
 func (s *schema) brief(n ast.Node) string {
 	t := strings.Join(strings.Fields(s.source(n)), " ")
 	if r := []rune(t); len(r) > 70 {
@@ -112,8 +112,8 @@ func (s *schema) brief(n ast.Node) string {
 	return t
 }
 
-// add makes a mutant and returns its id; 0, which never is switched on, when it
-// is not wanted.
+// add adds a mutant and returns its id. If the mutant is not wanted, the id is 0, which is
+// never switched on.
 func (s *schema) add(n ast.Node, kind, before, after string) int {
 	m := mutant{kind: kind, file: s.name, line: s.file.Line(n.Pos()), fn: s.fn, change: before + " → " + after}
 	place := m.key()
@@ -135,7 +135,7 @@ func (s *schema) function(sig *types.Signature, body *ast.BlockStmt) string {
 	return out
 }
 
-// inside is the node's source with what is rendered of its children.
+// inside returns the node's source with its children rendered.
 func (s *schema) inside(n ast.Node) string {
 	var children []ast.Node
 	ast.Inspect(n, func(c ast.Node) bool {
@@ -166,13 +166,13 @@ func (s *schema) inside(n ast.Node) string {
 	return b.String()
 }
 
-// lines is as many newlines as the source has between two places: what is put
-// together anew keeps them.
+// lines returns as many newlines as the source has between two places, so that rendered
+// code has as many lines.
 func (s *schema) lines(from, to token.Pos) string {
 	return strings.Repeat("\n", strings.Count(s.text(from, to), "\n"))
 }
 
-// typeName is how the file at hand spells a type; false when it cannot.
+// typeName writes a type as the current file does; false if the file lacks the import.
 func (s *schema) typeName(t types.Type) (string, bool) {
 	ok := true
 	name := types.TypeString(t, func(p *types.Package) string {

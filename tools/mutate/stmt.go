@@ -62,7 +62,7 @@ func (s *schema) list(stmts []ast.Stmt) {
 	}
 }
 
-// removable leaves the statement out when its mutant is switched on.
+// removable renders a statement that does not run if its mutant is switched on.
 func (s *schema) removable(st ast.Stmt, text string) string {
 	id := s.add(st, "statement", s.brief(st), "nothing")
 	if id == 0 {
@@ -71,6 +71,7 @@ func (s *schema) removable(st ast.Stmt, text string) string {
 	return fmt.Sprintf("if !mut(%d) { %s }", id, text)
 }
 
+// orElse renders two statements; the mutant switches from the second to the first.
 func (s *schema) orElse(id int, then, otherwise string) string {
 	if id == 0 {
 		return otherwise
@@ -89,20 +90,20 @@ func (s *schema) assign(st *ast.AssignStmt) string {
 	if id, ok := st.Lhs[0].(*ast.Ident); ok && id.Name == "_" && len(st.Lhs) == 1 {
 		return text
 	}
-	whole := s.removable(st, text)
+	original := s.removable(st, text)
 	op := swapped[st.Tok]
 	if op == token.ILLEGAL {
-		return whole
+		return original
 	}
 	basic, is := s.info.Types[st.Lhs[0]].Type.Underlying().(*types.Basic)
 	if !is || basic.Info()&types.IsInteger == 0 || strings.Contains(text, "\n") {
-		return whole
+		return original
 	}
 	then := s.source(st.Lhs[0]) + " " + op.String() + " " + s.source(st.Rhs[0])
-	return s.orElse(s.add(st, "arithmetic", s.brief(st), s.brief(st.Lhs[0])+" "+op.String()+" "+s.brief(st.Rhs[0])), then, whole)
+	return s.orElse(s.add(st, "arithmetic", s.brief(st), s.brief(st.Lhs[0])+" "+op.String()+" "+s.brief(st.Rhs[0])), then, original)
 }
 
-// exprs renders a list with what stands between.
+// exprs renders a list with the source between its elements.
 func (s *schema) exprs(list []ast.Expr) string {
 	out := ""
 	for i, e := range list {
@@ -162,7 +163,7 @@ func (s *schema) bareSwitch(st *ast.SwitchStmt) string {
 	return out + s.text(at, st.End())
 }
 
-// returnStmt gives every result a mutant with its zero value.
+// returnStmt adds a mutant with the zero value for every result.
 func (s *schema) returnStmt(st *ast.ReturnStmt) string {
 	results := s.results[len(s.results)-1]
 	if len(st.Results) == 0 || len(st.Results) != results.Len() {

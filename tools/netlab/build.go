@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// build does step after step what can be done at the same time within each.
+// build builds the network in steps. The parts of a step run at the same time.
 func (l *Lab) build() error {
 	var err error
 	if l.reaper, err = startWorker("reaper lab-reaper "+l.prefix, nil, l.opts.Log); err != nil {
@@ -77,8 +77,9 @@ func (n Netns) configure(addrs, rules string) error {
 	return n.run(rules, "nft", "-f", "-")
 }
 
-// sysctls are settled before the links exist, which copy conf/default. Without
-// duplicate address detection an IPv6 address is usable at once.
+// sysctls returns a namespace's settings. They are set before links are added, because
+// links copy conf/default. Without duplicate address detection an IPv6 address is usable
+// at once.
 func sysctls(place string) map[string]string {
 	s := map[string]string{"ipv6/conf/default/accept_dad": "0", "ipv6/conf/default/accept_ra": "0",
 		"ipv6/conf/default/router_solicitations": "0", "ipv4/conf/all/rp_filter": "0", "ipv4/conf/default/rp_filter": "0"}
@@ -95,7 +96,7 @@ func sysctls(place string) map[string]string {
 	return s
 }
 
-// Both ends of every link are born in a namespace of the lab: none is ever seen in the host's.
+// Both ends of every link are created in a namespace of the lab, never in the host's.
 const linkScript = `
 link add c0 netns GATEWAY type veth peer name eth0 netns CLIENT
 link add s0 netns GATEWAY type veth peer name eth0 netns SERVER
@@ -147,7 +148,7 @@ address add fd00:18:2::1/64 dev d0 nodad
 route add 198.19.0.0/16 via 198.18.1.2
 `
 
-// The rule on ct state is what makes the namespace track both families.
+// The rules on ct state make the namespace track both families.
 const gatewayRules = `
 table inet lab {
 	chain prerouting {
@@ -171,7 +172,7 @@ table inet lab {
 }
 `
 
-// The hosts of clients and servers drop without tracking anything.
+// The namespaces of clients and servers drop packets without tracking connections.
 const clientRules = `
 table ip lab {
 	chain input {
@@ -190,8 +191,8 @@ table ip lab {
 }
 `
 
-// startMembers starts the clients and servers. They may start before their
-// namespace has its addresses: a server listens on wildcards or loopback.
+// startMembers starts the clients and servers. They may start before their namespace has
+// addresses: servers listen on wildcard or loopback addresses.
 func (l *Lab) startMembers() error {
 	var mu sync.Mutex
 	var steps []func() error
@@ -216,8 +217,8 @@ func (l *Lab) startMembers() error {
 	return together(steps...)
 }
 
-// startDNS returns when dnsmasq listens, which the namespace's socket tables
-// tell: no packet is sent for it. What dnsmasq says is shown only if it fails.
+// startDNS starts dnsmasq and waits until the namespace's socket tables show that it
+// listens: it sends no packet. The output of dnsmasq is shown only if it fails.
 func (l *Lab) startDNS() error {
 	if err := l.DNS.configure(dnsAddrs, ""); err != nil {
 		return err

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// exchangeTimeout bounds the bytes of one connection; a lab on one host needs far less.
+// exchangeTimeout bounds the exchange of bytes; a lab on one host needs much less.
 const exchangeTimeout = 20 * time.Second
 
 type heldConn struct {
@@ -27,7 +27,7 @@ type heldConn struct {
 	conn *net.TCPConn
 }
 
-// dialRun is one dial request on its way.
+// dialRun is a dial request in progress.
 type dialRun struct {
 	a    *agent
 	q    *request
@@ -36,10 +36,9 @@ type dialRun struct {
 	held []heldConn
 }
 
-// dial makes the connections of q. It returns when all are closed, or, held
-// until a release, when all are open. Connection i starts at i/Count of Over,
-// or as soon as one of Workers slots is free; a slot is taken for connect and
-// exchange only.
+// dial makes the connections of q. It returns when all are closed or, if they stay open
+// until a release, when all are open. Connection i starts at i/Count of Over, or when one
+// of the Workers slots is free. A connection needs a slot for connect and exchange only.
 func (a *agent) dial(q request) (reply, error) {
 	r := &dialRun{a: a, q: &q}
 	slots := make(chan struct{}, cmp.Or(q.Workers, 16))
@@ -66,7 +65,7 @@ func (a *agent) dial(q request) (reply, error) {
 	return r.out, nil
 }
 
-// release closes what is held and returns it with the time of the close.
+// release closes the connections of a group and returns them.
 func (a *agent) release(group int) []dialed {
 	a.mu.Lock()
 	held := a.held[group]
@@ -81,7 +80,7 @@ func (a *agent) release(group int) []dialed {
 	return out
 }
 
-// one makes connection i. It calls done when others may connect.
+// one makes connection i. It calls done after the exchange.
 func (r *dialRun) one(i int, done func()) {
 	q, t := r.q, r.q.Targets[i%len(r.q.Targets)]
 	d := dialed{Remote: t.Addr}
@@ -167,7 +166,7 @@ func (r *dialRun) connect(i int, t target, d *dialed) (*net.TCPConn, error) {
 	return conn, nil
 }
 
-// sourceFor is the address the client's routes choose for a destination.
+// sourceFor returns the source address that the client's routes choose for a destination.
 func sourceFor(dst netip.Addr) netip.Addr {
 	if dst.IsLoopback() {
 		return dst
@@ -175,8 +174,9 @@ func sourceFor(dst netip.Addr) netip.Addr {
 	return netip.MustParseAddr("198.18.0.2")
 }
 
-// shareSource lets a source port be used again while an earlier connection of
-// it is in TIME_WAIT, and leaves the choice of a port to connect, which knows the destination.
+// shareSource allows to use a source port again while an earlier connection with it is in
+// TIME_WAIT. Without a given port, connect chooses it, because connect knows the
+// destination.
 func shareSource(_, _ string, c syscall.RawConn) error {
 	return c.Control(func(fd uintptr) {
 		unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
@@ -195,7 +195,7 @@ func exchange(c *net.TCPConn, q *request, d *dialed) error {
 	}
 	out := append(g.append(make([]byte, 0, greetingSize+q.Bytes)), make([]byte, q.Bytes)...)
 	sent := make(chan error, 1)
-	if q.Bytes > 64<<10 { // more than the buffers on the way may hold
+	if q.Bytes > 64<<10 { // more than fits into the socket buffers
 		go func() { _, err := c.Write(out); sent <- err }()
 	} else {
 		_, err := c.Write(out)
@@ -219,7 +219,8 @@ func exchange(c *net.TCPConn, q *request, d *dialed) error {
 	return nil
 }
 
-// lookup asks the lab's DNS server. A query over TCP is a connection, and so part of the truth.
+// lookup asks the lab's DNS server. A query over TCP is a connection, so it is part of the
+// truth.
 func (r *dialRun) lookup(t target, d *dialed) (netip.Addr, error) {
 	qtype := dns.TypeA
 	if t.IPv6 {
@@ -244,7 +245,7 @@ func (r *dialRun) lookup(t target, d *dialed) (netip.Addr, error) {
 	return follow(in, d)
 }
 
-// follow returns the first address of an answer, and leaves the CNAMEs it met in d.
+// follow returns the first address of an answer, and adds the CNAME targets before it to d.
 func follow(m *dns.Msg, d *dialed) (netip.Addr, error) {
 	for _, rr := range m.Answer {
 		var ip net.IP
@@ -270,5 +271,6 @@ func trimDot(name string) string {
 	return name
 }
 
-// now is the wall clock without the monotonic reading, which means nothing to another process.
+// now returns the wall clock without the monotonic reading, which has no meaning in another
+// process.
 func now() time.Time { return time.Now().Round(0).UTC() }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Report is what of a topotape report (replay --format json) is compared.
+// Report has the parts of a topotape report (replay --format json) that Compare reads.
 type Report struct {
 	Tick        int          `json:"tick"`
 	Connections []ReportConn `json:"connections"`
@@ -21,7 +21,7 @@ type Report struct {
 	} `json:"names"`
 }
 
-// ReportConn is a connection as a report shows it.
+// ReportConn is a connection of a Report.
 type ReportConn struct {
 	Proto     string    `json:"proto"`
 	From      ReportEnd `json:"from"`
@@ -54,24 +54,26 @@ func ReadReport(r io.Reader) (Report, error) {
 	return rep, nil
 }
 
-// Window is the time a report speaks of, half-open; a zero bound is none.
+// Window is the time that a report covers, without To. A zero time is no bound.
 type Window struct{ From, To time.Time }
 
-// Result says how a report and the truth differ. Missing and below are errors
-// of the report; each of its connections is in one of False, Reversed and Duplicate at most.
+// Result is the difference between a report and the truth. All fields except Found and
+// Owned are errors of the report. A reported connection is in at most one of False,
+// Reversed and Duplicate.
 type Result struct {
-	Found     []Conn       // true, and reported
-	Missing   []Conn       // true in the window, and not reported
-	False     []ReportConn // reported, and never made: also the refused and half-open
-	Reversed  []ReportConn // true the other way round
-	Duplicate []ReportConn // true, but reported more often than made
-	Stale     []ReportConn // closed before the window, and not reported as closed
-	Misplaced []ReportConn // right, with the netns or the processes of another
-	Unnamed   []Conn       // reported, but the name it was looked up by is not
-	Owned     int          // ends that were reported with their own process
+	Found     []Conn       // made and reported
+	Missing   []Conn       // open in the window, but not reported
+	False     []ReportConn // reported, but never established
+	Reversed  []ReportConn // reported with client and server swapped
+	Duplicate []ReportConn // reported more often than made
+	Stale     []ReportConn // closed before the window, but reported as open
+	Misplaced []ReportConn // reported with the namespace or the processes of another connection
+	Unnamed   []Conn       // reported without the name that the client looked up
+	Owned     int          // reported ends with their own process
 }
 
-// Err is nil if report and truth agree on what connections there were.
+// Err returns an error unless report and truth have the same connections. It ignores
+// Unnamed.
 func (r Result) Err() error {
 	if len(r.Missing)+len(r.False)+len(r.Reversed)+len(r.Duplicate)+len(r.Stale)+len(r.Misplaced) == 0 {
 		return nil
@@ -84,7 +86,8 @@ func (r Result) String() string {
 		len(r.Found), len(r.Missing), len(r.False), len(r.Reversed), len(r.Duplicate), len(r.Stale), len(r.Misplaced), len(r.Unnamed), r.Owned)
 }
 
-// edge is what a connection is known by. Loopback addresses mean something in their namespace only.
+// edge identifies connections. The namespace counts for loopback addresses only: others
+// are the same in all namespaces.
 type edge struct {
 	from, to netip.AddrPort
 	netns    uint64
@@ -99,9 +102,9 @@ func newEdge(from, to netip.AddrPort, netns uint64) edge {
 
 func (e edge) reverse() edge { return edge{e.to, e.from, e.netns} }
 
-// Compare holds a report against the truth. The true edge of a connection is
-// from the client's own address to the server's own: before source NAT, behind
-// destination NAT. Connections outside the lab's namespaces and addresses are nobody's business.
+// Compare compares a report with the truth. A connection goes from the client's own
+// address to the server's own address: before source NAT, after destination NAT. Compare
+// ignores connections outside the lab's namespaces and addresses.
 func Compare(truth []Conn, rep Report, w Window) Result {
 	c := comparison{truth: map[edge][]Conn{}, netns: map[uint64]bool{}, seen: map[edge]int{}}
 	for _, t := range truth {
@@ -113,7 +116,7 @@ func Compare(truth []Conn, rep Report, w Window) Result {
 	}
 	delete(c.netns, 0)
 	for _, rc := range rep.Connections {
-		c.judge(rc, w)
+		c.compare(rc, w)
 	}
 	names := forwardNames(rep)
 	for _, t := range truth {
@@ -147,11 +150,12 @@ func forwardNames(rep Report) map[netip.Addr]map[string]bool {
 type comparison struct {
 	Result
 	truth map[edge][]Conn
-	netns map[uint64]bool // the lab's
-	seen  map[edge]int    // how often reported
+	netns map[uint64]bool // of the lab
+	seen  map[edge]int    // how often an edge was reported
 }
 
-func (c *comparison) judge(rc ReportConn, w Window) {
+// compare sorts one reported connection into the result.
+func (c *comparison) compare(rc ReportConn, w Window) {
 	if rc.Proto != "tcp" || !c.ours(&rc) {
 		return
 	}
@@ -172,7 +176,7 @@ func (c *comparison) judge(rc ReportConn, w Window) {
 	if !rc.Closed && !slices.ContainsFunc(made, func(t Conn) bool { return t.openBetween(w.From, w.To) }) {
 		c.Stale = append(c.Stale, rc)
 	}
-	// The same tuple may have been used by several connections: any of them will do.
+	// Several connections may have used the same tuple: one of them must match.
 	if !slices.ContainsFunc(made, func(t Conn) bool { return t.Client.owns(rc.From) && t.Server.owns(rc.To) }) {
 		c.Misplaced = append(c.Misplaced, rc)
 		return
@@ -184,8 +188,8 @@ func (c *comparison) judge(rc ReportConn, w Window) {
 	}
 }
 
-// ours tells whether a connection is the lab's, by the namespace of an end, or
-// by an address where no namespace is known: another lab has the same ones.
+// ours reports whether a connection is the lab's: by the namespaces of its ends or, if
+// both are unknown, by its addresses. Another lab has the same addresses.
 func (c *comparison) ours(rc *ReportConn) bool {
 	if rc.From.Netns != 0 || rc.To.Netns != 0 {
 		return c.netns[rc.From.Netns] || c.netns[rc.To.Netns]
@@ -195,9 +199,9 @@ func (c *comparison) ours(rc *ReportConn) bool {
 	})
 }
 
-// owns tells whether what a report says of an end can be this one. What it does
-// not say is not wrong.
-func (e End) owns(r ReportEnd) bool {
+// owns reports whether a reported end can be this one. A namespace or processes that the
+// report does not know are no contradiction.
+func (e endpoint) owns(r ReportEnd) bool {
 	if r.Netns != 0 && r.Netns != e.Netns {
 		return false
 	}
@@ -209,8 +213,8 @@ func (e End) owns(r ReportEnd) bool {
 	return true
 }
 
-// Summary tells, one a line, what differs, at most n of each sort, and how many
-// of each pattern were found.
+// Summary lists how many connections of each pattern were found, and the differences, one
+// a line, at most n of each kind.
 func (r Result) Summary(n int) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, r)

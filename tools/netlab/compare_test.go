@@ -11,24 +11,24 @@ import (
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-// madeConn is a connection through DNAT that lived for a second from noon on.
+// madeConn returns a connection through DNAT that was open for a second from noon on.
 func madeConn() Conn {
 	return Conn{Pattern: DNAT, Family: "ip4", Established: true, Opened: noon, Closed: noon.Add(time.Second),
-		Client: End{Netns: 1, Local: netip.MustParseAddrPort("198.18.0.2:40000"), Remote: netip.MustParseAddrPort("198.18.0.1:80"), PID: 10, Comm: "lab-client"},
-		Server: End{Netns: 2, Local: netip.MustParseAddrPort("198.18.1.2:8080"), Remote: netip.MustParseAddrPort("198.18.0.2:40000"), PID: 20, Comm: "lab-server"}}
+		Client: endpoint{Netns: 1, Local: netip.MustParseAddrPort("198.18.0.2:40000"), Remote: netip.MustParseAddrPort("198.18.0.1:80"), PID: 10, Comm: "lab-client"},
+		Server: endpoint{Netns: 2, Local: netip.MustParseAddrPort("198.18.1.2:8080"), Remote: netip.MustParseAddrPort("198.18.0.2:40000"), PID: 20, Comm: "lab-server"}}
 }
 
 func loopbackConn(netns uint64) Conn {
 	c := madeConn()
-	c.Client = End{Netns: netns, Local: netip.MustParseAddrPort("127.0.0.1:34000"), Remote: netip.MustParseAddrPort("127.0.0.1:44444"), PID: int(netns) * 10, Comm: "lab-lo"}
-	c.Server = End{Netns: netns, Local: c.Client.Remote, Remote: c.Client.Local, PID: int(netns)*10 + 1, Comm: "lab-lo-srv"}
+	c.Client = endpoint{Netns: netns, Local: netip.MustParseAddrPort("127.0.0.1:34000"), Remote: netip.MustParseAddrPort("127.0.0.1:44444"), PID: int(netns) * 10, Comm: "lab-lo"}
+	c.Server = endpoint{Netns: netns, Local: c.Client.Remote, Remote: c.Client.Local, PID: int(netns)*10 + 1, Comm: "lab-lo-srv"}
 	return c
 }
 
 func TestCompare(t *testing.T) {
 	later := Window{From: noon.Add(time.Minute)}
 	refused := madeConn()
-	refused.Established, refused.Server = false, End{}
+	refused.Established, refused.Server = false, endpoint{}
 	swap := func(r *ReportConn) { r.From, r.To = r.To, r.From }
 	for _, tc := range []struct {
 		name   string
@@ -45,10 +45,10 @@ func TestCompare(t *testing.T) {
 		{"twice", []Conn{madeConn()}, func() []ReportConn { r := reportConn(madeConn()); return []ReportConn{r, r} }, Window{}, "found 1, duplicate 1"},
 		{"a port used twice", []Conn{madeConn(), madeConn()}, one(nil), Window{}, "found 2"},
 		{"stale", []Conn{madeConn()}, one(func(r *ReportConn) { r.Closed = false }), later, "found 1, stale 1"},
-		{"closed, and said so", []Conn{madeConn()}, one(nil), later, "found 1"},
+		{"reported as closed", []Conn{madeConn()}, one(nil), later, "found 1"},
 		{"another's process", []Conn{madeConn()}, one(func(r *ReportConn) { r.From.Processes[0].PID = 11 }), Window{}, "found 1, misplaced 1"},
 		{"another's namespace", []Conn{madeConn()}, one(func(r *ReportConn) { r.To.Netns = 1 }), Window{}, "found 1, misplaced 1"},
-		{"nothing known but the tuple", []Conn{madeConn()}, one(func(r *ReportConn) {
+		{"only the tuple is known", []Conn{madeConn()}, one(func(r *ReportConn) {
 			r.From, r.To = ReportEnd{Addr: r.From.Addr, Port: r.From.Port}, ReportEnd{Addr: r.To.Addr, Port: r.To.Port}
 		}), Window{}, "found 1"},
 		{"refused", []Conn{refused}, one(nil), Window{}, "false 1"},
@@ -58,7 +58,7 @@ func TestCompare(t *testing.T) {
 		{"both loopbacks", []Conn{loopbackConn(1), loopbackConn(2)}, func() []ReportConn {
 			return []ReportConn{reportConn(loopbackConn(1)), reportConn(loopbackConn(2))}
 		}, Window{}, "found 2"},
-		{"loopbacks mixed up", []Conn{loopbackConn(1), loopbackConn(2)}, func() []ReportConn { return []ReportConn{reportConn(loopbackConn(1))} }, Window{}, "found 1, missing 1"},
+		{"both loopbacks, one reported", []Conn{loopbackConn(1), loopbackConn(2)}, func() []ReportConn { return []ReportConn{reportConn(loopbackConn(1))} }, Window{}, "found 1, missing 1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := Compare(tc.truth, Report{Connections: tc.report()}, tc.window)
@@ -90,7 +90,7 @@ func one(change func(*ReportConn)) func() []ReportConn {
 	}
 }
 
-// TestReadReport reads the form that topotape prints.
+// ReadReport reads the JSON that topotape prints.
 func TestReadReport(t *testing.T) {
 	const report = `{"host":{"id":"h","name":"h"},"tick":7,"at":"2026-01-02T12:00:00Z","window":"3s","rules":"current","coverage":[],
 "connections":[{"proto":"tcp","from":{"addr":"198.18.0.2","port":40000,"netns":1,"processes":[{"pid":10,"comm":"lab-client"}]},
@@ -130,7 +130,7 @@ func TestPlanJSON(t *testing.T) {
 }
 
 func reportConn(c Conn) ReportConn {
-	end := func(e End) ReportEnd {
+	end := func(e endpoint) ReportEnd {
 		r := ReportEnd{Addr: e.Local.Addr(), Port: e.Local.Port(), Netns: e.Netns}
 		b, _ := json.Marshal([]map[string]any{{"pid": e.PID, "comm": e.Comm}})
 		json.Unmarshal(b, &r.Processes)

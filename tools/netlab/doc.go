@@ -1,7 +1,11 @@
-// Package netlab builds a small network of real network namespaces on one
-// Linux host, makes real connections in it, and writes down the ground truth:
-// every connection it made, as the client and the server each saw it. What a
-// recorder claims can then be compared with what is known to be true.
+// Package netlab builds a small network of network namespaces on one Linux host, makes
+// real connections in it, and returns the ground truth: every connection that it made, with
+// the client's and the server's end. Compare compares a report with it.
+//
+// Read plan.go (what to make) and truth.go (what was made) first, then lab.go and build.go
+// (the network), traffic.go, idle.go and load.go (the connections), and compare.go. The
+// lab's processes are in process.go and wire.go (the lab's side), and in worker.go,
+// client.go and server.go (their own side).
 //
 // # The lab
 //
@@ -26,49 +30,45 @@
 //	[fd00:18::1]:80           DNAT to [fd00:18:1::2]:8080
 //	198.18.0.1:30080          DNAT to 198.18.1.8:8080, and masqueraded (a node port)
 //	198.18.0.1:18000-18031    DNAT to 198.18.1.2, same port (load)
-//	198.19.0.10               masqueraded, source port kept where possible
-//	198.19.0.11               masqueraded to source ports 1024-7999 (below the server's)
+//	198.19.0.10               masqueraded, with the same source port if possible
+//	198.19.0.11               masqueraded to source ports 1024-7999 (below the server's port)
 //	everything else           routed
 //
-// A SYN to 198.18.1.2:7007 is dropped by the server's host, so the gateway sees
-// SYN_SENT without a reply; the SYN-ACK of 198.18.1.2:7008 is dropped by the
-// client's host, so the gateway sees SYN_RECV. Neither is a connection.
-// Nothing listens on 198.18.1.2:7009: the SYN meets a RST.
+// The server's namespace drops a SYN to 198.18.1.2:7007, so the gateway has SYN_SENT
+// without a reply. The client's namespace drops the SYN-ACK of 198.18.1.2:7008, so the
+// gateway has SYN_RECV. Neither is a connection. Nothing listens on 198.18.1.2:7009: the
+// answer to a SYN is a RST.
 //
 // # Processes
 //
-// Every client and server is a process of its own: the running program started
-// again, with a name of its own in comm, driven over its standard input and
-// output, so that the lab's own control makes no connection. A program that
-// uses this package therefore calls [RunWorkerIfAsked] first thing in main or
-// TestMain.
+// Every client and server is a process of its own: the running program, started again with
+// its own name in comm. The lab controls it over its standard input and output, so that
+// control makes no connections. A program that uses this package therefore calls
+// [RunWorkerIfAsked] first in main or TestMain.
 //
-// There are no PID namespaces: whoever walks /proc, in whatever network
-// namespace, sees all processes of the lab. A recorder belongs in the gateway;
-// [Lab.Command] starts one there.
+// There are no PID namespaces: a walk of /proc in any network namespace finds all processes
+// of the lab. A recorder runs in the gateway; [Lab.Command] starts it there.
 //
 // # The truth
 //
-// A client begins each connection with 16 random bytes, which the server
-// reports together with the addresses it sees, and sends back. A connection of
-// the truth is joined by those bytes, not by addresses. An answered connect is
-// complete only when the server's view is known.
+// A client begins each connection with 16 random bytes. The server reports them with the
+// addresses that it sees, and sends them back. The lab joins the two ends of a connection by
+// these bytes, not by addresses. It is an error if the server's end is missing.
 //
-// Connections to the DNS server over TCP are truth as well. There the server's
-// end is dnsmasq's, known from the lab's layout (nothing translates it), its PID
-// unknown (0) because dnsmasq forks for each.
+// DNS queries over TCP are connections of the truth too. Their server is dnsmasq, whose
+// address nothing translates. Its PID is unknown (0), because dnsmasq forks for each query.
 //
-// # Limits that surprise
+// # What surprises
 //
-//   - lab-server is dual-stack: its IPv4 connections stand in /proc/net/tcp6 only,
-//     as ::ffff:a.b.c.d. lab-server-hi is IPv4 only.
-//   - nf_conntrack_max of a namespace is the host's: only the first namespace
-//     may change it. [Lab.Load] refuses what would overflow the table.
-//   - A closed connection stays in the gateway's table for 120 s (TIME_WAIT),
-//     a reset one for 10 s, and its client port in the client's namespace for 60 s.
-//   - Connections made before a recorder starts emit no events at all under
-//     nf_conntrack_events=2; [Lab.Hold] makes such.
+//   - lab-server is dual-stack: its IPv4 connections are in /proc/net/tcp6 only, as
+//     ::ffff:a.b.c.d. lab-server-hi is IPv4 only.
+//   - nf_conntrack_max is the host's in every namespace: only the first namespace may
+//     change it. [Lab.Load] refuses a load that would fill the table.
+//   - A closed connection stays in the gateway's table for 120 s (TIME_WAIT), a reset one
+//     for 10 s. Its client port stays in use in the client's namespace for 60 s.
+//   - With nf_conntrack_events=2, a connection that was opened before a recorder starts
+//     emits no events. [Lab.Hold] opens such connections.
 //
-// Building takes root, and the commands ip, nft and dnsmasq (Debian packages
+// Building a lab needs root, and the commands ip, nft and dnsmasq (Debian packages
 // iproute2, nftables, dnsmasq-base).
 package netlab

@@ -13,15 +13,14 @@ import (
 	"time"
 )
 
-// Idlers are idle network namespaces, each with one sleeping process that
-// listens on port 7000. They have no names, and end with their process.
+// Idlers are idle network namespaces, each with one sleeping process that listens on port
+// 7000. The namespaces have no names, and end with their process.
 type Idlers struct {
 	cmds []*exec.Cmd
-	in   *os.File // their standard input: its end is theirs
+	in   *os.File // their standard input: they end when it ends
 }
 
-// Idle makes n idle namespaces. They are removed by Close, and end with this
-// process in any case.
+// Idle makes n idle namespaces. Close removes them, and so does the end of this process.
 func Idle(n int) (*Idlers, error) {
 	if os.Geteuid() != 0 {
 		return nil, fmt.Errorf("a network namespace needs root: %w", os.ErrPermission)
@@ -63,8 +62,8 @@ func Idle(n int) (*Idlers, error) {
 	return d, nil
 }
 
-// PIDs are the processes, one in each namespace.
-func (d *Idlers) PIDs() []int {
+// pids returns the processes, one in each namespace.
+func (d *Idlers) pids() []int {
 	pids := make([]int, len(d.cmds))
 	for i, cmd := range d.cmds {
 		pids[i] = cmd.Process.Pid
@@ -72,8 +71,7 @@ func (d *Idlers) PIDs() []int {
 	return pids
 }
 
-// Close ends the processes and with them their namespaces, which the kernel
-// takes apart a little later.
+// Close ends the processes. The kernel removes their namespaces a little later.
 func (d *Idlers) Close() error {
 	d.in.Close()
 	late := time.AfterFunc(5*time.Second, func() {

@@ -26,7 +26,7 @@ func TestIdle(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := map[uint64]bool{own: true}
-	for _, pid := range d.PIDs() {
+	for _, pid := range d.pids() {
 		inode, err := netnsInode(fmt.Sprintf("/proc/%d/ns/net", pid))
 		if err != nil || seen[inode] {
 			t.Errorf("process %d: namespace %d is not its own: %v", pid, inode, err)
@@ -46,7 +46,7 @@ func TestIdle(t *testing.T) {
 		t.Error(err)
 	}
 	t.Logf("removed in %v", time.Since(begin))
-	for _, pid := range d.PIDs() {
+	for _, pid := range d.pids() {
 		if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err == nil {
 			t.Errorf("process %d is left", pid)
 		}

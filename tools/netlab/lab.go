@@ -20,24 +20,24 @@ import (
 
 // Options of a lab. The zero value works.
 type Options struct {
-	// Log is where the lab says what it does, and its processes what went wrong. Nil: nowhere.
+	// Log gets messages of the lab, and errors of its processes. Nil: nobody gets them.
 	Log io.Writer
-	// KeepSignals leaves SIGINT and SIGTERM to the caller. Otherwise the lab,
-	// while it stands, takes itself down on either, then lets it end the program.
+	// KeepSignals leaves SIGINT and SIGTERM to the caller. Otherwise the lab closes
+	// itself on either signal, and then lets the signal end the program.
 	KeepSignals bool
 }
 
-// Lab is a network that stands. Its methods may be called at the same time.
+// Lab is a running network. Its methods may be called at the same time.
 type Lab struct {
 	Client, Gateway, Server, DNS Netns
 
 	opts    Options
-	prefix  string // of the names of its namespaces
+	prefix  string // of the names of all namespaces
 	workers map[string]*worker
 	reaper  *worker
 	dnsmasq *worker
 
-	ctx     context.Context // ends when the lab does
+	ctx     context.Context // ends when the lab closes
 	cancel  context.CancelFunc
 	closing sync.Once
 	closed  error
@@ -45,15 +45,15 @@ type Lab struct {
 	collecting sync.Mutex
 
 	mu       sync.Mutex
-	groups   int               // the last group of held connections
-	ports    map[string]uint16 // the next source port of a kind that has its own, from 0
-	accepted map[connID]End    // what servers saw and no client's view has met yet
+	groups   int                 // the last group of held connections
+	ports    map[string]uint16   // the next source port of a kind with ports of its own, from 0
+	accepted map[connID]endpoint // server ends that are not yet joined with their clients'
 }
 
 var labCount atomic.Int64
 
-// New builds a lab. It needs root, and the commands ip, nft and dnsmasq, and
-// takes well under 3 s. When ctx is done, the lab is taken down.
+// New builds a lab. It needs root, and the commands ip, nft and dnsmasq. It takes well
+// under 3 s. When ctx is done, the lab closes.
 func New(ctx context.Context, opts Options) (*Lab, error) {
 	if err := usable(); err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func New(ctx context.Context, opts Options) (*Lab, error) {
 		opts.Log = io.Discard
 	}
 	opts.Log = &lockedWriter{w: opts.Log}
-	l := &Lab{opts: opts, workers: map[string]*worker{}, ports: map[string]uint16{}, accepted: map[connID]End{}}
+	l := &Lab{opts: opts, workers: map[string]*worker{}, ports: map[string]uint16{}, accepted: map[connID]endpoint{}}
 	l.prefix = fmt.Sprintf("%s%d-%d-", namePrefix, os.Getpid(), labCount.Add(1))
 	l.ctx, l.cancel = context.WithCancel(ctx)
 	begin := time.Now()
@@ -85,7 +85,7 @@ func New(ctx context.Context, opts Options) (*Lab, error) {
 	return l, nil
 }
 
-// usable says in one error what is missing.
+// usable returns an error that lists everything that is missing.
 func usable() error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("a network lab needs root: %w", os.ErrPermission)
@@ -105,8 +105,8 @@ func usable() error {
 	return nil
 }
 
-// Close takes the lab down: its processes, then its namespaces. It may be
-// called more than once.
+// Close ends the lab's processes and then removes its namespaces. It may be called more
+// than once.
 func (l *Lab) Close() error {
 	l.closing.Do(func() {
 		l.cancel()
@@ -126,8 +126,8 @@ func (l *Lab) Close() error {
 	return l.closed
 }
 
-// handleSignals takes the lab down on a signal and then lets the signal have
-// its effect. What is being built is taken down by its builder.
+// handleSignals closes the lab on a signal and then lets the signal end the program. A
+// lab that is not yet built is closed by New.
 func (l *Lab) handleSignals(built <-chan struct{}) {
 	got := make(chan os.Signal, 1)
 	signal.Notify(got, syscall.SIGINT, syscall.SIGTERM)
@@ -145,9 +145,9 @@ func (l *Lab) handleSignals(built <-chan struct{}) {
 	}()
 }
 
-// Command prepares a command that runs in the namespace, by ip netns exec, so
-// that its process is the command itself. When the lab closes it gets SIGTERM,
-// and SIGKILL ten seconds later if it is waited for.
+// Command prepares a command that runs in the namespace. It uses ip netns exec, which
+// replaces itself with the command. When the lab closes, the command gets SIGTERM and, if
+// somebody waits for it, SIGKILL ten seconds later.
 func (l *Lab) Command(in Netns, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(l.ctx, "ip", append([]string{"netns", "exec", in.Name, name}, args...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// childEnv makes the test binary a program that builds a lab and then waits or panics.
+// childEnv makes the test binary build a lab and then wait or panic.
 const childEnv = "NETLAB_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -38,7 +38,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// newLab skips without root, and checks afterwards that nothing of the lab is left.
+// newLab builds a lab, and checks after the test that nothing of it is left. It skips the
+// test without root.
 func newLab(t *testing.T) *Lab {
 	t.Helper()
 	if err := usable(); err != nil {
@@ -85,7 +86,7 @@ func namespaces(t *testing.T) []string {
 
 func smallPlan() Plan {
 	p := Plan{Duration: time.Second}
-	for _, k := range []string{Routed, DNAT, Masquerade, DNATSNAT, IPv6, IPv6DNAT, HighPort, Loopback, DNSUDP, DNSTCP, DNSCNAME} {
+	for _, k := range []string{Routed, DNAT, Masquerade, DNATSNAT, IPv6, IPv6DNAT, HighPort, Loopback, dnsUDP, dnsTCP, dnsCNAME} {
 		p.Patterns = append(p.Patterns,
 			Pattern{Kind: k, Count: 4, Hold: WholePlan},
 			Pattern{Kind: k, Count: 10, Bytes: 5000})
@@ -111,7 +112,7 @@ func TestTruthIsConsistent(t *testing.T) {
 		checkConn(t, l, c)
 	}
 	want := map[string]int{Routed: 21, DNAT: 19, Masquerade: 14, DNATSNAT: 14, IPv6: 14, IPv6DNAT: 14, HighPort: 14,
-		Loopback: 28, DNSUDP: 14, DNSTCP: 14, DNSCNAME: 14, Query: 14, Refused: 4, HalfOpen: 4}
+		Loopback: 28, dnsUDP: 14, dnsTCP: 14, dnsCNAME: 14, dnsQuery: 14, Refused: 4, HalfOpen: 4}
 	for k, n := range want {
 		if count[k] != n {
 			t.Errorf("%s: %d connections, not %d", k, count[k], n)
@@ -132,7 +133,7 @@ func TestTruthIsConsistent(t *testing.T) {
 	}
 }
 
-// checkConn knows what each kind must look like from both ends.
+// checkConn checks both ends of a connection by its kind.
 func checkConn(t *testing.T, l *Lab, c Conn) {
 	t.Helper()
 	bad := func(what string) { t.Helper(); t.Errorf("%s: %s: %+v", c.Pattern, what, c) }
@@ -143,7 +144,7 @@ func checkConn(t *testing.T, l *Lab, c Conn) {
 		bad("times")
 	}
 	if c.Pattern == Refused || c.Pattern == HalfOpen {
-		if c.Established || c.Server != (End{}) {
+		if c.Established || c.Server != (endpoint{}) {
 			bad("established")
 		}
 		return
@@ -171,11 +172,11 @@ func checkConn(t *testing.T, l *Lab, c Conn) {
 		if c.Client.Local.Port() >= c.Server.Local.Port() {
 			bad("ports")
 		}
-	case DNSUDP, DNSTCP:
+	case dnsUDP, dnsTCP:
 		if c.Name == "" || len(c.Chain) != 0 {
 			bad("name")
 		}
-	case DNSCNAME:
+	case dnsCNAME:
 		if c.Name != "www.lab.test" || strings.Join(c.Chain, " ") != "edge.lab.test lb.lab.test web.lab.test" {
 			bad("name")
 		}
@@ -187,12 +188,13 @@ func checkConn(t *testing.T, l *Lab, c Conn) {
 		if c.Client.Netns != c.Server.Netns {
 			bad("namespace")
 		}
-	} else if c.Client.Netns != l.Client.Inode || c.Server.Netns != l.Server.Inode && c.Pattern != Query {
+	} else if c.Client.Netns != l.Client.Inode || c.Server.Netns != l.Server.Inode && c.Pattern != dnsQuery {
 		bad("namespace")
 	}
 }
 
-// checkLoopback wants each tuple in both namespaces, by different processes, at the same time.
+// checkLoopback checks that both namespaces had each tuple, at the same time, with
+// different processes.
 func checkLoopback(t *testing.T, conns []Conn) {
 	t.Helper()
 	byTuple := map[netip.AddrPort][]Conn{}
@@ -209,7 +211,7 @@ func checkLoopback(t *testing.T, conns []Conn) {
 	}
 }
 
-// perfectReport is what a report without names says when it is right.
+// perfectReport makes a correct report without names.
 func perfectReport(conns []Conn) Report {
 	var rep Report
 	for _, c := range conns {
@@ -251,9 +253,9 @@ func TestOnlyTheGatewayTracks(t *testing.T) {
 	}
 }
 
-// TestGatewaySees checks by conntrack(8), if it is installed, that the gateway
-// meets the half-open ones in the states they are meant to show.
-func TestGatewaySees(t *testing.T) {
+// Half-open connections have the states SYN_SENT and SYN_RECV in the gateway, by
+// conntrack(8) if it is installed.
+func TestHalfOpenStates(t *testing.T) {
 	if _, err := exec.LookPath("conntrack"); err != nil {
 		t.Skip(err)
 	}
@@ -297,7 +299,7 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-func TestContextTakesTheLabDown(t *testing.T) {
+func TestContextClosesTheLab(t *testing.T) {
 	if err := usable(); err != nil {
 		t.Skip(err)
 	}
@@ -307,7 +309,7 @@ func TestContextTakesTheLabDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel()
-	if err := l.Close(); err != nil { // waits for the one that is under way
+	if err := l.Close(); err != nil { // waits for the Close that runs
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(l.Gateway.path()); !os.IsNotExist(err) {
@@ -315,7 +317,7 @@ func TestContextTakesTheLabDown(t *testing.T) {
 	}
 }
 
-// TestProgramEnds: a program that only builds a lab leaves nothing, however it ends.
+// A program that builds a lab leaves no namespaces, for any end of the program.
 func TestProgramEnds(t *testing.T) {
 	if err := usable(); err != nil {
 		t.Skip(err)

@@ -18,25 +18,25 @@ type LoadOptions struct {
 	Rate     float64       // connections a second; 0: as fast as possible
 	Count    int           // how many; 0: as many as Duration allows
 	Duration time.Duration // for how long, when there is no Count
-	Parallel int           // how many at once; 0: 64
+	Parallel int           // how many at the same time; 0: 64
 	Bytes    int           // payload of each
-	Reset    bool          // close by RST: the gateway forgets them after 10 s, not 120
-	Record   bool          // bring the truth of each, at some cost
+	Reset    bool          // close with a RST: the gateway removes the flow after 10 s, not 120
+	Record   bool          // return the truth, at some cost
 }
 
-// LoadResult is what a load came to. Latencies are those of connect.
+// LoadResult is the result of a load. Latencies are of connect.
 type LoadResult struct {
 	Made, Failed        int
-	FirstError          string // of those that failed
+	FirstError          string // of the failed ones
 	Elapsed             time.Duration
 	PerSecond           float64
 	P50, P90, P99, Slow time.Duration // Slow is the slowest
 	Truth               []Conn        `json:"-"`
 }
 
-// Load makes short connections from the client to the server: connect, a few
-// bytes each way, close. Eight client addresses and up to 256 server addresses
-// and ports keep the client from running out of ports.
+// Load makes short connections from the client to the server: connect, a few bytes each
+// way, close. It uses several client addresses and up to 256 server addresses and ports,
+// so that the client has enough ports.
 func (l *Lab) Load(ctx context.Context, opts LoadOptions) (LoadResult, error) {
 	q, err := opts.request()
 	if err != nil {
@@ -108,7 +108,8 @@ func (o LoadOptions) request() (request, error) {
 	return q, err
 }
 
-// ends are the servers' addresses and ports, and the clients' addresses, taken in turn.
+// ends returns the servers' addresses and ports and the clients' addresses. Connections
+// use them in turn.
 func (o LoadOptions) ends() (targets []target, sources []netip.Addr, err error) {
 	var servers []string
 	switch o.Kind {
@@ -131,7 +132,7 @@ func (o LoadOptions) ends() (targets []target, sources []netip.Addr, err error) 
 		}
 	}
 	if o.Kind != IPv6 {
-		// Seven, for a count that shares no factor with the targets': every pair is used.
+		// Seven has no common factor with the number of targets: all pairs are used.
 		for i := 2; i <= 8; i++ {
 			sources = append(sources, netip.AddrFrom4([4]byte{198, 18, 0, byte(i)}))
 		}
@@ -139,8 +140,8 @@ func (o LoadOptions) ends() (targets []target, sources []netip.Addr, err error) 
 	return targets, sources, nil
 }
 
-// roomFor refuses a load that would overflow the gateway's table, which the
-// kernel then does by dropping packets. No namespace but the first may raise the limit.
+// roomFor refuses a load that would fill the gateway's table: the kernel would drop
+// packets. Only the first namespace may raise the limit.
 func (l *Lab) roomFor(count int, o LoadOptions) error {
 	limit, err := l.Gateway.readSysctl("netfilter/nf_conntrack_max")
 	if err != nil {

@@ -18,26 +18,26 @@ import (
 )
 
 const (
-	netnsDir   = "/run/netns" // where ip netns keeps its names
+	netnsDir   = "/run/netns" // where ip netns has its names
 	namePrefix = "ttlab-"
 )
 
 // Netns is one network namespace of a lab.
 type Netns struct {
-	Name  string // as ip netns knows it
-	Inode uint64 // as stat(2) of /proc/PID/ns/net gives it
+	Name  string // of ip netns
+	Inode uint64 // from stat(2) of /proc/PID/ns/net
 }
 
 func (n Netns) path() string { return filepath.Join(netnsDir, n.Name) }
 
-// do runs f on a thread that is in the namespace. A process that f starts is
-// born there; the files of /proc/sys/net are the namespace's.
+// do runs f on a thread in the namespace. Processes that f starts are in the namespace,
+// and /proc/sys/net has its settings.
 func (n Netns) do(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		// The thread is never unlocked: it ends with this goroutine and carries
-		// the namespace nowhere else. Not the main thread, which cannot end and
-		// by which /proc says where the process is.
+		// The thread is never unlocked, so it ends with this goroutine and no other
+		// goroutine runs in the namespace. It must not be the main thread, which
+		// cannot end and whose namespace /proc shows for the whole process.
 		runtime.LockOSThread()
 		if unix.Gettid() == unix.Getpid() {
 			done <- n.do(f)
@@ -94,7 +94,7 @@ func (n Netns) run(stdin, name string, args ...string) error {
 func runCommand(stdin, name string, args ...string) error {
 	cmd := exec.Command(name, args...)
 	cmd.Stdin = strings.NewReader(stdin)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C is the lab's to handle
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // only the lab gets a Ctrl-C
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w: %s", strings.Join(append([]string{name}, args...), " "), err, bytes.TrimSpace(out))
 	}
@@ -109,8 +109,8 @@ func netnsInode(path string) (uint64, error) {
 	return st.Ino, nil
 }
 
-// deleteNetns removes the named namespaces that match, as ip netns delete does.
-// One that something else removes at the same time is no error.
+// deleteNetns removes the named namespaces that match, as ip netns delete does. It is no
+// error if another process removes them at the same time.
 func deleteNetns(match func(name string) bool) error {
 	entries, err := os.ReadDir(netnsDir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -135,10 +135,10 @@ func deleteNetns(match func(name string) bool) error {
 	return errors.Join(errs...)
 }
 
-// Clean removes the namespaces that killed labs left behind: those named by a
-// process that no longer exists. It returns their names.
+// Clean removes the namespaces of killed labs: those with the PID of a process that no
+// longer exists. It returns their names.
 func Clean() ([]string, error) {
-	var gone []string
+	var removed []string
 	err := deleteNetns(func(name string) bool {
 		var pid int
 		if _, err := fmt.Sscanf(name, namePrefix+"%d-", &pid); err != nil || pid <= 0 {
@@ -146,9 +146,9 @@ func Clean() ([]string, error) {
 		}
 		dead := errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
 		if dead {
-			gone = append(gone, name)
+			removed = append(removed, name)
 		}
 		return dead
 	})
-	return gone, err
+	return removed, err
 }

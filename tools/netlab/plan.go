@@ -11,46 +11,46 @@ import (
 
 // Kinds of traffic.
 const (
-	Routed     = "routed"     // through the gateway as it is
+	Routed     = "routed"     // through the gateway, not translated
 	DNAT       = "dnat"       // to the gateway's port 80
 	Masquerade = "masquerade" // to an outside address; every second one gets a low source port
 	DNATSNAT   = "dnat+snat"  // to the gateway's node port, both ends translated
 	IPv6       = "ipv6"       // routed
 	IPv6DNAT   = "ipv6-dnat"  // to the gateway's port 80
 	HighPort   = "high-port"  // the server's port (50051) above the client's (33000...)
-	Loopback   = "loopback"   // each count is two: one tuple in the client's and the server's namespace, at once
-	DNSUDP     = "dns-udp"    // a name is looked up over UDP, then connected to; IPv4 and IPv6 in turn
-	DNSTCP     = "dns-tcp"    // over TCP: each count is two, the query is a connection too
-	DNSCNAME   = "dns-cname"  // a name three CNAMEs away from its address, over UDP
-	Refused    = "refused"    // answered by a RST: never a connection
-	HalfOpen   = "half-open"  // SYN or SYN-ACK lost on the way: never a connection
+	Loopback   = "loopback"   // two for each count: the same tuple in the client's and the server's namespace, at the same time
+	dnsUDP     = "dns-udp"    // to a name, looked up over UDP; IPv4 and IPv6 in turn
+	dnsTCP     = "dns-tcp"    // to a name, looked up over TCP: two for each count, because the query is a connection too
+	dnsCNAME   = "dns-cname"  // to a name with three CNAMEs, looked up over UDP
+	Refused    = "refused"    // answered with a RST: not a connection
+	HalfOpen   = "half-open"  // the SYN or the SYN-ACK is lost: not a connection
 )
 
-// WholePlan as a Pattern's Hold leaves its connections open until the plan ends.
+// WholePlan as a Pattern's Hold keeps its connections open until the plan ends.
 const WholePlan = -1
 
-// Query is the Pattern of a connection to the DNS server.
-const Query = "dns-query"
+// dnsQuery is the Pattern of a Conn to the DNS server.
+const dnsQuery = "dns-query"
 
-// Plan is a described traffic.
+// Plan describes traffic.
 type Plan struct {
 	Patterns []Pattern
 	Duration time.Duration // at least this long; longer if the patterns take longer
 }
 
-// Pattern is connections of one kind. Beside Kind and Count every zero value works.
+// Pattern describes connections of one kind. Fields other than Kind and Count may be zero.
 type Pattern struct {
 	Kind     string
 	Count    int
 	After    time.Duration // when it starts
-	Over     time.Duration // the openings are spread evenly over this time; 0: as fast as possible
-	Hold     time.Duration // how long each stays open after its bytes are exchanged; WholePlan
-	Parallel int           // how many connects at once; 0: 16
-	Bytes    int           // payload that is sent and echoed, beside the 16 bytes of the id
-	Close    string        // who ends it: "client" (or ""), "server", or "reset" (the client, by RST)
+	Over     time.Duration // the connects are spread evenly over this time; 0: as fast as possible
+	Hold     time.Duration // how long each connection stays open after its bytes are exchanged, or WholePlan
+	Parallel int           // how many connects at the same time; 0: 16
+	Bytes    int           // payload that is sent and echoed, in addition to the 16 bytes of the id
+	Close    string        // who closes: "client" (or ""), "server", or "reset" (the client, with a RST)
 }
 
-// DefaultPlan holds every kind, long-lived and short-lived.
+// DefaultPlan returns a plan with connections of every kind, long and short.
 func DefaultPlan() Plan {
 	return Plan{Duration: 10 * time.Second, Patterns: []Pattern{
 		{Kind: DNAT, Count: 5, Hold: WholePlan},
@@ -70,12 +70,12 @@ func DefaultPlan() Plan {
 		{Kind: HighPort, Count: 5, Hold: WholePlan},
 		{Kind: HighPort, Count: 20, After: 3 * time.Second},
 		{Kind: Loopback, Count: 3, Hold: WholePlan},
-		{Kind: DNSUDP, Count: 4, After: time.Second, Hold: 6 * time.Second},
-		{Kind: DNSUDP, Count: 20, Over: 5 * time.Second, After: 2 * time.Second},
-		{Kind: DNSTCP, Count: 4, After: time.Second, Hold: 6 * time.Second},
-		{Kind: DNSTCP, Count: 20, Over: 5 * time.Second, After: 2 * time.Second},
-		{Kind: DNSCNAME, Count: 4, After: time.Second, Hold: 6 * time.Second},
-		{Kind: DNSCNAME, Count: 10, Over: 5 * time.Second, After: 2 * time.Second},
+		{Kind: dnsUDP, Count: 4, After: time.Second, Hold: 6 * time.Second},
+		{Kind: dnsUDP, Count: 20, Over: 5 * time.Second, After: 2 * time.Second},
+		{Kind: dnsTCP, Count: 4, After: time.Second, Hold: 6 * time.Second},
+		{Kind: dnsTCP, Count: 20, Over: 5 * time.Second, After: 2 * time.Second},
+		{Kind: dnsCNAME, Count: 4, After: time.Second, Hold: 6 * time.Second},
+		{Kind: dnsCNAME, Count: 10, Over: 5 * time.Second, After: 2 * time.Second},
 		{Kind: Refused, Count: 20, Over: 5 * time.Second},
 		{Kind: HalfOpen, Count: 6, Over: 5 * time.Second},
 	}}
@@ -115,7 +115,7 @@ func (t Pattern) check() error {
 	case !slices.Contains([]string{"", "client", "server", "reset"}, t.Close):
 		return fmt.Errorf("%s: close is client, server or reset, not %q", t.Kind, t.Close)
 	case t.Close == "server" && t.Hold != 0:
-		return fmt.Errorf("%s: a server that closes does so at once: no hold", t.Kind)
+		return fmt.Errorf("%s: a server closes at once: hold and close server exclude each other", t.Kind)
 	}
 	return nil
 }
@@ -142,7 +142,7 @@ type patternJSON struct {
 	Close    string   `json:"close,omitzero"`
 }
 
-// duration is a time.Duration that JSON shows as "1.5s".
+// duration is a time.Duration with the JSON form "1.5s".
 type duration time.Duration
 
 func (d duration) MarshalText() ([]byte, error) {

@@ -33,18 +33,18 @@ type worker struct {
 	calls map[int]chan reply
 }
 
-// startWorker starts this program as a worker: asked is its role, its name and
-// its arguments. The worker has a process group of its own, so that a Ctrl-C
-// reaches the lab only, and ends when its standard input does.
-func startWorker(asked string, in *Netns, log io.Writer) (*worker, error) {
+// startWorker starts this program as a worker: spec is its role, its name and its
+// arguments. The worker has a process group of its own, so that only the lab gets a
+// Ctrl-C. It ends when its standard input ends.
+func startWorker(spec string, in *Netns, log io.Writer) (*worker, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	w := &worker{comm: strings.Fields(asked)[1], errs: &tail{log: log}, exited: make(chan struct{}), calls: map[int]chan reply{}}
+	w := &worker{comm: strings.Fields(spec)[1], errs: &tail{log: log}, exited: make(chan struct{}), calls: map[int]chan reply{}}
 	w.cmd = exec.Command(exe)
 	w.cmd.Args[0] = w.comm
-	w.cmd.Env = append(os.Environ(), workerEnv+"="+asked)
+	w.cmd.Env = append(os.Environ(), workerEnv+"="+spec)
 	w.cmd.Stderr = w.errs
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if w.in, err = w.cmd.StdinPipe(); err != nil {
@@ -53,7 +53,7 @@ func startWorker(asked string, in *Netns, log io.Writer) (*worker, error) {
 	if w.out, err = w.cmd.StdoutPipe(); err != nil {
 		return nil, err
 	}
-	w.cmd.WaitDelay = time.Second // for a child that still holds its standard error
+	w.cmd.WaitDelay = time.Second // a child may still have its standard error open
 	start := w.cmd.Start
 	if in != nil {
 		w.netns = in.Inode
@@ -101,7 +101,8 @@ func (w *worker) call(ctx context.Context, q request) (reply, error) {
 	}
 }
 
-// readReplies hands replies out until the worker is gone, then fails the calls that wait.
+// readReplies passes replies to their calls until the worker ends. Then the calls that
+// still wait fail.
 func (w *worker) readReplies() {
 	dec := json.NewDecoder(w.out)
 	for {
@@ -124,7 +125,7 @@ func (w *worker) readReplies() {
 	}
 }
 
-// stop ends the worker and waits until it is gone.
+// stop ends the worker and waits for its end.
 func (w *worker) stop() {
 	w.in.Close()
 	select {
@@ -135,7 +136,7 @@ func (w *worker) stop() {
 	}
 }
 
-// failure is the error of a worker that ended by itself.
+// failure returns the error of a worker that ended by itself.
 func (w *worker) failure() error {
 	return fmt.Errorf("%s ended: %s", w.comm, w.errs)
 }
@@ -152,7 +153,7 @@ func (l *lockedWriter) Write(b []byte) (int, error) {
 	return l.w.Write(b)
 }
 
-// tail passes on what a worker says and keeps the last of it for an error.
+// tail writes a worker's messages to the log, and keeps the last 2,000 bytes for an error.
 type tail struct {
 	mu   sync.Mutex
 	log  io.Writer

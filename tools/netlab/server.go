@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// listenTCP listens with plain TCP, as most servers do; Go's own default is
-// MPTCP. "[::]" is dual-stack.
+// listenTCP listens with plain TCP, as most servers do; Go's default is MPTCP. "[::]" is
+// dual-stack.
 func listenTCP(addr string) (net.Listener, error) {
 	network := "tcp4"
 	if strings.HasPrefix(addr, "[") {
@@ -42,8 +42,8 @@ func (a *agent) listen(addr string) error {
 	return nil
 }
 
-// serve reports the connection before it answers, so that a client with an
-// answer knows that a collect will bring it.
+// serve reports the connection before it answers, so that a collect after a client's
+// answer returns the server's end.
 func (a *agent) serve(c *net.TCPConn) {
 	defer c.Close()
 	var head [greetingSize]byte

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// The lab's addresses: 198.18.0.0/15 is set aside for benchmarks of network
-// devices (RFC 2544), fd00:18::/32 is unique-local.
+// The lab's addresses: 198.18.0.0/15 is reserved for benchmarks of network devices
+// (RFC 2544), fd00:18::/32 is unique-local.
 var (
 	range4 = netip.MustParsePrefix("198.18.0.0/15")
 	range6 = netip.MustParsePrefix("fd00:18::/32")
@@ -15,14 +15,15 @@ var (
 	dnsServer = netip.MustParseAddrPort("198.18.2.53:53")
 )
 
-// portsPerKind is how many source ports a kind with ports of its own has. They
-// lie below the client's ip_local_port_range, which starts at 36000.
+// portsPerKind is how many source ports a kind with ports of its own has. They are below
+// the client's ip_local_port_range, which starts at 36000.
 const portsPerKind = 1000
 
-// loadPorts are the server's ports for load, 18000 and up, reachable through the gateway's address too.
+// loadPorts is how many ports the server has for load, from 18000. The gateway's address
+// translates to them too.
 const loadPorts = 32
 
-// target is what a client connects to.
+// target is the destination of a connection.
 type target struct {
 	Addr netip.AddrPort `json:"addr,omitzero"` // with a Name only the port counts
 	Name string         `json:"name,omitempty"`
@@ -33,15 +34,15 @@ type target struct {
 type kind struct {
 	agent     string // which client makes them
 	targets   []target
-	dns       string // "udp" or "tcp": over what names are looked up
-	firstPort uint16 // source ports of its own from here on; 0: the kernel chooses
+	dns       string // the protocol for looking up names, "udp" or "tcp"
+	firstPort uint16 // the first source port of its own; 0: the kernel chooses ports
 	timeout   time.Duration
-	pair      bool // the loopback of two namespaces
+	pair      bool // on the loopback interfaces of two namespaces
 }
 
-// Every kind that reaches lab-server ends at a server address of its own, behind
-// NAT or not: one client port may be in use towards several destinations, and
-// two that met at one server would be two connections between the same two ends.
+// Every kind has server addresses of its own, with or without NAT. A client port may be in
+// use for several destinations. If NAT translated two of them to one server, there would
+// be two connections between the same two ends.
 var kinds = map[string]kind{
 	Routed:     {agent: "lab-client", targets: to("198.18.1.9:8080", "198.18.1.5:8080")},
 	DNAT:       {agent: "lab-client", targets: to("198.18.0.1:80")},
@@ -51,9 +52,9 @@ var kinds = map[string]kind{
 	IPv6DNAT:   {agent: "lab-client-6", targets: to("[fd00:18::1]:80")},
 	HighPort:   {agent: "lab-client", targets: to("198.18.1.2:50051"), firstPort: 33000},
 	Loopback:   {targets: to("127.0.0.1:44444"), firstPort: 34000, pair: true},
-	DNSUDP:     {agent: "lab-dns-client", dns: "udp", targets: named("db.lab.test", "cache.lab.test")},
-	DNSTCP:     {agent: "lab-dns-client", dns: "tcp", targets: named("queue.lab.test", "cache.lab.test")},
-	DNSCNAME:   {agent: "lab-dns-client", dns: "udp", targets: named("www.lab.test")},
+	dnsUDP:     {agent: "lab-dns-client", dns: "udp", targets: named("db.lab.test", "cache.lab.test")},
+	dnsTCP:     {agent: "lab-dns-client", dns: "tcp", targets: named("queue.lab.test", "cache.lab.test")},
+	dnsCNAME:   {agent: "lab-dns-client", dns: "udp", targets: named("www.lab.test")},
 	Refused:    {agent: "lab-client", targets: to("198.18.1.2:7009"), firstPort: 35000},
 	HalfOpen:   {agent: "lab-client", targets: to("198.18.1.2:7007", "198.18.1.2:7008"), firstPort: 32000, timeout: 800 * time.Millisecond},
 }
@@ -77,7 +78,7 @@ func named(names ...string) []target {
 	return ts
 }
 
-// dnsmasqArgs are the names the lab serves. The chain of www.lab.test is three CNAMEs long.
+// dnsmasqArgs include the lab's names. www.lab.test has a chain of three CNAMEs.
 var dnsmasqArgs = []string{
 	"--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--user=root", "--log-facility=-",
 	"--no-resolv", "--no-hosts", "--no-poll", "--bind-interfaces",

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// Run makes a plan's traffic and returns when all of it is closed, with every
-// connection in the order of its opening. An error comes with the truth that is
-// known. When ctx ends early, connections may stay open until [Lab.Close].
+// Run makes a plan's traffic. It returns when all connections are closed, and returns them
+// in the order in which they were opened, also with an error. When ctx ends early,
+// connections may stay open until [Lab.Close].
 func (l *Lab) Run(ctx context.Context, plan Plan) ([]Conn, error) {
 	if err := plan.check(); err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func (l *Lab) Run(ctx context.Context, plan Plan) ([]Conn, error) {
 				return
 			}
 			if p.Hold != WholePlan {
-				add(l.brief(ctx, p))
+				add(l.runShort(ctx, p))
 				return
 			}
 			held, err := l.Hold(ctx, p)
@@ -61,8 +61,8 @@ func (l *Lab) Run(ctx context.Context, plan Plan) ([]Conn, error) {
 	return conns, errors.Join(append(errs, ctx.Err())...)
 }
 
-// brief makes connections that close by themselves.
-func (l *Lab) brief(ctx context.Context, p Pattern) ([]Conn, error) {
+// runShort makes connections that close before the plan ends.
+func (l *Lab) runShort(ctx context.Context, p Pattern) ([]Conn, error) {
 	if !kinds[p.Kind].pair {
 		return l.dial(ctx, p, 0)
 	}
@@ -73,7 +73,7 @@ func (l *Lab) brief(ctx context.Context, p Pattern) ([]Conn, error) {
 	return conns, errors.Join(err, err2)
 }
 
-// Held is connections that stay open.
+// Held are connections that stay open.
 type Held struct {
 	lab   *Lab
 	group int
@@ -83,9 +83,9 @@ type Held struct {
 	conns []Conn
 }
 
-// Hold opens a pattern's connections and returns when all are open. They stay
-// so until Release; the pattern's After and Hold do not count. With an error,
-// Held is what could be opened.
+// Hold opens a pattern's connections and returns when all are open. They stay open until
+// Release; Hold ignores the pattern's After and Hold. With an error, Held has the
+// connections that were opened.
 func (l *Lab) Hold(ctx context.Context, p Pattern) (*Held, error) {
 	l.mu.Lock()
 	l.groups++
@@ -96,7 +96,7 @@ func (l *Lab) Hold(ctx context.Context, p Pattern) (*Held, error) {
 		return h, err
 	}
 	if p.Close == "server" {
-		return h, fmt.Errorf("hold %s: a server that closes does so at once", p.Kind)
+		return h, fmt.Errorf("hold %s: a server closes at once", p.Kind)
 	}
 	p.Hold = WholePlan
 	h.agent = l.agentsOf(p.Kind)
@@ -105,7 +105,7 @@ func (l *Lab) Hold(ctx context.Context, p Pattern) (*Held, error) {
 	return h, err
 }
 
-// Conns are the connections as the truth knows them, Closed zero while they are open.
+// Conns returns the connections. Closed is zero while they are open.
 func (h *Held) Conns() []Conn {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -146,7 +146,7 @@ func (l *Lab) agentsOf(name string) []*worker {
 	return []*worker{l.workers[k.agent]}
 }
 
-// dial makes the connections of a pattern and joins both ends' views.
+// dial makes the connections of a pattern and joins their two ends.
 func (l *Lab) dial(ctx context.Context, p Pattern, group int) ([]Conn, error) {
 	k := kinds[p.Kind]
 	q := request{Op: "dial", Targets: k.targets, DNS: k.dns, Count: p.Count, Over: p.Over, Hold: p.Hold,
@@ -204,8 +204,8 @@ func (l *Lab) takePorts(p Pattern) []uint16 {
 	return ports
 }
 
-// collect fetches what the servers saw. One at a time: who comes second may
-// rely on what the first has fetched.
+// collect fetches the server ends. Only one collect runs at a time, so that a second one
+// returns after the first one has stored its results.
 func (l *Lab) collect(ctx context.Context) error {
 	l.collecting.Lock()
 	defer l.collecting.Unlock()
@@ -220,22 +220,22 @@ func (l *Lab) collect(ctx context.Context) error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		for _, a := range r.Accepted {
-			l.accepted[a.ID] = End{Netns: w.netns, Local: a.Local, Remote: a.Remote, PID: w.pid, Comm: w.comm}
+			l.accepted[a.ID] = endpoint{Netns: w.netns, Local: a.Local, Remote: a.Remote, PID: w.pid, Comm: w.comm}
 		}
 		return err
 	})...)
 }
 
-// join makes the truth of a client's view and what the servers saw.
+// join makes the Conn of a client's end and its server's end.
 func (l *Lab) join(kind string, w *worker, d dialed) (Conn, error) {
 	c := Conn{Pattern: kind, Family: "ip4", Name: d.Name, Chain: d.Chain, Established: d.Up, Opened: d.Opened, Closed: d.Closed,
-		Client: End{Netns: w.netns, Local: d.Local, Remote: d.Remote, PID: w.pid, Comm: w.comm}}
+		Client: endpoint{Netns: w.netns, Local: d.Local, Remote: d.Remote, PID: w.pid, Comm: w.comm}}
 	if d.Remote.Addr().Is6() {
 		c.Family = "ip6"
 	}
 	if d.Query {
-		c.Pattern = Query
-		c.Server = End{Netns: l.DNS.Inode, Local: dnsServer, Remote: d.Local, Comm: "dnsmasq"}
+		c.Pattern = dnsQuery
+		c.Server = endpoint{Netns: l.DNS.Inode, Local: dnsServer, Remote: d.Local, Comm: "dnsmasq"}
 		return c, nil
 	}
 	expected := kind != Refused && kind != HalfOpen

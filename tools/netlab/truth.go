@@ -11,31 +11,31 @@ import (
 	"time"
 )
 
-// Conn is one connection that was really made, or tried.
+// Conn is one connection that a client made or tried to make.
 type Conn struct {
 	Pattern string   `json:"pattern"`         // the Kind that made it
 	Family  string   `json:"family"`          // "ip4" or "ip6"
 	Name    string   `json:"name,omitempty"`  // the name that was looked up for Client.Remote's address
 	Chain   []string `json:"chain,omitempty"` // the CNAME targets between Name and the address, in order
-	Client  End      `json:"client"`
-	Server  End      `json:"server"` // zero unless Established
+	Client  endpoint `json:"client"`
+	Server  endpoint `json:"server"` // zero unless Established
 
 	Opened      time.Time `json:"opened"`          // CLOCK_REALTIME when connect returned to the client
 	Closed      time.Time `json:"closed,omitzero"` // when the client closed; zero while it is open
 	Established bool      `json:"established"`     // false: refused or never answered
 }
 
-// End is what one process knows about its end of a connection.
-type End struct {
+// endpoint is one end of a connection, as its process sees it.
+type endpoint struct {
 	Netns  uint64         `json:"netns"`  // inode of the network namespace
-	Local  netip.AddrPort `json:"local"`  // as getsockname gives it, IPv4 never mapped
-	Remote netip.AddrPort `json:"remote"` // as getpeername gives it
-	PID    int            `json:"pid"`    // in the host's PID namespace; 0 if not known
+	Local  netip.AddrPort `json:"local"`  // from getsockname; IPv4 is never mapped
+	Remote netip.AddrPort `json:"remote"` // from getpeername
+	PID    int            `json:"pid"`    // in the host's PID namespace; 0 if unknown
 	Comm   string         `json:"comm"`
 }
 
-// openBetween reports whether the connection lived at some time of [from, to);
-// a zero time is no bound.
+// openBetween reports whether the connection was open at some time in [from, to). A zero
+// time is no bound.
 func (c Conn) openBetween(from, to time.Time) bool {
 	if !to.IsZero() && !c.Opened.Before(to) {
 		return false
@@ -49,7 +49,7 @@ func sortConns(conns []Conn) {
 	})
 }
 
-// WriteTruth writes one JSON object a line.
+// WriteTruth writes the connections as JSON objects, one a line.
 func WriteTruth(w io.Writer, conns []Conn) error {
 	b := bufio.NewWriter(w)
 	enc := json.NewEncoder(b)
@@ -61,7 +61,7 @@ func WriteTruth(w io.Writer, conns []Conn) error {
 	return b.Flush()
 }
 
-// ReadTruth reads what [WriteTruth] wrote.
+// ReadTruth reads the output of [WriteTruth].
 func ReadTruth(r io.Reader) ([]Conn, error) {
 	var conns []Conn
 	dec := json.NewDecoder(bufio.NewReader(r))

@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-// request is one line from the lab to a worker; the worker's reply carries the
-// same ID and may come in any order.
+// request is one line from the lab to a worker. The reply has the same ID; replies come in
+// any order.
 type request struct {
 	ID      int           `json:"id"`
 	Op      string        `json:"op"`               // listen, dial, release, collect
 	Listen  []string      `json:"listen,omitempty"` // listen: addresses; "[::]" is dual-stack
 	Targets []target      `json:"targets,omitempty"`
-	Sources []netip.Addr  `json:"sources,omitempty"` // dial: bound to in turn
+	Sources []netip.Addr  `json:"sources,omitempty"` // dial: source addresses, used in turn
 	Ports   []uint16      `json:"ports,omitempty"`   // dial: source port of each
 	DNS     string        `json:"dns,omitempty"`
 	Count   int           `json:"count,omitempty"`
 	Over    time.Duration `json:"over,omitempty"`
-	Until   time.Duration `json:"until,omitempty"` // dial: start no more after this time; 0: no end
+	Until   time.Duration `json:"until,omitempty"` // dial: do not start connections after this time; 0: no limit
 	Hold    time.Duration `json:"hold,omitempty"`  // WholePlan: until a release of the same group
 	Timeout time.Duration `json:"timeout,omitempty"`
 	Group   int           `json:"group,omitempty"`
 	Bytes   int           `json:"bytes,omitempty"`
 	Close   string        `json:"close,omitempty"`
 	Workers int           `json:"workers,omitempty"`
-	Quiet   bool          `json:"quiet,omitempty"` // dial: only count and time, leave no truth
+	Quiet   bool          `json:"quiet,omitempty"` // dial: count and time only, without truth
 }
 
 type reply struct {
@@ -34,7 +34,7 @@ type reply struct {
 	Err      string          `json:"err,omitempty"`
 	Dialed   []dialed        `json:"dialed,omitempty"`
 	Accepted []accepted      `json:"accepted,omitempty"`
-	Took     []time.Duration `json:"took,omitempty"`   // Quiet: how long each successful connect took
+	Took     []time.Duration `json:"took,omitempty"`   // Quiet: the duration of each successful connect
 	Failed   int             `json:"failed,omitempty"` // Quiet
 	FirstErr string          `json:"first_err,omitempty"`
 	Elapsed  time.Duration   `json:"elapsed,omitempty"`
@@ -62,7 +62,7 @@ type accepted struct {
 	Remote netip.AddrPort `json:"remote"`
 }
 
-// connID joins the two ends of a connection.
+// connID identifies a connection at both ends.
 type connID [16]byte
 
 func (id connID) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, id[:]), nil }
@@ -72,7 +72,7 @@ func (id *connID) UnmarshalText(b []byte) error {
 	return err
 }
 
-// greeting is what a client sends first:
+// greeting is the first message of a client:
 //
 //	0        16       20      21      24
 //	├─ id ───┼─ size ─┼ flags ┼─ 0 ───┤  size bytes of payload
@@ -88,7 +88,7 @@ const (
 	greetingSize = 24
 	maxPayload   = 16 << 20
 
-	flagQuiet       = 1 // leave no truth
+	flagQuiet       = 1 // without truth
 	flagServerClose = 2 // the server closes after its answer
 )
 

@@ -17,20 +17,19 @@ import (
 	"time"
 )
 
-// workerEnv tells a program that it was started to be a worker: "role comm [arguments]".
+// workerEnv is the environment variable of a worker: "role comm [arguments]".
 const workerEnv = "TOPOTAPE_NETLAB_WORKER"
 
-// RunWorkerIfAsked turns the process into a worker of a lab, and never returns,
-// when it was started as one; otherwise it does nothing. Every program that
-// builds a lab calls it first thing in main or TestMain: the lab's clients and
-// servers are that same program, started again.
+// RunWorkerIfAsked runs a worker of a lab and does not return if the process was started
+// as one; otherwise it does nothing. Every program that builds a lab calls it first in
+// main or TestMain: the lab's clients and servers are the same program, started again.
 func RunWorkerIfAsked() {
-	asked, ok := os.LookupEnv(workerEnv)
+	spec, ok := os.LookupEnv(workerEnv)
 	if !ok {
 		return
 	}
 	os.Unsetenv(workerEnv)
-	f := strings.Fields(asked)
+	f := strings.Fields(spec)
 	if err := os.WriteFile("/proc/self/comm", []byte(f[1]), 0); err != nil {
 		fmt.Fprintln(os.Stderr, "set comm:", err)
 		os.Exit(1)
@@ -53,7 +52,7 @@ func RunWorkerIfAsked() {
 	os.Exit(0)
 }
 
-// agent is the worker's side of a client or server.
+// agent is a client or server in its own process.
 type agent struct {
 	mu       sync.Mutex
 	out      *json.Encoder
@@ -61,7 +60,8 @@ type agent struct {
 	held     map[int][]heldConn // by group
 }
 
-// runAgent serves requests until its standard input ends, which it also does when the lab dies.
+// runAgent serves requests until its standard input ends. That also happens when the lab's
+// process dies.
 func runAgent(in io.Reader, out io.Writer) error {
 	a := &agent{out: json.NewEncoder(out), held: map[int][]heldConn{}}
 	dec := json.NewDecoder(bufio.NewReader(in))
@@ -79,7 +79,7 @@ func runAgent(in io.Reader, out io.Writer) error {
 			}
 			a.mu.Lock()
 			defer a.mu.Unlock()
-			a.out.Encode(r) // fails only when the lab is gone, and so ends the input
+			a.out.Encode(r) // fails only when the lab's process has ended, which also ends the input
 		}()
 	}
 }
@@ -130,23 +130,24 @@ func runDNS() error {
 	}
 }
 
-// runReaper waits until the lab is gone, however it went, and removes what it left.
+// runReaper waits until the lab ends, for any reason, and removes the namespaces that it
+// left.
 func runReaper(prefix string) error {
 	lab := os.Getppid()
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	io.Copy(io.Discard, os.Stdin)
 	var err error
-	for range 3 { // a command of a lab that was killed while it was built may still be at work
+	for range 3 { // if the lab was killed during New, a command of it may still run
 		err = deleteNetns(func(name string) bool { return strings.HasPrefix(name, prefix) })
 		if os.Getppid() == lab {
-			break // it is alive, and has removed them itself
+			break // the process is alive, and has removed them itself
 		}
 		time.Sleep(300 * time.Millisecond)
 	}
 	return err
 }
 
-// runIdle listens, says that it does, and sleeps until standard input ends.
+// runIdle listens, writes one byte to report that, and sleeps until standard input ends.
 func runIdle() error {
 	l, err := listenTCP("0.0.0.0:7000")
 	if err != nil {

@@ -1,14 +1,14 @@
-// Package tiny is changed by the test of the tool.
+// Package tiny is the package that the test of mutate changes.
 package tiny
 
 import "time"
 
 type flag bool
 
-// Both has operands of a type that no switch fits: its changes do not compile.
+// Both has operands of a type of its own: its mutants do not compile.
 func Both(a, b flag) flag { return a && b }
 
-// Sum adds the numbers below n; its comparison, turned round, never ends.
+// Sum adds the numbers below n. Its loop is endless with a negated comparison.
 func Sum(n int) (sum int) {
 	for i := 0; i < n; i++ {
 		sum += i
@@ -19,7 +19,7 @@ func Sum(n int) (sum int) {
 	return sum
 }
 
-// Small is checked well inside its range, and not at its edge.
+// Small is checked inside its range, but not at its limit.
 func Small(n int) bool {
 	return n < 10 &&
 		n >= 0
@@ -31,7 +31,7 @@ func Never(d time.Duration) time.Duration {
 	return d
 }
 
-// Spare keeps what it need not: no check can tell.
+// Spare allocates a capacity that no check can observe.
 func Spare(b []byte) []byte {
 	out := make([]byte, 0, 4)
 	out = append(out, b...)

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command netlab builds the network lab of package netlab, makes traffic in it
-// and writes down the truth.
+// Command netlab builds the network lab of package netlab, makes traffic in it and writes
+// the truth.
 package main
 
 import (
@@ -17,20 +17,21 @@ import (
 	"github.com/topotape/topotape/tools/netlab"
 )
 
-const usage = `netlab builds a small network of namespaces, makes real connections in it and writes down the truth.
+const usage = `netlab builds a small network of namespaces, makes real connections in it and writes the truth:
+a list of the connections that it made.
 
   netlab run [--plan FILE] [--truth FILE] [--settle 2s] [-- COMMAND...]
-      makes a plan's traffic (netlab plan shows the default one). COMMAND runs in the gateway
-      meanwhile, from before the traffic until after it, and is ended by SIGINT
+      makes the traffic of a plan; netlab plan prints the default plan. COMMAND runs in the gateway
+      from before the traffic until after it. SIGINT ends it
   netlab load [--rate N] [--count N | --duration 10s] [--kind routed|dnat|ipv6] [--parallel N]
               [--bytes N] [--reset] [--truth FILE] [--settle 2s] [-- COMMAND...]
-      makes many short connections; without a rate as fast as it can
+      makes many short connections; without --rate as fast as possible
   netlab up       keeps a lab without traffic until interrupted
   netlab idle N   keeps N idle namespaces until interrupted
   netlab compare TRUTH REPORT
-      holds a topotape report (replay --whole --format json) against a truth
+      compares a topotape report (replay --whole --format json) with a truth
   netlab plan     prints the default plan
-  netlab clean    removes what killed labs left
+  netlab clean    removes the namespaces of killed labs
 
 It needs root, and the commands ip, nft and dnsmasq (Debian packages iproute2, nftables, dnsmasq-base).
 Exit codes: 0 ok, 1 failed, 2 usage, 4 report and truth differ.
@@ -40,7 +41,7 @@ var verbs = map[string]func(context.Context, []string) error{
 	"run": run, "load": load, "up": up, "idle": idle, "compare": compare, "plan": plan, "clean": clean,
 }
 
-// errDiffer, errUsage: main turns them into exit codes.
+// Errors with an exit code of their own.
 var (
 	errDiffer = errors.New("report and truth differ")
 	errUsage  = errors.New("see netlab help")
@@ -83,8 +84,8 @@ func netlabMain(ctx context.Context, args []string) int {
 func plan(context.Context, []string) error { return writeJSON(os.Stdout, netlab.DefaultPlan()) }
 
 func clean(context.Context, []string) error {
-	gone, err := netlab.Clean()
-	for _, name := range gone {
+	removed, err := netlab.Clean()
+	for _, name := range removed {
 		fmt.Println("removed", name)
 	}
 	return err
@@ -109,7 +110,7 @@ func idle(ctx context.Context, args []string) error {
 		return errUsage
 	}
 	if _, err := fmt.Sscan(args[0], &n); err != nil || n < 1 {
-		return fmt.Errorf("%q is no number of namespaces: %w", args[0], errUsage)
+		return fmt.Errorf("%q is not a number of namespaces: %w", args[0], errUsage)
 	}
 	idlers, err := netlab.Idle(n)
 	if err != nil {
@@ -153,7 +154,7 @@ func readFile[T any](path string, read func(io.Reader) (T, error)) (T, error) {
 	return read(f)
 }
 
-// newLab leaves the signals to the context.
+// newLab builds a lab. The context handles signals.
 func newLab(ctx context.Context) (*netlab.Lab, error) {
 	return netlab.New(ctx, netlab.Options{Log: os.Stderr, KeepSignals: true})
 }

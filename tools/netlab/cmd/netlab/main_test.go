@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// commandEnv makes the test binary the command itself.
+// commandEnv makes the test binary run the command.
 const commandEnv = "NETLAB_TEST_COMMAND"
 
 func TestMain(m *testing.M) {
@@ -40,6 +40,7 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// left lists the namespaces of a process.
 func left(pid int) []string {
 	var names []string
 	entries, _ := os.ReadDir("/run/netns")
@@ -51,7 +52,7 @@ func left(pid int) []string {
 	return names
 }
 
-// TestSignals: nothing is left after SIGTERM, SIGINT, and, a moment later, SIGKILL.
+// No namespaces are left after SIGTERM and SIGINT, and a moment after SIGKILL.
 func TestSignals(t *testing.T) {
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGKILL} {
 		t.Run(s.String(), func(t *testing.T) {
@@ -67,7 +68,7 @@ func TestSignals(t *testing.T) {
 			lines := bufio.NewScanner(out)
 			for range 4 {
 				if !lines.Scan() || !strings.HasPrefix(lines.Text(), "ttlab-") {
-					t.Fatalf("netlab up says %q", lines.Text())
+					t.Fatalf("netlab up prints %q", lines.Text())
 				}
 			}
 			if n := len(left(cmd.Process.Pid)); n != 4 {
@@ -107,7 +108,7 @@ func TestInterruptedBuild(t *testing.T) {
 	}
 }
 
-func TestCleanLeavesTheLiving(t *testing.T) {
+func TestCleanKeepsRunningLabs(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("a network namespace needs root")
 	}
@@ -128,14 +129,14 @@ func TestCleanLeavesTheLiving(t *testing.T) {
 		t.Errorf("clean: %v: %s", err, out)
 	}
 	if _, err := os.Stat("/run/netns/" + gone); !errors.Is(err, os.ErrNotExist) {
-		t.Error("the dead one's is left:", err)
+		t.Error("the dead process's namespace is left:", err)
 	}
 	if _, err := os.Stat("/run/netns/" + stays); err != nil {
-		t.Error("the living one's is gone:", err)
+		t.Error("the running process's namespace is removed:", err)
 	}
 }
 
-func TestRunBesideACommand(t *testing.T) {
+func TestRunWithACommand(t *testing.T) {
 	dir := t.TempDir()
 	plan := `{"duration":"200ms","patterns":[{"kind":"dnat","count":2,"hold":"whole"},{"kind":"routed","count":3,"over":"100ms"}]}`
 	if err := os.WriteFile(dir+"/plan.json", []byte(plan), 0o600); err != nil {

@@ -17,33 +17,32 @@ import (
 	"github.com/topotape/topotape/tools/netlab"
 )
 
-// beside is what run and load have in common: where the truth goes, and the
-// command that runs in the gateway meanwhile.
-type beside struct {
-	truth  string
-	settle time.Duration
-	args   []string
+// common are the options that run and load share.
+type common struct {
+	truth  string        // file of the truth
+	settle time.Duration // between the command's start or end and the traffic
+	args   []string      // the command that runs in the gateway during the traffic
 }
 
-func (b *beside) parse(flags *flag.FlagSet, args []string) error {
+func (c *common) parse(flags *flag.FlagSet, args []string) error {
 	flags.SetOutput(os.Stderr)
-	flags.StringVar(&b.truth, "truth", "", "")
-	flags.DurationVar(&b.settle, "settle", 2*time.Second, "")
+	flags.StringVar(&c.truth, "truth", "", "")
+	flags.DurationVar(&c.settle, "settle", 2*time.Second, "")
 	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return err
 	} else if err != nil {
 		return errUsage
 	}
-	b.args = flags.Args()
+	c.args = flags.Args()
 	return nil
 }
 
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
 	file := flags.String("plan", "", "")
-	var b beside
-	if err := b.parse(flags, args); err != nil {
+	var c common
+	if err := c.parse(flags, args); err != nil {
 		return err
 	}
 	p := netlab.DefaultPlan()
@@ -53,7 +52,7 @@ func run(ctx context.Context, args []string) error {
 			return err
 		}
 	}
-	return b.during(ctx, func(lab *netlab.Lab) ([]netlab.Conn, error) {
+	return c.run(ctx, func(lab *netlab.Lab) ([]netlab.Conn, error) {
 		conns, err := lab.Run(ctx, p)
 		fmt.Fprintf(os.Stderr, "%d connections\n", len(conns))
 		return conns, err
@@ -70,12 +69,12 @@ func load(ctx context.Context, args []string) error {
 	flags.IntVar(&o.Parallel, "parallel", 0, "")
 	flags.IntVar(&o.Bytes, "bytes", 0, "")
 	flags.BoolVar(&o.Reset, "reset", false, "")
-	var b beside
-	if err := b.parse(flags, args); err != nil {
+	var c common
+	if err := c.parse(flags, args); err != nil {
 		return err
 	}
-	o.Record = b.truth != ""
-	return b.during(ctx, func(lab *netlab.Lab) ([]netlab.Conn, error) {
+	o.Record = c.truth != ""
+	return c.run(ctx, func(lab *netlab.Lab) ([]netlab.Conn, error) {
 		r, err := lab.Load(ctx, o)
 		if err != nil {
 			return nil, err
@@ -89,8 +88,8 @@ func load(ctx context.Context, args []string) error {
 	})
 }
 
-// during makes the traffic in a new lab, with the command beside it, and writes the truth.
-func (b *beside) during(ctx context.Context, traffic func(*netlab.Lab) ([]netlab.Conn, error)) error {
+// run makes the traffic in a new lab while the command runs, and writes the truth.
+func (c *common) run(ctx context.Context, traffic func(*netlab.Lab) ([]netlab.Conn, error)) error {
 	lab, err := newLab(ctx)
 	if err != nil {
 		return err
@@ -98,25 +97,25 @@ func (b *beside) during(ctx context.Context, traffic func(*netlab.Lab) ([]netlab
 	defer lab.Close()
 	var cmd *exec.Cmd
 	ended := make(chan error, 1)
-	if len(b.args) > 0 {
-		cmd = lab.Command(lab.Gateway, b.args[0], b.args[1:]...)
+	if len(c.args) > 0 {
+		cmd = lab.Command(lab.Gateway, c.args[0], c.args[1:]...)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 		if err := cmd.Start(); err != nil {
 			return err
 		}
 		go func() { ended <- cmd.Wait() }()
-		wait(ctx, b.settle)
+		wait(ctx, c.settle)
 	}
 	conns, err := traffic(lab)
 	if cmd != nil {
-		wait(ctx, b.settle)
+		wait(ctx, c.settle)
 		cmd.Process.Signal(syscall.SIGINT)
 		if e := <-ended; e != nil {
-			err = errors.Join(err, fmt.Errorf("%s: %w", b.args[0], e))
+			err = errors.Join(err, fmt.Errorf("%s: %w", c.args[0], e))
 		}
 	}
-	if b.truth != "" {
-		err = errors.Join(err, writeTruth(b.truth, conns))
+	if c.truth != "" {
+		err = errors.Join(err, writeTruth(c.truth, conns))
 	}
 	return errors.Join(err, lab.Close())
 }

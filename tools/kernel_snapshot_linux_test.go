@@ -34,25 +34,25 @@ type socketName struct {
 
 // A kernelSocket is a line of ss.
 type kernelSocket struct {
-	open  bool // its state shows an established connection that this end has not both closed
+	open  bool // in a state of an established connection, of which at most one end is closed
 	inode uint64
 	pids  []uint32 // sorted
 }
 
-// A reading is a time within which something was read: CLOCK_BOOTTIME in ns.
+// A reading is when something was read: CLOCK_BOOTTIME in ns.
 type reading struct{ begin, end int64 }
 
-// A look is what the kernel's own tools said at one instant, between two fences.
-type look struct {
-	before    fence
-	after     fence
+// A snapshot is the output of the kernel's own tools at one instant, between two markers.
+type snapshot struct {
+	before    marker
+	after     marker
 	flowsRead reading
 	flows     map[flowName]bool
 	socksRead map[uint64]reading // by namespace
 	socks     map[socketName]kernelSocket
 }
 
-// bootTime is CLOCK_BOOTTIME in ns.
+// bootTime returns CLOCK_BOOTTIME in ns.
 func bootTime() int64 {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
@@ -61,56 +61,56 @@ func bootTime() int64 {
 	return ts.Nano()
 }
 
-// A fence is an event that a test makes in the gateway: what came before it in the
-// kernel is before it on the tape, however late the recorder came to read either.
-// It is a UDP flow between documentation addresses, its port the fence's number.
-type fence uint16
+// A marker is an event that a test makes in the gateway. Earlier events of the kernel are
+// before it on the tape, even if the recorder reads them late. It is a UDP flow between
+// documentation addresses; the port is the marker's number.
+type marker uint16
 
-var fenceFrom, fenceTo = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+var markerFrom, markerTo = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 
-// A fencer puts fences up.
-type fencer struct {
+// A markerSource makes markers.
+type markerSource struct {
 	conn *conntrack.Conn
-	last fence
+	last marker
 }
 
-func newFencer(in netlab.Netns) (*fencer, error) {
+func newMarkerSource(in netlab.Netns) (*markerSource, error) {
 	ns, err := os.Open("/run/netns/" + in.Name)
 	if err != nil {
 		return nil, err
 	}
 	defer ns.Close()
 	conn, err := conntrack.Dial(&netlink.Config{NetNS: int(ns.Fd())})
-	return &fencer{conn: conn}, err
+	return &markerSource{conn: conn}, err
 }
 
-func (f *fencer) put() (fence, error) {
+func (f *markerSource) put() (marker, error) {
 	f.last++
-	flow := conntrack.NewFlow(unix.IPPROTO_UDP, conntrack.Status(0), fenceFrom, fenceTo, uint16(f.last), 9, 600, 0)
+	flow := conntrack.NewFlow(unix.IPPROTO_UDP, conntrack.Status(0), markerFrom, markerTo, uint16(f.last), 9, 600, 0)
 	if err := f.conn.Create(flow); err != nil {
-		return 0, fmt.Errorf("fence %d: %w", f.last, err)
+		return 0, fmt.Errorf("marker %d: %w", f.last, err)
 	}
 	return f.last, nil
 }
 
-// fenceOf is the number of the fence that a message tells of, 0 if of none.
-func fenceOf(e *conntrack.Event) fence {
+// markerOf returns the number of the marker in a message, 0 if it is no marker.
+func markerOf(e *conntrack.Event) marker {
 	t := &e.Flow.TupleOrig
-	if e.Type != conntrack.EventNew || t.Proto.Protocol != unix.IPPROTO_UDP || t.IP.SourceAddress != fenceFrom {
+	if e.Type != conntrack.EventNew || t.Proto.Protocol != unix.IPPROTO_UDP || t.IP.SourceAddress != markerFrom {
 		return 0
 	}
-	return fence(t.Proto.SourcePort)
+	return marker(t.Proto.SourcePort)
 }
 
-// takeLook runs the kernel's tools in the lab's namespaces, all at the same time.
-func takeLook(ctx context.Context, lab *netlab.Lab, fences *fencer) (k *look, err error) {
-	k = &look{flows: map[flowName]bool{}, socksRead: map[uint64]reading{}, socks: map[socketName]kernelSocket{}}
-	if k.before, err = fences.put(); err != nil {
+// takeSnapshot runs the kernel's tools in all namespaces of the lab at the same time.
+func takeSnapshot(ctx context.Context, lab *netlab.Lab, markers *markerSource) (k *snapshot, err error) {
+	k = &snapshot{flows: map[flowName]bool{}, socksRead: map[uint64]reading{}, socks: map[socketName]kernelSocket{}}
+	if k.before, err = markers.put(); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err == nil {
-			k.after, err = fences.put()
+			k.after, err = markers.put()
 		}
 	}()
 	var mu sync.Mutex
@@ -130,10 +130,10 @@ func takeLook(ctx context.Context, lab *netlab.Lab, fences *fencer) (k *look, er
 			failed = fmt.Errorf("%s in %s: %w", name, in.Name, err)
 		}
 	}
-	wg.Go(func() { run(lab.Gateway, k.takeFlows, "conntrack", "-L", "-p", "tcp", "-o", "extended") })
+	wg.Go(func() { run(lab.Gateway, k.addFlows, "conntrack", "-L", "-p", "tcp", "-o", "extended") })
 	for _, in := range []netlab.Netns{lab.Client, lab.Gateway, lab.Server, lab.DNS} {
 		wg.Go(func() {
-			run(in, func(r reading, out string) error { return k.takeSockets(in.Inode, r, out) }, "ss", "-tanpeHO")
+			run(in, func(r reading, out string) error { return k.addSockets(in.Inode, r, out) }, "ss", "-tanpeHO")
 		})
 	}
 	wg.Wait()
@@ -142,9 +142,9 @@ func takeLook(ctx context.Context, lab *netlab.Lab, fences *fencer) (k *look, er
 
 var flowLine = regexp.MustCompile(`tcp +6 \d+ (\S+) src=(\S+) dst=(\S+) sport=(\d+) dport=(\d+) (\[UNREPLIED\] )?src=(\S+) dst=(\S+) sport=(\d+) dport=(\d+)`)
 
-// takeFlows takes the flows of conntrack -L that are connections: a reply was
-// seen, the state is beyond SYN_RECV, and neither TIME_WAIT nor CLOSE.
-func (k *look) takeFlows(r reading, out string) error {
+// addFlows adds the flows of conntrack -L that are connections: those with a reply in a
+// state after SYN_RECV, without TIME_WAIT and CLOSE.
+func (k *snapshot) addFlows(r reading, out string) error {
 	k.flowsRead = r
 	for l := range strings.Lines(out) {
 		m := flowLine.FindStringSubmatch(l)
@@ -167,8 +167,8 @@ var (
 	socketInode = regexp.MustCompile(` ino:(\d+)`)
 )
 
-// takeSockets takes the lines of ss -tanpeHO.
-func (k *look) takeSockets(netns uint64, r reading, out string) error {
+// addSockets adds the sockets of ss -tanpeHO.
+func (k *snapshot) addSockets(netns uint64, r reading, out string) error {
 	k.socksRead[netns] = r
 	for l := range strings.Lines(out) {
 		f := strings.Fields(l) // state, two queues, local, remote, …
@@ -198,7 +198,7 @@ func (k *look) takeSockets(netns uint64, r reading, out string) error {
 		s.pids = slices.Compact(s.pids)
 		name := socketName{netns, way{local, remote}}
 		if had, ok := k.socks[name]; ok && had.open && !s.open {
-			continue // TIME_WAIT of the tuple's life before
+			continue // TIME_WAIT of an earlier connection with the same tuple
 		}
 		k.socks[name] = s
 	}
