@@ -1,6 +1,10 @@
 package capture
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/topotape/topotape/capture/wire"
+)
 
 // Kind is the kind of a record. Numbers are never reused; a reader skips and
 // counts the kinds that it does not know.
@@ -121,12 +125,12 @@ type Record struct {
 // ConntrackDump and ProcWalk to two.
 type Payload interface {
 	is(Kind) bool
-	fields(*coder)
+	fields(*wire.Coder)
 }
 
 // AppendPayload appends p to b, encoded as the Payload of a record.
 func AppendPayload(b []byte, p Payload) []byte {
-	return appendFields(b, p.fields)
+	return wire.Append(b, p.fields)
 }
 
 // Decode reads the payload into p, which must be of the type that belongs to the
@@ -139,7 +143,7 @@ func (r *Record) Decode(p Payload) error {
 	if !p.is(r.Kind) {
 		return fmt.Errorf("record %d (%s): is not a %T", r.Seq, r.Kind, p)
 	}
-	if err := decode(r.Payload, p.fields); err != nil {
+	if err := wire.Decode(r.Payload, p.fields); err != nil {
 		return fmt.Errorf("record %d (%s): %w", r.Seq, r.Kind, err)
 	}
 	return nil

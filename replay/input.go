@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 // An Input is a file with one tape, or with several tapes one after the other. If
@@ -24,7 +25,7 @@ func (in Input) Head() (*capture.Header, error) {
 		return nil, err
 	}
 	defer f.Close()
-	r, err := capture.NewReader(f)
+	r, err := tape.NewReader(f)
 	if err != nil {
 		return nil, in.headError(err)
 	}
@@ -72,7 +73,7 @@ var compressions = []struct{ magic, tool string }{
 
 // headError adds to the error of a tape's header what to do about it.
 func (in *Input) headError(err error) error {
-	if !errors.Is(err, capture.ErrNotTape) {
+	if !errors.Is(err, tape.ErrNotTape) {
 		return fmt.Errorf("%s: %w", in.Name, err)
 	}
 	for _, c := range compressions {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay/replaytest"
 	"github.com/topotape/topotape/reporter"
 )
@@ -40,9 +41,9 @@ type plainReport struct {
 }
 
 // plainReports makes every report of a tape in a plain loop.
-func plainReports(t testing.TB, tape []byte) (list []plainReport) {
+func plainReports(t testing.TB, recorded []byte) (list []plainReport) {
 	t.Helper()
-	r, err := capture.NewReader(bytes.NewReader(tape))
+	r, err := tape.NewReader(bytes.NewReader(recorded))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,9 +68,9 @@ func plainReports(t testing.TB, tape []byte) (list []plainReport) {
 // Last yields the report that a plain loop makes, for any Options.At, and also if
 // nothing can be read ahead.
 func TestLastEqualsThePlainLoop(t *testing.T) {
-	tape := replaytest.Busy(t, 3000, 250)
-	all := plainReports(t, tape)
-	if got, s := ndjson(t, Options{Reports: All}, tape); len(got) != 12 || s.Ticks != 12 || s.Ends[0].Ending != capture.Closed {
+	recorded := replaytest.Busy(t, 3000, 250)
+	all := plainReports(t, recorded)
+	if got, s := ndjson(t, Options{Reports: All}, recorded); len(got) != 12 || s.Ticks != 12 || s.Ends[0].Ending != tape.Closed {
 		t.Fatal(len(got), s)
 	} else {
 		for i := range got {
@@ -84,7 +85,7 @@ func TestLastEqualsThePlainLoop(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, _ := ndjson(t, Options{At: at}, tape)
+		got, _ := ndjson(t, Options{At: at}, recorded)
 		if len(got) != 1 || got[0] != all[want].line {
 			t.Errorf("at %s: not report %d: %.200s", time, want, got)
 		}
@@ -101,12 +102,12 @@ func TestLastEqualsThePlainLoop(t *testing.T) {
 			check(fmt.Sprintf("+%dns", tick.at-1), i-1)
 		}
 	}
-	d := &driver{newCore: NewCore, yield: func(*reporter.Report) error { return nil }, feed: feed{tapes: &Tapes{inputs: []Input{memory("x", tape)}}, limit: 1}}
+	d := &driver{newCore: NewCore, yield: func(*reporter.Report) error { return nil }, feed: feed{tapes: &Tapes{inputs: []Input{memory("x", recorded)}}, limit: 1}}
 	if err := d.run(); err != nil || string(d.last.AppendJSON(nil)) != all[11].line {
 		t.Error("without room to read ahead:", err)
 	}
 	at, _ := ParseTime("start")
-	if _, err := Run([]Input{memory("x", tape)}, Options{At: at}, nil); !errors.Is(err, ErrNoReport) {
+	if _, err := Run([]Input{memory("x", recorded)}, Options{At: at}, nil); !errors.Is(err, ErrNoReport) {
 		t.Error(err)
 	}
 }
@@ -235,25 +236,25 @@ func TestPanicsEndTheReports(t *testing.T) {
 
 func TestSummary(t *testing.T) {
 	h := capture.Header{HostID: "h", TapeID: [16]byte{4}}
-	tape := replaytest.Rewrite(t, replaytest.Busy(t, 100, 50), h, func(r *capture.Record) bool {
+	recorded := replaytest.Rewrite(t, replaytest.Busy(t, 100, 50), h, func(r *capture.Record) bool {
 		if r.Kind == capture.KindWitness {
 			r.Kind, r.Source, r.Payload = capture.KindGap, 1, capture.AppendPayload(nil, &capture.Gap{Lost: 21})
 		}
 		return true
 	})
 	var seen uint64
-	_, s := ndjson(t, Options{Each: func(_ *capture.Header, r *capture.Record) { seen++ }}, tape)
+	_, s := ndjson(t, Options{Each: func(_ *capture.Header, r *capture.Record) { seen++ }}, recorded)
 	if s.Gaps != 2 || s.Lost != 42 || s.Records != seen || s.Ticks != 2 || s.Unclean() != "" || s.Reports != 1 {
 		t.Errorf("%+v", s)
 	}
 	stop := errors.New("stop")
-	if _, err := Run([]Input{memory("x", tape)}, Options{Reports: All}, func(*reporter.Report) error { return stop }); err != stop {
+	if _, err := Run([]Input{memory("x", recorded)}, Options{Reports: All}, func(*reporter.Report) error { return stop }); err != stop {
 		t.Error(err)
 	}
-	if _, err := Run([]Input{memory("x", []byte(strings.Repeat("hello ", 20)))}, Options{}, nil); !errors.Is(err, capture.ErrNotTape) || !strings.Contains(err.Error(), "x: ") {
+	if _, err := Run([]Input{memory("x", []byte(strings.Repeat("hello ", 20)))}, Options{}, nil); !errors.Is(err, tape.ErrNotTape) || !strings.Contains(err.Error(), "x: ") {
 		t.Error(err)
 	}
-	lines, s := ndjson(t, Options{ReadOn: true}, tape[:len(tape)/2])
+	lines, s := ndjson(t, Options{ReadOn: true}, recorded[:len(recorded)/2])
 	if s.Damage == nil {
 		t.Errorf("%+v %d", s, len(lines))
 	}

@@ -5,6 +5,7 @@ import (
 	"sort"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 // An index makes reading faster and does not change its result. Before the reading
@@ -17,7 +18,7 @@ import (
 type indexed struct {
 	file  io.ReaderAt
 	size  int64
-	index *capture.Index
+	index *tape.Index
 }
 
 // index returns the input's index, nil if it has none that can be used.
@@ -26,7 +27,7 @@ func (in *Input) index(file io.Reader) *indexed {
 	if !ok || in.Size == 0 {
 		return nil
 	}
-	ix, err := capture.ReadIndex(at, in.Size)
+	ix, err := tape.ReadIndex(at, in.Size)
 	if err != nil || ix.Base != 0 || len(ix.Entries) == 0 {
 		return nil
 	}
@@ -34,7 +35,7 @@ func (in *Input) index(file io.Reader) *indexed {
 }
 
 // skipTo makes the reader go on at a chunk.
-func (x *indexed) skipTo(r *capture.Reader, e *capture.Entry) error {
+func (x *indexed) skipTo(r *tape.Reader, e *tape.Entry) error {
 	at := int64(e.Offset)
 	return r.Skip(io.NewSectionReader(x.file, at, x.size-at), e)
 }
@@ -42,7 +43,7 @@ func (x *indexed) skipTo(r *capture.Reader, e *capture.Entry) error {
 // find returns the chunk that choose picks by its position in a list of entries.
 // An entry may describe a run of chunks: then choose picks among those again. It
 // returns nil if choose returns a negative number, or the run cannot be read.
-func (x *indexed) find(choose func([]capture.Entry) int) *capture.Entry {
+func (x *indexed) find(choose func([]tape.Entry) int) *tape.Entry {
 	list := x.index.Entries
 	for {
 		i := choose(list)
@@ -62,7 +63,7 @@ func (x *indexed) find(choose func([]capture.Entry) int) *capture.Entry {
 
 // withIndex calls use with a reader of the input and its index. It returns false if
 // there is no index to use, or use returns false.
-func (in *Input) withIndex(use func(*capture.Reader, *indexed) bool) bool {
+func (in *Input) withIndex(use func(*tape.Reader, *indexed) bool) bool {
 	file, err := in.Open()
 	if err != nil {
 		return false
@@ -72,7 +73,7 @@ func (in *Input) withIndex(use func(*capture.Reader, *indexed) bool) bool {
 	if x == nil {
 		return false
 	}
-	r, err := capture.NewReader(file)
+	r, err := tape.NewReader(file)
 	return err == nil && use(r, x)
 }
 
@@ -80,8 +81,8 @@ func (in *Input) withIndex(use func(*capture.Reader, *indexed) bool) bool {
 // steps of the wall clock. It reads only the last chunk. It returns false if the
 // whole input has to be read.
 func (in *Input) endByIndex() (last int64, ok bool) {
-	ok = in.withIndex(func(r *capture.Reader, x *indexed) bool {
-		e := x.find(func(list []capture.Entry) int { return len(list) - 1 })
+	ok = in.withIndex(func(r *tape.Reader, x *indexed) bool {
+		e := x.find(func(list []tape.Entry) int { return len(list) - 1 })
 		if e == nil || x.skipTo(r, e) != nil {
 			return false
 		}
@@ -99,7 +100,7 @@ func (in *Input) endByIndex() (last int64, ok bool) {
 // marksByIndex returns the marks of the input. It reads only the chunks that contain
 // marks. It returns false if the whole input has to be read.
 func (in *Input) marksByIndex() (marks []mark, ok bool) {
-	ok = in.withIndex(func(r *capture.Reader, x *indexed) bool {
+	ok = in.withIndex(func(r *tape.Reader, x *indexed) bool {
 		for i := range x.index.Entries {
 			if !x.index.Entries[i].Holds(capture.KindMark) {
 				continue
@@ -121,7 +122,7 @@ func (in *Input) marksByIndex() (marks []mark, ok bool) {
 
 // eachRecord calls each with the records of a chunk. It returns false if the chunk
 // cannot be read.
-func (x *indexed) eachRecord(r *capture.Reader, e *capture.Entry, each func(*capture.Record)) bool {
+func (x *indexed) eachRecord(r *tape.Reader, e *tape.Entry, each func(*capture.Record)) bool {
 	if x.skipTo(r, e) != nil {
 		return false
 	}
@@ -155,7 +156,7 @@ func (t *Tapes) skipTo(x *indexed) {
 	if !t.window.settled {
 		from.settle(t.header.Start)
 	}
-	e := x.find(func(list []capture.Entry) int {
+	e := x.find(func(list []tape.Entry) int {
 		chunk := sort.Search(len(list), func(i int) bool {
 			return from.compare(t.position(list[i].FirstSeq, list[i].FirstAt)) >= 0
 		}) - 1

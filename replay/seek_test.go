@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay/replaytest"
 )
 
@@ -117,7 +118,7 @@ func damaged(line string) bool { return bytes.Contains([]byte(line), []byte("off
 // A short window late on a long tape needs few reads.
 func TestWindowsByIndexReadLittle(t *testing.T) {
 	var out bytes.Buffer
-	w, err := capture.NewWriter(&out, &capture.Header{TapeID: [16]byte{1}})
+	w, err := tape.NewWriter(&out, &capture.Header{TapeID: [16]byte{1}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 // A Summary reports what a Run read and what was wrong with it.
@@ -49,7 +50,7 @@ func (s *Summary) Foreseen() bool {
 // read to their end. It is empty if there is none.
 func (s *Summary) Unclean() string {
 	for _, e := range s.Ends {
-		if e.Ending == capture.Cut {
+		if e.Ending == tape.Cut {
 			text := fmt.Sprintf("%s is cut: it was not closed, its last records may be missing", e.Name)
 			if strings.HasSuffix(e.Name, ".partial") {
 				return text + "; it is being written (topotape cut makes a tape of what there is), or its recorder died (topotape recover closes it)"

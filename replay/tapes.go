@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 // An Item is a record with its tape and its place.
@@ -42,7 +43,7 @@ func (it *Item) Wall() int64 { return it.position.wall }
 type TapeEnd struct {
 	Name    string // of the input
 	Header  *capture.Header
-	Ending  capture.Ending
+	Ending  tape.Ending
 	Unknown uint64 // records of kinds that this version does not know
 }
 
@@ -51,7 +52,7 @@ type Tapes struct {
 	inputs  []Input // still to be opened
 	name    string  // of the open input
 	file    io.Closer
-	reader  *capture.Reader
+	reader  *tape.Reader
 	header  *capture.Header
 	window  placer
 	seek    bool // use the index to skip chunks before the window
@@ -180,7 +181,7 @@ func (t *Tapes) open(in *Input) error {
 		return err
 	}
 	t.file = file
-	if t.reader, err = capture.NewReader(file); err != nil {
+	if t.reader, err = tape.NewReader(file); err != nil {
 		t.reader = nil
 		t.Close()
 		return in.headError(err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay/replaytest"
 	"github.com/topotape/topotape/reporter"
 )
@@ -162,7 +163,7 @@ func TestWhyNoReport(t *testing.T) {
 		{Options{ReadOn: true}, Summary{}, ""},
 		{Options{}, Summary{Damage: errors.New("x")}, ""},
 		{Options{}, Summary{Panic: new(Panic)}, ""},
-		{Options{}, Summary{Ends: []TapeEnd{{Ending: capture.Cut}}}, ""},
+		{Options{}, Summary{Ends: []TapeEnd{{Ending: tape.Cut}}}, ""},
 	} {
 		err := whyNoReport(&c.o, &c.s)
 		switch {

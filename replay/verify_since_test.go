@@ -8,14 +8,15 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay/diff"
 	"github.com/topotape/topotape/replay/replaytest"
 )
 
 // headOf returns a tape's header.
-func headOf(t testing.TB, tape []byte) capture.Header {
+func headOf(t testing.TB, recorded []byte) capture.Header {
 	t.Helper()
-	r, err := capture.NewReader(bytes.NewReader(tape))
+	r, err := tape.NewReader(bytes.NewReader(recorded))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,12 +203,12 @@ func TestVerifyCountsWitnessesWithoutTheirTick(t *testing.T) {
 }
 
 // farWitnesses returns the tape with a mark before every witness.
-func farWitnesses(t testing.TB, tape []byte) []byte {
+func farWitnesses(t testing.TB, recorded []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	h := headOf(t, tape)
-	w, err := capture.NewWriter(&out, &h)
-	replaytest.Rewrite(t, tape, h, func(r *capture.Record) bool {
+	h := headOf(t, recorded)
+	w, err := tape.NewWriter(&out, &h)
+	replaytest.Rewrite(t, recorded, h, func(r *capture.Record) bool {
 		if at := *r; err == nil && r.Kind == capture.KindWitness {
 			at.Seq, at.Kind, at.Payload = 2*r.Seq-1, capture.KindMark, capture.AppendPayload(nil, &capture.Mark{Text: "between"})
 			err = w.Write(&at)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay/diff"
 	"github.com/topotape/topotape/replay/replaytest"
 	"github.com/topotape/topotape/reporter"
@@ -72,7 +73,7 @@ func TestVerifyShowsWhatChangedSince(t *testing.T) {
 		t.Fatal(err)
 	}
 	without := func(seq ...uint64) *Mismatch {
-		r, err := capture.NewReader(bytes.NewReader(b))
+		r, err := tape.NewReader(bytes.NewReader(b))
 		if err != nil {
 			t.Fatal(err)
 		}

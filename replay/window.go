@@ -7,6 +7,7 @@ import (
 	"iter"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 // A Window contains the records from one time on, up to and without another. A
@@ -101,6 +102,6 @@ func itemsWithin(inputs []Input, w Window) (*Tapes, iter.Seq2[*Item, error]) {
 
 // isDamage reports whether reading can go on after the error.
 func isDamage(err error) bool {
-	var damage *capture.DamageError
+	var damage *tape.DamageError
 	return errors.As(err, &damage)
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/reporter"
 )
@@ -17,14 +18,14 @@ import (
 var allRules = []string{reporter.RulesCurrent, reporter.RulesScope2016}
 
 // A tape in memory.
-type tape struct {
+type memoryTape struct {
 	name    string
 	header  *capture.Header
 	records []capture.Record
 }
 
 // shipped are the tapes of all fixtures.
-func shipped(t testing.TB) (out []tape) {
+func shipped(t testing.TB) (out []memoryTape) {
 	t.Helper()
 	scripts, _ := filepath.Glob("../fixtures/corpus/*/tape.jsonl")
 	tapes, _ := filepath.Glob("../fixtures/*/*/capture.tape")
@@ -41,11 +42,11 @@ func shipped(t testing.TB) (out []tape) {
 			}
 			b = w.Bytes()
 		}
-		r, err := capture.NewReader(bytes.NewReader(b))
+		r, err := tape.NewReader(bytes.NewReader(b))
 		if err != nil {
 			t.Fatal(path, err)
 		}
-		x := tape{name: path, header: r.Header()}
+		x := memoryTape{name: path, header: r.Header()}
 		for {
 			rec, err := r.Next()
 			if err == io.EOF {
@@ -66,9 +67,9 @@ func shipped(t testing.TB) (out []tape) {
 }
 
 // streams is DNS over TCP of which the end comes before the middle, or that begins anywhere.
-func streams() tape {
+func streams() memoryTape {
 	const syn, fin, ack = 2, 1, 16
-	x := tape{"streams", &capture.Header{HostID: "h"}, nil}
+	x := memoryTape{"streams", &capture.Header{HostID: "h"}, nil}
 	segment := func(client byte, seq uint32, flags byte, payload string) {
 		b := []byte{0x45, 0, 0, byte(40 + len(payload)), 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 53, 10, 0, 0, client, 0, 53, 0x90, client}
 		b = append(b, byte(seq>>24), byte(seq>>16), byte(seq>>8), byte(seq), 0, 0, 0, 0, 5<<4, flags, 0, 0, 0, 0, 0, 0)
@@ -118,7 +119,7 @@ func TestCarryIsTheWholeState(t *testing.T) {
 	seen := map[string]bool{}
 	tapes := shipped(t)
 	for seed := range uint64(40) {
-		tapes = append(tapes, tape{fmt.Sprintf("seed %d", seed), &capture.Header{HostID: "h"}, reporter.RandomRecords(seed)})
+		tapes = append(tapes, memoryTape{fmt.Sprintf("seed %d", seed), &capture.Header{HostID: "h"}, reporter.RandomRecords(seed)})
 	}
 	tapes = append(tapes, streams())
 	for i, x := range tapes {
@@ -136,7 +137,7 @@ func TestCarryIsTheWholeState(t *testing.T) {
 	}
 }
 
-func checkCarry(t *testing.T, x *tape, rules string, rng *rand.Rand, seen map[string]bool) {
+func checkCarry(t *testing.T, x *memoryTape, rules string, rng *rand.Rand, seen map[string]bool) {
 	const places = 8
 	r := newReporter(t, x.header, rules)
 	var heirs []*reporter.Reporter

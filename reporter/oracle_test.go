@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/reporter"
 )
@@ -76,9 +76,9 @@ func (s *scenario) tape(t testing.TB) []byte {
 }
 
 // reports makes the reports of a tape by the rules of 2016.
-func reports(t testing.TB, tape []byte) []*reporter.Report {
+func reports(t testing.TB, recorded []byte) []*reporter.Report {
 	t.Helper()
-	tr, err := capture.NewReader(bytes.NewReader(tape))
+	tr, err := tape.NewReader(bytes.NewReader(recorded))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"github.com/ti-mo/conntrack"
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -84,13 +85,13 @@ type openFlow struct {
 
 // readFacts reads a whole tape. The core makes the reports. The tape's start is a time of
 // the wall clock; lead is how much that was ahead of the boot clock.
-func readFacts(tape string, lead int64) (*tapeFacts, error) {
-	f, err := os.Open(tape)
+func readFacts(recorded string, lead int64) (*tapeFacts, error) {
+	f, err := os.Open(recorded)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	r, err := capture.NewReader(f)
+	r, err := tape.NewReader(f)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/ti-mo/conntrack"
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/tools/netlab"
 )
 
@@ -97,13 +98,13 @@ func (r *recording) stop() int {
 	return r.cmd.ProcessState.ExitCode()
 }
 
-func scan(tape string, visit func(*capture.Record)) error {
-	f, err := os.Open(tape)
+func scan(recorded string, visit func(*capture.Record)) error {
+	f, err := os.Open(recorded)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	r, err := capture.NewReader(f)
+	r, err := tape.NewReader(f)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ import (
 const module = "github.com/topotape/topotape"
 
 // pure packages turn bytes into values that depend on nothing else.
-var pure = []string{"capture", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg", "reporter/carry"}
+var pure = []string{"capture", "capture/tape", "capture/wire", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg", "reporter/carry"}
 
 var bannedImports = map[string]bool{
 	"os": true, "os/exec": true, "net": true, "syscall": true, "log": true, "log/slog": true, "math/rand": true, "math/rand/v2": true,
@@ -222,27 +222,29 @@ func TestPurityCheckFinds(t *testing.T) {
 // Each package imports only the packages of this list, which has no cycles.
 func TestImportsPointOneWay(t *testing.T) {
 	allowed := map[string][]string{
-		"capture":           {},
+		"capture":           {"capture/wire"},
+		"capture/wire":      {},
+		"capture/tape":      {"capture", "capture/wire"},
 		"reporter/ctmsg":    {},
 		"reporter/procnet":  {},
 		"reporter/carry":    {},
 		"reporter/dnsmsg":   {"reporter/carry"},
 		"reporter":          {"capture", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg", "reporter/carry"},
 		"capture/collect":   {"capture"},
-		"capture/live":      {"capture", "capture/collect"},
-		"replay":            {"capture", "reporter", "replay/diff", "replay/fold"},
+		"capture/live":      {"capture", "capture/tape", "capture/collect"},
+		"replay":            {"capture/tape", "capture", "reporter", "replay/diff", "replay/fold"},
 		"replay/fold":       {"capture", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg"},
 		"replay/render":     {"capture", "reporter", "replay/fold", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg"},
 		"replay/scope":      {"reporter"},
 		"replay/diff":       {"reporter", "replay/fold", "replay/render"},
-		"replay/survey":     {"capture", "reporter", "reporter/ctmsg", "replay", "replay/fold", "replay/render"},
-		"replay/edit":       {"capture", "reporter", "replay", "replay/render"},
+		"replay/survey":     {"capture/tape", "capture", "reporter", "reporter/ctmsg", "replay", "replay/fold", "replay/render"},
+		"replay/edit":       {"capture/tape", "capture", "reporter", "replay", "replay/render"},
 		"replay/pcapng":     {"capture"},
-		"replay/replaytest": {"capture", "reporter", "reporter/ctmsg"},
-		"fixtures/script":   {"capture", "reporter/ctmsg", "reporter/dnsmsg"},
-		"fixtures":          {"replay/render", "capture", "replay", "replay/fold", "replay/diff", "replay/scope", "reporter", "fixtures/script"},
-		"fixtures/ingest":   {"replay/render", "capture", "fixtures/script", "reporter/ctmsg", "reporter/dnsmsg"},
-		"cmd/topotape": {"capture", "capture/live", "fixtures", "fixtures/ingest", "fixtures/script", "replay", "replay/diff", "replay/edit", "replay/fold", "replay/pcapng",
+		"replay/replaytest": {"capture/tape", "capture", "reporter", "reporter/ctmsg"},
+		"fixtures/script":   {"capture/tape", "capture", "reporter/ctmsg", "reporter/dnsmsg"},
+		"fixtures":          {"capture/tape", "replay/render", "capture", "replay", "replay/fold", "replay/diff", "replay/scope", "reporter", "fixtures/script"},
+		"fixtures/ingest":   {"capture/tape", "replay/render", "capture", "fixtures/script", "reporter/ctmsg", "reporter/dnsmsg"},
+		"cmd/topotape": {"capture/tape", "capture", "capture/live", "fixtures", "fixtures/ingest", "fixtures/script", "replay", "replay/diff", "replay/edit", "replay/fold", "replay/pcapng",
 			"replay/render", "replay/scope", "replay/survey", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg"},
 	}
 	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}}\t{{join .Imports \" \"}}", "./...")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/collect"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/reporter"
 	"github.com/topotape/topotape/reporter/ctmsg"
 )
@@ -76,7 +77,7 @@ func BenchmarkSequencer(b *testing.B) {
 			batches := connections(50_000)
 			h := &capture.Header{TapeID: [16]byte{1}}
 			out := &countingWriter{}
-			tape, err := capture.NewWriter(out, h)
+			tape, err := tape.NewWriter(out, h)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/collect"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 // A fake is a collector that a test controls.
@@ -158,9 +159,9 @@ func (l testLog) Write(b []byte) (int, error) {
 }
 
 // readTape reads a tape. The records own their payloads.
-func readTape(t *testing.T, r io.Reader) (capture.Header, []capture.Record, capture.Ending) {
+func readTape(t *testing.T, r io.Reader) (capture.Header, []capture.Record, tape.Ending) {
 	t.Helper()
-	tape, err := capture.NewReader(r)
+	tape, err := tape.NewReader(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +179,7 @@ func readTape(t *testing.T, r io.Reader) (capture.Header, []capture.Record, capt
 	}
 }
 
-func readFile(t *testing.T, name string) (capture.Header, []capture.Record, capture.Ending) {
+func readFile(t *testing.T, name string) (capture.Header, []capture.Record, tape.Ending) {
 	t.Helper()
 	f, err := os.Open(name)
 	if err != nil {

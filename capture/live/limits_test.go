@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/collect"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 // smallDisk mounts a file system of 1 MiB that only this test sees.
@@ -72,7 +72,7 @@ func TestFullDiskCutsTheTape(t *testing.T) {
 	}
 	defer f.Close()
 	_, records, ending := readTape(t, f)
-	if ending != capture.Cut || len(records) < 200 {
+	if ending != tape.Cut || len(records) < 200 {
 		t.Errorf("%v tape of %d records", ending, len(records))
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 func exists(t *testing.T, name string) bool {
@@ -69,7 +70,7 @@ func TestForceReplaces(t *testing.T) {
 	if _, err := start(t, o, fakeMachine(conntrackSource(newFakeConntrack()))).wait(t); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, ending := readFile(t, o.Output); ending != capture.Closed {
+	if _, _, ending := readFile(t, o.Output); ending != tape.Closed {
 		t.Errorf("tape is %v", ending)
 	}
 }
@@ -85,7 +86,7 @@ func TestFileThatAppearsDuringTheRecordingIsKept(t *testing.T) {
 	if b, _ := os.ReadFile(o.Output); string(b) != "precious" {
 		t.Errorf("it holds %q", b)
 	}
-	if _, _, ending := readFile(t, o.Output+partial); ending != capture.Closed {
+	if _, _, ending := readFile(t, o.Output+partial); ending != tape.Closed {
 		t.Errorf("tape is %v", ending)
 	}
 }
@@ -140,7 +141,7 @@ func TestPipeIsWrittenInPlaceOnceSomeoneReadsIt(t *testing.T) {
 	}
 	defer f.Close()
 	time.AfterFunc(200*time.Millisecond, func() { s.cancel(errStop) })
-	if _, _, ending := readTape(t, f); ending != capture.Closed {
+	if _, _, ending := readTape(t, f); ending != tape.Closed {
 		t.Errorf("tape is %v", ending)
 	}
 	if summary, err := s.wait(t); err != nil || !summary.Closed {
@@ -175,7 +176,7 @@ func TestSocketAndDeviceAreWrittenInPlace(t *testing.T) {
 	}
 	defer c.Close()
 	time.AfterFunc(50*time.Millisecond, func() { s.cancel(errStop) })
-	if _, _, ending := readTape(t, c); ending != capture.Closed {
+	if _, _, ending := readTape(t, c); ending != tape.Closed {
 		t.Errorf("tape is %v", ending)
 	}
 
@@ -199,7 +200,7 @@ func TestStandardOutput(t *testing.T) {
 		s.wait(t)
 		w.Close()
 	})
-	if _, _, ending := readTape(t, r); ending != capture.Closed {
+	if _, _, ending := readTape(t, r); ending != tape.Closed {
 		t.Errorf("tape is %v", ending)
 	}
 }

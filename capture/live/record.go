@@ -11,6 +11,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/collect"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 // Record records until ctx is done or a limit is reached, and closes the tape.
@@ -57,7 +58,7 @@ func record(ctx context.Context, o Options, m *machine) (*Summary, error) {
 		c, err = o.NewCore(h)
 	}
 	if err == nil {
-		r.tape, err = capture.NewWriter(r.out, h)
+		r.tape, err = tape.NewWriter(r.out, h)
 	}
 	if err != nil {
 		r.closeSources()
@@ -128,7 +129,7 @@ func runAndDiscard(ctx context.Context, s source, see func(*collect.Batch)) erro
 
 func (r *recorder) header(host *capture.Host, wall int64) *capture.Header {
 	h := &capture.Header{
-		Minor: capture.Minor, Tool: r.o.Tool, Core: r.o.CoreVersion, Start: wall,
+		Minor: tape.Minor, Tool: r.o.Tool, Core: r.o.CoreVersion, Start: wall,
 		BigEndian: binary.NativeEndian.Uint16([]byte{0, 1}) == 1,
 		HostID:    host.ID, HostName: host.Name, LocalNetworks: r.o.LocalNetworks,
 		Recorder: r.o.Recorder, Command: r.o.Command, Note: r.o.Note,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/collect"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 func TestTapeIsNumberedInOrderAndClosed(t *testing.T) {
@@ -32,7 +33,7 @@ func TestTapeIsNumberedInOrderAndClosed(t *testing.T) {
 	}
 
 	h, records, ending := readFile(t, o.Output)
-	if ending != capture.Closed {
+	if ending != tape.Closed {
 		t.Errorf("tape is %v", ending)
 	}
 	if h.HostID != "id1" || h.HostName != "host1" || h.Note != "note" || h.Recorder != "me" || h.Tool != "1.2.3" ||
@@ -189,7 +190,7 @@ func TestSourceThatEndsIsReportedAndTheLastOneEndsTheRecording(t *testing.T) {
 	}
 	_, records, ending := readFile(t, o.Output)
 	closed := find(records, capture.KindSource)
-	if ending != capture.Closed || len(closed) != 2 || payload[capture.Source](t, closed[0]).Why != broken.Error() {
+	if ending != tape.Closed || len(closed) != 2 || payload[capture.Source](t, closed[0]).Why != broken.Error() {
 		t.Errorf("%v tape with source records %+v", ending, closed)
 	}
 	if len(find(records, capture.KindConntrack)) != 1 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/collect"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 const (
@@ -31,7 +32,7 @@ type recorder struct {
 	m       *machine
 	console console
 	out     *output
-	tape    *capture.Writer
+	tape    *tape.Writer
 	seq     *sequencer
 	clock   collect.Clock
 	sources []source

@@ -7,6 +7,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/collect"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 // A sequencer numbers the records, sets their time, and passes each to the tape
 // and to the core. It is used by one goroutine.
 type sequencer struct {
-	tape    *capture.Writer
+	tape    *tape.Writer
 	core    guard
 	witness capture.Witness // its rules and core version go into every witness
 	clock   collect.Clock
@@ -50,7 +51,7 @@ type waiting struct {
 	emit     func()
 }
 
-func newSequencer(tape *capture.Writer, c Core, clock collect.Clock, wall func() int64, sources int) *sequencer {
+func newSequencer(tape *tape.Writer, c Core, clock collect.Clock, wall func() int64, sources int) *sequencer {
 	s := &sequencer{tape: tape, core: guard{core: c}, clock: clock, wall: wall,
 		totals: make([]capture.Total, sources+1), gaps: make([]uint64, sources+1)}
 	for i := range s.totals {

@@ -10,22 +10,23 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/collect"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 // newTestSequencer writes to memory; its clocks are always 0.
-func newTestSequencer(t *testing.T, c Core) (*sequencer, func() (capture.Header, []capture.Record, capture.Ending)) {
+func newTestSequencer(t *testing.T, c Core) (*sequencer, func() (capture.Header, []capture.Record, tape.Ending)) {
 	t.Helper()
 	var buf bytes.Buffer
-	tape, err := capture.NewWriter(&buf, &capture.Header{TapeID: [16]byte{1}})
+	recorded, err := tape.NewWriter(&buf, &capture.Header{TapeID: [16]byte{1}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSequencer(tape, c, func() int64 { return 0 }, func() int64 { return 0 }, len(Sources()))
-	return s, func() (capture.Header, []capture.Record, capture.Ending) {
+	s := newSequencer(recorded, c, func() int64 { return 0 }, func() int64 { return 0 }, len(Sources()))
+	return s, func() (capture.Header, []capture.Record, tape.Ending) {
 		if s.err != nil {
 			t.Fatal(s.err)
 		}
-		if err := tape.Close(); err != nil {
+		if err := recorded.Close(); err != nil {
 			t.Fatal(err)
 		}
 		return readTape(t, &buf)
@@ -186,7 +187,7 @@ func TestFaultIsInTheSummaryAndTheTapeIsClosed(t *testing.T) {
 		t.Errorf("summary %+v, error %v", summary, err)
 	}
 	_, records, ending := readFile(t, o.Output)
-	if ending != capture.Closed || len(find(records, capture.KindWitness)) != 0 || records[1].Kind != capture.KindFault {
+	if ending != tape.Closed || len(find(records, capture.KindWitness)) != 0 || records[1].Kind != capture.KindFault {
 		t.Errorf("%v tape of %v", ending, kinds(records))
 	}
 }

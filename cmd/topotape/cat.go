@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/fold"
@@ -139,7 +140,7 @@ func (c *catter) run(inputs []replay.Input, w replay.Window) error {
 	c.tapes = tapes
 	for r, err := range records {
 		if err != nil {
-			var damage *capture.DamageError
+			var damage *tape.DamageError
 			if !errors.As(err, &damage) {
 				if c.header == nil {
 					return err

@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay/pcapng"
 	"github.com/topotape/topotape/replay/render"
 )
@@ -15,11 +16,11 @@ import (
 // Any record prints as one line without control characters, and is written as packets
 // without an error.
 func FuzzAnyRecordPrints(f *testing.F) {
-	tape, err := os.ReadFile("../../fixtures/lab-gateway/capture.tape")
+	recorded, err := os.ReadFile("../../fixtures/lab-gateway/capture.tape")
 	if err != nil {
 		f.Fatal(err)
 	}
-	r, err := capture.NewReader(bytes.NewReader(tape))
+	r, err := tape.NewReader(bytes.NewReader(recorded))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/replay"
 )
@@ -20,7 +21,7 @@ import (
 func tapesOfTheRepository(t testing.TB) map[string][]byte {
 	t.Helper()
 	tapes := map[string][]byte{}
-	for _, pattern := range []string{"../../fixtures/*/*.tape", "../../fixtures/*/*/*.tape", "../../capture/testdata/conformance/*.tape*"} {
+	for _, pattern := range []string{"../../fixtures/*/*.tape", "../../fixtures/*/*/*.tape", "../../capture/tape/testdata/conformance/*.tape*"} {
 		names, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -64,12 +65,12 @@ func tapesOfTheRepository(t testing.TB) map[string][]byte {
 }
 
 // readable reports whether a tape can be read to its end, past any damage.
-func readable(tape []byte) bool {
-	r, err := capture.NewReader(bytes.NewReader(tape))
+func readable(recorded []byte) bool {
+	r, err := tape.NewReader(bytes.NewReader(recorded))
 	for more := true; err == nil && more; {
 		for err == nil {
 			_, err = r.Next()
-			var damage *capture.DamageError
+			var damage *tape.DamageError
 			if errors.As(err, &damage) {
 				err = nil
 			}
@@ -109,15 +110,15 @@ type copied struct {
 // tape without one.
 func intact(t testing.TB, b []byte) (list [][]copied) {
 	t.Helper()
-	r, err := capture.NewReader(bytes.NewReader(b))
+	r, err := tape.NewReader(bytes.NewReader(b))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for more := true; more; {
-		var tape []copied
+		var recorded []copied
 		for {
 			rec, err := r.Next()
-			var damage *capture.DamageError
+			var damage *tape.DamageError
 			if errors.As(err, &damage) {
 				continue
 			}
@@ -127,17 +128,17 @@ func intact(t testing.TB, b []byte) (list [][]copied) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			tape = append(tape, copied{rec.Kind, rec.Seq, rec.At, rec.Source, string(rec.Payload)})
+			recorded = append(recorded, copied{rec.Kind, rec.Seq, rec.At, rec.Source, string(rec.Payload)})
 		}
 		last := copied{}
-		if len(tape) > 0 {
-			last = tape[len(tape)-1]
+		if len(recorded) > 0 {
+			last = recorded[len(recorded)-1]
 		}
 		if last.kind != capture.KindEnd {
-			tape = append(tape, copied{capture.KindEnd, last.seq + 1, last.at, 0,
+			recorded = append(recorded, copied{capture.KindEnd, last.seq + 1, last.at, 0,
 				string(capture.AppendPayload(nil, &capture.End{Why: "built"}))})
 		}
-		list = append(list, tape)
+		list = append(list, recorded)
 		if more, err = r.NextTape(); err != nil {
 			t.Fatal(err)
 		}

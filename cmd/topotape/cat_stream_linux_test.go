@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 // Records are printed as they arrive, while the pipe is open and before an interval
@@ -31,7 +32,7 @@ func TestCatPrintsWhileThePipeIsOpen(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		tape, err := capture.NewWriter(in, &capture.Header{HostID: "h"})
+		tape, err := tape.NewWriter(in, &capture.Header{HostID: "h"})
 		if err != nil {
 			t.Fatal(err)
 		}

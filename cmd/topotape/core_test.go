@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -19,7 +19,7 @@ func TestRecorderCoreIsTheReporter(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	tape, err := capture.NewReader(f)
+	tape, err := tape.NewReader(f)
 	if err != nil {
 		t.Fatal(err)
 	}

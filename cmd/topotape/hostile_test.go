@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/edit"
@@ -22,16 +23,16 @@ import (
 
 // mutated returns a tape whose frames are intact, while payloads, kinds, sources and
 // times of its records are wrong.
-func mutated(t *testing.T, rng *rand.Rand, tape []byte) []byte {
+func mutated(t *testing.T, rng *rand.Rand, recorded []byte) []byte {
 	t.Helper()
-	r, err := capture.NewReader(bytes.NewReader(tape))
+	r, err := tape.NewReader(bytes.NewReader(recorded))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var list []capture.Record
 	for {
 		rec, err := r.Next()
-		var damage *capture.DamageError
+		var damage *tape.DamageError
 		if err == io.EOF {
 			break
 		}
@@ -52,7 +53,7 @@ func mutated(t *testing.T, rng *rand.Rand, tape []byte) []byte {
 		h.Start = []int64{math.MinInt64, math.MaxInt64, 0, -1}[rng.IntN(4)]
 	}
 	var out bytes.Buffer
-	w, err := capture.NewWriter(&out, &h)
+	w, err := tape.NewWriter(&out, &h)
 	if err != nil {
 		t.Fatal(err)
 	}

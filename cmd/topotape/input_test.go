@@ -8,13 +8,14 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 // tapeOf writes a tape with a mark and returns its size.
 func tapeOf(t *testing.T, path string, h capture.Header) int {
 	t.Helper()
 	var out bytes.Buffer
-	w, err := capture.NewWriter(&out, &h)
+	w, err := tape.NewWriter(&out, &h)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -44,7 +44,7 @@ func rootCommand() *cobra.Command {
 		Long: `topotape records what a topology agent sees on a production host: conntrack
 events, /proc/net snapshots and DNS packets. All of it goes onto one tape. Replaying
 the tape through the same reporter core gives the same reports, byte for byte.`,
-		Version:       fmt.Sprintf("%s (format %d.%d, core %d)", version, capture.Format, capture.Minor, reporter.CoreVersion),
+		Version:       fmt.Sprintf("%s (format %d.%d, core %d)", version, tape.Format, tape.Minor, reporter.CoreVersion),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -26,7 +27,7 @@ func TestScripts(t *testing.T) {
 		Dir:           "testdata",
 		UpdateScripts: *update,
 		Setup: func(env *testscript.Env) error {
-			dir, err := filepath.Abs("../../capture/testdata/conformance")
+			dir, err := filepath.Abs("../../capture/tape/testdata/conformance")
 			env.Setenv("CONFORMANCE", dir)
 			return err
 		},
@@ -104,7 +105,7 @@ func segments(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
-	from, err := capture.NewReader(bytes.NewReader([]byte(ts.ReadFile(args[0]))))
+	from, err := tape.NewReader(bytes.NewReader([]byte(ts.ReadFile(args[0]))))
 	ts.Check(err)
 	var records []capture.Record
 	for {
@@ -122,7 +123,7 @@ func segments(ts *testscript.TestScript, neg bool, args []string) {
 	for i := range n {
 		var out bytes.Buffer
 		h.Segment, h.TapeID = uint32(i), [16]byte{7, byte(i)}
-		to, err := capture.NewWriter(&out, &h)
+		to, err := tape.NewWriter(&out, &h)
 		ts.Check(err)
 		var last capture.Record
 		for _, last = range records[i*len(records)/n : (i+1)*len(records)/n] {
@@ -152,12 +153,12 @@ func witnessed(ts *testscript.TestScript, neg bool, args []string) {
 		wrong, err = strconv.ParseUint(args[3], 10, 64)
 		ts.Check(err)
 	}
-	from, err := capture.NewReader(bytes.NewReader([]byte(ts.ReadFile(args[0]))))
+	from, err := tape.NewReader(bytes.NewReader([]byte(ts.ReadFile(args[0]))))
 	ts.Check(err)
 	core, err := reporter.New(from.Header(), "")
 	ts.Check(err)
 	var out bytes.Buffer
-	to, err := capture.NewWriter(&out, from.Header())
+	to, err := tape.NewWriter(&out, from.Header())
 	ts.Check(err)
 	seq := uint64(0)
 	for {

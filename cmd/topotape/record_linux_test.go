@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 // programEnv makes this test binary the program itself.
@@ -67,9 +68,9 @@ func exitCode(err error) int {
 }
 
 // ending returns how the tape ends, and why.
-func ending(t *testing.T, r io.Reader) (capture.Ending, string) {
+func ending(t *testing.T, r io.Reader) (tape.Ending, string) {
 	t.Helper()
-	tape, err := capture.NewReader(r)
+	tape, err := tape.NewReader(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +105,7 @@ func TestSignalsCloseTheTape(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e, why := ending(t, bytes.NewReader(b)); e != capture.Closed || why != "stopped by "+name {
+		if e, why := ending(t, bytes.NewReader(b)); e != tape.Closed || why != "stopped by "+name {
 			t.Errorf("%s: %v tape, %q", name, e, why)
 		}
 		for _, want := range []string{"a.tape: ", "conntrack", "memory"} {
@@ -125,7 +126,7 @@ func TestTapeStreamsToAPipe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e, why := ending(t, bytes.NewReader(out)); e != capture.Closed || !strings.Contains(why, "duration") {
+	if e, why := ending(t, bytes.NewReader(out)); e != tape.Closed || !strings.Contains(why, "duration") {
 		t.Errorf("%v tape, %q", e, why)
 	}
 }
@@ -213,7 +214,7 @@ func TestSignalThatComesTwiceClosesTheTape(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if e, why := ending(t, f); e != capture.Closed || why != "stopped by SIGTERM" {
+	if e, why := ending(t, f); e != tape.Closed || why != "stopped by SIGTERM" {
 		t.Errorf("%v tape, %q", e, why)
 	}
 }

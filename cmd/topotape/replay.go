@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/fold"
 	"github.com/topotape/topotape/replay/render"
@@ -229,7 +230,7 @@ func (f *replayFlags) outcome(cmd *cobra.Command, s *replay.Summary, v *verifica
 
 // stoppedAt returns where a replay ended, and which verb helps.
 func stoppedAt(err error) string {
-	var damage *capture.DamageError
+	var damage *tape.DamageError
 	if errors.As(err, &damage) && !damage.Torn {
 		return fmt.Sprintf("stopped at the damage: %v; topotape recover also saves the records after it", err)
 	}

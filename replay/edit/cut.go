@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
 )
 
@@ -82,8 +83,8 @@ type cutTape struct {
 	out     io.Writer
 	derived capture.Derived
 	tool    string
-	tape    *capture.Writer // nil before the window's first record
-	ended   bool            // the last record of the window is an end
+	tape    *tape.Writer // nil before the window's first record
+	ended   bool         // the last record of the window is an end
 	summary CutSummary
 }
 
@@ -94,7 +95,7 @@ func (t *cutTape) begun() bool { return t.tape != nil }
 func (t *cutTape) begin(h *capture.Header, from int64) (err error) {
 	t.summary.Header = deriveHeader(h, t.derived, t.tool)
 	t.summary.From = from
-	t.tape, err = capture.NewWriter(t.out, t.summary.Header)
+	t.tape, err = tape.NewWriter(t.out, t.summary.Header)
 	return err
 }
 

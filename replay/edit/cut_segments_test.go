@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/edit"
 	"github.com/topotape/topotape/reporter"
@@ -204,9 +205,9 @@ func TestCutWithoutCarry(t *testing.T) {
 
 // Cut reports what is missing, and adds gaps and an end to the new tape.
 func TestCutOfADamagedTape(t *testing.T) {
-	tape := tapeOf(t, "../../fixtures/lab-gateway/capture.tape")
-	torn := tape[:9000]
-	damaged := slices.Clone(tape)
+	recorded := tapeOf(t, "../../fixtures/lab-gateway/capture.tape")
+	torn := recorded[:9000]
+	damaged := slices.Clone(recorded)
 	for i := range 50 {
 		damaged[12000+i] ^= 0x55
 	}
@@ -244,7 +245,7 @@ func TestCutOfADamagedTape(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, verified.Verification, err)
 		}
 		_, list, ending := records(t, out.Bytes())
-		if ending != capture.Closed {
+		if ending != tape.Closed {
 			t.Errorf("%s: the cut is %s", name, ending)
 		}
 		if gaps := slices.ContainsFunc(list, func(r capture.Record) bool { return r.Kind == capture.KindGap && r.Seq > 1 }); gaps != test.gaps {
@@ -257,7 +258,7 @@ func TestCutOfADamagedTape(t *testing.T) {
 			}
 		}
 	}
-	if _, err := edit.Cut(new(bytes.Buffer), inputs(tape), edit.CutOptions{Window: window(t, "+1h", "")}); !errors.Is(err, edit.ErrEmptyWindow) {
+	if _, err := edit.Cut(new(bytes.Buffer), inputs(recorded), edit.CutOptions{Window: window(t, "+1h", "")}); !errors.Is(err, edit.ErrEmptyWindow) {
 		t.Error(err)
 	}
 }

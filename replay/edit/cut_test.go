@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/edit"
@@ -114,9 +115,9 @@ func cut(t testing.TB, w replay.Window, tapes ...[]byte) ([]byte, *edit.CutSumma
 	return out.Bytes(), s
 }
 
-func records(t testing.TB, tape []byte) (h *capture.Header, out []capture.Record, ending capture.Ending) {
+func records(t testing.TB, recorded []byte) (h *capture.Header, out []capture.Record, ending tape.Ending) {
 	t.Helper()
-	r, err := capture.NewReader(bytes.NewReader(tape))
+	r, err := tape.NewReader(bytes.NewReader(recorded))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +137,7 @@ func records(t testing.TB, tape []byte) (h *capture.Header, out []capture.Record
 func written(t testing.TB, h *capture.Header, list []capture.Record) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	w, err := capture.NewWriter(&out, h)
+	w, err := tape.NewWriter(&out, h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,25 +159,25 @@ func TestCutReplaysAsTheWhole(t *testing.T) {
 	cuts, equal := 0, 0
 	for i, name := range names {
 		rng := rand.New(rand.NewPCG(uint64(i), 3))
-		tape := tapes[name]
-		h, list, _ := records(t, tape)
+		recorded := tapes[name]
+		h, list, _ := records(t, recorded)
 		for range max(1, 3/replaytest.OneIn) {
 			from, to := randomWindow(rng, h, list)
 			w := window(t, from, to)
-			part, s := cut(t, w, tape)
+			part, s := cut(t, w, recorded)
 			if part == nil {
 				continue
 			}
 			cuts++
 			_, inner, ending := records(t, part)
-			if ending != capture.Closed || len(s.Missing) > 0 && s.Missing[0] == "" {
+			if ending != tape.Closed || len(s.Missing) > 0 && s.Missing[0] == "" {
 				t.Errorf("the cut is %s", ending)
 			}
 			checkRecords(t, list, inner, s)
 			from2, to2 := randomWindow(rng, h, list)
 			again, _ := cut(t, window(t, from2, to2), part)
 			for _, rules := range allRules {
-				got, want := reports(t, rules, replay.Window{}, part), reports(t, rules, w, tape)
+				got, want := reports(t, rules, replay.Window{}, part), reports(t, rules, w, recorded)
 				if !slices.Equal(got, want) {
 					t.Errorf("under %s:\n got %s\nwant %s", rules, got, want)
 				}

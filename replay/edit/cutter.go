@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/reporter"
 )
@@ -32,7 +33,7 @@ func (c *cutter) readWindow() error {
 	it := new(replay.Item)
 	for {
 		err := c.tapes.Next(it)
-		var damage *capture.DamageError
+		var damage *tape.DamageError
 		switch {
 		case err == io.EOF:
 			return nil
@@ -229,7 +230,7 @@ func (c *cutter) finish(growing func(name string) bool) error {
 		switch {
 		case growing != nil && growing(e.Name):
 			c.damage.last = nil
-		case e.Ending == capture.Cut:
+		case e.Ending == tape.Cut:
 			c.cut.missing(e.Name + " is cut: it was not closed, its last records may be missing")
 		}
 	}

@@ -8,21 +8,22 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 // A soundTape is a tape without damage, with its frames and their records.
 type soundTape struct {
 	tape    []byte
 	id      uint64
-	frames  []capture.Frame
+	frames  []tape.Frame
 	byFrame [][]capture.Record // records of each frame
 	bySeq   map[uint64]capture.Record
 }
 
-func newSoundTape(t testing.TB, tape []byte) *soundTape {
+func newSoundTape(t testing.TB, recorded []byte) *soundTape {
 	t.Helper()
-	v := &soundTape{tape: tape, bySeq: map[uint64]capture.Record{}}
-	s := capture.NewFrameScanner(bytes.NewReader(tape))
+	v := &soundTape{tape: recorded, bySeq: map[uint64]capture.Record{}}
+	s := tape.NewFrameScanner(bytes.NewReader(recorded))
 	at := map[int64]int{}
 	for {
 		f, err := s.Next()
@@ -37,7 +38,7 @@ func newSoundTape(t testing.TB, tape []byte) *soundTape {
 	}
 	v.id = v.frames[0].FileID
 	v.byFrame = make([][]capture.Record, len(v.frames))
-	r, err := capture.NewReader(bytes.NewReader(tape))
+	r, err := tape.NewReader(bytes.NewReader(recorded))
 	if err != nil {
 		t.Fatal(err)
 	}

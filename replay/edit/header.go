@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/reporter"
 )
@@ -18,7 +19,7 @@ import (
 func deriveHeader(of *capture.Header, d capture.Derived, tool string) *capture.Header {
 	h := *of
 	h.Recording = of.Origin()
-	h.Minor, h.Tool, h.Core, h.Derived = capture.Minor, tool, reporter.CoreVersion, d
+	h.Minor, h.Tool, h.Core, h.Derived = tape.Minor, tool, reporter.CoreVersion, d
 	sum := sha256.New()
 	add := func(b []byte) {
 		sum.Write(binary.BigEndian.AppendUint64(nil, uint64(len(b))))
@@ -56,7 +57,7 @@ func parentOf(in replay.Input) (p capture.Parent, err error) {
 	}
 	sum := sha256.New()
 	all := io.TeeReader(f, sum)
-	r, err := capture.NewReader(all)
+	r, err := tape.NewReader(all)
 	if err == nil {
 		_, err = io.CopyBuffer(io.Discard, all, make([]byte, 1<<20))
 	}

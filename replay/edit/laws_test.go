@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/edit"
@@ -237,10 +238,10 @@ func (file) Close() error { return nil }
 // A recovered tape can be recovered again, cut, and merged with its cut without a
 // change of its reports. Merged with an intact copy it has the reports of that.
 func TestCutOfARecoveredTape(t *testing.T) {
-	laws(t, 2, func(t *testing.T, tape []byte, at []uint64) {
-		h, list, _ := records(t, tape)
+	laws(t, 2, func(t *testing.T, recorded []byte, at []uint64) {
+		h, list, _ := records(t, recorded)
 		var out bytes.Buffer
-		w, err := capture.NewWriter(&out, h)
+		w, err := tape.NewWriter(&out, h)
 		head := out.Len()
 		for i := range list {
 			if err == nil && i%8 == 0 {
@@ -271,7 +272,7 @@ func TestCutOfARecoveredTape(t *testing.T) {
 			sameReports(t, "a cut of it", bothReports(t, window, whole), part)
 			sameReports(t, "merged with a cut of it", want, merge(t, part, whole))
 		}
-		sameReports(t, "merged with the intact copy", bothReports(t, replay.Window{}, tape), merge(t, whole, tape))
+		sameReports(t, "merged with the intact copy", bothReports(t, replay.Window{}, recorded), merge(t, whole, recorded))
 	})
 }
 
@@ -281,7 +282,7 @@ func TestMergeOfDamagedCopies(t *testing.T) {
 	h, list, _ := records(t, tapeOf(t, "../../fixtures/lab-gateway/capture.tape"))
 	without := func(from, to uint64) []byte {
 		var out bytes.Buffer
-		w, err := capture.NewWriter(&out, h)
+		w, err := tape.NewWriter(&out, h)
 		for i := range list {
 			before, r := out.Len(), &list[i]
 			if err == nil {

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay/render"
 )
 
@@ -20,18 +21,18 @@ type layout struct {
 	tapes   []*brokenTape // those to be saved, by the offset of their first frame
 	damaged bool          // some bytes are not part of a frame
 	foreign bool          // some bytes or frames belong to none of the tapes
-	newer   *capture.VersionError
+	newer   *tape.VersionError
 }
 
 // A brokenTape lists the frames of one tape. Some of its frames may be missing.
 type brokenTape struct {
 	file       io.ReaderAt
 	fileID     uint64
-	runs       []frameRun      // in the order of the frames' numbers
-	index      []capture.Frame // the pages of its index, in that order
-	start, end int64           // offsets in the file: from its first frame to its last
-	head, foot bool            // whether it has them
-	strayTail  bool            // bytes that are not part of a frame follow its last frame
+	runs       []frameRun   // in the order of the frames' numbers
+	index      []tape.Frame // the pages of its index, in that order
+	start, end int64        // offsets in the file: from its first frame to its last
+	head, foot bool         // whether it has them
+	strayTail  bool         // bytes that are not part of a frame follow its last frame
 }
 
 // A frameRun is a part of the file with frames of one tape that follow one
@@ -54,7 +55,7 @@ type layoutScan struct {
 	say  func(string)
 	// stray are bytes that are not part of a frame, as long as it is not known which
 	// frame follows them.
-	stray *capture.DamageError
+	stray *tape.DamageError
 	last  *brokenTape // the tape of the last frame
 }
 
@@ -62,11 +63,11 @@ type layoutScan struct {
 func scanLayout(file io.ReaderAt, size int64, say func(string)) (*layout, error) {
 	s := &layoutScan{say: say}
 	sum := sha256.New()
-	frames := capture.NewFrameScanner(io.TeeReader(io.NewSectionReader(file, 0, size), sum))
+	frames := tape.NewFrameScanner(io.TeeReader(io.NewSectionReader(file, 0, size), sum))
 	byID := map[uint64]*brokenTape{}
 	for {
 		f, err := frames.Next()
-		var damage *capture.DamageError
+		var damage *tape.DamageError
 		switch {
 		case err == io.EOF:
 			s.assignStray(nil)
@@ -95,10 +96,10 @@ func scanLayout(file io.ReaderAt, size int64, say func(string)) (*layout, error)
 	}
 }
 
-func (s *layoutScan) addDamage(d *capture.DamageError) {
+func (s *layoutScan) addDamage(d *tape.DamageError) {
 	s.stray, s.damaged = d, true
 	reason := d.Err.Error()
-	var newer *capture.VersionError
+	var newer *tape.VersionError
 	switch {
 	case d.Torn:
 		reason = "a torn frame"
@@ -126,7 +127,7 @@ func (s *layoutScan) assignStray(next *brokenTape) {
 	s.stray = nil
 }
 
-func (s *layoutScan) addFrame(t *brokenTape, f *capture.Frame) {
+func (s *layoutScan) addFrame(t *brokenTape, f *tape.Frame) {
 	t.end = f.Offset + f.Size
 	t.head = t.head || f.Head()
 	t.strayTail = false
@@ -157,7 +158,7 @@ func (s *layoutScan) addFrame(t *brokenTape, f *capture.Frame) {
 func (s *layoutScan) sortRuns() {
 	for _, t := range s.tapes {
 		slices.SortStableFunc(t.runs, func(a, b frameRun) int { return cmp.Compare(a.first, b.first) })
-		slices.SortStableFunc(t.index, func(a, b capture.Frame) int { return cmp.Compare(a.Number, b.Number) })
+		slices.SortStableFunc(t.index, func(a, b tape.Frame) int { return cmp.Compare(a.Number, b.Number) })
 	}
 }
 
@@ -197,11 +198,11 @@ func (t *brokenTape) tapeID() (id [16]byte) {
 
 // open reads the frames of the tape in order. If h is not nil, a head made for it
 // precedes them, else their first frame must be a head.
-func (t *brokenTape) open(h *capture.Header) (*capture.Reader, error) {
+func (t *brokenTape) open(h *capture.Header) (*tape.Reader, error) {
 	var parts []io.Reader
 	if h != nil {
 		var head bytes.Buffer
-		if _, err := capture.NewWriter(&head, h); err != nil {
+		if _, err := tape.NewWriter(&head, h); err != nil {
 			return nil, err
 		}
 		parts = append(parts, &head)
@@ -209,7 +210,7 @@ func (t *brokenTape) open(h *capture.Header) (*capture.Reader, error) {
 	for _, r := range t.runs {
 		parts = append(parts, io.NewSectionReader(t.file, r.offset, r.size))
 	}
-	reader, err := capture.NewReader(io.MultiReader(parts...))
+	reader, err := tape.NewReader(io.MultiReader(parts...))
 	if err == nil {
 		reader.Copying()
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -13,9 +14,9 @@ import (
 // page is in memory at a time.
 type lostChunks struct {
 	file    io.ReaderAt
-	pages   []capture.Frame // not read yet, in order
-	entries []capture.Entry // of the last page that was read; not used yet
-	done    uint64          // last record number of the entries used
+	pages   []tape.Frame // not read yet, in order
+	entries []tape.Entry // of the last page that was read; not used yet
+	done    uint64       // last record number of the entries used
 }
 
 // A chunkLoss describes the records of lost chunks.
@@ -58,7 +59,7 @@ func (c *lostChunks) between(from, to uint64) (loss chunkLoss) {
 	return loss
 }
 
-func (l *chunkLoss) add(e *capture.Entry) {
+func (l *chunkLoss) add(e *tape.Entry) {
 	if l.records == 0 {
 		l.first = e.FirstSeq
 	}

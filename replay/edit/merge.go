@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/render"
 	"github.com/topotape/topotape/reporter"
@@ -90,7 +91,7 @@ func checkHost(tapes []*scannedTape) error {
 
 func notClosed(tapes []*scannedTape) (names []string) {
 	for _, t := range tapes {
-		if t.ending != capture.Closed {
+		if t.ending != tape.Closed {
 			names = append(names, t.input.Name)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/replaytest"
 	"github.com/topotape/topotape/reporter"
@@ -28,7 +29,7 @@ func merged(t testing.TB, tapes ...[]byte) (h capture.Header, records []capture.
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v := s.Verification; v.First != nil && len(m.Differ) == 0 || s.Ends[0].Ending != capture.Closed {
+	if v := s.Verification; v.First != nil && len(m.Differ) == 0 || s.Ends[0].Ending != tape.Closed {
 		t.Fatalf("the new tape is %s; %+v\n%s", s.Ends[0].Ending, v, strings.Join(lines, "\n"))
 	}
 	return h, records, m, lines

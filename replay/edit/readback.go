@@ -9,6 +9,7 @@ import (
 	"io"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 // A checksum identifies the records of a tape.
@@ -42,7 +43,7 @@ func readBack(from io.Reader, want []checksum) error {
 }
 
 func compareTapes(from io.Reader, want []checksum) error {
-	reader, err := capture.NewReader(from)
+	reader, err := tape.NewReader(from)
 	for i := range want {
 		if err != nil {
 			return fmt.Errorf("tape %d: %w", i+1, err)
@@ -58,7 +59,7 @@ func compareTapes(from io.Reader, want []checksum) error {
 	return err
 }
 
-func compareTape(reader *capture.Reader, want *checksum) error {
+func compareTape(reader *tape.Reader, want *checksum) error {
 	reader.Copying()
 	got := newChecksum()
 	for {
@@ -72,7 +73,7 @@ func compareTape(reader *capture.Reader, want *checksum) error {
 		got.add(&r)
 	}
 	switch {
-	case reader.Ending() != capture.Closed:
+	case reader.Ending() != tape.Closed:
 		return fmt.Errorf("it is %s", reader.Ending())
 	case got.records != want.records:
 		return fmt.Errorf("it has %d records, but %d were written", got.records, want.records)

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/replaytest"
 	"github.com/topotape/topotape/reporter"
@@ -38,12 +39,12 @@ func recoverAll(t testing.TB, file []byte) (tapes []recovered, r *Recovery, line
 	if err := r.Check(bytes.NewReader(b.Bytes())); err != nil {
 		t.Fatal(err)
 	}
-	from, err := capture.NewReader(bytes.NewReader(b.Bytes()))
+	from, err := tape.NewReader(bytes.NewReader(b.Bytes()))
 	for more := true; more; more, err = from.NextTape() {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tape := recovered{header: *from.Header()}
+		recorded := recovered{header: *from.Header()}
 		for {
 			rec, err := from.Next()
 			if err == io.EOF {
@@ -53,12 +54,12 @@ func recoverAll(t testing.TB, file []byte) (tapes []recovered, r *Recovery, line
 				t.Fatal(err)
 			}
 			rec.Payload = bytes.Clone(rec.Payload)
-			tape.records = append(tape.records, rec)
+			recorded.records = append(recorded.records, rec)
 		}
-		if from.Ending() != capture.Closed {
+		if from.Ending() != tape.Closed {
 			t.Fatalf("it is %s", from.Ending())
 		}
-		tapes = append(tapes, tape)
+		tapes = append(tapes, recorded)
 	}
 	return tapes, r, lines, b.Bytes()
 }
@@ -319,14 +320,14 @@ func TestRecoverOfSegments(t *testing.T) {
 
 // Recover does not report a tape of a newer format as damaged.
 func TestRecoverOfNewerFormat(t *testing.T) {
-	tape := bytes.Clone(replaytest.Small(t, 1, 100))
-	tape[10]++ // the major version, and the kind, as another layout has it
-	tape[12] ^= 0x55
-	var newer *capture.VersionError
-	if _, err := Recover(bytes.NewReader(tape[:100]), 100, io.Discard, RecoverOptions{}); !errors.As(err, &newer) || newer.Major != capture.Format+1 {
+	recorded := bytes.Clone(replaytest.Small(t, 1, 100))
+	recorded[10]++ // the major version, and the kind, as another layout has it
+	recorded[12] ^= 0x55
+	var newer *tape.VersionError
+	if _, err := Recover(bytes.NewReader(recorded[:100]), 100, io.Discard, RecoverOptions{}); !errors.As(err, &newer) || newer.Major != tape.Format+1 {
 		t.Error(err)
 	}
-	if _, err := Recover(bytes.NewReader(tape[11:60]), 49, io.Discard, RecoverOptions{}); !errors.Is(err, errNothing) {
+	if _, err := Recover(bytes.NewReader(recorded[11:60]), 49, io.Discard, RecoverOptions{}); !errors.Is(err, errNothing) {
 		t.Error(err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 // A rescue writes one tape of what is left of it.
@@ -23,9 +24,9 @@ type rescue struct {
 	index  lostChunks
 	saved  savedRecords
 	lost   losses
-	damage *capture.DamageError // that no record has followed yet; nil if there is none
-	seq    uint64               // highest number on the new tape
-	at     int64                // time of its last record
+	damage *tape.DamageError // that no record has followed yet; nil if there is none
+	seq    uint64            // highest number on the new tape
+	at     int64             // time of its last record
 }
 
 // savedRecords describes the records that are copied to the new tape.
@@ -108,7 +109,7 @@ func (w *rescue) copyRecords() error {
 	}
 	for {
 		r, err := reader.Next()
-		var damage *capture.DamageError
+		var damage *tape.DamageError
 		switch {
 		case err == io.EOF:
 			return nil

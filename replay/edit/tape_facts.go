@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -43,7 +44,7 @@ func (t *brokenTape) readFacts() (*tapeFacts, error) {
 		return nil, err
 	}
 	facts := &tapeFacts{headLost: reader == nil}
-	guess := headerGuess{header: capture.Header{Minor: capture.Minor, TapeID: t.tapeID(), Note: "the head of this tape was lost; this head is made from its records"}}
+	guess := headerGuess{header: capture.Header{Minor: tape.Minor, TapeID: t.tapeID(), Note: "the head of this tape was lost; this head is made from its records"}}
 	if facts.headLost {
 		if reader, err = t.open(&guess.header); err != nil {
 			return nil, err
@@ -54,7 +55,7 @@ func (t *brokenTape) readFacts() (*tapeFacts, error) {
 	listed := map[uint32]bool{}
 	for {
 		r, err := reader.Next()
-		var damage *capture.DamageError
+		var damage *tape.DamageError
 		switch {
 		case err == io.EOF:
 			if facts.headLost {
@@ -82,13 +83,13 @@ func (t *brokenTape) readFacts() (*tapeFacts, error) {
 }
 
 // openWithHead opens the tape with its own head. It returns nil if that is lost.
-func (t *brokenTape) openWithHead() (*capture.Reader, error) {
+func (t *brokenTape) openWithHead() (*tape.Reader, error) {
 	if !t.head {
 		return nil, nil
 	}
 	reader, err := t.open(nil)
-	var damage *capture.DamageError
-	if errors.As(err, &damage) || errors.Is(err, capture.ErrNotTape) {
+	var damage *tape.DamageError
+	if errors.As(err, &damage) || errors.Is(err, tape.ErrNotTape) {
 		return nil, nil
 	}
 	return reader, err

@@ -6,13 +6,14 @@ import (
 	"io"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 // A tapeReader reads one tape, from numbered record to numbered record.
 type tapeReader struct {
 	tape     *scannedTape
 	file     io.Closer
-	reader   *capture.Reader
+	reader   *tape.Reader
 	record   capture.Record   // the current one; its payload is valid until advance
 	carry    []capture.Record // between it and the one before
 	previous uint64           // number of the one before; 0 if there is none
@@ -25,7 +26,7 @@ func openTape(t *scannedTape) (*tapeReader, error) {
 		return nil, err
 	}
 	tr := &tapeReader{tape: t, file: f}
-	if tr.reader, err = capture.NewReader(f); err == nil {
+	if tr.reader, err = tape.NewReader(f); err == nil {
 		tr.reader.Copying()
 		err = tr.advance()
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/reporter"
 )
@@ -20,7 +21,7 @@ type scannedTape struct {
 	order       int          // on the command line, among all tapes
 	header      *capture.Header
 	sum         [32]byte // SHA-256 of the file
-	ending      capture.Ending
+	ending      tape.Ending
 	first, last uint64 // lowest and highest record number; 0 if no record has one
 	from, to    int64  // times of the first and the last record
 	ticks       bool   // it has ticks
@@ -57,7 +58,7 @@ func scanTapes(inputs []replay.Input) (tapes []*scannedTape, err error) {
 		}
 		list, err := scanFile(in, f)
 		f.Close()
-		var damage *capture.DamageError
+		var damage *tape.DamageError
 		switch {
 		case errors.As(err, &damage):
 			return nil, fmt.Errorf("%s: %w; topotape recover saves what is left of it", in.Name, err)
@@ -75,7 +76,7 @@ func scanTapes(inputs []replay.Input) (tapes []*scannedTape, err error) {
 // scanFile reads the tapes of one file.
 func scanFile(in replay.Input, file io.Reader) (list []*scannedTape, err error) {
 	sum := sha256.New()
-	reader, err := capture.NewReader(io.TeeReader(file, sum))
+	reader, err := tape.NewReader(io.TeeReader(file, sum))
 	for more := true; more && err == nil; more, err = reader.NextTape() {
 		h := *reader.Header()
 		t := &scannedTape{base: reader.Base(), header: &h}
@@ -96,7 +97,7 @@ func scanFile(in replay.Input, file io.Reader) (list []*scannedTape, err error) 
 	return list, err
 }
 
-func (t *scannedTape) scan(reader *capture.Reader) error {
+func (t *scannedTape) scan(reader *tape.Reader) error {
 	for empty := true; ; empty = false {
 		r, err := reader.Next()
 		if err == io.EOF {

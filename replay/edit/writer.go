@@ -4,6 +4,7 @@ import (
 	"io"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/reporter"
 )
@@ -12,13 +13,13 @@ import (
 // of what it writes, for readBack.
 type tapeWriter struct {
 	header    *capture.Header
-	tape      *capture.Writer
+	tape      *tape.Writer
 	witnesses witnessMaker
 	written   checksum
 }
 
 func newTapeWriter(out io.Writer, h *capture.Header) (*tapeWriter, error) {
-	tape, err := capture.NewWriter(out, h)
+	tape, err := tape.NewWriter(out, h)
 	if err != nil {
 		return nil, err
 	}

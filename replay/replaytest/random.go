@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 // Random returns a tape with so many records, about so many in a chunk. Sources, gaps,
@@ -14,7 +15,7 @@ import (
 func Random(t testing.TB, rng *rand.Rand, segment uint32, id byte, records, chunk, dull int) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	w, err := capture.NewWriter(&out, &capture.Header{TapeID: [16]byte{id}, Recording: [16]byte{id / 4}, Segment: segment, Start: 1e18})
+	w, err := tape.NewWriter(&out, &capture.Header{TapeID: [16]byte{id}, Recording: [16]byte{id / 4}, Segment: segment, Start: 1e18})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/reporter"
 	"github.com/topotape/topotape/reporter/ctmsg"
 )
@@ -17,7 +18,7 @@ func Busy(tb testing.TB, records, interval int) []byte {
 	tb.Helper()
 	var out bytes.Buffer
 	h := &capture.Header{HostID: "h", TapeID: [16]byte{1}, Start: 1767323045e9}
-	w, err := capture.NewWriter(&out, h)
+	w, err := tape.NewWriter(&out, h)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -72,7 +73,7 @@ func Busy(tb testing.TB, records, interval int) []byte {
 func Small(t testing.TB, id byte, flush int) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	w, err := capture.NewWriter(&b, &capture.Header{TapeID: [16]byte{id, 1, 2, 3, 4, 5, 6, 7, 8}, Start: 1e18, HostID: "host1", HostName: "host1"})
+	w, err := tape.NewWriter(&b, &capture.Header{TapeID: [16]byte{id, 1, 2, 3, 4, 5, 6, 7, 8}, Start: 1e18, HostID: "host1", HostName: "host1"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 // Lab returns the tape of the fixture lab-gateway.
@@ -39,9 +40,9 @@ func Tapes(t testing.TB) map[string][]byte {
 }
 
 // Read returns the header and the records of a tape without damage.
-func Read(t testing.TB, tape []byte) (h capture.Header, records []capture.Record) {
+func Read(t testing.TB, recorded []byte) (h capture.Header, records []capture.Record) {
 	t.Helper()
-	r, err := capture.NewReader(bytes.NewReader(tape))
+	r, err := tape.NewReader(bytes.NewReader(recorded))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +63,7 @@ func Read(t testing.TB, tape []byte) (h capture.Header, records []capture.Record
 func Write(t testing.TB, h capture.Header, records []capture.Record) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	w, err := capture.NewWriter(&out, &h)
+	w, err := tape.NewWriter(&out, &h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,14 +80,14 @@ func Write(t testing.TB, h capture.Header, records []capture.Record) []byte {
 
 // Rewrite returns a tape with the header h and the records of another tape. change may
 // modify a record; if it returns false, the record is left out.
-func Rewrite(t testing.TB, tape []byte, h capture.Header, change func(*capture.Record) bool) []byte {
+func Rewrite(t testing.TB, recorded []byte, h capture.Header, change func(*capture.Record) bool) []byte {
 	t.Helper()
-	r, err := capture.NewReader(bytes.NewReader(tape))
+	r, err := tape.NewReader(bytes.NewReader(recorded))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	w, err := capture.NewWriter(&out, &h)
+	w, err := tape.NewWriter(&out, &h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,11 +110,11 @@ func Rewrite(t testing.TB, tape []byte, h capture.Header, change func(*capture.R
 }
 
 // Reframe returns the tape with a chunk for every so many records.
-func Reframe(t testing.TB, tape []byte, every int) []byte {
+func Reframe(t testing.TB, recorded []byte, every int) []byte {
 	t.Helper()
-	h, records := Read(t, tape)
+	h, records := Read(t, recorded)
 	var out bytes.Buffer
-	w, err := capture.NewWriter(&out, &h)
+	w, err := tape.NewWriter(&out, &h)
 	for i := range records {
 		if err == nil {
 			err = w.Write(&records[i])

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -75,7 +76,7 @@ func (c *coverage) begin(tape int, at int64, follows bool) {
 func (c *coverage) current() *recording { return c.recordings[len(c.recordings)-1] }
 
 // count counts records of the outside world.
-func (c *coverage) count(n capture.Count) {
+func (c *coverage) count(n tape.Count) {
 	switch k := capture.Kind(n.Kind); k {
 	case capture.KindConntrack, capture.KindDumpEntry, capture.KindProcNet, capture.KindProcSockets, capture.KindProcUnchanged,
 		capture.KindDNS, capture.KindReverseName:

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 // Facts are the contents of tapes as info prints them, in its order. The names of
@@ -228,7 +229,7 @@ func tapeFacts(v *Tape) infoTape {
 	h := v.Header
 	t := infoTape{Name: v.Name, Ending: v.Ending.String(), Read: v.Reading.String(), HostID: h.HostID, HostName: h.HostName, Start: wallText(h.Start),
 		First: spell(v.First), Last: spell(v.Last), Duration: spell(v.Last - v.First), Records: v.Records, Bytes: v.Bytes, Missing: v.Missing,
-		TapeID: fmt.Sprintf("%x", h.TapeID), Segment: h.Segment, Tool: h.Tool, Format: fmt.Sprintf("%d.%d", capture.Format, h.Minor),
+		TapeID: fmt.Sprintf("%x", h.TapeID), Segment: h.Segment, Tool: h.Tool, Format: fmt.Sprintf("%d.%d", tape.Format, h.Minor),
 		Core: h.Core, Recorder: h.Recorder, Command: h.Command, Note: h.Note, Unknown: v.Unknown}
 	if h.Recording != [16]byte{} {
 		t.Recording = fmt.Sprintf("%x", h.Recording)

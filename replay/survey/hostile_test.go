@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/reporter"
 )
@@ -13,7 +14,7 @@ import (
 // maxima is counted.
 func TestSurveyOfTooManySources(t *testing.T) {
 	var out bytes.Buffer
-	w, err := capture.NewWriter(&out, &capture.Header{TapeID: [16]byte{1}})
+	w, err := tape.NewWriter(&out, &capture.Header{TapeID: [16]byte{1}})
 	if err != nil {
 		t.Fatal(err)
 	}

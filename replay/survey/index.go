@@ -7,12 +7,13 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 )
 
 // An indexedTape is a closed tape with its index.
 type indexedTape struct {
 	header *capture.Header
-	index  *capture.Index
+	index  *tape.Index
 	end    int64 // offset in the file
 }
 
@@ -81,14 +82,14 @@ var (
 func findTapes(f io.ReaderAt, size int64) ([]indexedTape, error) {
 	var tapes []indexedTape
 	for end := size; end > 0; {
-		ix, err := capture.ReadIndex(f, end)
+		ix, err := tape.ReadIndex(f, end)
 		if err != nil {
 			return nil, err
 		}
 		if ix.Base >= end {
 			return nil, errContradicts
 		}
-		r, err := capture.NewReader(io.NewSectionReader(f, ix.Base, end-ix.Base))
+		r, err := tape.NewReader(io.NewSectionReader(f, ix.Base, end-ix.Base))
 		if err != nil {
 			return nil, err
 		}
@@ -123,7 +124,7 @@ func (s *surveyor) tapeByIndex(f io.ReaderAt, t *indexedTape) error {
 	if len(entries) == 0 {
 		s.begin(t.header, 0)
 	}
-	ending := capture.Cut
+	ending := tape.Cut
 	for i := range entries {
 		first, last := i == 0, i == len(entries)-1
 		if !first && !last {
@@ -140,7 +141,7 @@ func (s *surveyor) tapeByIndex(f io.ReaderAt, t *indexedTape) error {
 			s.begin(t.header, records[0].At)
 		}
 		if last && records[len(records)-1].Kind == capture.KindEnd {
-			ending = capture.Closed
+			ending = tape.Closed
 		}
 		s.chunk(entries[i], records)
 	}
@@ -153,10 +154,10 @@ func (s *surveyor) tapeByIndex(f io.ReaderAt, t *indexedTape) error {
 // knownEntries returns the entries of the index with records of known kinds. The first
 // and the last are single chunks, not runs of chunks: they have the first and the last
 // record.
-func (t *indexedTape) knownEntries(f io.ReaderAt) ([]capture.Entry, error) {
+func (t *indexedTape) knownEntries(f io.ReaderAt) ([]tape.Entry, error) {
 	list := t.index.Entries
 	for {
-		list = slices.DeleteFunc(list, func(e capture.Entry) bool { return !hasKnownKind(&e) })
+		list = slices.DeleteFunc(list, func(e tape.Entry) bool { return !hasKnownKind(&e) })
 		if len(list) == 0 {
 			return list, nil
 		}
@@ -175,12 +176,12 @@ func (t *indexedTape) knownEntries(f io.ReaderAt) ([]capture.Entry, error) {
 	}
 }
 
-func hasKnownKind(e *capture.Entry) bool {
-	return slices.ContainsFunc(e.Counts, func(n capture.Count) bool { return capture.Kind(n.Kind).Known() })
+func hasKnownKind(e *tape.Entry) bool {
+	return slices.ContainsFunc(e.Counts, func(n tape.Count) bool { return capture.Kind(n.Kind).Known() })
 }
 
 // entry adds a chunk or a run of chunks. It reads those with records to list.
-func (s *surveyor) entry(f io.ReaderAt, index *capture.Index, e *capture.Entry) error {
+func (s *surveyor) entry(f io.ReaderAt, index *tape.Index, e *tape.Entry) error {
 	if !s.mustRead(e) {
 		s.addCounts(e)
 		return nil
@@ -208,14 +209,14 @@ func (s *surveyor) entry(f io.ReaderAt, index *capture.Index, e *capture.Entry) 
 
 // mustRead reports whether a chunk or a run has records that are listed by themselves
 // or may change the coverage of a source.
-func (s *surveyor) mustRead(e *capture.Entry) bool {
-	return slices.ContainsFunc(e.Counts, func(n capture.Count) bool {
+func (s *surveyor) mustRead(e *tape.Entry) bool {
+	return slices.ContainsFunc(e.Counts, func(n tape.Count) bool {
 		return capture.Kind(n.Kind).Rare() || s.coverage.depends(capture.Kind(n.Kind), n.Source)
 	})
 }
 
 // chunk adds a chunk whose records of known kinds were read.
-func (s *surveyor) chunk(e capture.Entry, records []capture.Record) {
+func (s *surveyor) chunk(e tape.Entry, records []capture.Record) {
 	// The entry's times and numbers include records of unknown kinds.
 	e.FirstAt, e.LastAt = records[0].At, records[len(records)-1].At
 	e.FirstSeq, e.LastSeq = numbersOf(records)
@@ -226,7 +227,7 @@ func (s *surveyor) chunk(e capture.Entry, records []capture.Record) {
 }
 
 // addCounts adds the counts of a chunk or a run.
-func (s *surveyor) addCounts(e *capture.Entry) {
+func (s *surveyor) addCounts(e *tape.Entry) {
 	numbered := uint64(0)
 	for _, n := range e.Counts {
 		k := capture.Kind(n.Kind)

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/reporter"
 )
@@ -15,11 +16,11 @@ import (
 // clocks have at most maxListed elements.
 type Survey struct {
 	Tapes       []Tape
-	Records     uint64          // of kinds that this version knows
-	Bytes       uint64          // of their payloads
-	Duration    int64           // ns from the first to the last record, of all tapes together
-	Counts      []capture.Count // by source and kind
-	CountsMore  uint64          // records of sources and kinds beyond maxCounts
+	Records     uint64       // of kinds that this version knows
+	Bytes       uint64       // of their payloads
+	Duration    int64        // ns from the first to the last record, of all tapes together
+	Counts      []tape.Count // by source and kind
+	CountsMore  uint64       // records of sources and kinds beyond maxCounts
 	Sources     []Opening
 	SourcesMore uint64 // openings beyond reporter.MaxSources
 	Coverage    []Coverage
@@ -37,7 +38,7 @@ type Survey struct {
 type Tape struct {
 	Name        string
 	Header      *capture.Header
-	Ending      capture.Ending
+	Ending      tape.Ending
 	Reading     Reading
 	Unknown     uint64 // records of kinds that this version does not know
 	Records     uint64
@@ -87,7 +88,7 @@ const (
 // damage between the chunks that were read is noticed in files of up to 32 MiB, whose
 // checksums are compared. Damage is no error.
 func Read(inputs []replay.Input, useIndex bool) (*Survey, error) {
-	s := &surveyor{counts: map[countKey]capture.Count{}}
+	s := &surveyor{counts: map[countKey]tape.Count{}}
 	for _, in := range inputs {
 		if err := s.input(in, useIndex); err != nil {
 			return nil, err
@@ -117,7 +118,7 @@ type countKey struct {
 // A surveyor collects a survey from records, or counts of records, in their order.
 type surveyor struct {
 	survey   Survey
-	counts   map[countKey]capture.Count
+	counts   map[countKey]tape.Count
 	coverage coverage
 
 	// of the current tape
@@ -134,7 +135,7 @@ func (s *surveyor) byReading(in replay.Input) error {
 	var header *capture.Header
 	for r, err := range records {
 		if err != nil {
-			var damage *capture.DamageError
+			var damage *tape.DamageError
 			if !errors.As(err, &damage) {
 				return err
 			}
@@ -145,7 +146,7 @@ func (s *surveyor) byReading(in replay.Input) error {
 			header = h
 			s.begin(h, r.At)
 		}
-		s.count(capture.Count{Kind: uint8(r.Kind), Source: r.Source, Records: 1, Bytes: uint64(len(r.Payload))})
+		s.count(tape.Count{Kind: uint8(r.Kind), Source: r.Source, Records: 1, Bytes: uint64(len(r.Payload))})
 		if r.Seq != 0 {
 			s.numbers(r.Seq, r.Seq, 1)
 		}
@@ -163,8 +164,8 @@ func (s *surveyor) byReading(in replay.Input) error {
 		t.Missing -= min(t.Missing, e.Unknown) // records of unknown kinds have numbers too
 	}
 	for i := range s.survey.Tapes[first:] {
-		if t := &s.survey.Tapes[first+i]; t.Ending == capture.Unfinished {
-			t.Name, t.Ending = in.Name, capture.Torn
+		if t := &s.survey.Tapes[first+i]; t.Ending == tape.Unfinished {
+			t.Name, t.Ending = in.Name, tape.Torn
 		}
 	}
 	return nil
@@ -192,13 +193,13 @@ func (s *surveyor) endTape() {
 }
 
 // count adds records of one source and kind.
-func (s *surveyor) count(n capture.Count) {
+func (s *surveyor) count(n tape.Count) {
 	key := countKey{n.Kind, n.Source}
 	c, known := s.counts[key]
 	if !known && len(s.counts) >= maxCounts {
 		s.survey.CountsMore += n.Records
 	} else {
-		s.counts[key] = capture.Count{Kind: n.Kind, Source: n.Source, Records: c.Records + n.Records, Bytes: c.Bytes + n.Bytes}
+		s.counts[key] = tape.Count{Kind: n.Kind, Source: n.Source, Records: c.Records + n.Records, Bytes: c.Bytes + n.Bytes}
 	}
 	s.tape().Records += n.Records
 	s.tape().Bytes += n.Bytes
@@ -318,7 +319,7 @@ func (s *surveyor) finish() *Survey {
 		v.Records += v.Tapes[i].Records
 		v.Bytes += v.Tapes[i].Bytes
 	}
-	slices.SortFunc(v.Counts, func(a, b capture.Count) int {
+	slices.SortFunc(v.Counts, func(a, b tape.Count) int {
 		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Kind, b.Kind))
 	})
 	v.Coverage = s.coverage.finish()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/replaytest"
 )
@@ -84,8 +85,8 @@ func TestLongIndexGivesSameSurvey(t *testing.T) {
 	for seed := range uint64(6) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		a, b := longTape(t, rng, 0, 4), longTape(t, rng, 1, 5)
-		ix, err := capture.ReadIndex(bytes.NewReader(a), int64(len(a)))
-		if err != nil || !slices.ContainsFunc(ix.Entries, func(e capture.Entry) bool { return e.Run() }) {
+		ix, err := tape.ReadIndex(bytes.NewReader(a), int64(len(a)))
+		if err != nil || !slices.ContainsFunc(ix.Entries, func(e tape.Entry) bool { return e.Run() }) {
 			t.Fatalf("%d: an index without runs: %v", seed, err)
 		}
 		checkSame(t, fmt.Sprint(seed), []replay.Input{inputAt("a", a), inputAt("b", b)})
@@ -122,7 +123,7 @@ func TestIndexFindsSameDamage(t *testing.T) {
 // says so.
 func TestLargeTapeIsReadByIndexOnly(t *testing.T) {
 	var out bytes.Buffer
-	w, err := capture.NewWriter(&out, &capture.Header{TapeID: [16]byte{1}})
+	w, err := tape.NewWriter(&out, &capture.Header{TapeID: [16]byte{1}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/tools/netlab"
 )
 
@@ -162,12 +163,12 @@ func countLines(r io.Reader) (n uint64, err error) {
 // countEvents counts the events of a tape, which must be complete.
 func countEvents(f io.Reader) (events, lost uint64, err error) {
 	var conntrack uint32
-	tape, err := capture.NewReader(f)
+	recorded, err := tape.NewReader(f)
 	if err != nil {
 		return 0, 0, err
 	}
 	for {
-		r, err := tape.Next()
+		r, err := recorded.Next()
 		if err == io.EOF {
 			break
 		} else if err != nil {
@@ -194,7 +195,7 @@ func countEvents(f io.Reader) (events, lost uint64, err error) {
 			}
 		}
 	}
-	if tape.Ending() != capture.Closed {
+	if recorded.Ending() != tape.Closed {
 		return 0, 0, errors.New("the tape was not closed")
 	}
 	return events, lost, nil

@@ -14,6 +14,7 @@ import (
 	"github.com/google/gopacket/pcapgo"
 	"github.com/klauspost/compress/zstd"
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/tools/netlab"
 )
@@ -196,7 +197,7 @@ func decodeTape(r io.Reader) (uint64, error) {
 }
 
 func eachEvent(r io.Reader, event func(*capture.Record) error) (n uint64, err error) {
-	tape, err := capture.NewReader(r)
+	tape, err := tape.NewReader(r)
 	if err != nil {
 		return 0, err
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/reporter"
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/tools/netlab"
@@ -91,7 +92,7 @@ func readEvents(path string) (*capture.Header, []capture.Record, error) {
 		return nil, nil, err
 	}
 	defer f.Close()
-	tape, err := capture.NewReader(f)
+	tape, err := tape.NewReader(f)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -121,7 +122,7 @@ func readEvents(path string) (*capture.Header, []capture.Record, error) {
 // tapeWriter writes a tape as the recorder does: each record steps a core, and a witness
 // follows each tick.
 type tapeWriter struct {
-	tape *capture.Writer
+	tape *tape.Writer
 	core *reporter.Reporter
 	seq  uint64
 	tick uint64
@@ -134,7 +135,7 @@ func newTapeWriter(out io.Writer, h *capture.Header) (*tapeWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	tape, err := capture.NewWriter(out, h)
+	tape, err := tape.NewWriter(out, h)
 	w := &tapeWriter{tape: tape, core: core}
 	w.payload(capture.KindSource, 1, &capture.Source{Open: true, Kind: capture.SourceConntrack})
 	return w, err

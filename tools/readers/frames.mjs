@@ -1,7 +1,7 @@
 // Reads tapes with libraries that have nothing to do with this project, every
 // byte of them, and prints each record on a line, numbers in full and strings and
 // binaries in hexadecimal: [kind, number, time, source, payload]. The arguments
-// are pairs of a file and how many of its bytes to read. A test of package capture
+// are pairs of a file and how many of its bytes to read. A test of package capture/tape
 // compares what it prints.
 import { readFileSync } from "node:fs";
 import { decode, decodeMulti } from "@msgpack/msgpack";

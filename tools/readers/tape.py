@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Prints tapes as JSON lines: [kind, number, time, source, payload] for each record, and how each tape ends.
-An example of a reader, written from the document of package capture alone (go doc ./capture).
+An example of a reader, written from the document of package capture/tape alone (go doc ./capture/tape).
 It needs python3-msgpack and python3-zstandard, takes files whole, and stops at the first damage."""
 import io, json, struct, sys
 import msgpack, zstandard

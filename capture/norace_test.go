@@ -1,6 +1,0 @@
-//go:build !race
-
-package capture
-
-// sparse: a test runs one of so many similar cases. Here it runs all.
-const sparse = 1
