@@ -109,7 +109,6 @@ func (d *deriver) step(r *capture.Record) {
 		if report, panicked = makeReport(d.core); panicked == nil {
 			digests := report.Digests()
 			d.number, d.digest = t.Number, &digests
-			report.Release()
 		}
 	}
 	if panicked != nil {

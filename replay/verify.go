@@ -133,9 +133,6 @@ func (v *verifier) begin(fresh bool) {
 
 // ticked takes the place of the tick before.
 func (v *verifier) ticked(it *item) (number uint64) {
-	if t := &v.tick; t.only && (v.result.First == nil || v.result.First.Report != t.report) {
-		t.report.Release()
-	}
 	var t capture.Tick
 	_ = it.rec.Decode(&t) // note says if it cannot be
 	v.tick, v.onTape = heldTick{place: it.place, at: it.rec.At, number: t.Number}, true

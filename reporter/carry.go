@@ -8,7 +8,7 @@ import (
 
 // carryLayout is the first number of a state. It changes with what is carried,
 // and how: CoreVersion need not, when no output changes.
-const carryLayout = 2
+const carryLayout = 3
 
 const (
 	carryPart = 1 << 20   // bytes of state in one record

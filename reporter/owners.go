@@ -7,7 +7,7 @@ import (
 
 type inodeKey struct{ netns, inode uint64 }
 
-// owners says which processes hold which sockets. A process keeps its sockets
+// owners are the processes that hold sockets, by inode. A process keeps its sockets
 // when it moves to another namespace, and hands them on: all that hold an inode
 // count, from whatever namespace.
 type owners struct {
@@ -17,8 +17,8 @@ type owners struct {
 	apart map[inodeKey][]Process
 }
 
-// own looks into the lists in force.
-func (k *sockets) own() {
+// listHolders lists the processes of the current lists.
+func (k *sockets) listHolders() owners {
 	all := make(map[uint64][]Process)
 	from := make(map[uint64]uint64) // namespace of a holder
 	several := make(map[uint64]bool)
@@ -35,10 +35,10 @@ func (k *sockets) own() {
 			}
 		}
 	}
-	k.held = owners{all: all}
-	if len(several) > 0 {
-		k.held.apart = k.apart(several)
+	if len(several) == 0 {
+		return owners{all: all}
 	}
+	return owners{all: all, apart: k.apart(several)}
 }
 
 // apart lists the holders by namespace where rows of several namespaces have
@@ -76,12 +76,12 @@ func (k *sockets) processes(w *socketRow) []Process {
 	if w.inode == 0 {
 		return nil
 	}
-	if len(k.held.apart) > 0 {
-		if list, ok := k.held.apart[inodeKey{w.table.key.netns, w.inode}]; ok {
+	if len(k.holders.apart) > 0 {
+		if list, ok := k.holders.apart[inodeKey{w.table.key.netns, w.inode}]; ok {
 			return list
 		}
 	}
-	return k.held.all[w.inode]
+	return k.holders.all[w.inode]
 }
 
 func addProcess(list []Process, p Process) []Process {

@@ -21,20 +21,6 @@ type Report struct {
 
 	scope *ScopeReport // the rules' own view of Scope, nil when it follows from the rest
 	tape  tapeFacts
-
-	home   *join // whose memory it has
-	memory memory
-}
-
-// Release gives the report's memory to its reporter's next one; the report is
-// empty afterwards, and what was taken from its lists is no longer valid. It
-// need not be called.
-func (r *Report) Release() {
-	home, m := r.home, r.memory
-	*r = Report{}
-	if home != nil {
-		home.release(m)
-	}
 }
 
 // Coverage says how well a source saw the host. Counts are totals since the

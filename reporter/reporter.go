@@ -8,7 +8,7 @@ import (
 )
 
 // CoreVersion changes only when some output of the corpus changes.
-const CoreVersion = 3
+const CoreVersion = 4
 
 // The rule sets.
 const (

@@ -84,6 +84,7 @@ func (g *graph) endpoints(processes [][]Process, aliases [][]netip.AddrPort) []E
 		}
 		out = append(out, e)
 	}
+	slices.SortFunc(out, func(a, b Endpoint) int { return a.Compare(&b) })
 	return out
 }
 

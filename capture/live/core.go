@@ -52,7 +52,6 @@ func (g *guard) witness(seq uint64) (d capture.Digests, ok bool) {
 		g.addrs = appendAddrs(g.addrs[:0], report)
 		g.want(g.addrs)
 	}
-	report.Release()
 	return d, true
 }
 
