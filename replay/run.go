@@ -254,7 +254,7 @@ func (d *driver) tick(it *item, within bool) (bool, error) {
 		return true, nil
 	}
 	if witness {
-		d.verify.made(made, !report)
+		d.verify.made(made)
 	}
 	if !report {
 		return more, nil

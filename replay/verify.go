@@ -120,7 +120,6 @@ type heldTick struct {
 	number uint64
 	report *reporter.Report // nil if it was not made
 	digest capture.Digests
-	only   bool // nobody else has the report
 }
 
 // begin goes on to another tape. A fresh core knows nothing of the one before.
@@ -139,10 +138,8 @@ func (v *verifier) ticked(it *item) (number uint64) {
 	return t.Number
 }
 
-// made takes the report of the last tick.
-func (v *verifier) made(r *reporter.Report, only bool) {
-	v.tick.report, v.tick.digest, v.tick.only = r, r.Digests(), only
-}
+// made adds the report of the last tick.
+func (v *verifier) made(r *reporter.Report) { v.tick.report, v.tick.digest = r, r.Digests() }
 
 // awaits reports whether a record is the witness of that tick.
 func (v *verifier) awaits(r *capture.Record, tick uint64) bool {

@@ -86,7 +86,6 @@ func BenchmarkBusy(b *testing.B) {
 		if n++; n%100000 == 0 && h.raw(capture.KindTick, 0, tick) {
 			r := h.r.Report()
 			r.Digests()
-			r.Release()
 		}
 	}
 	for range len(messages) {
@@ -140,8 +139,7 @@ func established(b *testing.B, n int, k kind) *host {
 
 // reports makes reports of n connections, each at a tick.
 func (h *host) reports(b *testing.B, n int) {
-	h.report().Release()
-	h.report().Release()
+	h.report()
 	tick := capture.AppendPayload(nil, &capture.Tick{Interval: 3e9})
 	b.ReportAllocs()
 	for b.Loop() {
@@ -150,7 +148,6 @@ func (h *host) reports(b *testing.B, n int) {
 		if len(r.Connections) != n {
 			b.Fatal(len(r.Connections))
 		}
-		r.Release()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/connection")
 }

@@ -19,7 +19,7 @@ type endRef struct {
 // listEndpoints lists the ends of connections, each once, with the aliases and processes
 // that any connection shows. swapped is as inOrder returns it.
 func listEndpoints(connections []Connection, swapped []bool, hostID string) []Endpoint {
-	scopes := scopeNames{host: hostID, names: make(map[uint64]string)}
+	scopes := loopbackScopes{host: hostID, names: make(map[uint64]string)}
 	ends := make([]endRef, 0, 2*len(connections))
 	for i := range connections {
 		c := &connections[i]
@@ -102,15 +102,15 @@ func (n *NAT) alias(server bool) (shown netip.AddrPort, translated bool) {
 	return n.ReplyDst, n.ReplyDst != n.OriginalSrc
 }
 
-// scopeNames are the scopes of loopback addresses, by namespace.
-type scopeNames struct {
+// loopbackScopes are the scopes of loopback addresses, by namespace.
+type loopbackScopes struct {
 	host  string
 	names map[uint64]string
 }
 
 // of returns the scope of an end: host and namespace of a loopback address, "" of any
 // other, which is the same everywhere.
-func (s *scopeNames) of(e *End) string {
+func (s *loopbackScopes) of(e *End) string {
 	if !e.Addr.Addr().IsLoopback() {
 		return ""
 	}
