@@ -1,80 +1,79 @@
 package reporter
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/topotape/topotape/reporter/ctmsg"
 )
 
-// A place is a tuple with which a client's packets pass a flow.
+// A place is a tuple with which packets pass a namespace, the lesser end first: packets of
+// both directions pass the same place.
 type place struct {
 	tuple ctmsg.Tuple
 	zone  uint16
-	role  role
 }
 
-// A role is what a flow does to packets at a place.
-type role uint8
+// A spot is a place, by number, and the direction in which a client's packets pass it.
+type spot struct {
+	place int
+	back  bool // from the greater end to the lesser one
+}
+
+func (s spot) reversed() spot { return spot{s.place, !s.back} }
+
+// nowhere is the place of loopback, which never leaves its namespace.
+const nowhere = -1
+
+// A role is what a flow does to packets at a spot.
+type role int
 
 const (
 	entering role = iota // a flow that translates them
 	leaving              // one that has translated them
 	passing              // one that does not translate
+	roles
 )
-
-// enter is where packets enter a translating flow, leave where they leave it, and pass
-// where they pass one that does not translate.
-func (f *flow) enter() place { return place{f.key.orig, f.key.zone, entering} }
-func (f *flow) leave() place { return place{f.reply.Reversed(), f.key.zone, leaving} }
-func (f *flow) pass() place  { return place{f.key.orig, f.key.zone, passing} }
-
-// as is the same place for flows of another role.
-func (p place) as(r role) place { return place{p.tuple, p.zone, r} }
-
-// reversed is the place for the packets of the other direction.
-func (p place) reversed() place { return place{p.tuple.Reversed(), p.zone, p.role} }
 
 // A linker links flows of different namespaces that are parts of one connection: one
 // leaves with the tuple with which the next enters.
 type linker struct {
-	flows   []*flow
+	all     []*flow
+	flows   []linked // the same
 	sources *sources
-	taken   []bool // flows that are in a chain
-
-	// The candidates at a place are a list: the first one by place, then from one to the
-	// next. Number 0 is none. Taken ones leave the list when it is searched.
-	first      map[place]int32
+	numbers map[place]int
+	// The candidates of a role at a spot are a list: its first one, then from one to the
+	// next; 0 is none. Taken ones leave the list when it is searched.
+	first      []int32
 	candidates []candidate
 }
 
-// A candidate is a flow at a place.
+// A linked flow, and where a client's packets enter and leave it.
+type linked struct {
+	*flow
+	enter, leave spot
+	taken        bool // it is in a chain
+}
+
+// A candidate is a flow at a spot.
 type candidate struct {
 	flow int32 // number of the flow
-	next int32 // candidate at the same place
+	next int32 // candidate in the same list
 }
 
 // linkFlows makes chains of flows, each of which is in one. Translating flows choose first;
 // flows that saw no handshake choose last, their direction is not sure.
 func linkFlows(flows []*flow, ss *sources) []chain {
-	l := &linker{flows: flows, sources: ss, taken: make([]bool, len(flows)),
-		first: make(map[place]int32, len(flows)), candidates: make([]candidate, 1, len(flows)+1)}
-	for i := len(flows) - 1; i >= 0; i-- { // from the last: a new candidate is put at the front
-		if f := flows[i]; f.nat {
-			l.add(f.enter(), i)
-			l.add(f.leave(), i)
-		} else {
-			l.add(f.pass(), i)
-		}
-	}
+	l := newLinker(flows, ss)
 	chains := make([]chain, 0, len(flows))
 	for i, f := range flows {
-		if f.nat && !l.taken[i] {
+		if f.nat && !l.flows[i].taken {
 			chains = append(chains, l.along(i))
 		}
 	}
 	for _, sure := range [...]bool{true, false} {
 		for i, f := range flows {
-			if !l.taken[i] && f.handshake == sure {
+			if f.handshake == sure && !l.flows[i].taken {
 				chains = append(chains, l.alone(i))
 			}
 		}
@@ -82,94 +81,134 @@ func linkFlows(flows []*flow, ss *sources) []chain {
 	return chains
 }
 
-// add lists a flow at a place. Loopback never leaves its namespace.
-func (l *linker) add(at place, flow int) {
-	if loopback(&at.tuple) {
+// newLinker lists the flows where packets pass them.
+func newLinker(flows []*flow, ss *sources) *linker {
+	l := &linker{all: flows, flows: make([]linked, len(flows)), sources: ss,
+		numbers: make(map[place]int, len(flows)), candidates: make([]candidate, 1, len(flows)+1)}
+	for i := len(flows) - 1; i >= 0; i-- { // from the last: a candidate is put at the front of its list
+		f := &l.flows[i]
+		f.flow = flows[i]
+		if f.enter = l.spot(f.key.orig, f.key.zone); !f.nat {
+			l.add(f.enter, passing, i)
+			continue
+		}
+		f.leave = l.spot(f.reply.Reversed(), f.key.zone)
+		l.add(f.enter, entering, i)
+		l.add(f.leave, leaving, i)
+	}
+	return l
+}
+
+// spot is where packets with a tuple pass.
+func (l *linker) spot(t ctmsg.Tuple, zone uint16) spot {
+	if loopback(&t) {
+		return spot{place: nowhere}
+	}
+	back := cmp.Or(cmp.Compare(t.SrcIP.Hi, t.DstIP.Hi), cmp.Compare(t.SrcIP.Lo, t.DstIP.Lo), cmp.Compare(t.SrcPort, t.DstPort)) > 0
+	if back {
+		t = t.Reversed()
+	}
+	p := place{t, zone}
+	number, known := l.numbers[p]
+	if !known {
+		number = len(l.numbers)
+		l.numbers[p] = number
+		l.first = append(l.first, make([]int32, 2*roles)...)
+	}
+	return spot{number, back}
+}
+
+// list is the first candidate of a role at a spot.
+func (l *linker) list(at spot, r role) *int32 {
+	i := 2 * (at.place*int(roles) + int(r))
+	if at.back {
+		i++
+	}
+	return &l.first[i]
+}
+
+func (l *linker) add(at spot, r role, flow int) {
+	if at.place == nowhere {
 		return
 	}
-	l.candidates = append(l.candidates, candidate{int32(flow), l.first[at]})
-	l.first[at] = int32(len(l.candidates) - 1)
+	first := l.list(at, r)
+	l.candidates = append(l.candidates, candidate{int32(flow), *first})
+	*first = int32(len(l.candidates) - 1)
 }
 
 // begin returns the chain of one flow.
 func (l *linker) begin(i int) chain {
-	l.taken[i] = true
-	return chain{path: l.flows[i : i+1 : i+1]}
+	l.flows[i].taken = true
+	return chain{path: l.all[i : i+1 : i+1]}
 }
 
 // alone makes the chain of a flow that does not translate.
 func (l *linker) alone(i int) chain {
 	c := l.begin(i)
-	l.observers(&c, l.flows[i].pass())
+	l.observers(&c, l.flows[i].enter)
 	return c
 }
 
 // along follows a translating flow to both sides.
 func (l *linker) along(i int) chain {
 	c := l.begin(i)
-	for f := l.flows[i]; f != nil; {
-		if f = l.take(&c, f.enter().as(leaving), f.ended, false); f != nil {
-			c.path = append(c.path, f)
+	path := []*linked{&l.flows[i]}
+	for f := path[0]; f != nil; {
+		if f = l.take(&c, f.enter, leaving, f.ended, false); f != nil {
+			c.path, path = append(c.path, f.flow), append(path, f)
 		}
 	}
 	slices.Reverse(c.path)
-	for f := l.flows[i]; f != nil; {
-		if f = l.take(&c, f.leave().as(entering), c.head().ended, false); f != nil {
-			c.path = append(c.path, f)
+	slices.Reverse(path)
+	for f := &l.flows[i]; f != nil; {
+		if f = l.take(&c, f.leave, entering, c.head().ended, false); f != nil {
+			c.path, path = append(c.path, f.flow), append(path, f)
 		}
 	}
-	l.observers(&c, c.head().enter())
-	for _, f := range c.path {
-		l.observers(&c, f.leave())
+	l.observers(&c, path[0].enter)
+	for _, f := range path {
+		l.observers(&c, f.leave)
 	}
 	return c
 }
 
-// observers adds the flows that packets pass at a place, also those that took the
-// replies for the original direction because they did not see the handshake.
-func (l *linker) observers(c *chain, at place) {
-	at = at.as(passing)
-	for _, back := range [...]bool{false, true} {
-		for f := l.take(c, at, c.head().ended, back); f != nil; f = l.take(c, at, c.head().ended, back) {
-			c.passive = append(c.passive, f)
+// observers adds the flows that packets pass at a spot, also those that took the replies
+// for the original direction because they did not see the handshake.
+func (l *linker) observers(c *chain, at spot) {
+	for _, pickups := range [...]bool{false, true} {
+		for f := l.take(c, at, passing, c.head().ended, pickups); f != nil; f = l.take(c, at, passing, c.head().ended, pickups) {
+			c.passive = append(c.passive, f.flow)
 		}
 		at = at.reversed()
 	}
 }
 
-// take takes the first flow at a place that belongs to the chain, of several one that has
-// ended or not, as the chain's flow has. It returns nil if there is none. Flows that saw
-// a handshake do not count if only pickups may.
-func (l *linker) take(c *chain, at place, ended, pickups bool) *flow {
-	best, before := int32(-1), int32(0)
-	for i := l.first[at]; i != 0; {
-		k := l.candidates[i]
-		if l.taken[k.flow] {
-			l.drop(at, before, k.next)
-			i = k.next
+// take takes the first candidate that belongs to the chain, preferably one that has ended,
+// or not, as the chain's flow has. It returns nil if there is none. With pickups, flows
+// that saw a handshake do not count.
+func (l *linker) take(c *chain, at spot, r role, ended, pickups bool) *linked {
+	if at.place == nowhere {
+		return nil
+	}
+	var best *linked
+	for next := l.list(at, r); *next != 0; {
+		k := &l.candidates[*next]
+		f := &l.flows[k.flow]
+		if f.taken {
+			*next = k.next
 			continue
 		}
-		if f := l.flows[k.flow]; (best < 0 || f.ended == ended) && !(pickups && f.handshake) && l.joins(c, f) {
-			if best = k.flow; f.ended == ended {
+		if (best == nil || f.ended == ended) && !(pickups && f.handshake) && l.joins(c, f.flow) {
+			if best = f; f.ended == ended {
 				break
 			}
 		}
-		before, i = i, k.next
+		next = &k.next
 	}
-	if best < 0 {
-		return nil
+	if best != nil {
+		best.taken = true
 	}
-	l.taken[best] = true
-	return l.flows[best]
-}
-
-// drop takes the candidate after another one, 0 for the first, from the list.
-func (l *linker) drop(at place, before, next int32) {
-	if before == 0 {
-		l.first[at] = next
-	} else {
-		l.candidates[before].next = next
-	}
+	return best
 }
 
 // joins reports whether g can be another namespace's view of the chain's connection: it

@@ -118,7 +118,7 @@ func TestLinkedChains(t *testing.T) {
 			c := &chains[i]
 			longest = max(longest, len(c.path)+len(c.passive))
 			for j, f := range c.path {
-				if j > 0 && c.path[j-1].leave().as(entering) != f.enter() || len(c.path) > 1 && !f.nat {
+				if j > 0 && c.path[j-1].reply.Reversed() != f.key.orig || len(c.path) > 1 && !f.nat {
 					t.Fatalf("round %d: path %v", round, linkedText(flows, chains))
 				}
 			}
