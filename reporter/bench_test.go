@@ -203,6 +203,33 @@ func BenchmarkReportOfSeveralSources(b *testing.B) {
 	}
 }
 
+// BenchmarkReportOfOneTuple is a report where one tuple was used again and again, in one of
+// the two namespaces that are watched.
+func BenchmarkReportOfOneTuple(b *testing.B) {
+	for _, n := range []int{1000, 10000, 100000} {
+		b.Run(fmt.Sprintf("lives=%d", n), func(b *testing.B) {
+			h := newHost(b)
+			h.send(ct{typ: ctmsg.Update, id: 1, source: 5, state: "ESTABLISHED", tuples: "10.0.0.9:1>10.0.0.2:80"})
+			for i := range uint32(n) {
+				h.at += 1000
+				h.send(ct{typ: ctmsg.Update, id: i, state: "ESTABLISHED", tuples: plain})
+				h.at += 1000
+				h.send(ct{typ: ctmsg.Destroy, id: i, tuples: plain})
+			}
+			h.put(capture.KindTick, 0, &capture.Tick{Interval: 3e9})
+			b.ReportAllocs()
+			for b.Loop() {
+				c := h.r.rules.(*current)
+				c.linked = nil // as without the tick's
+				if got := len(c.report().Connections); got != n+1 {
+					b.Fatal(got)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/connection")
+		})
+	}
+}
+
 // BenchmarkJSON is a report's canonical JSON, and then its digests.
 func BenchmarkJSON(b *testing.B) {
 	for _, nat := range []bool{false, true} {

@@ -11,15 +11,16 @@ import (
 // zones the lowest gets the socket.
 func gather(all []*flow, window uint64, pending bool) []*flow {
 	out := make([]*flow, 0, len(all))
-	zones := false
 	for _, f := range all {
 		if !f.ended || f.edge && (f.window == window || pending && f.pending) {
 			out = append(out, f)
-			zones = zones || f.key.zone != 0
 		}
 	}
-	if zones {
-		slices.SortStableFunc(out, func(a, b *flow) int { return cmp.Compare(a.key.zone, b.key.zone) })
+	order := func(a, b *flow) int {
+		return cmp.Or(cmp.Compare(a.key.zone, b.key.zone), cmp.Compare(a.first, b.first))
+	}
+	if !slices.IsSortedFunc(out, order) {
+		slices.SortStableFunc(out, order)
 	}
 	return out
 }

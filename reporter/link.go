@@ -198,6 +198,9 @@ func (l *linker) take(c *chain, at spot, r role, ended, pickups bool) *linked {
 			*next = k.next
 			continue
 		}
+		if head := c.head(); head.ended && head.end.at < f.first {
+			break // it began after the chain ended, and so did all that follow
+		}
 		if (best == nil || f.ended == ended) && !(pickups && f.handshake) && l.joins(c, f.flow) {
 			if best = f; f.ended == ended {
 				break
