@@ -14,7 +14,7 @@ import (
 func (k *sockets) carry(c *carry.Coder, ss *sources) {
 	carryTables(c, &k.tables, ss, nil)
 	carryLists(c, &k.lists)
-	built := k.holders.all != nil
+	built := k.owned.all != nil
 	c.Bools(&built, &k.walking, &k.implicit, &k.walked)
 	k.begun.carry(c)
 	k.committed.carry(c)

@@ -17,15 +17,15 @@ type joined struct {
 	client, server *socketRow
 }
 
-// join finds the sockets of chains, and takes their rows. A chain without an established
+// join finds the sockets of chains, and marks their rows as used. A chain without an established
 // past and without a socket is half open, and shows no connection.
-func join(chains []chain, k *sockets, ss *sources, taken rowSet) []joined {
+func join(chains []chain, k *sockets, ss *sources, used rowSet) []joined {
 	out := make([]joined, 0, len(chains))
 	for i := range chains {
 		c := &chains[i]
 		j := joined{chain: c, observed: observe(c, ss)}
-		j.client = k.takeRow(c.head(), 0, ss, taken)
-		j.server = k.takeRow(c.tail(), 1, ss, taken)
+		j.client = k.matchRow(c.head(), 0, ss, used)
+		j.server = k.matchRow(c.tail(), 1, ss, used)
 		if j.edge || j.client != nil || j.server != nil {
 			out = append(out, j)
 		}
@@ -33,15 +33,15 @@ func join(chains []chain, k *sockets, ss *sources, taken rowSet) []joined {
 	return out
 }
 
-// takeRow takes the row of a flow's client, 0, or server, 1. It returns nil if there is
-// none, or if the flow has kept its socket from older tables.
-func (k *sockets) takeRow(f *flow, end int, ss *sources, taken rowSet) *socketRow {
+// matchRow returns the row of a flow's client, 0, or server, 1, and marks it as used. It
+// returns nil if there is none, or if the flow has kept its socket from older tables.
+func (k *sockets) matchRow(f *flow, end int, ss *sources, used rowSet) *socketRow {
 	if len(k.rows) == 0 || f.sides != nil && f.sides[end].state != "" {
 		return nil
 	}
-	w := k.match(f, ss.views(f)[end], taken)
+	w := k.match(f, ss.views(f)[end], used)
 	if w != nil {
-		taken[w.number] = true
+		used[w.number] = true
 	}
 	return w
 }

@@ -43,7 +43,7 @@ type linker struct {
 	sources *sources
 	numbers map[place]int
 	// The candidates of a role at a spot are a list: its first one, then from one to the
-	// next; 0 is none. Taken ones leave the list when it is searched.
+	// next; 0 is none. Used ones leave the list when it is searched.
 	first      []int32
 	candidates []candidate
 }
@@ -52,7 +52,7 @@ type linker struct {
 type linked struct {
 	*flow
 	enter, leave spot
-	taken        bool // it is in a chain
+	used         bool // it is in a chain
 }
 
 // A candidate is a flow at a spot.
@@ -67,13 +67,13 @@ func linkFlows(flows []*flow, ss *sources) []chain {
 	l := newLinker(flows, ss)
 	chains := make([]chain, 0, len(flows))
 	for i, f := range flows {
-		if f.nat && !l.flows[i].taken {
+		if f.nat && !l.flows[i].used {
 			chains = append(chains, l.along(i))
 		}
 	}
 	for _, sure := range [...]bool{true, false} {
 		for i, f := range flows {
-			if f.handshake == sure && !l.flows[i].taken {
+			if f.handshake == sure && !l.flows[i].used {
 				chains = append(chains, l.alone(i))
 			}
 		}
@@ -138,7 +138,7 @@ func (l *linker) add(at spot, r role, flow int) {
 
 // begin returns the chain of one flow.
 func (l *linker) begin(i int) chain {
-	l.flows[i].taken = true
+	l.flows[i].used = true
 	return chain{path: l.all[i : i+1 : i+1]}
 }
 
@@ -154,14 +154,14 @@ func (l *linker) along(i int) chain {
 	c := l.begin(i)
 	path := []*linked{&l.flows[i]}
 	for f := path[0]; f != nil; {
-		if f = l.take(&c, f.enter, leaving, f.ended, false); f != nil {
+		if f = l.match(&c, f.enter, leaving, f.ended, false); f != nil {
 			c.path, path = append(c.path, f.flow), append(path, f)
 		}
 	}
 	slices.Reverse(c.path)
 	slices.Reverse(path)
 	for f := &l.flows[i]; f != nil; {
-		if f = l.take(&c, f.leave, entering, c.head().ended, false); f != nil {
+		if f = l.match(&c, f.leave, entering, c.head().ended, false); f != nil {
 			c.path, path = append(c.path, f.flow), append(path, f)
 		}
 	}
@@ -176,17 +176,17 @@ func (l *linker) along(i int) chain {
 // for the original direction because they did not see the handshake.
 func (l *linker) observers(c *chain, at spot) {
 	for _, pickups := range [...]bool{false, true} {
-		for f := l.take(c, at, passing, c.head().ended, pickups); f != nil; f = l.take(c, at, passing, c.head().ended, pickups) {
+		for f := l.match(c, at, passing, c.head().ended, pickups); f != nil; f = l.match(c, at, passing, c.head().ended, pickups) {
 			c.passive = append(c.passive, f.flow)
 		}
 		at = at.reversed()
 	}
 }
 
-// take takes the first candidate that belongs to the chain, preferably one that has ended,
-// or not, as the chain's flow has. It returns nil if there is none. With pickups, flows
+// match returns the first candidate that belongs to the chain, preferably one that has ended,
+// or not, as the chain's flow has, and marks it as used. It returns nil if there is none. With pickups, flows
 // that saw a handshake do not count.
-func (l *linker) take(c *chain, at spot, r role, ended, pickups bool) *linked {
+func (l *linker) match(c *chain, at spot, r role, ended, pickups bool) *linked {
 	if at.place == nowhere {
 		return nil
 	}
@@ -194,7 +194,7 @@ func (l *linker) take(c *chain, at spot, r role, ended, pickups bool) *linked {
 	for next := l.list(at, r); *next != 0; {
 		k := &l.candidates[*next]
 		f := &l.flows[k.flow]
-		if f.taken {
+		if f.used {
 			*next = k.next
 			continue
 		}
@@ -209,7 +209,7 @@ func (l *linker) take(c *chain, at spot, r role, ended, pickups bool) *linked {
 		next = &k.next
 	}
 	if best != nil {
-		best.taken = true
+		best.used = true
 	}
 	return best
 }

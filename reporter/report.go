@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// A Report is what the core says at a tick. It is values only, and every list
+// A Report is what the core reports at a tick. It is values only, and every list
 // in it is sorted, so two reports of the same records are equal.
 type Report struct {
 	HostID      string
@@ -33,7 +33,7 @@ type Coverage struct {
 	Lost        uint64
 	Undecodable uint64
 	Ignored     uint64 // decoded, and of no use to the rules: not TCP, or no answer
-	Netns       uint64 // the namespace it sees, where several sources of a kind are to be told apart
+	Netns       uint64 // the namespace it sees, where a kind has several sources
 }
 
 // CoverageState is how much a source's silence is worth.
@@ -45,15 +45,15 @@ const (
 	CoverageOff      CoverageState = "off"
 )
 
-// A Connection between two real ends: the client before source NAT, the
-// server behind destination NAT.
+// A Connection is between two real ends: the client before source NAT, the server behind
+// destination NAT.
 type Connection struct {
 	Proto     string // tcp
 	From      End    // the client
 	To        End    // the server
 	State     string // the kernel's name of the conntrack or socket state
 	Direction Direction
-	NAT       []NAT // in the order in which a packet from the client meets it
+	NAT       []NAT // in the order in which a packet from the client passes it
 	FirstSeen int64 // ns since the recording's start
 	LastSeen  int64
 	Closed    bool
@@ -66,10 +66,10 @@ type Connection struct {
 type End struct {
 	Addr      netip.AddrPort
 	Netns     uint64    // inode, 0 unknown
-	Processes []Process // that hold the socket, by pid
+	Processes []Process // that own the socket, by pid
 }
 
-// A Process that holds a socket.
+// A Process owns a socket.
 type Process struct {
 	PID  uint32
 	Comm string
@@ -87,14 +87,14 @@ const (
 	DirectionScope     Direction = "scope"      // what Weave Scope took for it (rules scope2016)
 )
 
-// NAT is one translation: the tuples as conntrack holds them.
+// NAT is one translation: the tuples as conntrack has them.
 type NAT struct {
 	OriginalSrc, OriginalDst netip.AddrPort
 	ReplySrc, ReplyDst       netip.AddrPort
 }
 
-// Aliases are what NAT shows in place of the connection's two ends, in the
-// order in which packets meet it, each once.
+// Aliases returns the translated addresses of the connection's two ends, in the order in
+// which packets pass the translations, each once.
 func (c *Connection) Aliases() (from, to []netip.AddrPort) {
 	add := func(list []netip.AddrPort, shown, real netip.AddrPort) []netip.AddrPort {
 		if shown == real || slices.Contains(list, shown) {
@@ -119,11 +119,12 @@ func (c *Connection) Aliases() (from, to []netip.AddrPort) {
 	return from, to
 }
 
-// An Endpoint is one end of the report's connections, by address and port.
+// An Endpoint is one end of the report's connections. Endpoints are ordered by scope,
+// address, as netip compares, and port.
 type Endpoint struct {
-	Scope     string // host-netns of loopback, which is another one in every namespace, else empty
+	Scope     string // host-netns of loopback, which is different in every namespace, else empty
 	Addr      netip.AddrPort
-	Aliases   []netip.AddrPort // what NAT shows in its place
+	Aliases   []netip.AddrPort // translated addresses of it
 	Processes []Process
 }
 

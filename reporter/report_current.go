@@ -7,9 +7,9 @@ func (c *current) report() *Report {
 	if chains == nil {
 		chains = c.chains(window)
 	}
-	taken := c.sockets.noRows()
-	flows := join(chains, &c.sockets, &c.sources, taken)
-	rows := c.sockets.unexplained(taken)
+	used := c.sockets.noRows()
+	flows := join(chains, &c.sockets, &c.sources, used)
+	rows := c.sockets.unexplained(used)
 	connections, swapped := inOrder(draftConnections(flows, rows, c.sockets.closedIn(window), &c.sockets, &c.sources))
 	r := &Report{
 		HostID: c.hostID, HostName: c.host, Tick: c.tick.Number, At: c.wall + c.tickAt,

@@ -40,12 +40,12 @@ type pair struct{ row, peer *socketRow }
 
 // mirror returns the row of a row's peer: the same connection seen from its other end.
 // Of several it is the one in the same namespace, else the first; loopback never leaves
-// its namespace. Taken rows do not count.
-func (k *sockets) mirror(a *socketRow, taken func(*socketRow) bool) *socketRow {
+// its namespace. Used rows do not count.
+func (k *sockets) mirror(a *socketRow, used func(*socketRow) bool) *socketRow {
 	t := a.Reversed()
 	var first *socketRow
 	for w := k.byTuple[t]; w != nil; w = w.next {
-		if taken(w) {
+		if used(w) {
 			continue
 		}
 		if w.table.key.netns == a.table.key.netns {
@@ -58,16 +58,16 @@ func (k *sockets) mirror(a *socketRow, taken func(*socketRow) bool) *socketRow {
 	return first
 }
 
-// pairs returns the connections that the rows not yet taken show, and takes the rows.
-func (k *sockets) pairs(taken rowSet) (out []pair) {
+// pairs returns the connections that the unused rows show, and marks the rows as used.
+func (k *sockets) pairs(used rowSet) (out []pair) {
 	for i := range k.rows {
-		if taken[i] {
+		if used[i] {
 			continue
 		}
-		taken[i] = true
+		used[i] = true
 		p := pair{row: &k.rows[i]}
-		if p.peer = k.mirror(p.row, func(w *socketRow) bool { return taken[w.number] }); p.peer != nil {
-			taken[p.peer.number] = true
+		if p.peer = k.mirror(p.row, func(w *socketRow) bool { return used[w.number] }); p.peer != nil {
+			used[p.peer.number] = true
 		}
 		out = append(out, p)
 	}
@@ -76,13 +76,13 @@ func (k *sockets) pairs(taken rowSet) (out []pair) {
 
 // unexplained returns the connections that rows show and no flow does. A suppressed row
 // shows none, and is nobody's mirror either.
-func (k *sockets) unexplained(taken rowSet) []pair {
+func (k *sockets) unexplained(used rowSet) []pair {
 	for i := range k.rows {
 		if k.rows[i].suppressed != (stamp{}) {
-			taken[i] = true
+			used[i] = true
 		}
 	}
-	return k.pairs(taken)
+	return k.pairs(used)
 }
 
 // closedIn returns the connections that only rows showed and that ended in a window.

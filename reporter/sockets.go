@@ -59,7 +59,7 @@ type sockets struct {
 	rows    []socketRow                // of those tables, by namespace and tuple
 	byTuple map[ctmsg.Tuple]*socketRow // the first row of each tuple
 	listen  listeners
-	holders owners
+	owned   owners
 
 	walking   bool
 	implicit  bool  // the walk is of tables outside any: they add, and replace nothing

@@ -107,12 +107,12 @@ func following(w *socketRow, v view) *socketRow {
 	return w.next
 }
 
-// match returns the row of a flow's end that is not taken: of several the one in the
+// match returns the row of a flow's end that is not used: of several the one in the
 // flow's own namespace, else the first.
-func (k *sockets) match(f *flow, v view, taken rowSet) *socketRow {
+func (k *sockets) match(f *flow, v view, used rowSet) *socketRow {
 	var best *socketRow
 	for w := k.firstOf(v); w != nil; w = following(w, v) {
-		if taken != nil && taken[w.number] || !f.ended && w.suppressed != (stamp{}) || f.ended && !w.endedWith(f) {
+		if used != nil && used[w.number] || !f.ended && w.suppressed != (stamp{}) || f.ended && !w.endedWith(f) {
 			continue
 		}
 		if best == nil || w.table.key.netns == v.netns {

@@ -80,11 +80,11 @@ func (c *current) carryOver(f *flow, old *sockets) {
 // vanished carries over since when the rows are known, and returns the connections that
 // only rows showed and that have no row any more.
 func (k *sockets) vanished(old *sockets, c *current) []Connection {
-	lost, taken := old.noRows(), old.noRows()
+	lost, used := old.noRows(), old.noRows()
 	any := false
 	for i := range old.rows {
 		was := &old.rows[i]
-		taken[i] = was.suppressed != (stamp{}) // the end was reported with a flow
+		used[i] = was.suppressed != (stamp{}) // the end was reported with a flow
 		is := k.find(&was.Tuple, was.table.key.netns)
 		if is != nil && (is.inode == was.inode || is.inode == 0 || was.inode == 0) {
 			is.first = min(is.first, was.first)
@@ -101,12 +101,12 @@ func (k *sockets) vanished(old *sockets, c *current) []Connection {
 		}
 		for _, v := range c.sources.views(f) {
 			for was := old.firstOf(v); was != nil; was = following(was, v) {
-				taken[was.number] = true
+				used[was.number] = true
 			}
 		}
 	}
 	var out []Connection
-	for _, p := range old.pairs(taken) {
+	for _, p := range old.pairs(used) {
 		if lost[p.row.number] && (p.peer == nil || lost[p.peer.number]) {
 			out = append(out, old.closedConnection(p))
 		}
@@ -135,7 +135,7 @@ func (k *sockets) build() {
 			k.add(t, &t.rows[i])
 		}
 	}
-	k.holders = k.listHolders()
+	k.owned = k.listOwners()
 }
 
 // add lists a row. A namespace has a connected tuple once; where a table shows it twice,
