@@ -31,9 +31,6 @@ func (t *flows) readd(c *carry.Coder, f *flow) {
 	if f.gone {
 		t.gone++
 	}
-	if f.edge && !f.ended {
-		t.opened(f)
-	}
 	if !f.named {
 		return
 	}

@@ -12,7 +12,7 @@ import (
 // notCarried are the fields of the state, as TYPE.FIELD, that need not be carried: they
 // are made again before they are used, or come of the header. All others are carried.
 var notCarried = []string{
-	"current.header", "current.linked", "current.message", "scope2016.header", "scope2016.message", "scope2016.packet", "scope2016.dns",
+	"current.header", "current.linked", "flows.open", "current.message", "scope2016.header", "scope2016.message", "scope2016.packet", "scope2016.dns",
 	"Assembler.count", "Assembler.tries", "Assembler.packet", "Assembler.message", "Assembler.answers",
 }
 

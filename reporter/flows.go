@@ -59,13 +59,13 @@ func translated(orig, reply *ctmsg.Tuple) bool { return *reply != orig.Reversed(
 type flows struct {
 	all     []*flow             // in the order in which they were first seen
 	byEntry map[entryKey]*flow  // the last life; earlier ones follow it
-	open    map[ctmsg.Tuple]int // how many open connections have the tuple, as original or as reply
+	open    map[ctmsg.Tuple]int // how many open connections have the tuple: see hasOpen
 	gone    int                 // flows that the kernel no longer has
 	maxGone int
 }
 
 func (t *flows) init() {
-	*t = flows{byEntry: make(map[entryKey]*flow), open: make(map[ctmsg.Tuple]int), maxGone: 1 << 20}
+	*t = flows{byEntry: make(map[entryKey]*flow), maxGone: 1 << 20}
 }
 
 // find returns the flow of a key, nil if there is none.
@@ -112,20 +112,26 @@ func (t *flows) unname(f *flow) {
 	f.older, f.named = nil, false
 }
 
-// opened counts the tuples of a flow that shows an open connection from now on.
-func (t *flows) opened(f *flow) {
-	t.open[f.key.orig]++
-	t.open[f.reply]++
+// hasOpen reports whether an open connection has the tuple, as original or as reply. It
+// counts the tuples once in a window, and only if somebody asks: few windows need it.
+func (t *flows) hasOpen(tuple *ctmsg.Tuple) bool {
+	if t.open == nil {
+		t.open = make(map[ctmsg.Tuple]int)
+		for _, f := range t.all {
+			if f.edge && !f.ended {
+				t.count(f, 1)
+			}
+		}
+	}
+	return t.open[*tuple] > 0
 }
 
-// closed is called when such a flow ends.
-func (t *flows) closed(f *flow) {
-	for _, tuple := range [...]*ctmsg.Tuple{&f.key.orig, &f.reply} {
-		if n := t.open[*tuple]; n > 1 {
-			t.open[*tuple] = n - 1
-		} else {
-			delete(t.open, *tuple)
-		}
+// count adds to the counts of a flow's tuples when it shows an open connection from now
+// on, or does not any more.
+func (t *flows) count(f *flow, change int) {
+	if t.open != nil {
+		t.open[f.key.orig] += change
+		t.open[f.reply] += change
 	}
 }
 
@@ -148,6 +154,7 @@ func (t *flows) detach(f *flow, now stamp) {
 // walk does not finish, the oldest of more than maxGone are forgotten all the same;
 // broken reports that a chain lost one of its flows so.
 func (t *flows) sweep(window uint64, ss *sources, k *sockets) (broken bool) {
+	t.open = nil
 	excess := t.excess()
 	t.all = slices.DeleteFunc(t.all, func(f *flow) bool {
 		if !f.gone {

@@ -125,7 +125,7 @@ func (c *current) apply(f *flow, m *ctmsg.Message, now stamp) {
 	had := f.edge
 	f.apply(m, now)
 	if f.edge && !had {
-		c.flows.opened(f)
+		c.flows.count(f, 1)
 	}
 }
 
@@ -166,7 +166,7 @@ func handshakeFlags(flags uint8) bool {
 // no message did.
 func (c *current) finish(f *flow, now stamp) {
 	if f.edge {
-		c.flows.closed(f)
+		c.flows.count(f, -1)
 	}
 	f.ended, f.end, f.window = true, now, c.window
 	v := c.sources.views(f)

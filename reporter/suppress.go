@@ -70,7 +70,7 @@ func (c *current) supersede(f *flow) {
 
 func (c *current) supersedeRow(w *socketRow, at int64) {
 	k := &c.sockets
-	if c.flows.open[w.Tuple] > 0 { // its end was lost, and is reported when that is found out
+	if c.flows.hasOpen(&w.Tuple) { // its end was lost, and is reported when that is found out
 		return
 	}
 	p := pair{w, k.mirror(w, func(o *socketRow) bool { return o == w || o.suppressed != (stamp{}) })}
