@@ -183,9 +183,9 @@ func (l *linker) observers(c *chain, at spot) {
 	}
 }
 
-// match returns the first candidate that belongs to the chain, preferably one that has ended,
-// or not, as the chain's flow has, and marks it as used. It returns nil if there is none. With pickups, flows
-// that saw a handshake do not count.
+// match returns the first candidate that belongs to the chain, preferably one that has
+// ended, or not, as the chain's flow has, and marks it as used. It returns nil if there is
+// none. With pickups, flows that saw a handshake do not count.
 func (l *linker) match(c *chain, at spot, r role, ended, pickups bool) *linked {
 	if at.place == nowhere {
 		return nil
