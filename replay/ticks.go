@@ -25,7 +25,7 @@ func (d *driver) tick(it *Item) (more bool, err error) {
 		return true, nil
 	}
 	if p.compare {
-		d.verify.reported(report, !p.yield)
+		d.verify.reported(report)
 	}
 	if p.yield {
 		err = d.deliver(report, p.final)

@@ -26,7 +26,6 @@ type tickReport struct {
 	number   uint64
 	report   *reporter.Report // nil if it was not made
 	digests  capture.Digests  // of the report
-	owned    bool             // the report is not used elsewhere, so that it can be released
 }
 
 func newVerifier(rules string) verifier {
@@ -44,9 +43,6 @@ func (v *verifier) begin(recording bool) {
 
 // ticked replaces the last tick and returns the number of the new one.
 func (v *verifier) ticked(it *Item) (number uint64) {
-	if t := &v.tick; t.owned && (v.result.First == nil || v.result.First.Report != t.report) {
-		t.report.Release()
-	}
 	var t capture.Tick
 	_ = it.Decode(&t) // note has recorded a failure
 	v.tick, v.onTape = tickReport{position: it.position, at: it.At, number: t.Number}, true
@@ -54,8 +50,8 @@ func (v *verifier) ticked(it *Item) (number uint64) {
 }
 
 // reported adds the report of the last tick.
-func (v *verifier) reported(r *reporter.Report, owned bool) {
-	v.tick.report, v.tick.digests, v.tick.owned = r, r.Digests(), owned
+func (v *verifier) reported(r *reporter.Report) {
+	v.tick.report, v.tick.digests = r, r.Digests()
 }
 
 // isWitness reports whether a record is the witness of the tick with that number.

@@ -86,7 +86,6 @@ func BenchmarkBusy(b *testing.B) {
 		if n++; n%100000 == 0 && h.raw(capture.KindTick, 0, tick) {
 			r := h.r.Report()
 			r.Digests()
-			r.Release()
 		}
 	}
 	for range len(messages) {
@@ -140,8 +139,7 @@ func established(b *testing.B, n int, k kind) *host {
 
 // reports makes reports of n connections, each at a tick.
 func (h *host) reports(b *testing.B, n int) {
-	h.report().Release()
-	h.report().Release()
+	h.report()
 	tick := capture.AppendPayload(nil, &capture.Tick{Interval: 3e9})
 	b.ReportAllocs()
 	for b.Loop() {
@@ -150,7 +148,6 @@ func (h *host) reports(b *testing.B, n int) {
 		if len(r.Connections) != n {
 			b.Fatal(len(r.Connections))
 		}
-		r.Release()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/connection")
 }
@@ -203,6 +200,33 @@ func BenchmarkReportOfSeveralSources(b *testing.B) {
 				h.reports(b, n)
 			})
 		}
+	}
+}
+
+// BenchmarkReportOfOneTuple is a report where one tuple was used again and again, in one of
+// the two namespaces that are watched.
+func BenchmarkReportOfOneTuple(b *testing.B) {
+	for _, n := range []int{1000, 10000, 100000} {
+		b.Run(fmt.Sprintf("lives=%d", n), func(b *testing.B) {
+			h := newHost(b)
+			h.send(ct{typ: ctmsg.Update, id: 1, source: 5, state: "ESTABLISHED", tuples: "10.0.0.9:1>10.0.0.2:80"})
+			for i := range uint32(n) {
+				h.at += 1000
+				h.send(ct{typ: ctmsg.Update, id: i, state: "ESTABLISHED", tuples: plain})
+				h.at += 1000
+				h.send(ct{typ: ctmsg.Destroy, id: i, tuples: plain})
+			}
+			h.put(capture.KindTick, 0, &capture.Tick{Interval: 3e9})
+			b.ReportAllocs()
+			for b.Loop() {
+				c := h.r.rules.(*current)
+				c.linked = nil // as without the tick's
+				if got := len(c.report().Connections); got != n+1 {
+					b.Fatal(got)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/connection")
+		})
 	}
 }
 

@@ -6,19 +6,19 @@ import (
 	"github.com/topotape/topotape/reporter/ctmsg"
 )
 
-// carryLayout is the first number of a state. It changes with what is carried,
-// and how: CoreVersion need not, when no output changes.
-const carryLayout = 2
+// carryLayout is the first number of a state. It changes with the fields that are carried
+// and with their order: CoreVersion need not, when no output changes.
+const carryLayout = 3
 
 const (
 	carryPart = 1 << 20   // bytes of state in one record
 	maxCarry  = 512 << 20 // bytes of state that are taken over
 )
 
-// Carry is all that the reporter knows, in the parts of a carry record: another
-// reporter of the same rules and core version that is shown them says from then
-// on what this one says. It is nil if that is more than a reporter takes over.
-// It may be called between any two Steps.
+// Carry returns all that the reporter knows, in the parts of a carry record: another
+// reporter of the same rules and core version that is shown them makes the same reports
+// from then on. It is nil if that is more than a reporter takes over. It may be called
+// between any two Steps.
 func (r *Reporter) Carry() []capture.Carry {
 	c := carry.NewWriter()
 	layout := uint32(carryLayout)
@@ -38,14 +38,13 @@ func (r *Reporter) Carry() []capture.Carry {
 	return parts
 }
 
-// Carried reports whether the reporter stands on a carry record: it knows what
-// happened before the records that it was shown.
+// Carried reports whether the reporter took over a carry record: it knows what happened
+// before the records that it was shown.
 func (r *Reporter) Carried() bool { return r.carried }
 
-// takeCarry takes one part of a state. At the last one the state replaces all
-// that was known, unless it is another core's, or cannot be read: then it is as
-// if it were not there.
-func (r *Reporter) takeCarry(rec *capture.Record) {
+// addCarry adds one part of a state. At the last one the state replaces all that was
+// known, unless it is another core's, or cannot be read: then it is ignored.
+func (r *Reporter) addCarry(rec *capture.Record) {
 	var p capture.Carry
 	if rec.Decode(&p) != nil || p.Rules != r.name {
 		return
@@ -118,8 +117,7 @@ func carryTick(c *carry.Coder, t *capture.Tick, at, before *int64, window *uint6
 	carry.Uint(c, window)
 }
 
-// carryLists is lists of processes, as payloads: what is added to those is
-// carried, too.
+// carryLists is lists of processes, as payloads: their new fields are carried, too.
 func carryLists(c *carry.Coder, lists *[]capture.ProcSockets) {
 	carry.List(c, lists, 1, func(c *carry.Coder, p *capture.ProcSockets) {
 		var b []byte

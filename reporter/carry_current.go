@@ -8,8 +8,7 @@ import (
 	"github.com/topotape/topotape/reporter/carry"
 )
 
-// carry is all of the state but what is reused from report to report and from
-// record to record.
+// carry is all of the state but what is made again from it or for every record.
 func (c *current) carry(x *carry.Coder) {
 	x.String(&c.hostID)
 	x.String(&c.host)
@@ -17,7 +16,6 @@ func (c *current) carry(x *carry.Coder) {
 	carryAddresses(x, &c.local)
 	c.facts.carry(x)
 	carryTick(x, &c.tick, &c.tickAt, &c.lastTick, &c.window)
-	x.Bools(&c.holding)
 	c.sources.carry(x)
 	c.flows.carry(x, &c.sources)
 	c.sockets.carry(x, &c.sources)

@@ -1,20 +1,20 @@
 package reporter
 
 import (
-	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
 
 	"github.com/topotape/topotape/reporter/carry"
+	"github.com/topotape/topotape/reporter/ctmsg"
 )
 
-// carry is the tables in force and those of the walk that goes on, and what is
-// known of them that building them anew does not tell.
+// carry is the current tables and those of the walk that goes on, and what is known of
+// their rows beside them.
 func (k *sockets) carry(c *carry.Coder, ss *sources) {
 	carryTables(c, &k.tables, ss, nil)
 	carryLists(c, &k.lists)
-	built := k.held.all != nil
+	built := k.owned.all != nil
 	c.Bools(&built, &k.walking, &k.implicit, &k.walked)
 	k.begun.carry(c)
 	k.committed.carry(c)
@@ -33,9 +33,7 @@ func (k *sockets) carry(c *carry.Coder, ss *sources) {
 // carryTables is tables, by namespace and name. Some may have the rows of a
 // table of the same name: those that were found unchanged.
 func carryTables(c *carry.Coder, tables *map[tableKey]*table, ss *sources, same map[tableKey]*table) {
-	keys := slices.SortedFunc(maps.Keys(*tables), func(a, b tableKey) int {
-		return cmp.Or(cmp.Compare(a.netns, b.netns), cmp.Compare(a.name, b.name))
-	})
+	keys := slices.SortedFunc(maps.Keys(*tables), func(a, b tableKey) int { return a.compare(&b) })
 	n := len(keys)
 	c.Len(&n, 8)
 	if c.Reading() {
@@ -92,7 +90,7 @@ func (w *row) carry(c *carry.Coder) {
 	carry.Int(c, &w.first)
 }
 
-// carrySuppressed is the rows that count no more.
+// carrySuppressed is the rows that do not count any more.
 func (k *sockets) carrySuppressed(c *carry.Coder) {
 	type end struct {
 		row   uint32
@@ -121,8 +119,7 @@ func (k *sockets) carrySuppressed(c *carry.Coder) {
 	}
 }
 
-// carry is a connection that only rows told of: what all of them have in common
-// is not carried.
+// carry is a connection that only rows showed, without what all of those have in common.
 func (r *closedRows) carry(c *carry.Coder) {
 	carry.Uint(c, &r.window)
 	n := &r.conn
@@ -140,7 +137,7 @@ func (r *closedRows) carry(c *carry.Coder) {
 
 func (e *End) carry(c *carry.Coder) {
 	c.AddrPort(&e.Addr)
-	c.Check(hostPortOf(e.Addr).ip.Addr() == e.Addr.Addr()) // the sorting takes it for that
+	c.Check(ctmsg.IPOf(e.Addr.Addr()).Addr() == e.Addr.Addr()) // as a row has it
 	carry.Uint(c, &e.Netns)
 	carry.List(c, &e.Processes, 2, carryProcess)
 }

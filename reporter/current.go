@@ -17,7 +17,7 @@ type stamp struct {
 
 func (s stamp) after(t stamp) bool { return s.at > t.at || s.at == t.at && s.seq > t.seq }
 
-// current is the rule set that says what is right.
+// current is the rule set that reports what is right.
 type current struct {
 	header  *capture.Header
 	hostID  string
@@ -29,14 +29,13 @@ type current struct {
 	flows   flows
 	sockets sockets
 	names   names
-	join    join
 
-	holding  bool   // flows may be marked as held
 	window   uint64 // counts ticks; what ends now is reported at the next one
 	tick     capture.Tick
 	tickAt   int64
 	lastTick int64
 
+	linked  []chain       // of several namespaces, linked at the last tick; nil if a record came since
 	message ctmsg.Message // reused from record to record
 	dns     *dnsmsg.Assembler
 }
@@ -55,7 +54,7 @@ func newCurrent(h *capture.Header) *current {
 }
 
 func (c *current) step(r *capture.Record) bool {
-	c.join.linker.fresh = false
+	c.linked = nil
 	switch r.Kind {
 	case capture.KindConntrack, capture.KindDumpEntry:
 		c.conntrack(r)
@@ -113,7 +112,7 @@ func (c *current) step(r *capture.Record) bool {
 	return false
 }
 
-// evidence decodes a record of what the outside world is like, and counts it.
+// evidence decodes a record about the host, and counts it.
 func (c *current) evidence(r *capture.Record, p capture.Payload) (*source, bool) {
 	s := c.sources.of(r)
 	s.records++
@@ -129,8 +128,8 @@ func (c *current) decode(r *capture.Record, s *source, p capture.Payload) bool {
 	return true
 }
 
-// ticked closes the window. What ended in the window before it has had its
-// report and is forgotten.
+// ticked closes the window. The flows that ended in the window before it were reported,
+// and are forgotten.
 func (c *current) ticked(r *capture.Record) bool {
 	var t capture.Tick
 	if r.Decode(&t) != nil {
@@ -140,18 +139,18 @@ func (c *current) ticked(r *capture.Record) bool {
 		c.commit()
 	}
 	c.learn(r, c.dns.Expire(r.At))
-	c.hold()
-	if c.flows.sweep(c.window, &c.sources, &c.sockets) {
-		c.join.linker.fresh = false
+	if c.sources.several() {
+		c.linked = c.chains(c.window)
+	}
+	c.flows.setPending(c.linked)
+	if broken := c.flows.sweep(c.window, &c.sources, &c.sockets); broken {
+		c.linked = nil
 	}
 	c.sockets.forget(c.window)
 	c.lastTick, c.tickAt, c.tick = c.tickAt, r.At, t
 	c.window++
 	return true
 }
-
-// reported is the window that the report of the last tick covers.
-func (c *current) reported() uint64 { return c.window - 1 }
 
 func (c *current) walk(r *capture.Record) {
 	s := c.sources.of(r)
@@ -177,8 +176,8 @@ func (c *current) walk(r *capture.Record) {
 	}
 }
 
-// hostChanged takes over the host's names, and drops the flows of an address
-// that the host had before and has no more: nothing will end them.
+// hostChanged sets the host's names, and drops the flows of addresses that the host no
+// longer has: nothing will end them.
 func (c *current) hostChanged(p *capture.Host, r *capture.Record) {
 	if p.ID != "" {
 		c.hostID = p.ID

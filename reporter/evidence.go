@@ -12,11 +12,10 @@ import (
 	"github.com/topotape/topotape/reporter/dnsmsg"
 )
 
-// Evidence keeps those of a tape's records that what comes still depends on, as they
-// are: sources and the host, all steps of the clock, the last walk of /proc, of
-// each flow the first message and the last ones, and the answers that hold. A core
-// that cannot read a state comes close to it with them, whatever its version
-// and rules.
+// Evidence keeps the records of a tape on which later reports depend, as they are: sources
+// and the host, all steps of the clock, the last walk of /proc, of each flow the first
+// message and the last ones, and the valid answers. With them a core of any version and
+// rules that cannot read a state comes close to it.
 type Evidence struct {
 	header  *capture.Header
 	source  map[uint32]capture.Record // the last of each
@@ -25,12 +24,11 @@ type Evidence struct {
 	hosts   []capture.Record          // the last ones: which addresses are gone takes two
 	clock   []capture.Record
 	flows   map[flowKey]*flowEvidence
-	gone    []*flowEvidence // that the kernel has no more, in order
-	spare   []*flowEvidence
-	ticked  uint64 // record of the last tick
+	gone    []*flowEvidence // flows that the kernel no longer has, in order
+	ticked  uint64          // record of the last tick
 	walk    walkEvidence
-	forward heldAnswers
-	reverse heldAnswers
+	forward validAnswers
+	reverse validAnswers
 
 	message ctmsg.Message // reused from record to record
 	packet  dnsmsg.Packet
@@ -41,10 +39,10 @@ type Evidence struct {
 // NewEvidence returns the evidence of a tape with that header.
 func NewEvidence(h *capture.Header) *Evidence {
 	return &Evidence{header: h, source: map[uint32]capture.Record{}, gap: map[uint32]capture.Record{}, dump: map[uint32]capture.Record{},
-		flows: map[flowKey]*flowEvidence{}, forward: heldAnswers{by: map[answerKey]*heldAnswer{}}, reverse: heldAnswers{by: map[answerKey]*heldAnswer{}}}
+		flows: map[flowKey]*flowEvidence{}, forward: validAnswers{by: map[answerKey]*validAnswer{}}, reverse: validAnswers{by: map[answerKey]*validAnswer{}}}
 }
 
-// Add takes the next record. It keeps nothing of its payload.
+// Add adds the next record. It keeps a copy of its payload.
 func (e *Evidence) Add(r *capture.Record) {
 	switch size := len(r.Payload); r.Kind {
 	case capture.KindConntrack, capture.KindDumpEntry, capture.KindDumpBegin, capture.KindSource, capture.KindGap:
@@ -111,15 +109,15 @@ func keepLast(by map[uint32]capture.Record, r *capture.Record) {
 	}
 }
 
-// Records returns what is kept and still holds at a time, in the order of the
-// tape. It is good until the next Add.
+// Records returns the records that are kept and still valid at a time, in the order of
+// the tape. They are valid until the next Add.
 func (e *Evidence) Records(at int64) []capture.Record {
 	out := slices.Concat(e.clock, e.hosts)
 	for _, by := range [...]map[uint32]capture.Record{e.source, e.gap, e.dump} {
 		out = slices.AppendSeq(out, maps.Values(by)) // sorted below
 	}
 	for _, f := range e.flows { // sorted below
-		if f.over == 0 || e.needs(f.over) {
+		if f.ended == 0 || e.needs(f.ended) {
 			out = f.appendTo(out)
 		}
 	}
@@ -134,17 +132,17 @@ func (e *Evidence) Records(at int64) []capture.Record {
 
 const maxHosts = 16
 
-// flowEvidence is a flow's first message and its last, which may be one. If that
-// shows no state, it is also the last one that did.
+// flowEvidence is a flow's first message and its last, which may be one, and the last one
+// that showed a state if the last message does not.
 type flowEvidence struct {
 	key                flowKey
 	first, state, last capture.Record
 	stated             bool   // last shows a state
-	over               uint64 // record that showed the flow's end
+	ended              uint64 // record that showed the flow's end, 0 if it is open
 }
 
 func (f *flowEvidence) begin(key *flowKey, r *capture.Record, m *ctmsg.Message) {
-	f.key, f.over, f.stated, f.state.Seq = *key, 0, false, 0
+	f.key, f.ended, f.stated, f.state.Seq = *key, 0, false, 0
 	keepIn(&f.first, r)
 	f.goOn(r, m)
 }
@@ -152,9 +150,9 @@ func (f *flowEvidence) begin(key *flowKey, r *capture.Record, m *ctmsg.Message) 
 func (f *flowEvidence) goOn(r *capture.Record, m *ctmsg.Message) {
 	switch {
 	case m.HasState:
-		f.state.Seq, f.over = 0, 0
+		f.state.Seq, f.ended = 0, 0
 		if m.State == ctmsg.TimeWait || m.State == ctmsg.Close {
-			f.over = r.Seq
+			f.ended = r.Seq
 		}
 	case f.stated:
 		f.state, f.last = f.last, f.state
@@ -187,9 +185,6 @@ func (e *Evidence) conntrack(r *capture.Record) {
 	switch {
 	case f == nil:
 		f = new(flowEvidence)
-		if n := len(e.spare); n > 0 {
-			f, e.spare = e.spare[n-1], e.spare[:n-1]
-		}
 		e.flows[key] = f
 		f.begin(&key, r, m)
 	case m.Type == ctmsg.New && r.Kind == capture.KindConntrack:
@@ -219,14 +214,12 @@ func (e *Evidence) dumpEnd(r *capture.Record) {
 	}
 }
 
-// needs reports whether the end of a flow is still to be told of, or can be
-// contradicted by a row.
+// needs reports whether the end of a flow is not reported yet, or a row can contradict it.
 func (e *Evidence) needs(end uint64) bool {
 	return end > e.ticked || e.walk.finished > 0 && end > e.walk.finished
 }
 
-// maxGone bounds the flows that are kept for a walk which does not come to its
-// end.
+// maxGone bounds the flows that are kept for a walk that does not end.
 const maxGone = 1 << 16
 
 // forget drops the flows that were reported as closed, once a walk that began
@@ -238,11 +231,10 @@ func (e *Evidence) forget() {
 			break
 		}
 	}
-	e.spare = append(e.spare, e.gone[:i]...)
 	e.gone = slices.Delete(e.gone, 0, i)
 }
 
-// dnsPacket keeps a packet as long as an answer in it holds.
+// dnsPacket keeps a packet as long as an answer in it is valid.
 func (e *Evidence) dnsPacket(r *capture.Record) {
 	var p capture.DNS
 	if r.Decode(&p) != nil || e.packet.Decode(p.Packet) != nil || e.packet.IsFragment() || e.packet.Proto == dnsmsg.TCP ||
@@ -264,15 +256,15 @@ type answerKey struct {
 	name string
 }
 
-// A heldAnswer is a record that says something which no later one says.
-type heldAnswer struct {
+// A validAnswer is a record with an answer that no later record repeats.
+type validAnswer struct {
 	capture.Record
 	expires int64
 }
 
-// heldAnswers are the last ones of every kind.
-type heldAnswers struct {
-	by    map[answerKey]*heldAnswer
+// validAnswers are the last ones, by what they answer.
+type validAnswers struct {
+	by    map[answerKey]*validAnswer
 	sweep int // when the map has that many
 	bytes int // of records that were added since
 }
@@ -282,18 +274,18 @@ const (
 	maxAnswerBytes = 256 << 20
 )
 
-func (a *heldAnswers) add(keys []answerKey, r *capture.Record, expires int64) {
+func (a *validAnswers) add(keys []answerKey, r *capture.Record, expires int64) {
 	if len(keys) == 0 {
 		return
 	}
-	x := &heldAnswer{keep(r), expires}
+	x := &validAnswer{keep(r), expires}
 	for _, k := range keys {
 		a.by[k] = x
 	}
 	if a.bytes += len(r.Payload); len(a.by) < a.sweep && a.bytes < maxAnswerBytes {
 		return
 	}
-	maps.DeleteFunc(a.by, func(_ answerKey, x *heldAnswer) bool { return x.expires <= r.At })
+	maps.DeleteFunc(a.by, func(_ answerKey, x *validAnswer) bool { return x.expires <= r.At })
 	a.bytes = 0
 	for _, x := range a.by { // order cannot matter: a sum
 		a.bytes += len(x.Payload)
@@ -305,8 +297,8 @@ func (a *heldAnswers) add(keys []answerKey, r *capture.Record, expires int64) {
 	a.sweep = 2*len(a.by) + 1024
 }
 
-// appendTo appends the records that hold at a time; sorted by whoever asks.
-func (a *heldAnswers) appendTo(out []capture.Record, at int64) []capture.Record {
+// appendTo appends the records that are valid at a time; the caller sorts them.
+func (a *validAnswers) appendTo(out []capture.Record, at int64) []capture.Record {
 	for _, x := range a.by { // sorted below, in Records
 		if x.expires > at {
 			out = append(out, x.Record)

@@ -17,8 +17,8 @@ type reading struct {
 // ownersTable is the name that lists of processes have among the tables.
 const ownersTable = "owners"
 
-// A walkStep is one record of a walk, with the reading that it asserts anew if
-// it only does that.
+// A walkStep is one record of a walk, with the reading that it asserts again if it only
+// does that.
 type walkStep struct {
 	capture.Record
 	asserted *reading
@@ -32,19 +32,19 @@ type walkEvidence struct {
 	begun     uint64                // record of the begin of the walk that goes on
 	finished  uint64                // record of the begin of the last whole walk
 	readings  map[tableKey]*reading // the last of each
-	loose     []*reading            // that stood outside a walk since the last whole one
+	loose     []*reading            // of tables outside a walk since the last whole one
 	size      int                   // bytes of what came since then, or since the walk's begin
 }
 
-// grow makes room for what a record brings. Where that is too much, all that came
-// since the last whole walk is forgotten.
+// grow counts the bytes of a record. If they are too many, all that came since the last
+// whole walk is forgotten.
 func (w *walkEvidence) grow(r *capture.Record) {
 	if w.size += len(r.Payload) + 64; w.size > maxWalk {
 		w.walking, w.now, w.loose, w.readings, w.size = false, nil, nil, nil, 0
 	}
 }
 
-// add takes a record. It returns true when a whole walk has ended.
+// add adds a record. It returns true when a whole walk has ended.
 func (w *walkEvidence) add(r *capture.Record) (whole bool) {
 	switch r.Kind {
 	case capture.KindWalkBegin:

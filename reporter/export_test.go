@@ -2,7 +2,6 @@ package reporter
 
 import (
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -10,16 +9,15 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// notCarried are the fields of the state, as TYPE.FIELD, that need not be carried: what
-// is made anew before it is used, and what the header tells. Everything else is.
+// notCarried are the fields of the state, as TYPE.FIELD, that need not be carried: they
+// are made again before they are used, or come of the header. All others are carried.
 var notCarried = []string{
-	"current.header", "current.join", "current.message", "scope2016.header", "scope2016.message", "scope2016.packet", "scope2016.dns",
-	"socketRow.used",
+	"current.header", "current.linked", "flows.open", "current.message", "scope2016.header", "scope2016.message", "scope2016.packet", "scope2016.dns",
 	"Assembler.count", "Assembler.tries", "Assembler.packet", "Assembler.message", "Assembler.answers",
 }
 
 // neverSet are fields that are zero whenever a state can be carried.
-var neverSet = []string{"flow._", "side.row", "Connection.NAT", "Connection.MayHaveClosed", "tapeFacts.wall", "snooped.dirty"}
+var neverSet = []string{"side.row", "Connection.NAT", "Connection.MayHaveClosed", "tapeFacts.wall", "snooped.dirty"}
 
 // Difference says where the states of two reporters differ, "" if nowhere.
 func Difference(a, b *Reporter) string {
@@ -94,33 +92,12 @@ func (d *differ) structs(at string, a, b reflect.Value) {
 		}
 		return
 	}
-	switch {
-	case a.Type().Name() == "flow" && !a.FieldByName("used").Bool() && !b.FieldByName("used").Bool(): // most of a page
-		return
-	case a.Type().Name() == "flowNames": // where a name stands depends on those that were there
-		if x, y := named(a), named(b); !maps.Equal(x, y) {
-			d.found = fmt.Sprintf("%s: %v, carried %v", at, x, y)
-		}
-		return
-	}
 	for i := range a.NumField() {
 		name := a.Type().Field(i).Name
 		if !slices.Contains(notCarried, fieldName(a.Type(), name)) {
 			d.compare(at+"."+name, a.Field(i), b.Field(i))
 		}
 	}
-}
-
-// named is the flows' numbers by hash.
-func named(v reflect.Value) map[uint64]int64 {
-	out := map[uint64]int64{}
-	slots := v.FieldByName("slots")
-	for i := range slots.Len() {
-		if s := slots.Index(i); s.Field(1).Int() != 0 {
-			out[s.Field(0).Uint()] = s.Field(1).Int()
-		}
-	}
-	return out
 }
 
 // fieldName is TYPE.FIELD, without the type's package and arguments.
@@ -161,7 +138,7 @@ func see(v reflect.Value, seen map[string]bool, visited map[uintptr]bool) {
 			}
 			return
 		}
-		if !strings.Contains(path, "reporter") || v.Type().Name() == "flow" && !v.FieldByName("used").Bool() { // payloads are carried as such
+		if !strings.Contains(path, "reporter") { // payloads are carried as such
 			return
 		}
 		for i := range v.NumField() {

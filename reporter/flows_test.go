@@ -125,12 +125,12 @@ func TestNewFlowEndsTheOneOfItsTuple(t *testing.T) {
 	if got := r.Connections[1].NAT[0].ReplyDst.Port(); got != 3 {
 		t.Errorf("the new connection is translated to port %d", got)
 	}
-	// The end that comes late is not told of again.
+	// An end that comes late is not reported again.
 	h.pass(1).ct(ctmsg.Destroy, 7, "TIME_WAIT", plain)
 	h.want("10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED handshake nat1",
 		"10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original",
 		"10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED handshake")
-	// An entry that is in SYN_SENT again was closed meanwhile.
+	// An entry that is in SYN_SENT again was closed before.
 	h.pass(1).ct(ctmsg.Update, 9, "SYN_SENT", plain)
 	h.want("10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED handshake nat1",
 		"10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original",
@@ -179,14 +179,14 @@ func TestDumpEntriesMayBeOlderThanEvents(t *testing.T) {
 	h.dumpBegin()
 	h.ct(ctmsg.Update, 1, "LAST_ACK", a)
 	h.ct(ctmsg.Dump, 1, "ESTABLISHED", a)
-	h.ct(ctmsg.Destroy, 2, "", b) // never heard of
+	h.ct(ctmsg.Destroy, 2, "", b) // unknown
 	h.ct(ctmsg.Dump, 2, "ESTABLISHED", b)
 	h.dumpEnd()
 	h.want("10.0.0.1:1 -> 10.0.0.2:80 LAST_ACK original")
 }
 
 func TestShortLivesCostTheMemoryOfAWindow(t *testing.T) {
-	const perWindow = 3 * flowPage
+	const perWindow = 700
 	h := newHost(t)
 	h.walk()
 	window := func() int {
@@ -198,15 +198,15 @@ func TestShortLivesCostTheMemoryOfAWindow(t *testing.T) {
 		}
 		h.pass(1).walk()
 		if n := len(h.report().Connections); n != perWindow {
-			t.Fatalf("tick %d tells of %d connections", h.tick, n)
+			t.Fatalf("tick %d shows %d connections", h.tick, n)
 		}
-		return len(h.r.rules.(*current).flows.pages)
+		return len(h.r.rules.(*current).flows.all)
 	}
 	window()
 	early := window()
 	for range 20 {
 		if now := window(); now > early {
-			t.Fatalf("%d pages of flows in window %d, %d at first", now, h.tick, early)
+			t.Fatalf("%d flows in window %d, %d at first", now, h.tick, early)
 		}
 	}
 }
@@ -221,7 +221,7 @@ func TestGapForgetsNothing(t *testing.T) {
 	h.put(capture.KindGap, 1, &capture.Gap{Lost: 42})
 	h.ct(ctmsg.Update, 2, "ESTABLISHED", b)
 	h.ct(ctmsg.Update, 3, "", c) // a mark, say: it may have closed all the same
-	h.dumpEnd()                  // add-only: something was lost meanwhile
+	h.dumpEnd()                  // add-only: something was lost during the dump
 	r := h.want("10.0.0.1:1 -> 10.0.0.2:80 ESTABLISHED original maybe",
 		"10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED original",
 		"10.0.0.1:3 -> 10.0.0.2:80 ESTABLISHED original maybe")
@@ -273,7 +273,7 @@ func TestNamespacesMeet(t *testing.T) {
 		h.put(capture.KindSource, source, &capture.Source{Open: true, Kind: "conntrack", Netns: netns})
 	}
 	// The client's host masquerades, the gateway forwards to a backend, the
-	// backend's namespace looks on.
+	// backend's namespace sees the packets pass.
 	h.send(ct{typ: ctmsg.Update, source: 1, id: 1, state: "ESTABLISHED", tuples: "10.1.0.2:4000>10.9.9.9:80 | 10.9.9.9:80>10.8.0.1:4000"})
 	h.send(ct{typ: ctmsg.Update, source: 5, id: 2, state: "ESTABLISHED", tuples: "10.8.0.1:4000>10.9.9.9:80 | 10.7.0.2:8080>10.8.0.1:4000"})
 	h.send(ct{typ: ctmsg.Update, source: 6, id: 3, state: "ESTABLISHED", tuples: "10.8.0.1:4000>10.7.0.2:8080"})
@@ -360,8 +360,8 @@ func TestPartsOfAChainEndApart(t *testing.T) {
 		h.send(ends[1])
 		h.want("10.1.0.1:40000 -> 10.3.0.1:9000 ESTABLISHED original nat2 closed")
 		h.want()
-		if c := h.r.rules.(*current); len(c.flows.dead) > 0 {
-			t.Errorf("%d dead flows are kept", len(c.flows.dead))
+		if n := h.r.rules.(*current).flows.gone; n > 0 {
+			t.Errorf("%d gone flows are kept", n)
 		}
 	}
 }

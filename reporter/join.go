@@ -1,7 +1,6 @@
 package reporter
 
 import (
-	"cmp"
 	"slices"
 	"strconv"
 
@@ -10,261 +9,170 @@ import (
 	"github.com/topotape/topotape/reporter/procnet"
 )
 
-// A join makes a report's connections from flows and socket rows: first a draft
-// of each, then, in the report's order, the connections themselves. Its lists
-// are reused from report to report, those of the report are if it is released.
-type join struct {
-	c      *current
-	all    []*flow
-	linker linker // of flows that several sources tell of
-
-	drafts          []draft
-	keys, spareKeys []sortKey // of the drafts, and to sort with
-
-	memory
-	swapped []bool       // of the report's connections: From is the end that the flow's replies come from
-	group   []tied       // of equal ends
-	moved   []Connection // the group's
-	single  [1]*flow
-	ends    [2]side     // the client's and the server's, of the connection in the making
-	addrs   [3]lastAddr // of From, To and an alias
-	touched uint64      // by looking ahead
-
-	shown        []alias // of all drafts
-	translations int     // that show them
-
-	ipv4, ipv6, scoped mentions       // of the connections' ends
-	ends6              []end6         // those of IPv6
-	noted              [2]noted       // the client's and the server's last mention
-	scopes             []string       // of loopback, each with a semicolon behind it
-	scopeOf            map[uint64]int // its place, by namespace
-	aliased            int            // aliases of ends, not all of them different
-	holders            []Process      // of an endpoint that has them from several connections
-
-	// established rows that conntrack should know, and how many it does
-	rows, tracked int
-	watched       []uint64 // namespaces whose connections conntrack should know, 0 for an unknown one
-
-	spare memory // of a report that was released
+// A joined chain is a connection that flows show, and the rows of its sockets, nil where
+// no table has them.
+type joined struct {
+	*chain
+	observed
+	client, server *socketRow
 }
 
-func (c *current) report() *Report {
-	j := &c.join
-	j.c = c
-	j.begin()
-	j.watch()
-	for i := range c.sockets.rows {
-		c.sockets.rows[i].used = false
-	}
-	j.flows()
-	j.leftRows()
-	for i := range c.sockets.closed {
-		if e := &c.sockets.closed[i]; e.window == c.reported() {
-			j.draftRows(ofClosed, int32(i), -1, -1, &e.conn)
+// join finds the sockets of chains, and marks their rows as used. A chain without an established
+// past and without a socket is half open, and shows no connection.
+func join(chains []chain, k *sockets, ss *sources, used rowSet) []joined {
+	out := make([]joined, 0, len(chains))
+	for i := range chains {
+		c := &chains[i]
+		j := joined{chain: c, observed: observe(c, ss)}
+		j.client = k.matchRow(c.head(), 0, ss, used)
+		j.server = k.matchRow(c.tail(), 1, ss, used)
+		if j.edge || j.client != nil || j.server != nil {
+			out = append(out, j)
 		}
 	}
-	r := &Report{
-		HostID: c.hostID, HostName: c.host, Tick: c.tick.Number, At: c.wall + c.tickAt,
-		Window: c.tick.Interval, Rules: RulesCurrent, tape: c.told(),
-	}
-	if r.Window == 0 {
-		r.Window = c.tickAt - c.lastTick
-	}
-	j.connect()
-	r.Connections = j.connections
-	r.Endpoints = j.listEndpoints()
-	r.Names = c.namesOf(r)
-	r.Coverage = c.sources.coverage(c.reported(), j.untracked())
-	r.home, r.memory = j, j.memory
-	j.memory = memory{}
-	return r
+	return out
 }
 
-// untracked says, in words, that conntrack does not see this host's traffic.
-func (j *join) untracked() string {
-	missing := j.rows - j.tracked
-	if missing*2 <= j.rows {
-		return ""
+// matchRow returns the row of a flow's client, 0, or server, 1, and marks it as used. It
+// returns nil if there is none, or if the flow has kept its socket from older tables.
+func (k *sockets) matchRow(f *flow, end int, ss *sources, used rowSet) *socketRow {
+	if len(k.rows) == 0 || f.sides != nil && f.sides[end].state != "" {
+		return nil
 	}
-	return strconv.Itoa(missing) + " of " + strconv.Itoa(j.rows) +
-		" established sockets have no conntrack entry: no rule asks for tracking, or something bypasses it"
+	w := k.match(f, ss.views(f)[end], used)
+	if w != nil {
+		used[w.number] = true
+	}
+	return w
 }
 
-// flows drafts a connection of every flow that shows one, those of different
-// namespaces whose tuples meet together.
-func (j *join) flows() {
-	window := j.c.reported()
-	if j.c.sources.several() {
-		j.linked(window)
-		return
+// ends are the client's and the server's sides, as the flows see them.
+func (j *joined) ends(k *sockets, ss *sources) (client, server side) {
+	first, last := j.head(), j.tail()
+	client, server = k.side(j.client, first.key.orig.Src()), k.side(j.server, last.reply.Src())
+	if j.client == nil {
+		client.keep(first, 0)
 	}
-	zones, edges := false, 0
-	j.all = slices.Grow(j.all[:0], len(j.c.flows.live)+len(j.c.flows.ended))
-	for _, list := range [...][]*flow{j.c.flows.live, j.c.flows.ended} {
-		for _, f := range list {
-			if !f.ended || f.edge && f.window == window {
-				zones = zones || f.key.zone != 0
-				if f.edge {
-					edges++
-				}
-				j.all = append(j.all, f)
+	if j.server == nil {
+		server.keep(last, 1)
+	}
+	if client.state == "" && client.addr.Addr().IsLoopback() {
+		client.netns = ss.netnsOf(first.key.source)
+	}
+	if server.state == "" && server.addr.Addr().IsLoopback() {
+		server.netns = ss.netnsOf(last.key.source)
+	}
+	sameHost(&client, &server)
+	return client, server
+}
+
+// keep replaces a bare side by the one that an ended flow has kept from older tables.
+func (s *side) keep(f *flow, end int) {
+	if f.sides != nil && f.sides[end].state != "" {
+		addr := s.addr
+		*s = f.sides[end]
+		s.addr = addr
+	}
+}
+
+// connection is the connection that a joined chain shows; swapped reports that From is the
+// end from which the flow's replies come.
+func (j *joined) connection(k *sockets, ss *sources) (c Connection, swapped bool) {
+	client, server := j.ends(k, ss)
+	c = Connection{Proto: "tcp", NAT: j.translations(), FirstSeen: j.first, LastSeen: j.last,
+		Closed: j.closed, MayHaveClosed: j.hidden && !j.closed, Seen: seenConntrack}
+	if j.hasState {
+		c.State = j.state.String()
+	}
+	vague := !j.hasState || j.state < ctmsg.Established || j.state == ctmsg.SynSent2
+	for _, s := range [...]*side{&client, &server} {
+		if s.state == "" {
+			continue
+		}
+		c.Seen = seenBoth
+		c.FirstSeen = min(c.FirstSeen, s.first)
+		if !j.closed {
+			c.LastSeen = max(c.LastSeen, s.last)
+		}
+		if vague {
+			c.State, vague = s.state, false
+		}
+		if s.row != nil && s.row.table.at.seq >= j.gap { // read since the gap
+			c.MayHaveClosed = false
+		}
+	}
+	c.Direction, swapped = k.flowDirection(j.handshake, ss.netnsOf(j.head().key.source), &client, &server)
+	if swapped {
+		client, server = server, client
+	}
+	c.From, c.To = client.end(), server.end()
+	return c, swapped
+}
+
+// translations are the NAT of a chain.
+func (j *joined) translations() []NAT {
+	if !j.head().nat {
+		return nil
+	}
+	out := make([]NAT, len(j.path))
+	for i, f := range j.path {
+		out[i] = NAT{f.key.orig.Src(), f.key.orig.Dst(), f.reply.Src(), f.reply.Dst()}
+	}
+	return out
+}
+
+// A tally counts the established sockets that conntrack should know.
+type tally struct{ rows, tracked int }
+
+// tallyOf counts the sockets of chains, and those of rows that no flow explains.
+func tallyOf(flows []joined, rest []pair, ss *sources) (t tally) {
+	for i := range flows {
+		for _, w := range [...]*socketRow{flows[i].client, flows[i].server} {
+			if w != nil && !flows[i].closed && w.state == procnet.Established {
+				t.rows++
+				t.tracked++
 			}
 		}
 	}
-	if zones {
-		byZone(j.all)
-	}
-	j.drafts, j.keys = slices.Grow(j.drafts, edges), slices.Grow(j.keys, edges) // of the others few make one
-	for list := j.all; len(list) > 0; {
-		some := list[:min(len(list), batch)]
-		list = list[len(some):]
-		hashes := j.lookAhead(some, some)
-		for i, f := range some {
-			var h heard
-			h.hear(f, j.c.sources.get(f.key.source))
-			j.draft(&h, some[i:i+1], ofFlow, f.number, hashes[i])
-		}
-	}
-}
-
-// linked drafts a connection of every chain that shows one.
-func (j *join) linked(window uint64) {
-	l := j.c.link(window)
-	var first, last [batch]*flow
-	for from := 0; from < len(l.chains); from += batch {
-		n := min(batch, len(l.chains)-from)
-		for i := range n {
-			_, path := l.chain(from + i)
-			first[i], last[i] = path[0], path[len(path)-1]
-		}
-		hashes := j.lookAhead(first[:n], last[:n])
-		for i := range n {
-			h, path := l.chain(from + i)
-			kind, at := ofChain, int32(from+i)
-			if len(path) == 1 {
-				kind, at = ofFlow, path[0].number
-			}
-			j.draft(h, path, kind, at, hashes[i])
-		}
-	}
-}
-
-// endHashes are those of the tuples that a connection's two sockets have.
-type endHashes struct{ client, server uint64 }
-
-func hashesOf(first, last *flow) endHashes {
-	h := either(&first.key.orig)
-	if !first.nat { // then it is the last, too
-		return endHashes{h, h}
-	}
-	return endHashes{h, either(&last.reply)}
-}
-
-// batch is how many connections are looked at ahead of their turn, so that the
-// memory of all of them is waited for at once.
-const batch = 16
-
-// lookAhead makes the hashes of connections of which those are the first and last
-// flows, and touches what they lead to.
-func (j *join) lookAhead(first, last []*flow) (hashes [batch]endHashes) {
-	x, sum := &j.c.sockets.index, uint64(0)
-	for i := range first {
-		hashes[i] = hashesOf(first[i], last[i])
-		sum += x.touch(hashes[i].client) + x.touch(hashes[i].server)
-	}
-	k := &j.c.sockets
-	for i := range first {
-		for _, h := range [...]uint64{hashes[i].client, hashes[i].server} {
-			if row := x.likely(h); row >= 0 {
-				sum += k.rows[row].inode
+	watched := ss.watched()
+	for _, p := range rest {
+		for _, w := range [...]*socketRow{p.row, p.peer} {
+			if w != nil && w.state == procnet.Established && watches(watched, w) {
+				t.rows++
 			}
 		}
 	}
-	j.touched = sum
-	return hashes
+	return t
 }
 
-// byZone sorts flows, for where several zones have a socket's tuple the lowest
-// takes it.
-func byZone(all []*flow) []*flow {
-	slices.SortStableFunc(all, func(a, b *flow) int { return cmp.Compare(a.key.zone, b.key.zone) })
-	return all
-}
-
-// socket takes the row of a flow's end, -1 if there is none: t is the tuple as
-// the socket has it, client first, h its hash.
-func (j *join) socket(f *flow, t *ctmsg.Tuple, which int, h uint64) int32 {
-	k := &j.c.sockets
-	if f.kept && j.c.flows.kept[f.number][which].state != "" || k.firstAt(t, h) < 0 { // as for most
-		return -1
-	}
-	w := k.of(f, j.c.views(f)[which], false)
-	if w == nil {
-		return -1
-	}
-	w.used = true
-	return k.place(w)
-}
-
-// listener looks for the end that listens; swapped means that it is the client.
-func (j *join) listener(f *flow, client, server *side) (found, swapped bool) {
-	k := &j.c.sockets
-	lc, ls := k.listening(client), k.listening(server)
-	if client.state == "" && server.state == "" && !lc && !ls {
-		netns := k.listen.only(j.c.sources.netnsOf(f.key.source))
-		lc, ls = k.listen.at(netns, client.addr), k.listen.at(netns, server.addr)
-	}
-	return lc != ls, lc && !ls
-}
-
-// count notes an established socket that conntrack should know.
-func (j *join) count(w *socketRow, tracked bool) {
-	if w.state != procnet.Established || !tracked && !j.watches(w) {
-		return
-	}
-	j.rows++
-	if tracked {
-		j.tracked++
-	}
-}
-
-// watch notes what namespaces conntrack sees.
-func (j *join) watch() {
-	j.watched = j.watched[:0]
-	for _, s := range j.c.sources.list {
+// watched are the namespaces whose connections conntrack should know, sorted; 0 is an
+// unknown one.
+func (ss *sources) watched() (out []uint64) {
+	for _, s := range ss.list {
 		if s.kind == capture.SourceConntrack && !s.closed {
-			j.watched = append(j.watched, s.netns)
+			out = append(out, s.netns)
 		}
 	}
-	slices.Sort(j.watched)
+	slices.Sort(out)
+	return out
 }
 
-// watches reports whether conntrack sees a socket's namespace. One that sees an
-// unknown one may see it; but a flow of loopback belongs to that alone.
-func (j *join) watches(w *socketRow) bool {
-	if len(j.watched) > 0 && j.watched[0] == 0 && !loopback(&w.Tuple) {
+// watches reports whether conntrack sees a socket's namespace. A source of an unknown
+// namespace may see it; but a loopback flow belongs to its own namespace alone.
+func watches(watched []uint64, w *socketRow) bool {
+	if len(watched) > 0 && watched[0] == 0 && !loopback(&w.Tuple) {
 		return true
 	}
-	_, found := slices.BinarySearch(j.watched, w.table.key.netns)
+	_, found := slices.BinarySearch(watched, w.table.key.netns)
 	return found
 }
 
-// leftRows makes connections of the rows that no flow explains.
-func (j *join) leftRows() {
-	k := &j.c.sockets
-	var none stamp
-	for i := range k.rows {
-		w := &k.rows[i]
-		if w.suppressed != none {
-			w.used = true // so that it is nobody's mirror either
-		}
+// untracked says, in words, that conntrack does not see this host's traffic.
+func (t tally) untracked() string {
+	missing := t.rows - t.tracked
+	if missing*2 <= t.rows {
+		return ""
 	}
-	k.pairs(func(a, b int32) {
-		j.count(&k.rows[a], false)
-		if b >= 0 {
-			j.count(&k.rows[b], false)
-		}
-		c := k.connection(a, b)
-		j.draftRows(ofRows, 0, a, b, &c)
-	})
+	return strconv.Itoa(missing) + " of " + strconv.Itoa(t.rows) +
+		" established sockets have no conntrack entry: no rule asks for tracking, or something bypasses it"
 }

@@ -5,7 +5,7 @@ import "net/netip"
 // listeners are the sockets that accept connections, by namespace.
 type listeners struct {
 	in  map[listenKey]bool
-	any map[netip.AddrPort]bool // whatever the namespace
+	any map[netip.AddrPort]bool // in any namespace
 
 	namespaces map[uint64]bool // that tables were read of
 }
@@ -38,8 +38,8 @@ func (l *listeners) add(netns uint64, a netip.AddrPort) {
 }
 
 // at reports whether a socket of the namespace accepts connections to the
-// address: one bound to it, or to all addresses. A socket on [::] takes IPv4
-// too, unless it was told not to, which no table shows.
+// address: one bound to it, or to all addresses. A socket on [::] accepts
+// IPv4 too, unless it has an option that no table shows.
 func (l *listeners) at(netns uint64, a netip.AddrPort) bool {
 	return len(l.in) > 0 && (l.in[listenKey{netns, a}] ||
 		l.in[listenKey{netns, netip.AddrPortFrom(netip.IPv6Unspecified(), a.Port())}] ||

@@ -6,20 +6,20 @@ import (
 
 type inodeKey struct{ netns, inode uint64 }
 
-// owners says which processes hold which sockets. A process keeps its sockets
-// when it moves to another namespace, and hands them on: all that hold an inode
-// count, from whatever namespace.
+// owners are the processes that own sockets, by inode. A process keeps its sockets when
+// it moves to another namespace, and hands them on: all owners of an inode count, from
+// any namespace.
 type owners struct {
 	all map[uint64][]Process
-	// Of inodes that processes of several namespaces hold and that are another
-	// socket in each, as the kernel never numbers them but people do.
+	// Owners of inodes that are another socket in each of several namespaces. The
+	// kernel never numbers them so, but hand-written tapes do.
 	apart map[inodeKey][]Process
 }
 
-// own looks into the lists in force.
-func (k *sockets) own() {
+// listOwners lists the owners in the current lists.
+func (k *sockets) listOwners() owners {
 	all := make(map[uint64][]Process)
-	from := make(map[uint64]uint64) // namespace of a holder
+	from := make(map[uint64]uint64) // namespace of an owner
 	several := make(map[uint64]bool)
 	for i := range k.lists {
 		p := &k.lists[i]
@@ -34,13 +34,13 @@ func (k *sockets) own() {
 			}
 		}
 	}
-	k.held = owners{all: all}
-	if len(several) > 0 {
-		k.held.apart = k.apart(several)
+	if len(several) == 0 {
+		return owners{all: all}
 	}
+	return owners{all: all, apart: k.apart(several)}
 }
 
-// apart lists the holders by namespace where rows of several namespaces have
+// apart lists the owners by namespace where rows of several namespaces have
 // one of the inodes.
 func (k *sockets) apart(inodes map[uint64]bool) map[inodeKey][]Process {
 	of := make(map[uint64]uint64) // namespace of a row
@@ -70,17 +70,17 @@ func (k *sockets) apart(inodes map[uint64]bool) map[inodeKey][]Process {
 	return out
 }
 
-// processes lists who holds a row's socket.
+// processes lists the owners of a row's socket.
 func (k *sockets) processes(w *socketRow) []Process {
 	if w.inode == 0 {
 		return nil
 	}
-	if len(k.held.apart) > 0 {
-		if list, ok := k.held.apart[inodeKey{w.table.key.netns, w.inode}]; ok {
+	if len(k.owned.apart) > 0 {
+		if list, ok := k.owned.apart[inodeKey{w.table.key.netns, w.inode}]; ok {
 			return list
 		}
 	}
-	return k.held.all[w.inode]
+	return k.owned.all[w.inode]
 }
 
 func addProcess(list []Process, p Process) []Process {

@@ -23,20 +23,6 @@ type Report struct {
 
 	scope *ScopeReport // the view of rules scope2016; nil if the view follows from the other fields
 	tape  tapeFacts
-
-	home   *join // whose memory it has
-	memory memory
-}
-
-// Release gives the report's memory to its reporter's next one; the report is
-// empty afterwards, and what was taken from its lists is no longer valid. It
-// need not be called.
-func (r *Report) Release() {
-	home, m := r.home, r.memory
-	*r = Report{}
-	if home != nil {
-		home.release(m)
-	}
 }
 
 // Coverage describes how completely a source saw the host. Counts are totals since the
@@ -149,7 +135,8 @@ func (c *Connection) Aliases() (from, to []netip.AddrPort) {
 	return from, to
 }
 
-// An Endpoint is one end of the report's connections, by address and port.
+// An Endpoint is one end of the report's connections. Endpoints are ordered by scope,
+// address, as netip compares, and port.
 type Endpoint struct {
 	Scope     string // HOST-NETNS for loopback, because every namespace has its own; else empty
 	Addr      netip.AddrPort

@@ -8,7 +8,7 @@ import (
 )
 
 // CoreVersion changes only when some output of the corpus changes.
-const CoreVersion = 3
+const CoreVersion = 4
 
 // The rule sets.
 const (
@@ -21,7 +21,7 @@ type Reporter struct {
 	header  *capture.Header
 	name    string // of the rules
 	rules   machine
-	state   []byte // of a carry record of which parts are still to come
+	state   []byte // of a carry record whose last part has not come
 	parts   uint32 // that came
 	carried bool
 }
@@ -33,8 +33,8 @@ type machine interface {
 	carry(*carry.Coder) // reads into a new machine
 }
 
-// New returns a reporter for the records of a tape with that header. The
-// error names the rule sets there are.
+// New returns a reporter for the records of a tape with that header. The error names the
+// rule sets.
 func New(h *capture.Header, rules string) (*Reporter, error) {
 	if rules == "" {
 		rules = RulesCurrent
@@ -56,11 +56,11 @@ func newMachine(h *capture.Header, rules string) machine {
 	return nil
 }
 
-// Step takes the next record. It returns true when the record is a tick: a
+// Step applies the next record. It returns true when the record is a tick: a
 // report may be made now. It keeps nothing of the record's payload.
 func (r *Reporter) Step(rec *capture.Record) (tick bool) {
 	if rec.Kind == capture.KindCarry {
-		r.takeCarry(rec)
+		r.addCarry(rec)
 		return false
 	}
 	return r.rules.step(rec)

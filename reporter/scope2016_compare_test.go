@@ -94,8 +94,8 @@ func (p *scopePlayer) connections(t *testing.T, r *Report) {
 	}
 	ends := map[string]bool{}
 	for i, e := range r.Endpoints {
-		if i > 0 && r.Endpoints[i-1].ID() >= e.ID() {
-			t.Errorf("endpoint %q stands before %q", r.Endpoints[i-1].ID(), e.ID())
+		if i > 0 && r.Endpoints[i-1].Compare(&e) >= 0 {
+			t.Errorf("endpoint %q precedes %q", r.Endpoints[i-1].ID(), e.ID())
 		}
 		ends[e.ID()] = true
 		n, ok := p.model.plain[e.ID()]

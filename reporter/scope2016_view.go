@@ -83,6 +83,7 @@ func (t *topology) endpoints(processes [][]Process, aliases [][]netip.AddrPort) 
 		slices.SortFunc(aliases[at], netip.AddrPort.Compare)
 		out = append(out, Endpoint{Scope: t.scopeOf(&t.nodes[at]), Addr: t.nodes[at].addr, Processes: processes[at], Aliases: slices.Compact(aliases[at])})
 	}
+	slices.SortFunc(out, func(a, b Endpoint) int { return a.Compare(&b) })
 	return out
 }
 

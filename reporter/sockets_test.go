@@ -308,8 +308,8 @@ func TestLoopback(t *testing.T) {
 	h.want("127.0.0.1:40000 -> 127.0.0.1:6379 ESTABLISHED original")
 	h.walk(sock{netns: 1, row: lo, inode: 1, procs: curl}, sock{netns: 1, row: back})
 	r := h.want("127.0.0.1:40000@1(100 curl) -> 127.0.0.1:6379@1 ESTABLISHED original")
-	if r.Endpoints[0].ID() != "host1-1;127.0.0.1;40000" {
-		t.Errorf("id %s", r.Endpoints[0].ID())
+	if r.Endpoints[1].ID() != "host1-1;127.0.0.1;40000" {
+		t.Errorf("id %s", r.Endpoints[1].ID())
 	}
 	// Two namespaces have the tuple: the flow may be of either.
 	h.walk(sock{netns: 1, row: lo}, sock{netns: 1, row: back}, sock{netns: 2, row: back})

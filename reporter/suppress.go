@@ -2,8 +2,8 @@ package reporter
 
 import "github.com/topotape/topotape/reporter/ctmsg"
 
-// A row of a tuple counts until a flow of that tuple ends. These look-ups are
-// made when flows begin and end, and again when new tables come into force.
+// A row of a tuple counts until a flow of that tuple ends. These look-ups are made when
+// flows begin and end, and again when new tables become current.
 
 // A view is one end of a flow: the tuple as its socket has it, the one that the
 // other end's socket has, and the flow's namespace, 0 if that is unknown.
@@ -13,16 +13,16 @@ type view struct {
 }
 
 // views are the client's and the server's.
-func (c *current) views(f *flow) [2]view {
-	netns := c.sources.netnsOf(f.key.source)
+func (ss *sources) views(f *flow) [2]view {
+	netns := ss.netnsOf(f.key.source)
 	return [2]view{{&f.key.orig, &f.reply, netns}, {&f.reply, &f.key.orig, netns}}
 }
 
-// end makes the rows that were read before the end of a flow not count any
-// more. It reports whether one did until now.
+// end suppresses the rows that were read before the end of a flow. It reports whether
+// one counted until now.
 func (k *sockets) end(v view, end stamp) bool {
 	counted := false
-	for w := k.firstOf(v); w != nil; w = k.following(w, v) {
+	for w := k.firstOf(v); w != nil; w = following(w, v) {
 		if end.after(w.table.read()) {
 			counted = w.suppress(end) || counted
 		}
@@ -30,15 +30,15 @@ func (k *sockets) end(v view, end stamp) bool {
 	return counted
 }
 
-// drainLag is by how much the stamp of an event may be behind the event, in ns: the
-// recorder drains its socket by a timer. A table that was read in that time may
-// show the flow's own socket.
+// drainLag is how much later than its event a record may be stamped, in ns: the recorder
+// drains its socket by a timer. A table that was read in that time may show the flow's
+// own socket.
 const drainLag = 50e6
 
-// begins is the same for the first packet of a flow: what had the tuple before
-// was over then.
-func (k *sockets) begins(v view, at int64) {
-	for w := k.firstOf(v); w != nil; w = k.following(w, v) {
+// suppressOlder marks the rows read before the flow's first packet as stale: they belong
+// to an earlier connection.
+func (k *sockets) suppressOlder(v view, at int64) {
+	for w := k.firstOf(v); w != nil; w = following(w, v) {
 		if w.table.readEnd < at {
 			w.suppress(stamp{at: at})
 		}
@@ -54,78 +54,65 @@ func (w *socketRow) suppress(end stamp) bool {
 	return first
 }
 
-// supersede ends the connection that only rows tell of when a flow begins with
-// its tuple.
+// supersede ends the connections that only rows show when a flow begins with their
+// tuple.
 func (c *current) supersede(f *flow) {
 	k := &c.sockets
-	for _, v := range c.views(f) {
-		for w := k.firstOf(v); w != nil; w = k.following(w, v) {
+	for _, v := range c.sources.views(f) {
+		for w := k.firstOf(v); w != nil; w = following(w, v) {
 			if w.suppressed == (stamp{}) && w.table.readEnd < f.first {
-				c.supersedeRow(w, f)
+				c.supersedeRow(w, f.first)
 			}
 		}
-		k.begins(v, f.first)
+		k.suppressOlder(v, f.first)
 	}
 }
 
-func (c *current) supersedeRow(w *socketRow, f *flow) {
+func (c *current) supersedeRow(w *socketRow, at int64) {
 	k := &c.sockets
-	for _, g := range c.flows.live { // a flow whose end was lost tells of it when that is found out
-		if g != f && g.edge && (g.key.orig == w.Tuple || g.reply == w.Tuple) {
-			return
-		}
+	if c.flows.hasOpen(&w.Tuple) { // its end was lost, and is reported when that is found out
+		return
 	}
-	at := k.place(w)
-	back := w.Reversed()
-	for i := k.first(&back); i >= 0; i = k.rows[i].next {
-		k.rows[i].used = k.rows[i].suppressed != (stamp{}) || i == at
-	}
-	peer := k.mirror(at)
-	k.closed = append(k.closed, closedRows{c.window, k.closedConnection(at, peer)})
-	if peer >= 0 {
-		k.rows[peer].suppress(stamp{at: f.first})
+	p := pair{w, k.mirror(w, func(o *socketRow) bool { return o == w || o.suppressed != (stamp{}) })}
+	k.closed = append(k.closed, closedRows{c.window, k.closedConnection(p)})
+	if p.peer != nil {
+		p.peer.suppress(stamp{at: at})
 	}
 }
 
-// firstOf and following visit the rows that a flow may speak of. Loopback never
-// leaves its namespace; where that is unknown, only one namespace may have rows
-// of the flow's ends.
+// firstOf and following visit the rows that may be sockets of a flow. Loopback never
+// leaves its namespace; where the flow's is unknown, only one namespace may have rows of
+// its ends.
 func (k *sockets) firstOf(v view) *socketRow {
-	i := k.first(v.own)
-	if i < 0 {
-		return nil
-	}
-	w := &k.rows[i]
-	if !loopback(v.own) {
+	w := k.byTuple[*v.own]
+	if w == nil || !loopback(v.own) {
 		return w
 	}
 	if v.netns != 0 {
-		return k.find(*v.own, v.netns)
+		return k.find(v.own, v.netns)
 	}
-	if w.next >= 0 {
+	if w.next != nil {
 		return nil
 	}
-	if m := k.first(v.back); m >= 0 && loopback(v.back) {
-		if o := &k.rows[m]; o.next >= 0 || o.table.key.netns != w.table.key.netns {
-			return nil
-		}
+	if o := k.byTuple[*v.back]; o != nil && loopback(v.back) && (o.next != nil || o.table.key.netns != w.table.key.netns) {
+		return nil
 	}
 	return w
 }
 
-func (k *sockets) following(w *socketRow, v view) *socketRow {
-	if w.next < 0 || loopback(v.own) {
+func following(w *socketRow, v view) *socketRow {
+	if loopback(v.own) {
 		return nil
 	}
-	return &k.rows[w.next]
+	return w.next
 }
 
-// of is the row that belongs to a flow's end, if taken is false one that is not
-// used. The flow's own namespace goes first, then the lowest.
-func (k *sockets) of(f *flow, v view, taken bool) *socketRow {
+// match returns the row of a flow's end that is not used: of several the one in the
+// flow's own namespace, else the first.
+func (k *sockets) match(f *flow, v view, used rowSet) *socketRow {
 	var best *socketRow
-	for w := k.firstOf(v); w != nil; w = k.following(w, v) {
-		if w.used && !taken || !f.ended && w.suppressed != (stamp{}) || f.ended && !w.overWith(f) {
+	for w := k.firstOf(v); w != nil; w = following(w, v) {
+		if used != nil && used[w.number] || !f.ended && w.suppressed != (stamp{}) || f.ended && !w.endedWith(f) {
 			continue
 		}
 		if best == nil || w.table.key.netns == v.netns {
@@ -135,9 +122,9 @@ func (k *sockets) of(f *flow, v view, taken bool) *socketRow {
 	return best
 }
 
-// overWith reports whether the row stopped counting when the flow ended, or
-// before, when another namespace's flow of its tuple did. Of flows of several
-// zones the lowest has the row.
-func (w *socketRow) overWith(f *flow) bool {
+// endedWith reports whether the row was suppressed by the end of the flow, or earlier in
+// its life by another namespace's flow of its tuple. Of flows of several zones the lowest
+// has the row.
+func (w *socketRow) endedWith(f *flow) bool {
 	return w.suppressed == f.end || f.key.zone == 0 && w.suppressed.at > f.first && f.end.after(w.suppressed)
 }

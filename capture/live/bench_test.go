@@ -56,7 +56,6 @@ type realCore struct{ *reporter.Reporter }
 
 func (c realCore) Report(bool) Report {
 	r := c.Reporter.Report()
-	defer r.Release()
 	return Report{Digests: r.Digests()}
 }
 

@@ -25,7 +25,6 @@ func newRecorderCore(h *capture.Header) (live.Core, error) {
 // Report makes the report of the last tick.
 func (c *recorderCore) Report(addrs bool) live.Report {
 	r := c.Reporter.Report()
-	defer r.Release()
 	out := live.Report{Digests: r.Digests(), Undecodable: make(map[string]uint64)}
 	for _, source := range r.Coverage {
 		out.Undecodable[source.Source] += source.Undecodable

@@ -211,6 +211,15 @@ func TestCutOfADamagedTape(t *testing.T) {
 	for i := range 50 {
 		damaged[12000+i] ^= 0x55
 	}
+	good := uint64(0) // the last record before the damage
+	r, err := tape.NewReader(bytes.NewReader(damaged))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rec, err := r.Next(); err == nil; rec, err = r.Next() {
+		good = rec.Seq
+	}
+	after := fmt.Sprintf("damaged after record %d", good)
 	grows := func(string) bool { return true }
 	for name, test := range map[string]struct {
 		tape     []byte
@@ -222,11 +231,11 @@ func TestCutOfADamagedTape(t *testing.T) {
 		"torn":                       {torn, "start", "end", nil, "torn after record", false},
 		"torn, being written":        {torn, "start", "end", grows, "", false},
 		"torn after the window":      {torn, "start", "+2s", nil, "", false},
-		"damaged":                    {damaged, "start", "end", nil, "damaged after record 200", true},
-		"damaged before the window":  {damaged, "+9s", "end", nil, "damaged after record 200", true},
-		"damaged, being written":     {damaged, "start", "end", grows, "damaged after record 200", true},
-		"damaged after the window":   {damaged, "start", "#200", nil, "", false},
-		"damaged at the window's to": {damaged, "start", "#210", nil, "damaged after record 200", true},
+		"damaged":                    {damaged, "start", "end", nil, after, true},
+		"damaged before the window":  {damaged, "+9s", "end", nil, after, true},
+		"damaged, being written":     {damaged, "start", "end", grows, after, true},
+		"damaged after the window":   {damaged, "start", fmt.Sprint("#", good), nil, "", false},
+		"damaged at the window's to": {damaged, "start", fmt.Sprint("#", good+1), nil, after, true},
 	} {
 		var out bytes.Buffer
 		s, err := edit.Cut(&out, inputs(test.tape), edit.CutOptions{Window: window(t, test.from, test.to), Growing: test.growing})

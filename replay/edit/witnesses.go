@@ -59,7 +59,6 @@ func (w *witnessMaker) makeDigests() {
 	}
 	digests := report.Digests()
 	w.digests = &digests
-	report.Release()
 }
 
 // rewrite returns what the tape gets for a record that the core has seen, and

@@ -1,0 +1,39 @@
+package reporter
+
+// flowDirection returns the best evidence for which end of a flow is the client; swapped
+// reports that it is the end from which the replies come.
+func (k *sockets) flowDirection(handshake bool, netns uint64, client, server *side) (how Direction, swapped bool) {
+	if handshake {
+		return DirectionHandshake, false
+	}
+	c, s := k.listening(client), k.listening(server)
+	if client.state == "" && server.state == "" && !c && !s {
+		netns = k.listen.only(netns)
+		c, s = k.listen.at(netns, client.addr), k.listen.at(netns, server.addr)
+	}
+	if c == s {
+		return DirectionOriginal, false
+	}
+	return DirectionListener, c
+}
+
+// rowDirection does the same for the two ends of a connection that only rows show;
+// swapped reports that y is the client.
+func (k *sockets) rowDirection(x, y *side) (how Direction, swapped bool) {
+	lx, ly := k.listening(x), k.listening(y)
+	switch px, py := x.addr.Port(), y.addr.Port(); {
+	case lx != ly:
+		return DirectionListener, lx
+	case px != py:
+		return DirectionPortOrder, px < py
+	}
+	return DirectionUnknown, x.addr.Compare(y.addr) > 0
+}
+
+// listening reports whether the side's own namespace has a listener for it.
+func (k *sockets) listening(s *side) bool {
+	if s.state != "" || s.netns != 0 {
+		return k.listen.at(s.netns, s.addr)
+	}
+	return k.listen.bound(s.addr)
+}
