@@ -11,35 +11,6 @@ import (
 	"github.com/topotape/topotape/reporter/ctmsg"
 )
 
-// lives is the messages of n short connections, ten of them open at a time.
-func lives(n int) [][]byte {
-	var out [][]byte
-	state := func(m *ctmsg.Message, typ ctmsg.Type, s ctmsg.State) {
-		m.Type, m.State, m.HasState = typ, s, typ != ctmsg.Destroy
-		m.HasStatus, m.Status = true, ctmsg.SeenReply|ctmsg.Assured
-		out = append(out, m.Append(nil, false))
-	}
-	open := make([]ctmsg.Message, 0, 10)
-	for i := range n {
-		t := ends(fmt.Sprintf("10.%d.%d.1:%d>10.0.0.2:80", i>>8&255, i&255, 1024+i%60000))
-		m := ctmsg.Message{ID: uint32(i), Orig: ctmsg.TupleOf(t.src, t.dst, 6), Reply: ctmsg.TupleOf(t.dst, t.src, 6)}
-		state(&m, ctmsg.New, ctmsg.SynSent)
-		state(&m, ctmsg.Update, ctmsg.SynRecv)
-		state(&m, ctmsg.Update, ctmsg.Established)
-		open = append(open, m)
-		if len(open) == cap(open) {
-			for j := range open {
-				state(&open[j], ctmsg.Update, ctmsg.FinWait)
-				state(&open[j], ctmsg.Update, ctmsg.LastAck)
-				state(&open[j], ctmsg.Update, ctmsg.TimeWait)
-				state(&open[j], ctmsg.Destroy, 0)
-			}
-			open = open[:0]
-		}
-	}
-	return out
-}
-
 // BenchmarkStep is one conntrack record of short connections, a tick every
 // 10,000 records included.
 func BenchmarkStep(b *testing.B) {
@@ -200,33 +171,6 @@ func BenchmarkReportOfSeveralSources(b *testing.B) {
 				h.reports(b, n)
 			})
 		}
-	}
-}
-
-// BenchmarkReportOfOneTuple is a report where one tuple was used again and again, in one of
-// the two namespaces that are watched.
-func BenchmarkReportOfOneTuple(b *testing.B) {
-	for _, n := range []int{1000, 10000, 100000} {
-		b.Run(fmt.Sprintf("lives=%d", n), func(b *testing.B) {
-			h := newHost(b)
-			h.send(ct{typ: ctmsg.Update, id: 1, source: 5, state: "ESTABLISHED", tuples: "10.0.0.9:1>10.0.0.2:80"})
-			for i := range uint32(n) {
-				h.at += 1000
-				h.send(ct{typ: ctmsg.Update, id: i, state: "ESTABLISHED", tuples: plain})
-				h.at += 1000
-				h.send(ct{typ: ctmsg.Destroy, id: i, tuples: plain})
-			}
-			h.put(capture.KindTick, 0, &capture.Tick{Interval: 3e9})
-			b.ReportAllocs()
-			for b.Loop() {
-				c := h.r.rules.(*current)
-				c.linked = nil // as without the tick's
-				if got := len(c.report().Connections); got != n+1 {
-					b.Fatal(got)
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/connection")
-		})
 	}
 }
 

@@ -3,7 +3,6 @@ package reporter
 import (
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/carry"
-	"github.com/topotape/topotape/reporter/ctmsg"
 )
 
 // carryLayout is the first number of a state. It changes with the fields that are carried
@@ -23,7 +22,7 @@ func (r *Reporter) Carry() []capture.Carry {
 	c := carry.NewWriter()
 	layout := uint32(carryLayout)
 	carry.Uint(c, &layout)
-	r.rules.carry(c)
+	r.rules.Carry(c)
 	state := c.Bytes()
 	if len(state) > maxCarry || !c.OK() {
 		return nil
@@ -67,96 +66,7 @@ func (r *Reporter) addCarry(rec *capture.Record) {
 		return
 	}
 	fresh := newMachine(r.header, r.name)
-	if fresh.carry(c); c.Err() == nil {
+	if fresh.Carry(c); c.Err() == nil {
 		r.rules, r.carried = fresh, true
-	}
-}
-
-func (s *stamp) carry(c *carry.Coder) {
-	carry.Int(c, &s.at)
-	carry.Uint(c, &s.seq)
-}
-
-// carry is the tuple of a flow or a row: both addresses are there.
-func (t *tuple) carry(c *carry.Coder) {
-	c.AddrPort(&t.src)
-	c.AddrPort(&t.dst)
-	c.Check(t.src.IsValid() && t.dst.IsValid())
-}
-
-// carryTCP is a tuple of plain addresses.
-func carryTCP(c *carry.Coder, t *ctmsg.Tuple) {
-	x := scopeTuple(t)
-	x.carry(c)
-	if c.Reading() {
-		*t = tcpTuple(x.src, x.dst)
-		c.Check(scopeTuple(t) == x)
-	}
-}
-
-func (k *tableKey) carry(c *carry.Coder) {
-	carry.Uint(c, &k.netns)
-	c.String(&k.name)
-}
-
-func carryString(c *carry.Coder, s *string) { c.String(s) }
-
-func (p *Process) carry(c *carry.Coder) {
-	carry.Uint(c, &p.PID)
-	c.String(&p.Comm)
-}
-
-func carryProcess(c *carry.Coder, p *Process) { p.carry(c) }
-
-// carryTick is the last tick, and the times of it and of the one before.
-func carryTick(c *carry.Coder, t *capture.Tick, at, before *int64, window *uint64) {
-	carry.Uint(c, &t.Number)
-	carry.Int(c, &t.Interval)
-	carry.Int(c, at)
-	carry.Int(c, before)
-	carry.Uint(c, window)
-}
-
-// carryLists is lists of processes, as payloads: their new fields are carried, too.
-func carryLists(c *carry.Coder, lists *[]capture.ProcSockets) {
-	carry.List(c, lists, 1, func(c *carry.Coder, p *capture.ProcSockets) {
-		var b []byte
-		if !c.Reading() {
-			b = capture.AppendPayload(nil, p)
-		}
-		c.Blob(&b)
-		if c.Reading() && c.OK() {
-			r := capture.Record{Kind: capture.KindProcSockets, Payload: b}
-			c.Check(r.Decode(p) == nil)
-		}
-	})
-}
-
-func (ss *sources) carry(c *carry.Coder) {
-	n := len(ss.list)
-	c.Len(&n, 1)
-	if c.Reading() {
-		ss.list = make([]*source, n)
-	}
-	for i := range ss.list {
-		if c.Reading() {
-			ss.list[i] = new(source)
-		}
-		s := ss.list[i]
-		s.carry(c)
-		c.Check(i == 0 || ss.list[i-1].number < s.number)
-	}
-	c.Bools(&ss.eventsOff)
-}
-
-func (s *source) carry(c *carry.Coder) {
-	carry.Uint(c, &s.number)
-	c.String(&s.kind)
-	carry.Uint(c, &s.netns)
-	c.Bools(&s.closed, &s.degraded, &s.dumping, &s.dumpGap)
-	c.String(&s.why)
-	c.String(&s.reason)
-	for _, n := range [...]*uint64{&s.records, &s.lost, &s.undecodable, &s.ignored, &s.gapSeq, &s.window, &s.dumpFrom} {
-		carry.Uint(c, n)
 	}
 }

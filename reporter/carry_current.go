@@ -9,12 +9,12 @@ import (
 )
 
 // carry is all of the state but what is made again from it or for every record.
-func (c *current) carry(x *carry.Coder) {
+func (c *current) Carry(x *carry.Coder) {
 	x.String(&c.hostID)
 	x.String(&c.host)
 	carry.Int(x, &c.wall)
 	carryAddresses(x, &c.local)
-	c.facts.carry(x)
+	carryFacts(x, &c.facts)
 	carryTick(x, &c.tick, &c.tickAt, &c.lastTick, &c.window)
 	c.sources.carry(x)
 	c.flows.carry(x, &c.sources)
@@ -24,14 +24,10 @@ func (c *current) carry(x *carry.Coder) {
 	c.dns.Carry(x, func(source uint32) bool { return c.sources.get(source) != nil })
 }
 
-func (f *tapeFacts) carry(c *carry.Coder) {
+func carryFacts(c *carry.Coder, f *tapeFacts) {
 	carry.Int(c, &f.wall)
 	carryNetworks(c, &f.local)
-	carry.List(c, &f.listed, 1, carryString)
-}
-
-func carryNetworks(c *carry.Coder, list *[]netip.Prefix) {
-	carry.List(c, list, 2, func(c *carry.Coder, p *netip.Prefix) { c.Prefix(p) })
+	carry.List(c, &f.listed, 1, (*carry.Coder).String)
 }
 
 func carryAddresses(c *carry.Coder, set *map[netip.Addr]bool) {

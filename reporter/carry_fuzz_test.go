@@ -119,8 +119,8 @@ func TestCarryInParts(t *testing.T) {
 			t.Errorf("%s: taken is %v", name, h.r.Carried())
 		}
 		known := false
-		for _, f := range h.r.rules.(*current).flows.all {
-			known = known || f.key.orig == tcpFrom(plain)
+		for _, c := range h.report().Connections {
+			known = known || c.From.Addr.String()+">"+c.To.Addr.String() == plain
 		}
 		if known == test.taken {
 			t.Errorf("%s: what was known before is known: %v", name, known)

@@ -8,12 +8,12 @@ import (
 )
 
 // carry is all of the state but what is reused from record to record.
-func (c *scope2016) carry(x *carry.Coder) {
+func (c *scope2016) Carry(x *carry.Coder) {
 	x.String(&c.hostID)
 	x.String(&c.host)
 	carry.Int(x, &c.wall)
 	carryNetworks(x, &c.local)
-	carry.List(x, &c.listed, 1, carryString)
+	carry.List(x, &c.listed, 1, (*carry.Coder).String)
 	carryTick(x, &c.tick, &c.tickAt, &c.lastTick, &c.window)
 	c.sources.carry(x)
 	c.flows.carry(x)
@@ -119,7 +119,7 @@ func (n *snoopedNames) carry(c *carry.Coder) {
 	carryAddrs(c, &n.order, maxSnooped)
 	for _, addr := range n.order {
 		names := n.of(addr) // sorted, as a report would
-		carry.List(c, &names, 1, carryString)
+		carry.List(c, &names, 1, (*carry.Coder).String)
 		if !c.Reading() {
 			continue
 		}
@@ -136,7 +136,7 @@ func (n *reverseNames) carry(c *carry.Coder) {
 	carryAddrs(c, &n.order, maxReversed)
 	for _, addr := range n.order {
 		e := n.byAddr[addr]
-		carry.List(c, &e.names, 1, carryString)
+		carry.List(c, &e.names, 1, (*carry.Coder).String)
 		carry.Int(c, &e.expires)
 		if c.Reading() {
 			n.byAddr[addr] = e
@@ -148,4 +148,11 @@ func (n *reverseNames) carry(c *carry.Coder) {
 func carryAddrs(c *carry.Coder, list *[]netip.Addr, most int) {
 	carry.List(c, list, 2, func(c *carry.Coder, a *netip.Addr) { c.Addr(a) })
 	c.Check(len(*list) <= most)
+}
+
+// carry is the tuple of a flow or a row: both addresses are there.
+func (t *tuple) carry(c *carry.Coder) {
+	c.AddrPort(&t.src)
+	c.AddrPort(&t.dst)
+	c.Check(t.src.IsValid() && t.dst.IsValid())
 }

@@ -123,21 +123,43 @@ func (k *sockets) carrySuppressed(c *carry.Coder) {
 func (r *closedRows) carry(c *carry.Coder) {
 	carry.Uint(c, &r.window)
 	n := &r.conn
-	n.From.carry(c)
-	n.To.carry(c)
+	carryEnd(c, &n.From)
+	carryEnd(c, &n.To)
 	c.String(&n.State)
 	direction := string(n.Direction)
 	c.String(&direction)
 	carry.Int(c, &n.FirstSeen)
 	carry.Int(c, &n.LastSeen)
 	if c.Reading() {
-		n.Proto, n.Direction, n.Closed, n.Seen = "tcp", Direction(direction), true, seenProc
+		n.Proto, n.Direction, n.Closed, n.Seen = "tcp", Direction(direction), true, SeenProc
 	}
 }
 
-func (e *End) carry(c *carry.Coder) {
+func carryEnd(c *carry.Coder, e *End) {
 	c.AddrPort(&e.Addr)
 	c.Check(ctmsg.IPOf(e.Addr.Addr()).Addr() == e.Addr.Addr()) // as a row has it
 	carry.Uint(c, &e.Netns)
 	carry.List(c, &e.Processes, 2, carryProcess)
+}
+
+func (s *stamp) carry(c *carry.Coder) {
+	carry.Int(c, &s.at)
+	carry.Uint(c, &s.seq)
+}
+
+// carryTCP codes a TCP tuple. Both addresses must be ones that a message or a row can have.
+func carryTCP(c *carry.Coder, t *ctmsg.Tuple) {
+	src, dst := t.Src(), t.Dst()
+	c.AddrPort(&src)
+	c.AddrPort(&dst)
+	c.Check(src.IsValid() && dst.IsValid())
+	if c.Reading() {
+		*t = tcpTuple(src, dst)
+		c.Check(t.Src() == src && t.Dst() == dst)
+	}
+}
+
+func carryProcess(c *carry.Coder, p *Process) {
+	carry.Uint(c, &p.PID)
+	c.String(&p.Comm)
 }

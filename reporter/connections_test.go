@@ -80,16 +80,16 @@ func TestListEndpoints(t *testing.T) {
 		for i := range connections {
 			c := &connections[i]
 			for _, server := range [...]bool{false, true} {
-				e := Endpoint{Addr: c.end(server).Addr}
+				e := Endpoint{Addr: endOf(c, server).Addr}
 				if e.Addr.Addr().IsLoopback() {
-					e.Scope = [...]string{"h", "h-1"}[c.end(server).Netns]
+					e.Scope = [...]string{"h", "h-1"}[endOf(c, server).Netns]
 				}
 				w := want[e.ID()]
 				if w == nil {
 					w = &e
 					want[e.ID()] = w
 				}
-				for _, p := range c.end(server).Processes {
+				for _, p := range endOf(c, server).Processes {
 					w.Processes = addProcess(w.Processes, p)
 				}
 				for _, n := range c.NAT {

@@ -2,7 +2,6 @@ package reporter
 
 import (
 	"net/netip"
-	"strings"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/ctmsg"
@@ -53,7 +52,7 @@ func newCurrent(h *capture.Header) *current {
 	return c
 }
 
-func (c *current) step(r *capture.Record) bool {
+func (c *current) Step(r *capture.Record) bool {
 	c.linked = nil
 	switch r.Kind {
 	case capture.KindConntrack, capture.KindDumpEntry:
@@ -62,17 +61,17 @@ func (c *current) step(r *capture.Record) bool {
 		c.dump(r)
 	case capture.KindProcNet:
 		var p capture.ProcNet
-		if s, ok := c.evidence(r, &p); ok {
+		if s, ok := c.sources.observe(r, &p); ok {
 			c.sockets.table(&p, r, s, c.header.BigEndian)
 		}
 	case capture.KindProcUnchanged:
 		var p capture.ProcUnchanged
-		if _, ok := c.evidence(r, &p); ok {
+		if _, ok := c.sources.observe(r, &p); ok {
 			c.sockets.unchanged(&p, r)
 		}
 	case capture.KindProcSockets:
 		var p capture.ProcSockets
-		if _, ok := c.evidence(r, &p); ok {
+		if _, ok := c.sources.observe(r, &p); ok {
 			c.sockets.owners(&p, r)
 		}
 	case capture.KindWalkBegin, capture.KindWalkEnd:
@@ -81,18 +80,18 @@ func (c *current) step(r *capture.Record) bool {
 		c.dnsPacket(r)
 	case capture.KindReverseName:
 		var p capture.ReverseName
-		if _, ok := c.evidence(r, &p); ok {
+		if _, ok := c.sources.observe(r, &p); ok {
 			c.forgot(capture.SourceRDNS, c.names.reverseAnswer(&p, r.At), r)
 		}
 	case capture.KindSource:
 		var p capture.Source
-		if s := c.sources.of(r); c.decode(r, s, &p) {
+		if s, ok := c.sources.decode(r, &p); ok {
 			s.change(&p, r.Seq)
 			c.dnsLost(r, s)
 		}
 	case capture.KindGap:
 		var p capture.Gap
-		if s := c.sources.of(r); c.decode(r, s, &p) {
+		if s, ok := c.sources.decode(r, &p); ok {
 			s.gap(&p, r.Seq, c.window)
 			c.dnsLost(r, s)
 		}
@@ -110,22 +109,6 @@ func (c *current) step(r *capture.Record) bool {
 		return c.ticked(r)
 	}
 	return false
-}
-
-// evidence decodes a record about the host, and counts it.
-func (c *current) evidence(r *capture.Record, p capture.Payload) (*source, bool) {
-	s := c.sources.of(r)
-	s.records++
-	return s, c.decode(r, s, p)
-}
-
-// decode counts what cannot be decoded: a bad payload is never fatal.
-func (c *current) decode(r *capture.Record, s *source, p capture.Payload) bool {
-	if err := r.Decode(p); err != nil {
-		s.undecodable++
-		return false
-	}
-	return true
 }
 
 // ticked closes the window. The flows that ended in the window before it were reported,
@@ -153,9 +136,9 @@ func (c *current) ticked(r *capture.Record) bool {
 }
 
 func (c *current) walk(r *capture.Record) {
-	s := c.sources.of(r)
 	var p capture.ProcWalk
-	if !c.decode(r, s, &p) {
+	s, ok := c.sources.decode(r, &p)
+	if !ok {
 		return
 	}
 	if r.Kind == capture.KindWalkBegin {
@@ -186,11 +169,7 @@ func (c *current) hostChanged(p *capture.Host, r *capture.Record) {
 		c.host = p.Name
 	}
 	c.facts.local, c.facts.listed = localNetworks(c.header, p)
-	for _, v := range p.Sysctls {
-		if strings.HasSuffix(v.Name, "nf_conntrack_events") {
-			c.sources.eventsOff = strings.TrimSpace(v.Value) == "0"
-		}
-	}
+	c.sources.hostChanged(p)
 	now := make(map[netip.Addr]bool)
 	for _, i := range p.Interfaces {
 		for _, a := range i.Addresses {
@@ -209,4 +188,11 @@ func (c *current) hostChanged(p *capture.Host, r *capture.Record) {
 		c.dropAddresses(gone, stamp{r.At, r.Seq})
 	}
 	c.local = now
+}
+
+// factsSoFar returns the facts of the tape so far.
+func (c *current) factsSoFar() tapeFacts {
+	f := c.facts
+	f.wall = c.wall
+	return f
 }

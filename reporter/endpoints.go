@@ -1,7 +1,6 @@
 package reporter
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -54,11 +53,11 @@ func endpoint(connections []Connection, swapped []bool, ends []endRef) Endpoint 
 	out := Endpoint{Scope: ends[0].scope, Addr: ends[0].addr}
 	for i := range ends {
 		c, server := &connections[ends[i].connection], ends[i].server
-		if list := c.end(server).Processes; len(list) > 0 {
+		if list := endOf(c, server).Processes; len(list) > 0 {
 			out.Processes = appendNew(out.Processes, list)
 		}
 		for j := range c.NAT {
-			if alias, translated := c.NAT[j].alias(server != swapped[ends[i].connection]); translated {
+			if alias, translated := aliasOf(&c.NAT[j], server != swapped[ends[i].connection]); translated {
 				out.Aliases = appendNew(out.Aliases, []netip.AddrPort{alias})
 			}
 		}
@@ -86,16 +85,17 @@ func sortedSet[T comparable](list []T, compare func(a, b T) int) []T {
 	return slices.Clip(list)
 }
 
-func (c *Connection) end(server bool) *End {
+// endOf returns the server of a connection, or its client.
+func endOf(c *Connection, server bool) *End {
 	if server {
 		return &c.To
 	}
 	return &c.From
 }
 
-// alias returns the translated address of the client's or the server's end, if it is
+// aliasOf returns the translated address of the client's or the server's end, if it is
 // translated.
-func (n *NAT) alias(server bool) (shown netip.AddrPort, translated bool) {
+func aliasOf(n *NAT, server bool) (shown netip.AddrPort, translated bool) {
 	if server {
 		return n.OriginalDst, n.OriginalDst != n.ReplySrc
 	}
@@ -123,18 +123,4 @@ func (s *loopbackScopes) of(e *End) string {
 		s.names[e.Netns] = name
 	}
 	return name
-}
-
-// ID is scope;addr;port.
-func (e *Endpoint) ID() string { return string(e.AppendID(nil)) }
-
-// Compare orders endpoints as a report does: by scope, address and port.
-func (e *Endpoint) Compare(other *Endpoint) int {
-	return cmp.Or(strings.Compare(e.Scope, other.Scope), e.Addr.Compare(other.Addr))
-}
-
-// AppendID appends the endpoint's ID.
-func (e *Endpoint) AppendID(b []byte) []byte {
-	b = appendAddr(append(append(b, e.Scope...), ';'), e.Addr.Addr())
-	return appendPort(append(b, ';'), e.Addr.Port())
 }

@@ -23,7 +23,7 @@ type Evidence struct {
 	dump    map[uint32]capture.Record // begin of the dump that goes on
 	hosts   []capture.Record          // the last ones: which addresses are gone takes two
 	clock   []capture.Record
-	flows   map[flowKey]*flowEvidence
+	flows   map[evidenceKey]*flowEvidence
 	gone    []*flowEvidence // flows that the kernel no longer has, in order
 	ticked  uint64          // record of the last tick
 	walk    walkEvidence
@@ -39,7 +39,7 @@ type Evidence struct {
 // NewEvidence returns the evidence of a tape with that header.
 func NewEvidence(h *capture.Header) *Evidence {
 	return &Evidence{header: h, source: map[uint32]capture.Record{}, gap: map[uint32]capture.Record{}, dump: map[uint32]capture.Record{},
-		flows: map[flowKey]*flowEvidence{}, forward: validAnswers{by: map[answerKey]*validAnswer{}}, reverse: validAnswers{by: map[answerKey]*validAnswer{}}}
+		flows: map[evidenceKey]*flowEvidence{}, forward: validAnswers{by: map[answerKey]*validAnswer{}}, reverse: validAnswers{by: map[answerKey]*validAnswer{}}}
 }
 
 // Add adds the next record. It keeps a copy of its payload.
@@ -90,6 +90,14 @@ func (e *Evidence) Add(r *capture.Record) {
 	}
 }
 
+// An evidenceKey identifies a flow.
+type evidenceKey struct {
+	orig   ctmsg.Tuple
+	id     uint32
+	source uint32
+	zone   uint16
+}
+
 func keep(r *capture.Record) capture.Record {
 	k := *r
 	k.Payload = bytes.Clone(r.Payload)
@@ -135,13 +143,13 @@ const maxHosts = 16
 // flowEvidence is a flow's first message and its last, which may be one, and the last one
 // that showed a state if the last message does not.
 type flowEvidence struct {
-	key                flowKey
+	key                evidenceKey
 	first, state, last capture.Record
 	stated             bool   // last shows a state
 	ended              uint64 // record that showed the flow's end, 0 if it is open
 }
 
-func (f *flowEvidence) begin(key *flowKey, r *capture.Record, m *ctmsg.Message) {
+func (f *flowEvidence) begin(key *evidenceKey, r *capture.Record, m *ctmsg.Message) {
 	f.key, f.ended, f.stated, f.state.Seq = *key, 0, false, 0
 	keepIn(&f.first, r)
 	f.goOn(r, m)
@@ -180,7 +188,7 @@ func (e *Evidence) conntrack(r *capture.Record) {
 	if m.Decode(r.Payload, e.header.BigEndian) != nil || m.Orig.Proto != dnsmsg.TCP {
 		return
 	}
-	key := flowKey{orig: m.Orig, id: m.ID, source: r.Source, zone: m.Zone}
+	key := evidenceKey{orig: m.Orig, id: m.ID, source: r.Source, zone: m.Zone}
 	f := e.flows[key]
 	switch {
 	case f == nil:

@@ -5,8 +5,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-
-	"github.com/topotape/topotape/capture"
 )
 
 // notCarried are the fields of the state, as TYPE.FIELD, that need not be carried: they
@@ -151,6 +149,3 @@ func see(v reflect.Value, seen map[string]bool, visited map[uintptr]bool) {
 		}
 	}
 }
-
-// RandomRecords is a tape of records of few flows and few sockets.
-func RandomRecords(seed uint64) []capture.Record { return programRecords(randomProgram(seed)) }

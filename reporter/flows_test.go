@@ -8,13 +8,8 @@ import (
 	"github.com/topotape/topotape/reporter/ctmsg"
 )
 
-const (
-	plain = "10.0.0.1:40000>10.0.0.2:80"
-	dnat  = "10.0.0.1:40000>10.0.0.80:80 | 172.17.0.2:8080>10.0.0.1:40000"
-)
-
 func TestLifeOfAFlow(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.ct(ctmsg.New, 7, "SYN_SENT", plain)
 	h.want()
 	h.ct(ctmsg.Update, 7, "SYN_RECV", plain)
@@ -35,7 +30,7 @@ func TestLifeOfAFlow(t *testing.T) {
 }
 
 func TestNoEdgeWithoutAnEstablishedPast(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.ct(ctmsg.New, 1, "SYN_SENT", plain) // refused
 	h.ct(ctmsg.Destroy, 1, "", plain)
 	h.send(ct{typ: ctmsg.Update, id: 2, state: "ESTABLISHED", tuples: "10.0.0.3:1>10.0.0.2:80", unseen: true})
@@ -56,7 +51,7 @@ func TestNoEdgeWithoutAnEstablishedPast(t *testing.T) {
 }
 
 func TestWholeLifeInOneWindow(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.ct(ctmsg.New, 1, "SYN_SENT", dnat)
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", dnat)
 	h.ct(ctmsg.Destroy, 1, "", dnat)
@@ -79,7 +74,7 @@ func TestWholeLifeInOneWindow(t *testing.T) {
 }
 
 func TestCloseEndsAFlow(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", plain)
 	h.ct(ctmsg.Update, 1, "CLOSE", plain)
 	h.want("10.0.0.1:40000 -> 10.0.0.2:80 CLOSE original closed")
@@ -89,7 +84,7 @@ func TestCloseEndsAFlow(t *testing.T) {
 }
 
 func TestRecycledIDs(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.ct(ctmsg.Update, 7, "ESTABLISHED", "10.0.0.1:1>10.0.0.2:80")
 	h.ct(ctmsg.Update, 7, "ESTABLISHED", "10.0.0.1:2>10.0.0.2:80")
 	h.ct(ctmsg.Destroy, 7, "", "10.0.0.1:1>10.0.0.2:80")
@@ -105,7 +100,7 @@ func TestRecycledIDs(t *testing.T) {
 }
 
 func TestNewFlowEndsTheOneOfItsTuple(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	shifted := "10.0.0.1:2>10.0.0.2:80 | 10.0.0.2:80>192.0.2.1:"
 	h.ct(ctmsg.New, 7, "SYN_SENT", plain)
 	h.ct(ctmsg.Update, 7, "ESTABLISHED", plain)
@@ -138,7 +133,7 @@ func TestNewFlowEndsTheOneOfItsTuple(t *testing.T) {
 }
 
 func TestZonesNeverMix(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.send(ct{typ: ctmsg.Update, id: 1, zone: 1, state: "ESTABLISHED", tuples: plain})
 	h.send(ct{typ: ctmsg.Update, id: 1, zone: 2, state: "ESTABLISHED", tuples: plain})
 	h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original", "10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original")
@@ -148,7 +143,7 @@ func TestZonesNeverMix(t *testing.T) {
 }
 
 func TestDumpReconciles(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	a, b, c := "10.0.0.1:1>10.0.0.2:80", "10.0.0.1:2>10.0.0.2:80", "10.0.0.1:3>10.0.0.2:80"
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", a)
 	h.ct(ctmsg.Update, 2, "ESTABLISHED", b)
@@ -173,7 +168,7 @@ func TestDumpReconciles(t *testing.T) {
 }
 
 func TestDumpEntriesMayBeOlderThanEvents(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	a, b := "10.0.0.1:1>10.0.0.2:80", "10.0.0.1:2>10.0.0.2:80"
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", a)
 	h.dumpBegin()
@@ -187,7 +182,7 @@ func TestDumpEntriesMayBeOlderThanEvents(t *testing.T) {
 
 func TestShortLivesCostTheMemoryOfAWindow(t *testing.T) {
 	const perWindow = 700
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.walk()
 	window := func() int {
 		for i := range perWindow {
@@ -200,7 +195,7 @@ func TestShortLivesCostTheMemoryOfAWindow(t *testing.T) {
 		if n := len(h.report().Connections); n != perWindow {
 			t.Fatalf("tick %d shows %d connections", h.tick, n)
 		}
-		return len(h.r.rules.(*current).flows.all)
+		return len(h.c.flows.all)
 	}
 	window()
 	early := window()
@@ -212,7 +207,7 @@ func TestShortLivesCostTheMemoryOfAWindow(t *testing.T) {
 }
 
 func TestGapForgetsNothing(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	a, b, c := "10.0.0.1:1>10.0.0.2:80", "10.0.0.1:2>10.0.0.2:80", "10.0.0.1:3>10.0.0.2:80"
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", a)
 	h.ct(ctmsg.Update, 2, "ESTABLISHED", b)
@@ -225,20 +220,20 @@ func TestGapForgetsNothing(t *testing.T) {
 	r := h.want("10.0.0.1:1 -> 10.0.0.2:80 ESTABLISHED original maybe",
 		"10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED original",
 		"10.0.0.1:3 -> 10.0.0.2:80 ESTABLISHED original maybe")
-	if c := r.coverageOf("conntrack"); c.State != CoverageDegraded || c.Lost != 42 || c.Why == "" {
+	if c := coverageOf(r, "conntrack"); c.State != CoverageDegraded || c.Lost != 42 || c.Why == "" {
 		t.Errorf("coverage %+v", c)
 	}
 	h.dump(map[uint32]string{2: b, 3: c})
 	r = h.want("10.0.0.1:1 -> 10.0.0.2:80 ESTABLISHED original closed",
 		"10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED original",
 		"10.0.0.1:3 -> 10.0.0.2:80 ESTABLISHED original")
-	if c := r.coverageOf("conntrack"); c.State != CoverageOK || c.Lost != 42 {
+	if c := coverageOf(r, "conntrack"); c.State != CoverageOK || c.Lost != 42 {
 		t.Errorf("coverage %+v", c)
 	}
 }
 
 func TestDumpEntryMayBeOlderThanAGap(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", plain)
 	h.dumpBegin()
 	h.put(capture.KindGap, 1, &capture.Gap{Lost: 1})
@@ -261,14 +256,14 @@ func TestNAT(t *testing.T) {
 		"port-only SNAT": {"10.0.0.1:42001>10.0.0.1:9090 | 10.0.0.1:9090>10.0.0.1:1024", "10.0.0.1:42001 -> 10.0.0.1:9090"},
 		"IPv6":           {"[fd00::1]:40000>[fd00::80]:80 | [fd00::2]:8080>[fd00::1]:40000", "[fd00::1]:40000 -> [fd00::2]:8080"},
 	} {
-		h := newHost(t)
+		h := newMachineHost(t)
 		h.ct(ctmsg.Update, 1, "ESTABLISHED", c.tuples)
 		t.Run(name, func(t *testing.T) { h.t = t; h.want(c.want + " ESTABLISHED original nat1") })
 	}
 }
 
 func TestNamespacesMeet(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	for source, netns := range map[uint32]uint64{1: 100, 5: 200, 6: 300} {
 		h.put(capture.KindSource, source, &capture.Source{Open: true, Kind: "conntrack", Netns: netns})
 	}
@@ -286,7 +281,7 @@ func TestNamespacesMeet(t *testing.T) {
 }
 
 func TestHairpin(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	for source, netns := range []uint64{1: 100, 2: 200} {
 		if netns != 0 {
 			h.put(capture.KindSource, uint32(source), &capture.Source{Open: true, Kind: "conntrack", Netns: netns})
@@ -310,7 +305,7 @@ func TestHairpin(t *testing.T) {
 }
 
 func TestHalfOpenFlowIsNoViewOfAnEndedOne(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.put(capture.KindSource, 1, &capture.Source{Open: true, Kind: "conntrack", Netns: 100})
 	h.put(capture.KindSource, 2, &capture.Source{Open: true, Kind: "conntrack", Netns: 200})
 	h.send(ct{typ: ctmsg.Update, source: 1, id: 1, state: "ESTABLISHED", tuples: plain})
@@ -322,20 +317,20 @@ func TestHalfOpenFlowIsNoViewOfAnEndedOne(t *testing.T) {
 }
 
 func TestClosedSource(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", plain)
 	h.put(capture.KindSource, 1, &capture.Source{Kind: "conntrack", Why: "permission denied"})
 	r := h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original maybe")
-	if c := r.coverageOf("conntrack"); c.State != CoverageOff || c.Why != "permission denied" {
+	if c := coverageOf(r, "conntrack"); c.State != CoverageOff || c.Why != "permission denied" {
 		t.Errorf("%+v", c)
 	}
 	h.put(capture.KindSource, 1, &capture.Source{Kind: "conntrack", Open: true})
-	if c := h.report().coverageOf("conntrack"); c.State != CoverageDegraded {
+	if c := coverageOf(h.report(), "conntrack"); c.State != CoverageDegraded {
 		t.Errorf("%+v", c)
 	}
 	h.dump(map[uint32]string{1: plain})
 	r = h.want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original")
-	if c := r.coverageOf("conntrack"); c.State != CoverageOK {
+	if c := coverageOf(r, "conntrack"); c.State != CoverageOK {
 		t.Errorf("%+v", c)
 	}
 }
@@ -344,7 +339,7 @@ func TestPartsOfAChainEndApart(t *testing.T) {
 	one := "10.1.0.1:40000>10.9.9.9:80 | 10.2.0.1:8080>10.2.0.254:50000"
 	two := "10.2.0.254:50000>10.2.0.1:8080 | 10.3.0.1:9000>10.3.0.254:60000"
 	for _, firstOne := range []bool{true, false} {
-		h := newHost(t)
+		h := newMachineHost(t)
 		h.put(capture.KindSource, 1, &capture.Source{Open: true, Kind: "conntrack", Netns: 100})
 		h.put(capture.KindSource, 5, &capture.Source{Open: true, Kind: "conntrack", Netns: 200})
 		h.send(ct{typ: ctmsg.Update, source: 1, id: 1, state: "ESTABLISHED", tuples: one})
@@ -360,14 +355,14 @@ func TestPartsOfAChainEndApart(t *testing.T) {
 		h.send(ends[1])
 		h.want("10.1.0.1:40000 -> 10.3.0.1:9000 ESTABLISHED original nat2 closed")
 		h.want()
-		if n := h.r.rules.(*current).flows.gone; n > 0 {
+		if n := h.c.flows.gone; n > 0 {
 			t.Errorf("%d gone flows are kept", n)
 		}
 	}
 }
 
 func TestPickupElsewhereIsTheSameConnection(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.put(capture.KindSource, 1, &capture.Source{Open: true, Kind: "conntrack", Netns: 100})
 	h.put(capture.KindSource, 5, &capture.Source{Open: true, Kind: "conntrack", Netns: 200})
 	h.send(ct{typ: ctmsg.Update, source: 5, id: 2, state: "ESTABLISHED", flags: 0x0a, tuples: "10.0.0.2:80>10.0.0.1:40000"})
@@ -379,7 +374,7 @@ func TestPickupElsewhereIsTheSameConnection(t *testing.T) {
 }
 
 func TestUnusableMessagesAreCounted(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.raw(capture.KindConntrack, 1, []byte("no message"))
 	h.send(ct{typ: ctmsg.Update, id: 1, tuples: "10.0.0.1:40000>10.0.0.2:53", protocol: 17})
 	h.raw(capture.KindDNS, 3, []byte{0xc1})
@@ -392,11 +387,11 @@ func TestUnusableMessagesAreCounted(t *testing.T) {
 		"proc":      {Records: 1, Undecodable: 1},
 	} {
 		want.Source, want.State = kind, CoverageOK
-		if got := r.coverageOf(kind); got != want {
+		if got := coverageOf(r, kind); got != want {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 	}
-	if got := newHost(t).want().coverageOf("conntrack"); got.State != CoverageOff {
+	if got := coverageOf(newMachineHost(t).want(), "conntrack"); got.State != CoverageOff {
 		t.Errorf("nothing recorded: %+v", got)
 	}
 }

@@ -2,6 +2,7 @@ package reporter
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -13,53 +14,43 @@ import (
 	"github.com/topotape/topotape/reporter/procnet"
 )
 
-// A host speaks to a reporter as a tape would. Sources have their conventional
+// A Host feeds a machine with the records of a tape. Sources have their conventional
 // numbers; time stands still until the test moves it.
-type host struct {
-	t    testing.TB
-	r    *Reporter
-	at   int64
-	seq  uint64
-	tick uint64
-	rec  capture.Record
-	also func(*capture.Record) // is shown every record, too
+type Host struct {
+	t       testing.TB
+	machine Machine
+	at      int64
+	seq     uint64
+	tick    uint64
+	rec     capture.Record
+	also    func(*capture.Record) // is shown every record, too
 }
 
-func newHost(t testing.TB) *host { return newHostOf(t, RulesCurrent) }
-
-func newHostOf(t testing.TB, rules string) *host {
-	r, err := New(&capture.Header{HostID: "host1", HostName: "host1"}, rules)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &host{t: t, r: r}
-}
-
-func (h *host) raw(kind capture.Kind, source uint32, payload []byte) bool {
+func (h *Host) raw(kind capture.Kind, source uint32, payload []byte) bool {
 	h.seq++
 	h.rec = capture.Record{Seq: h.seq, At: h.at, Kind: kind, Source: source, Payload: payload}
 	if h.also != nil {
 		h.also(&h.rec)
 	}
-	return h.r.Step(&h.rec)
+	return h.machine.Step(&h.rec)
 }
 
-func (h *host) put(kind capture.Kind, source uint32, p capture.Payload) bool {
+func (h *Host) put(kind capture.Kind, source uint32, p capture.Payload) bool {
 	return h.raw(kind, source, capture.AppendPayload(nil, p))
 }
 
 // pass lets seconds go by.
-func (h *host) pass(seconds float64) *host { h.at += int64(seconds * 1e9); return h }
+func (h *Host) pass(seconds float64) *Host { h.at += int64(seconds * 1e9); return h }
 
-func ends(s string) tuple {
+func ends(s string) endPair {
 	a, b, ok := strings.Cut(s, ">")
 	if !ok {
 		panic(s)
 	}
-	return tuple{netip.MustParseAddrPort(a), netip.MustParseAddrPort(b)}
+	return endPair{netip.MustParseAddrPort(a), netip.MustParseAddrPort(b)}
 }
 
-func tcpFrom(s string) ctmsg.Tuple { t := ends(s); return tcpTuple(t.src, t.dst) }
+func tcpFrom(s string) ctmsg.Tuple { t := ends(s); return ctmsg.TupleOf(t.src, t.dst, dnsmsg.TCP) }
 
 // A ct is one conntrack message in the notation "O | R"; the reply is the
 // original reversed where it is not given. An empty state is no protocol info.
@@ -76,14 +67,14 @@ type ct struct {
 	protocol uint8
 }
 
-func (h *host) ct(typ ctmsg.Type, id uint32, state, tuples string) {
+func (h *Host) ct(typ ctmsg.Type, id uint32, state, tuples string) {
 	h.send(ct{typ: typ, id: id, state: state, tuples: tuples})
 }
 
-func (h *host) send(c ct) {
+func (h *Host) send(c ct) {
 	o, r, nat := strings.Cut(c.tuples, " | ")
 	orig := ends(o)
-	reply := orig.reversed()
+	reply := endPair{orig.dst, orig.src}
 	if nat {
 		reply = ends(r)
 	}
@@ -122,11 +113,11 @@ func (h *host) send(c ct) {
 	h.raw(kind, c.source, m.Append(nil, false))
 }
 
-func (h *host) dumpBegin() { h.put(capture.KindDumpBegin, 1, &capture.ConntrackDump{}) }
-func (h *host) dumpEnd()   { h.put(capture.KindDumpEnd, 1, &capture.ConntrackDump{}) }
+func (h *Host) dumpBegin() { h.put(capture.KindDumpBegin, 1, &capture.ConntrackDump{}) }
+func (h *Host) dumpEnd()   { h.put(capture.KindDumpEnd, 1, &capture.ConntrackDump{}) }
 
 // dump sends a whole dump of entries in state ESTABLISHED.
-func (h *host) dump(entries map[uint32]string) {
+func (h *Host) dump(entries map[uint32]string) {
 	h.dumpBegin()
 	var ids []uint32
 	for id := range entries {
@@ -157,16 +148,16 @@ func listen(netns uint64, addr string) sock {
 }
 
 // walk is one whole walk of /proc.
-func (h *host) walk(socks ...sock) {
+func (h *Host) walk(socks ...sock) {
 	h.walkBegin()
 	h.tables(socks...)
 	h.walkEnd()
 }
 
-func (h *host) walkBegin() { h.put(capture.KindWalkBegin, 2, &capture.ProcWalk{}) }
-func (h *host) walkEnd()   { h.put(capture.KindWalkEnd, 2, &capture.ProcWalk{}) }
+func (h *Host) walkBegin() { h.put(capture.KindWalkBegin, 2, &capture.ProcWalk{}) }
+func (h *Host) walkEnd()   { h.put(capture.KindWalkEnd, 2, &capture.ProcWalk{}) }
 
-func (h *host) tables(socks ...sock) {
+func (h *Host) tables(socks ...sock) {
 	type key struct {
 		netns uint64
 		v6    bool
@@ -200,15 +191,15 @@ func (h *host) tables(socks ...sock) {
 	}
 }
 
-func (h *host) report() *Report {
+func (h *Host) report() *Report {
 	h.tick++
 	if !h.put(capture.KindTick, 0, &capture.Tick{Number: h.tick, Interval: 3e9}) {
 		h.t.Fatal("a tick was not taken for one")
 	}
-	return h.r.Report()
+	return h.machine.Report()
 }
 
-func (e *End) text() string {
+func endText(e *End) string {
 	s := e.Addr.String()
 	if e.Netns != 0 {
 		s += fmt.Sprintf("@%d", e.Netns)
@@ -219,8 +210,8 @@ func (e *End) text() string {
 	return s
 }
 
-func (c *Connection) text() string {
-	s := fmt.Sprintf("%s -> %s %s %s", c.From.text(), c.To.text(), c.State, c.Direction)
+func connText(c *Connection) string {
+	s := fmt.Sprintf("%s -> %s %s %s", endText(&c.From), endText(&c.To), c.State, c.Direction)
 	if len(c.NAT) > 0 {
 		s += fmt.Sprintf(" nat%d", len(c.NAT))
 	}
@@ -234,12 +225,12 @@ func (c *Connection) text() string {
 }
 
 // want makes a tick and compares the report's connections, in short notation.
-func (h *host) want(lines ...string) *Report {
+func (h *Host) want(lines ...string) *Report {
 	h.t.Helper()
 	r := h.report()
 	var got []string
 	for i := range r.Connections {
-		got = append(got, r.Connections[i].text())
+		got = append(got, connText(&r.Connections[i]))
 	}
 	if !slices.Equal(got, lines) {
 		h.t.Errorf("tick %d:\n got %s\nwant %s", h.tick, strings.Join(got, "\n     "), strings.Join(lines, "\n     "))
@@ -247,7 +238,7 @@ func (h *host) want(lines ...string) *Report {
 	return r
 }
 
-func (r *Report) coverageOf(kind string) Coverage {
+func coverageOf(r *Report, kind string) Coverage {
 	for _, c := range r.Coverage {
 		if c.Source == kind {
 			return c
@@ -255,3 +246,143 @@ func (r *Report) coverageOf(kind string) Coverage {
 	}
 	return Coverage{}
 }
+
+// lives is the messages of n short connections, ten of them open at a time.
+func lives(n int) [][]byte {
+	var out [][]byte
+	state := func(m *ctmsg.Message, typ ctmsg.Type, s ctmsg.State) {
+		m.Type, m.State, m.HasState = typ, s, typ != ctmsg.Destroy
+		m.HasStatus, m.Status = true, ctmsg.SeenReply|ctmsg.Assured
+		out = append(out, m.Append(nil, false))
+	}
+	open := make([]ctmsg.Message, 0, 10)
+	for i := range n {
+		t := ends(fmt.Sprintf("10.%d.%d.1:%d>10.0.0.2:80", i>>8&255, i&255, 1024+i%60000))
+		m := ctmsg.Message{ID: uint32(i), Orig: ctmsg.TupleOf(t.src, t.dst, 6), Reply: ctmsg.TupleOf(t.dst, t.src, 6)}
+		state(&m, ctmsg.New, ctmsg.SynSent)
+		state(&m, ctmsg.Update, ctmsg.SynRecv)
+		state(&m, ctmsg.Update, ctmsg.Established)
+		open = append(open, m)
+		if len(open) == cap(open) {
+			for j := range open {
+				state(&open[j], ctmsg.Update, ctmsg.FinWait)
+				state(&open[j], ctmsg.Update, ctmsg.LastAck)
+				state(&open[j], ctmsg.Update, ctmsg.TimeWait)
+				state(&open[j], ctmsg.Destroy, 0)
+			}
+			open = open[:0]
+		}
+	}
+	return out
+}
+
+// randomProgram is 300 well-formed records.
+func randomProgram(seed uint64) []byte {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	var p []byte
+	for range 300 {
+		p = append(p, 128|byte(rng.Uint32()), byte(rng.Uint32()), byte(rng.Uint32()))
+	}
+	return p
+}
+
+// programRecords is what the program says.
+func programRecords(program []byte) (out []capture.Record) {
+	rec := capture.Record{}
+	for at := 0; at+3 <= len(program); {
+		op, source, n := program[at], program[at+1], int(program[at+2])
+		at += 3
+		rec.Seq++
+		rec.At += int64(source) * 1e8
+		rec.Source = uint32(source % 6)
+		if op < 128 {
+			n = min(n, len(program)-at)
+			rec.Kind, rec.Payload = capture.Kind(op%24), program[at:at+n]
+			at += n
+		} else {
+			rec.Kind, rec.Payload = wellFormed(op, source, byte(n))
+		}
+		out = append(out, rec)
+	}
+	return out
+}
+
+// wellFormed makes records of few flows and few sockets.
+func wellFormed(op, x, y byte) (capture.Kind, []byte) {
+	addrs := []string{"10.0.0.1:1000", "10.0.0.2:80", "10.0.0.3:8080", "127.0.0.1:1000", "127.0.0.1:80", "10.0.0.1:80", "[2001:db8::1]:80", "[::1]:1000"}
+	pick := func(b byte) string { return addrs[int(b)%len(addrs)] }
+	t := ends(pick(x) + ">" + pick(y))
+	switch op % 8 {
+	case 0, 1, 2, 3:
+		m := ctmsg.Message{Type: ctmsg.Type(op%4 + 1), ID: uint32(y) & 1, Zone: uint16(x) >> 7, HasStatus: true, Status: ctmsg.Status(x) & 6,
+			HasState: y&0x80 == 0, State: ctmsg.State(x>>2) % 10,
+			Orig: ctmsg.TupleOf(t.src, t.dst, 6), Reply: ctmsg.TupleOf(t.dst, t.src, 6)}
+		if !m.HasState {
+			m.State = 0
+		}
+		if op&0x10 != 0 {
+			o := tcpFrom(pick(x+y) + ">" + pick(0))
+			m.Reply.SrcIP, m.Reply.SrcPort = o.SrcIP, o.SrcPort
+		}
+		if op&0x20 != 0 {
+			m.Reply.Proto = 17
+		}
+		if m.Type == ctmsg.Dump {
+			return capture.KindDumpEntry, m.Append(nil, false)
+		}
+		return capture.KindConntrack, m.Append(nil, false)
+	case 4:
+		row := procnet.AppendRow(nil, 0, procnet.Row{Local: t.src, Remote: t.dst, State: procnet.State(op>>3)%12 + 1, Inode: uint64(x & 3)}, false, false)
+		return capture.KindProcNet, capture.AppendPayload(nil, &capture.ProcNet{Netns: uint64(y & 1), Table: "tcp", Text: row, Part: uint32(op >> 6 & 1)})
+	case 5:
+		return capture.KindWalkBegin, capture.AppendPayload(nil, &capture.ProcWalk{})
+	case 6:
+		return capture.KindWalkEnd, capture.AppendPayload(nil, &capture.ProcWalk{})
+	}
+	return capture.KindTick, capture.AppendPayload(nil, &capture.Tick{})
+}
+
+func checkReport(t *testing.T, r *Report) {
+	ids := map[string]bool{}
+	for i := range r.Endpoints {
+		if i > 0 && r.Endpoints[i-1].Compare(&r.Endpoints[i]) >= 0 {
+			t.Errorf("endpoints %q and %q", r.Endpoints[i-1].ID(), r.Endpoints[i].ID())
+		}
+		ids[r.Endpoints[i].Addr.String()] = true
+	}
+	for i := range r.Connections {
+		c := &r.Connections[i]
+		if !c.From.Addr.IsValid() || !c.To.Addr.IsValid() || !ids[c.From.Addr.String()] || !ids[c.To.Addr.String()] {
+			t.Errorf("connection %s lacks an end", connText(c))
+		}
+		if c.FirstSeen > c.LastSeen || len(c.Seen) == 0 || c.Direction == "" || c.Closed && c.MayHaveClosed {
+			t.Errorf("connection %+v", c)
+		}
+		if i > 0 {
+			p := &r.Connections[i-1]
+			if n := p.From.Addr.Compare(c.From.Addr); n > 0 || n == 0 && p.To.Addr.Compare(c.To.Addr) > 0 {
+				t.Errorf("%s precedes %s", connText(p), connText(c))
+			}
+		}
+	}
+}
+
+const (
+	plain = "10.0.0.1:40000>10.0.0.2:80"
+	dnat  = "10.0.0.1:40000>10.0.0.80:80 | 172.17.0.2:8080>10.0.0.1:40000"
+)
+
+// RandomRecords is a tape of records of few flows and few sockets.
+func RandomRecords(seed uint64) []capture.Record { return programRecords(randomProgram(seed)) }
+
+// A Machine makes reports of records: a reporter, or the machine of one rule set.
+type Machine interface {
+	Step(*capture.Record) (tick bool)
+	Report() *Report
+}
+
+// NewHost returns a host for a machine.
+func NewHost(t testing.TB, m Machine) *Host { return &Host{t: t, machine: m} }
+
+// An endPair is "L>R" parsed.
+type endPair struct{ src, dst netip.AddrPort }

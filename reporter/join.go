@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/procnet"
 )
@@ -39,7 +38,7 @@ func (k *sockets) matchRow(f *flow, end int, ss *sources, used rowSet) *socketRo
 	if len(k.rows) == 0 || f.sides != nil && f.sides[end].state != "" {
 		return nil
 	}
-	w := k.match(f, ss.views(f)[end], used)
+	w := k.match(f, views(ss, f)[end], used)
 	if w != nil {
 		used[w.number] = true
 	}
@@ -80,7 +79,7 @@ func (s *side) keep(f *flow, end int) {
 func (j *joined) connection(k *sockets, ss *sources) (c Connection, swapped bool) {
 	client, server := j.ends(k, ss)
 	c = Connection{Proto: "tcp", NAT: j.translations(), FirstSeen: j.first, LastSeen: j.last,
-		Closed: j.closed, MayHaveClosed: j.hidden && !j.closed, Seen: seenConntrack}
+		Closed: j.closed, MayHaveClosed: j.hidden && !j.closed, Seen: SeenConntrack}
 	if j.hasState {
 		c.State = j.state.String()
 	}
@@ -89,7 +88,7 @@ func (j *joined) connection(k *sockets, ss *sources) (c Connection, swapped bool
 		if s.state == "" {
 			continue
 		}
-		c.Seen = seenBoth
+		c.Seen = SeenBoth
 		c.FirstSeen = min(c.FirstSeen, s.first)
 		if !j.closed {
 			c.LastSeen = max(c.LastSeen, s.last)
@@ -143,18 +142,6 @@ func tallyOf(flows []joined, rest []pair, ss *sources) (t tally) {
 		}
 	}
 	return t
-}
-
-// watched are the namespaces whose connections conntrack should know, sorted; 0 is an
-// unknown one.
-func (ss *sources) watched() (out []uint64) {
-	for _, s := range ss.list {
-		if s.kind == capture.SourceConntrack && !s.closed {
-			out = append(out, s.netns)
-		}
-	}
-	slices.Sort(out)
-	return out
 }
 
 // watches reports whether conntrack sees a socket's namespace. A source of an unknown

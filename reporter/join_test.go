@@ -10,7 +10,7 @@ import (
 )
 
 // half opens so many flows of which no answer is seen.
-func (h *host) half(n int) {
+func (h *machineHost) half(n int) {
 	for i := range n {
 		client := fmt.Sprintf("10.7.%d.%d:40000", i>>8, i&255)
 		h.ct(ctmsg.New, uint32(1000000+i), "SYN_SENT", client+">10.0.0.2:80")
@@ -19,7 +19,7 @@ func (h *host) half(n int) {
 
 // A flood of SYNs makes no connections, and a report keeps no memory for them.
 func TestHalfOpenFlowsReserveNothing(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:40000>10.0.0.2:80")
 	h.half(20000)
 	for range 2 {
@@ -33,7 +33,7 @@ func TestHalfOpenFlowsReserveNothing(t *testing.T) {
 // Reports are values: appending to one part changes no other, and the next report does not
 // change the last.
 func TestReportsShareNoMemory(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	for i := range 8 {
 		client, server := fmt.Sprintf("10.0.1.%d:40000", i), "10.0.0.2:80"
 		tuples := client + ">" + server
@@ -75,7 +75,7 @@ func TestReportsShareNoMemory(t *testing.T) {
 // A server's sockets may be held by many processes; each is listed once, in
 // order, and the connections keep theirs.
 func TestAnEndpointHasTheProcessesOfAllItsConnections(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	var socks []sock
 	for i, pid := range []uint32{30, 10, 20, 10, 40, 30} {
 		client := fmt.Sprintf("10.0.1.%d:40000", i)
@@ -117,13 +117,13 @@ func TestTranslatedLoopback(t *testing.T) {
 		"two clients":        {[]sock{client(2), client(3), server(3)}, alone},
 		"another flow's row": {[]sock{{netns: 3, row: "10.0.0.1:1>10.0.0.2:2"}, server(2)}, "127.0.0.1:42001@2 -> 127.0.0.1:8080@2 ESTABLISHED original nat1"},
 	} {
-		h := newHost(t)
+		h := newMachineHost(t)
 		h.ct(ctmsg.Update, 1, "ESTABLISHED", flow)
 		h.walk(c.socks...)
 		found := ""
 		for _, c := range h.report().Connections {
 			if len(c.NAT) > 0 {
-				found = c.text()
+				found = connText(&c)
 			}
 		}
 		if found != c.want {

@@ -24,11 +24,7 @@ func TestCanonicalJSON(t *testing.T) {
 		`"endpoints":[{"id":";10.0.0.1;40000","addr":"10.0.0.1","port":40000,"aliases":[],"processes":[{"pid":100,"comm":"c\"<ur>\u0001` + "\uFFFD" + `"}]},` +
 		`{"id":";172.17.0.2;8080","addr":"172.17.0.2","port":8080,"aliases":["10.0.0.80:80"],"processes":[]}],` +
 		`"names":[{"addr":"172.17.0.2","forward":[],"reverse":["db.internal"]}]}`
-	r, err := New(&capture.Header{HostID: "host1", HostName: "host1", Start: 1767323045e9}, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &host{t: t, r: r}
+	h := newHostWith(t, &capture.Header{HostID: "host1", HostName: "host1", Start: 1767323045e9}, "")
 	h.send(ct{typ: ctmsg.Update, id: 7, state: "ESTABLISHED", flags: 3, tuples: dnat})
 	h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: "172.17.0.2", Names: []string{"db.internal"}, TTL: 60e9})
 	h.pass(2.5).walk(sock{netns: 4026531992, row: "10.0.0.1:40000>10.0.0.80:80", inode: 9, procs: []Process{{100, "c\"<ur>\x01\xff"}}})

@@ -147,7 +147,7 @@ func TestLinkedChains(t *testing.T) {
 // namespaces show each at once or one shows all first.
 func TestManyLivesOfOneTupleInTwoNamespaces(t *testing.T) {
 	const lives = 1000
-	h := newHost(t)
+	h := newMachineHost(t)
 	for _, sources := range [][]uint32{{1, 5}, {1}, {5}} {
 		for i := range uint32(lives) {
 			h.at = int64(i+1) * 1e6
@@ -169,7 +169,7 @@ func TestManyLivesOfOneTupleInTwoNamespaces(t *testing.T) {
 // Flows that ended since the last walk of /proc are not linked with the flow of an open
 // connection.
 func TestEndedFlowsHideNoPartner(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.walk(sock{netns: 7, row: "10.3.3.3:1>10.4.4.4:2", inode: 3}) // the only one
 	h.pass(1).send(ct{typ: ctmsg.Update, id: 1, source: 5, state: "ESTABLISHED", tuples: plain})
 	const lives = 600
@@ -217,5 +217,32 @@ func TestSourcesAreFoundByTheirNumbers(t *testing.T) {
 		if len(ss.list) != len(made) {
 			t.Fatalf("%d sources of %d", len(ss.list), len(made))
 		}
+	}
+}
+
+// BenchmarkReportOfOneTuple is a report where one tuple was used again and again, in one of
+// the two namespaces that are watched.
+func BenchmarkReportOfOneTuple(b *testing.B) {
+	for _, n := range []int{1000, 10000, 100000} {
+		b.Run(fmt.Sprintf("lives=%d", n), func(b *testing.B) {
+			h := newMachineHost(b)
+			h.send(ct{typ: ctmsg.Update, id: 1, source: 5, state: "ESTABLISHED", tuples: "10.0.0.9:1>10.0.0.2:80"})
+			for i := range uint32(n) {
+				h.at += 1000
+				h.send(ct{typ: ctmsg.Update, id: i, state: "ESTABLISHED", tuples: plain})
+				h.at += 1000
+				h.send(ct{typ: ctmsg.Destroy, id: i, tuples: plain})
+			}
+			h.put(capture.KindTick, 0, &capture.Tick{Interval: 3e9})
+			b.ReportAllocs()
+			for b.Loop() {
+				c := h.c
+				c.linked = nil // as without the tick's
+				if got := len(c.Report().Connections); got != n+1 {
+					b.Fatal(got)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/connection")
+		})
 	}
 }

@@ -11,8 +11,8 @@ import (
 // Ended flows that were reported are forgotten: memory does not grow with the length of a
 // recording.
 func TestMemoryIsBoundedByOpenFlows(t *testing.T) {
-	h := newHost(t)
-	c := h.r.rules.(*current)
+	h := newMachineHost(t)
+	c := h.c
 	for i, m := range lives(100000) {
 		h.at += 1e5
 		h.raw(capture.KindConntrack, 1, m)
@@ -29,8 +29,8 @@ func TestMemoryIsBoundedByOpenFlows(t *testing.T) {
 // However many flows claim one tuple, finding one visits a few.
 func TestFewFlowsOfOneTupleAreNamed(t *testing.T) {
 	for _, typ := range []ctmsg.Type{ctmsg.Update, ctmsg.Dump} {
-		h := newHost(t)
-		c := h.r.rules.(*current)
+		h := newMachineHost(t)
+		c := h.c
 		for id := range uint32(1000) {
 			h.send(ct{typ: typ, id: id, state: "ESTABLISHED", tuples: "10.0.0.1:40000>10.0.0.2:80"})
 		}
@@ -59,13 +59,10 @@ func TestFewFlowsOfOneTupleAreNamed(t *testing.T) {
 func TestFlowsAreCounted(t *testing.T) {
 	most := 0
 	for seed := range uint64(200) {
-		r, err := New(&capture.Header{}, RulesCurrent)
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := newCurrent(&capture.Header{})
 		for _, rec := range programRecords(randomProgram(seed)) {
-			r.Step(&rec)
-			flows := &r.rules.(*current).flows
+			c.Step(&rec)
+			flows := &c.flows
 			flows.hasOpen(new(ctmsg.Tuple)) // from now on they are counted
 			open, gone, named := map[ctmsg.Tuple]int{}, 0, 0
 			for _, f := range flows.all {

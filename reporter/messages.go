@@ -169,7 +169,7 @@ func (c *current) finish(f *flow, now stamp) {
 		c.flows.count(f, -1)
 	}
 	f.ended, f.end, f.window = true, now, c.window
-	v := c.sources.views(f)
+	v := views(&c.sources, f)
 	a, b := c.sockets.end(v[0], now), c.sockets.end(v[1], now)
 	f.edge = f.edge || a || b
 }
@@ -184,9 +184,9 @@ func (c *current) remove(f *flow, now stamp) {
 
 // dump begins or ends a table dump.
 func (c *current) dump(r *capture.Record) {
-	s := c.sources.of(r)
 	var p capture.ConntrackDump
-	if !c.decode(r, s, &p) {
+	s, ok := c.sources.decode(r, &p)
+	if !ok {
 		return
 	}
 	if r.Kind == capture.KindDumpBegin {

@@ -190,7 +190,7 @@ func (c *current) forgot(kind string, addresses int, r *capture.Record) {
 
 func (c *current) dnsPacket(r *capture.Record) {
 	var p capture.DNS
-	if _, ok := c.evidence(r, &p); ok {
+	if _, ok := c.sources.observe(r, &p); ok {
 		c.learn(r, c.dns.Packet(r.Source, r.At, p.Packet))
 	}
 }

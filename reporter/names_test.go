@@ -17,7 +17,7 @@ import (
 )
 
 // answer sends a DNS answer with the records given in zone-file notation.
-func (h *host) answer(question string, qtype uint16, records ...string) {
+func (h *machineHost) answer(question string, qtype uint16, records ...string) {
 	m := new(dns.Msg)
 	m.SetQuestion(question, qtype)
 	m.Response = true
@@ -39,7 +39,7 @@ func (h *host) answer(question string, qtype uint16, records ...string) {
 	h.put(capture.KindDNS, 3, &capture.DNS{Packet: packet, Length: uint32(len(packet))})
 }
 
-func (h *host) wantNames(want string) {
+func (h *machineHost) wantNames(want string) {
 	h.t.Helper()
 	var got []string
 	for _, n := range h.report().Names {
@@ -51,7 +51,7 @@ func (h *host) wantNames(want string) {
 }
 
 func TestNames(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.answer("WWW.Example.com.", dns.TypeA, "www.example.COM. 300 IN CNAME cdn.example.net.",
 		"cdn.example.net. 300 IN CNAME edge.example.net.", "edge.example.net. 10 IN A 10.0.0.2")
 	h.answer("six.example.com.", dns.TypeAAAA, "six.example.com. 60 IN AAAA fd00::2")
@@ -71,12 +71,12 @@ func TestNames(t *testing.T) {
 	h.wantNames("10.0.0.80=svc/ fd00::2=six.example.com/") // the connection with 10.0.0.2 that is left is younger than its name
 }
 
-func (h *host) reverse(addr string, ttl int64, names ...string) {
+func (h *machineHost) reverse(addr string, ttl int64, names ...string) {
 	h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: addr, Names: names, TTL: ttl})
 }
 
 func TestReverseNames(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", plain)
 	h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: "10.0.0.2", Error: "server misbehaving", TTL: 1e9})
 	h.wantNames("")
@@ -89,7 +89,8 @@ func TestReverseNames(t *testing.T) {
 	h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: "10.0.0.2", Error: "timeout", TTL: 60e9})
 	h.reverse("10.0.0.2", 60e9)
 	h.reverse("10.0.0.2", 60e9, "", ".")
-	h.pass(61).wantNames(both) // a connection that was first seen before keeps them
+	h.pass(61)
+	h.wantNames(both) // a connection that was first seen before keeps them
 	h.reverse("10.0.0.2", 60e9, "new.internal.")
 	h.wantNames("10.0.0.1=/client.internal 10.0.0.2=/new.internal")
 	h.ct(ctmsg.Destroy, 1, "", plain)
@@ -112,7 +113,7 @@ func TestManyReverseNamesAreStable(t *testing.T) {
 	for i := range 2 * maxNamesPerAddr {
 		all = append(all, fmt.Sprintf("n%03d.", i))
 	}
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", plain)
 	h.reverse("10.0.0.2", math.MaxInt64, all...)
 	first := h.report().Names
@@ -124,7 +125,7 @@ func TestManyReverseNamesAreStable(t *testing.T) {
 }
 
 func TestHostNamesItsOwnAddresses(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	own := capture.Host{Name: "GW1.", Interfaces: []capture.Interface{{Addresses: []string{"10.0.0.1/8", "127.0.0.1/8", "fe80::1/64", "10.9.9.9/32"}}}}
 	h.put(capture.KindHost, 0, &own)
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", plain)
@@ -183,14 +184,14 @@ func TestNamesAreBounded(t *testing.T) {
 }
 
 func TestForgottenNamesDegradeTheWindow(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	for i := range maxNames + 1 {
 		h.reverse(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}).String(), 3600e9, "x.")
 	}
-	if c := h.report().coverageOf("rdns"); c.State != CoverageDegraded || !strings.Contains(c.Why, "forgotten") || c.Lost != 0 {
+	if c := coverageOf(h.report(), "rdns"); c.State != CoverageDegraded || !strings.Contains(c.Why, "forgotten") || c.Lost != 0 {
 		t.Errorf("%+v", c)
 	}
-	if c := h.report().coverageOf("rdns"); c.State != CoverageOK {
+	if c := coverageOf(h.report(), "rdns"); c.State != CoverageOK {
 		t.Errorf("%+v", c)
 	}
 }
@@ -224,7 +225,7 @@ func TestTruncatedAnswerAndTCP(t *testing.T) {
 	long, _ := m.Pack()
 	stream := append(binary.BigEndian.AppendUint16(nil, uint16(len(long))), long...)
 
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", plain)
 	h.ct(ctmsg.Update, 2, "ESTABLISHED", "10.0.0.1:4001>10.0.1.99:80")
 	h.put(capture.KindDNS, 3, &capture.DNS{Packet: packet, Length: uint32(len(packet))})
@@ -234,7 +235,7 @@ func TestTruncatedAnswerAndTCP(t *testing.T) {
 	h.wantNames("10.0.0.2=db.internal/")
 	h.put(capture.KindDNS, 3, segment(1001, dnsmsg.ACK|dnsmsg.FIN, stream[1000:]))
 	h.wantNames("10.0.0.2=db.internal/ 10.0.1.99=db.internal/")
-	if c := h.report().coverageOf("dns"); c.Records != 4 || c.Undecodable != 0 || c.Ignored != 1 {
+	if c := coverageOf(h.report(), "dns"); c.Records != 4 || c.Undecodable != 0 || c.Ignored != 1 {
 		t.Errorf("%+v", c)
 	}
 	// A gap, the end of the source and a late tick drop an incomplete message.
@@ -246,20 +247,20 @@ func TestTruncatedAnswerAndTCP(t *testing.T) {
 		h.put(capture.KindDNS, 3, segment(1<<30, dnsmsg.SYN|dnsmsg.ACK, nil))
 		h.put(capture.KindDNS, 3, segment(1<<30+1, dnsmsg.ACK, stream[:1000]))
 		drop()
-		if c := h.report().coverageOf("dns"); c.Undecodable != uint64(i+1) {
+		if c := coverageOf(h.report(), "dns"); c.Undecodable != uint64(i+1) {
 			t.Errorf("%d: %+v", i, c)
 		}
 	}
 }
 
 func TestDNSGapDegradesOneWindow(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.answer("x.", dns.TypeA, "x. 60 IN A 10.0.0.99")
 	h.put(capture.KindGap, 3, &capture.Gap{Lost: 5})
-	if c := h.report().coverageOf("dns"); c.State != CoverageDegraded || c.Lost != 5 {
+	if c := coverageOf(h.report(), "dns"); c.State != CoverageDegraded || c.Lost != 5 {
 		t.Errorf("%+v", c)
 	}
-	if c := h.report().coverageOf("dns"); c.State != CoverageOK || c.Lost != 5 {
+	if c := coverageOf(h.report(), "dns"); c.State != CoverageOK || c.Lost != 5 {
 		t.Errorf("%+v", c)
 	}
 }

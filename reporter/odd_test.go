@@ -2,7 +2,6 @@ package reporter
 
 import (
 	"fmt"
-	"net/netip"
 	"testing"
 
 	"github.com/topotape/topotape/capture"
@@ -11,7 +10,7 @@ import (
 
 // A reply tuple of another protocol, which no kernel sends, is no translation.
 func TestProtocolOfTheReplyDoesNotCount(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.walk(sock{netns: 7, row: "10.0.0.1:1000>10.0.0.2:80", inode: 3}, sock{netns: 8, row: "10.0.0.2:80>10.0.0.1:1000", inode: 4})
 	o := ends("10.0.0.1:1000>10.0.0.2:80")
 	m := ctmsg.Message{Type: ctmsg.Update, ID: 1, HasStatus: true, Status: ctmsg.SeenReply, HasState: true, State: ctmsg.Established,
@@ -25,7 +24,7 @@ func TestProtocolOfTheReplyDoesNotCount(t *testing.T) {
 
 // An address that the host has on another interface as well is still its own.
 func TestAddressOfTwoZonesIsKeptWithOne(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	list := func(addrs ...string) {
 		h.put(capture.KindHost, 0, &capture.Host{Interfaces: []capture.Interface{{Addresses: addrs}}})
 	}
@@ -39,74 +38,20 @@ func TestAddressOfTwoZonesIsKeptWithOne(t *testing.T) {
 
 // Sources beyond those that are kept count as the last, with their flows.
 func TestMoreSourcesThanAreKept(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	for i := range uint32(MaxSources + 50) {
 		h.send(ct{typ: ctmsg.Update, id: i, state: "ESTABLISHED", source: i + 1, tuples: fmt.Sprintf("10.0.%d.%d:1000>10.9.0.1:80", i/200, i%200)})
 	}
 	checkReport(t, h.report())
-	if n := len(h.r.rules.(*current).sources.list); n != MaxSources {
+	if n := len(h.c.sources.list); n != MaxSources {
 		t.Errorf("%d sources", n)
 	}
-}
-
-// The addresses of a carried state cannot bring a report out of order.
-func TestCarriedAddressesKeepTheOrder(t *testing.T) {
-	h := newHost(t)
-	h.walk(sock{netns: 7, row: "10.0.0.1:1000>10.0.0.2:80", inode: 3})
-	h.pass(1).ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:1000>10.0.0.2:80")
-	h.pass(1).ct(ctmsg.Update, 2, "ESTABLISHED", "10.0.0.5:1000>10.0.0.2:80")
-	h.pass(1).ct(ctmsg.Destroy, 1, "", "10.0.0.1:1000>10.0.0.2:80")
-	h.pass(1).walk()
-	kept := 0
-	for _, f := range h.r.rules.(*current).flows.all {
-		if f.sides != nil {
-			f.sides[0].addr = netip.MustParseAddrPort("200.0.0.1:1")
-			kept++
-		}
-	}
-	heir, taken := handedOver(t, h)
-	if r := heir.report(); !taken || kept != 1 || len(r.Connections) != 2 {
-		t.Errorf("taken %v, kept %d: %s", taken, kept, r.AppendJSON(nil))
-	} else {
-		checkReport(t, r)
-	}
-}
-
-// An end with an address that no row can have is refused.
-func TestCarriedEndsArePlain(t *testing.T) {
-	for _, addr := range []string{"[fe80::1%a]:1", "[::ffff:1.2.3.4]:1", "9.9.9.9:1"} {
-		h := newHost(t)
-		h.walk(sock{netns: 7, row: "10.0.0.1:1000>10.0.0.2:80", inode: 3})
-		h.pass(1).walk()
-		closed := h.r.rules.(*current).sockets.closed
-		closed[0].conn.From.Addr = netip.MustParseAddrPort(addr)
-		heir, taken := handedOver(t, h)
-		if taken != (addr == "9.9.9.9:1") {
-			t.Errorf("%s: taken %v", addr, taken)
-		}
-		checkReport(t, heir.report())
-	}
-}
-
-func handedOver(t *testing.T, h *host) (heir *host, taken bool) {
-	r, err := New(&capture.Header{HostID: "host1", HostName: "host1"}, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range h.r.Carry() {
-		r.Step(&capture.Record{Kind: capture.KindCarry, Payload: capture.AppendPayload(nil, &s)})
-	}
-	return &host{t: h.t, r: r, at: h.at, seq: h.seq}, r.Carried()
 }
 
 // Endpoints are in order whatever the name of the host.
 func TestEndpointsOfAnyHostAreInOrder(t *testing.T) {
 	for _, id := range []string{"", "0", "9abc", ";", ";10", ";127.0.0.1", "host", "~"} {
-		r, err := New(&capture.Header{HostID: id}, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		h := &host{t: t, r: r}
+		h := machineHostWith(t, &capture.Header{HostID: id})
 		for i, tuples := range []string{"10.0.0.1:1000>10.0.0.2:80", "127.0.0.1:1000>127.0.0.1:80", "127.0.0.1:9>127.0.0.1:10", "[::1]:1000>[::1]:80", "[2001:db8::1]:9>[2001:db8::2]:80"} {
 			h.ct(ctmsg.Update, uint32(i), "ESTABLISHED", tuples)
 		}
@@ -122,11 +67,7 @@ func TestEndpointsOfAnyHostAreInOrder(t *testing.T) {
 // Of a host without an id, loopback has a scope in some namespaces and none in the
 // unknown one, with the same addresses.
 func TestLoopbackWithScopesAndWithout(t *testing.T) {
-	r, err := New(&capture.Header{}, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &host{t: t, r: r}
+	h := machineHostWith(t, &capture.Header{})
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", "[2001:db8::1]:9>[2001:db8::2]:80")
 	h.walk(sock{netns: 7, row: "[::1]:3000>[::1]:80", inode: 3}, sock{row: "[::1]:3001>[::1]:80", inode: 4})
 	h.ct(ctmsg.Update, 2, "ESTABLISHED", "[::1]:3002>[::1]:80")

@@ -101,8 +101,7 @@ func TestParseIsTheInverseOfJSON(t *testing.T) {
 
 // A parsed report has the values of the core's report.
 func TestParseKeepsValues(t *testing.T) {
-	r := newHost(t).r
-	h := &host{t: t, r: r}
+	h := newHost(t)
 	h.send(ct{typ: 2, id: 7, state: "ESTABLISHED", flags: 3, tuples: dnat})
 	h.walk(listen(7, "172.17.0.2:8080"), sock{netns: 7, row: "127.0.0.1:5>127.0.0.1:6", inode: 4, procs: []Process{{4, "x"}, {5, "y"}}})
 	want := h.pass(3).report()

@@ -9,14 +9,14 @@ import (
 )
 
 // oneWalk is a host without a walk of /proc to come: flows that end are kept.
-func oneWalk(t *testing.T) *host {
-	h := newHost(t)
+func oneWalk(t *testing.T) *machineHost {
+	h := newMachineHost(t)
 	h.walk(sock{netns: 7, row: "10.3.3.3:1>10.4.4.4:2", inode: 3})
 	return h
 }
 
 // later sends, a moment later, what one namespace shows of a connection.
-func (h *host) later(source, id uint32, typ ctmsg.Type, tuples string) {
+func (h *machineHost) later(source, id uint32, typ ctmsg.Type, tuples string) {
 	m := ct{typ: typ, id: id, source: source, tuples: tuples}
 	if typ != ctmsg.Destroy {
 		m.state = "ESTABLISHED"
@@ -48,7 +48,7 @@ func TestEndedConnectionsStayApart(t *testing.T) {
 	for tick := range 4 {
 		h.put(capture.KindTick, 0, &capture.Tick{Interval: 3e9})
 		heir, taken := handedOver(t, h)
-		a, b := h.r.Report(), heir.r.Report()
+		a, b := h.c.Report(), heir.c.Report()
 		if !taken || string(a.AppendJSON(nil)) != string(b.AppendJSON(nil)) {
 			t.Errorf("tick %d: taken is %v; the heir reports\n%s, not\n%s", tick, taken, b.AppendJSON(nil), a.AppendJSON(nil))
 		}
@@ -61,7 +61,7 @@ func TestEndedConnectionsStayApart(t *testing.T) {
 // A passive flow is kept as long as its connection.
 func TestPassiveFlowsArePending(t *testing.T) {
 	const nat, behind = "10.0.0.1:1000>10.0.0.2:80 | 172.17.0.2:8080>10.0.0.1:1000", "10.0.0.1:1000>172.17.0.2:8080"
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.later(5, 1, ctmsg.Update, behind)
 	began := h.at
 	h.later(1, 1, ctmsg.Update, nat)
@@ -76,18 +76,18 @@ func TestPassiveFlowsArePending(t *testing.T) {
 // Nothing is pending for ever: neither a half-open flow, nor one that was pending while a
 // second namespace was watched.
 func TestPendingFlowsAreForgotten(t *testing.T) {
-	for name, end := range map[string]func(*host){
-		"half open": func(h *host) {
+	for name, end := range map[string]func(*machineHost){
+		"half open": func(h *machineHost) {
 			h.send(ct{typ: ctmsg.Destroy, id: 1, source: 1, tuples: plain})
 			h.send(ct{typ: ctmsg.Destroy, id: 1, source: 5, tuples: plain})
 		},
-		"one namespace left": func(h *host) {
+		"one namespace left": func(h *machineHost) {
 			h.send(ct{typ: ctmsg.Destroy, id: 1, source: 5, tuples: plain})
 			h.report()
 			h.put(capture.KindSource, 1, &capture.Source{Open: true, Kind: capture.SourceProc})
 		},
 	} {
-		h := newHost(t)
+		h := newMachineHost(t)
 		h.send(ct{typ: ctmsg.New, id: 1, source: 1, state: "SYN_SENT", tuples: plain})
 		h.send(ct{typ: ctmsg.Update, id: 1, source: 5, state: "ESTABLISHED", tuples: plain})
 		h.report()
@@ -95,7 +95,7 @@ func TestPendingFlowsAreForgotten(t *testing.T) {
 		for range 4 {
 			h.report()
 		}
-		if n := h.r.rules.(*current).flows.gone; n > 0 {
+		if n := h.c.flows.gone; n > 0 {
 			t.Errorf("%s: %d flows are kept", name, n)
 		}
 	}
@@ -106,7 +106,7 @@ func TestPendingFlowsAreForgotten(t *testing.T) {
 func TestMoreGoneFlowsThanAreKept(t *testing.T) {
 	const nat, behind = "10.0.0.1:1000>10.0.0.2:80 | 172.17.0.2:8080>10.0.0.1:1000", "10.0.0.1:1000>172.17.0.2:8080"
 	h := oneWalk(t)
-	flows := &h.r.rules.(*current).flows
+	flows := &h.c.flows
 	flows.maxGone = 10
 	h.later(1, 1, ctmsg.Update, nat)
 	h.later(5, 1, ctmsg.Update, behind)

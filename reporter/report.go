@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/topotape/topotape/capture"
 )
 
 // A Report describes the host's connections at a tick. It has values only, and every
@@ -151,3 +153,24 @@ type Names struct {
 	Reverse []string // from reverse look-ups
 	Host    string   // the host's name if the address is its own, and neither loopback nor link-local
 }
+
+// ID is scope;addr;port.
+func (e *Endpoint) ID() string { return string(e.AppendID(nil)) }
+
+// Compare orders endpoints as a report does: by scope, address and port.
+func (e *Endpoint) Compare(other *Endpoint) int {
+	return cmp.Or(strings.Compare(e.Scope, other.Scope), e.Addr.Compare(other.Addr))
+}
+
+// AppendID appends the endpoint's ID.
+func (e *Endpoint) AppendID(b []byte) []byte {
+	b = appendAddr(append(append(b, e.Scope...), ';'), e.Addr.Addr())
+	return appendPort(append(b, ';'), e.Addr.Port())
+}
+
+// SeenConntrack, SeenProc and SeenBoth are the lists of sources that show a TCP connection.
+var (
+	SeenConntrack = []string{capture.SourceConntrack}
+	SeenProc      = []string{capture.SourceProc}
+	SeenBoth      = []string{capture.SourceConntrack, capture.SourceProc}
+)

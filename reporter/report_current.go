@@ -1,7 +1,7 @@
 package reporter
 
 // report makes the report of the last tick.
-func (c *current) report() *Report {
+func (c *current) Report() *Report {
 	window := c.window - 1
 	chains := c.linked
 	if chains == nil {
@@ -13,7 +13,7 @@ func (c *current) report() *Report {
 	connections, swapped := inOrder(draftConnections(flows, rows, c.sockets.closedIn(window), &c.sockets, &c.sources))
 	r := &Report{
 		HostID: c.hostID, HostName: c.host, Tick: c.tick.Number, At: c.wall + c.tickAt,
-		Window: c.tick.Interval, Rules: RulesCurrent, tape: c.told(),
+		Window: c.tick.Interval, Rules: RulesCurrent, tape: c.factsSoFar(),
 	}
 	if r.Window == 0 {
 		r.Window = c.tickAt - c.lastTick

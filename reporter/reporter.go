@@ -28,9 +28,9 @@ type Reporter struct {
 
 // machine is one rule set.
 type machine interface {
-	step(*capture.Record) bool
-	report() *Report
-	carry(*carry.Coder) // reads into a new machine
+	Step(*capture.Record) (tick bool)
+	Report() *Report
+	Carry(*carry.Coder) // writes the state, or reads it into a new machine
 }
 
 // New returns a reporter for the records of a tape with that header. The error names the
@@ -63,9 +63,9 @@ func (r *Reporter) Step(rec *capture.Record) (tick bool) {
 		r.addCarry(rec)
 		return false
 	}
-	return r.rules.step(rec)
+	return r.rules.Step(rec)
 }
 
 // Report makes the report of the last tick. It must be called before the next
 // Step, or not at all.
-func (r *Reporter) Report() *Report { return r.rules.report() }
+func (r *Reporter) Report() *Report { return r.rules.Report() }

@@ -2,8 +2,6 @@ package reporter
 
 import (
 	"net/netip"
-
-	"github.com/topotape/topotape/capture"
 )
 
 // A side is one end of a connection in the making.
@@ -109,7 +107,7 @@ func (k *sockets) connection(p pair) Connection {
 	}
 	c := Connection{
 		Proto: "tcp", Direction: how, From: x.end(), To: y.end(),
-		State: a.state.String(), FirstSeen: a.first, LastSeen: a.table.at.at, Seen: seenProc,
+		State: a.state.String(), FirstSeen: a.first, LastSeen: a.table.at.at, Seen: SeenProc,
 		MayHaveClosed: a.table.source.hidden(a.table.at.seq),
 	}
 	if b != nil {
@@ -129,9 +127,3 @@ func (k *sockets) closedConnection(p pair) Connection {
 	c.Closed, c.MayHaveClosed = true, false
 	return c
 }
-
-var (
-	seenConntrack = []string{capture.SourceConntrack}
-	seenProc      = []string{capture.SourceProc}
-	seenBoth      = []string{capture.SourceConntrack, capture.SourceProc}
-)

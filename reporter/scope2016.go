@@ -2,8 +2,6 @@ package reporter
 
 import (
 	"net/netip"
-	"slices"
-	"strings"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/ctmsg"
@@ -52,7 +50,7 @@ func newScope2016(h *capture.Header) *scope2016 {
 	return c
 }
 
-func (c *scope2016) step(r *capture.Record) bool {
+func (c *scope2016) Step(r *capture.Record) bool {
 	switch r.Kind {
 	case capture.KindConntrack, capture.KindDumpEntry:
 		c.conntrack(r)
@@ -60,34 +58,34 @@ func (c *scope2016) step(r *capture.Record) bool {
 		c.dump(r)
 	case capture.KindProcNet:
 		var p capture.ProcNet
-		if s, ok := c.evidence(r, &p); ok && !c.proc.table(&p, r) {
+		if s, ok := c.sources.observe(r, &p); ok && !c.proc.table(&p, r) {
 			s.ignored++
 		}
 	case capture.KindProcUnchanged:
 		var p capture.ProcUnchanged
-		if _, ok := c.evidence(r, &p); ok {
+		if _, ok := c.sources.observe(r, &p); ok {
 			c.proc.unchanged(&p, r)
 		}
 	case capture.KindProcSockets:
 		var p capture.ProcSockets
-		if _, ok := c.evidence(r, &p); ok {
+		if _, ok := c.sources.observe(r, &p); ok {
 			c.proc.sockets(&p)
 		}
 	case capture.KindWalkBegin, capture.KindWalkEnd:
 		c.procWalk(r)
 	case capture.KindDNS:
 		var p capture.DNS
-		if s, ok := c.evidence(r, &p); ok {
+		if s, ok := c.sources.observe(r, &p); ok {
 			c.dnsPacket(&p, s)
 		}
 	case capture.KindReverseName:
 		var p capture.ReverseName
-		if _, ok := c.evidence(r, &p); ok {
+		if _, ok := c.sources.observe(r, &p); ok {
 			c.reversed.answer(&p, r.At)
 		}
 	case capture.KindSource:
 		var p capture.Source
-		if s := c.sources.of(r); c.decode(r, s, &p) {
+		if s, ok := c.sources.decode(r, &p); ok {
 			s.change(&p, r.Seq)
 			if !p.Open {
 				c.endFlows(r.Source)
@@ -95,7 +93,7 @@ func (c *scope2016) step(r *capture.Record) bool {
 		}
 	case capture.KindGap:
 		var p capture.Gap
-		if s := c.sources.of(r); c.decode(r, s, &p) {
+		if s, ok := c.sources.decode(r, &p); ok {
 			s.gap(&p, r.Seq, c.window)
 			c.endFlows(r.Source)
 		}
@@ -113,22 +111,6 @@ func (c *scope2016) step(r *capture.Record) bool {
 		return c.ticked(r)
 	}
 	return false
-}
-
-// evidence decodes and counts a record that describes the host.
-func (c *scope2016) evidence(r *capture.Record, p capture.Payload) (*source, bool) {
-	s := c.sources.of(r)
-	s.records++
-	return s, c.decode(r, s, p)
-}
-
-// decode counts payloads that cannot be decoded: they are never fatal.
-func (c *scope2016) decode(r *capture.Record, s *source, p capture.Payload) bool {
-	if err := r.Decode(p); err != nil {
-		s.undecodable++
-		return false
-	}
-	return true
 }
 
 // ticked moves the flows that ended since the last tick to the report that may be
@@ -157,9 +139,9 @@ func (c *scope2016) endFlows(source uint32) {
 // dump changes the coverage only. The original read a listing when it started, and
 // treated its entries like events: an entry that was missing ended no flow.
 func (c *scope2016) dump(r *capture.Record) {
-	s := c.sources.of(r)
 	var p capture.ConntrackDump
-	if !c.decode(r, s, &p) {
+	s, ok := c.sources.decode(r, &p)
+	if !ok {
 		return
 	}
 	if r.Kind == capture.KindDumpBegin {
@@ -173,9 +155,9 @@ func (c *scope2016) dump(r *capture.Record) {
 }
 
 func (c *scope2016) procWalk(r *capture.Record) {
-	s := c.sources.of(r)
 	var p capture.ProcWalk
-	if !c.decode(r, s, &p) {
+	s, ok := c.sources.decode(r, &p)
+	if !ok {
 		return
 	}
 	switch {
@@ -203,44 +185,8 @@ func (c *scope2016) hostChanged(p *capture.Host) {
 	if p.Name != "" {
 		c.host = p.Name
 	}
-	for _, v := range p.Sysctls {
-		if strings.HasSuffix(v.Name, "nf_conntrack_events") {
-			c.sources.eventsOff = strings.TrimSpace(v.Value) == "0"
-		}
-	}
+	c.sources.hostChanged(p)
 	c.local, c.listed = localNetworks(c.header, p)
-}
-
-// localNetworks returns the networks whose addresses have ids that begin with the
-// host's id, and lists all networks that the tape calls local.
-//
-// The original took the networks that a user gave it, and looked up the one of the
-// Docker bridge. The recorder lists the networks of all interfaces: they do not count.
-func localNetworks(h *capture.Header, p *capture.Host) (local []netip.Prefix, listed []string) {
-	const dockerBridge = "docker0"
-	byHand := appendNetworks(nil, p.LocalNetworks)
-	var bridge []netip.Prefix
-	for _, i := range p.Interfaces {
-		networks := appendNetworks(nil, i.Addresses)
-		byHand = slices.DeleteFunc(byHand, func(n netip.Prefix) bool { return slices.Contains(networks, n) })
-		if i.Name == dockerBridge {
-			bridge = append(bridge, networks...)
-		}
-	}
-	local = slices.Concat(appendNetworks(nil, h.LocalNetworks), byHand, bridge)
-	listed = slices.Concat(h.LocalNetworks, p.LocalNetworks)
-	slices.Sort(listed)
-	return local, slices.Compact(listed)
-}
-
-// appendNetworks parses networks and appends them. It skips other texts.
-func appendNetworks(b []netip.Prefix, texts []string) []netip.Prefix {
-	for _, s := range texts {
-		if n, err := netip.ParsePrefix(s); err == nil {
-			b = append(b, n.Masked())
-		}
-	}
-	return b
 }
 
 // isLocal reports whether an address is in a local network.

@@ -51,7 +51,7 @@ func TestScope2016Connections(t *testing.T) {
 	h.pass(1).ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:40000>10.0.0.80:80 | 172.17.0.2:8080>10.0.0.1:40000")
 	h.pass(1).walk(sock{netns: 7, row: "172.17.0.2:8080>10.0.0.1:40000", inode: 5, procs: []Process{{50, "srv"}}})
 	r := h.pass(1).want("10.0.0.1:40000 -> 172.17.0.2:8080@7(50 srv) ESTABLISHED scope")
-	if c := r.Connections[0]; c.FirstSeen != 1e9 || c.LastSeen != 2e9 || !slices.Equal(c.Seen, seenBoth) {
+	if c := r.Connections[0]; c.FirstSeen != 1e9 || c.LastSeen != 2e9 || !slices.Equal(c.Seen, SeenBoth) {
 		t.Errorf("%+v", c)
 	}
 	h.pass(1).ct(ctmsg.Destroy, 1, "", "10.0.0.1:40000>10.0.0.80:80 | 172.17.0.2:8080>10.0.0.1:40000")
@@ -197,10 +197,6 @@ func TestScope2016NoWalk(t *testing.T) {
 		h.tables(sock{netns: 7, row: "10.0.0.1:1000>10.0.0.2:80", inode: 1, procs: []Process{{1, "x"}}})
 		h.report()
 	}
-	k := &h.r.rules.(*scope2016).proc
-	if len(k.tables) != 2 || len(k.lists) != 1 {
-		t.Errorf("%d tables, %d lists", len(k.tables), len(k.lists))
-	}
 	h.walk(row(7, "10.0.0.1:1000>10.0.0.2:80"))
 	h.want(one)
 }
@@ -208,11 +204,7 @@ func TestScope2016NoWalk(t *testing.T) {
 // The networks of the host's interfaces are not local, except the Docker bridge's. Those
 // that a user gave are local.
 func TestScope2016LocalNetworks(t *testing.T) {
-	r, err := New(&capture.Header{HostID: "host1", LocalNetworks: []string{"10.3.0.0/16"}}, RulesScope2016)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &host{t: t, r: r}
+	h := newHostWith(t, &capture.Header{HostID: "host1", LocalNetworks: []string{"10.3.0.0/16"}}, RulesScope2016)
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:1000>172.17.0.2:80")
 	h.ct(ctmsg.Update, 2, "ESTABLISHED", "10.3.0.1:1000>10.4.0.1:80")
 	ids := func(want ...string) {
@@ -237,15 +229,18 @@ func TestScope2016LocalNetworks(t *testing.T) {
 	}
 }
 
+// The caches keep so many addresses.
+const snoopedAddresses, reversedAddresses = 10000, 500
+
 // The caches drop the address that was written first.
 func TestScope2016Caches(t *testing.T) {
 	h := newHostOf(t, RulesScope2016)
 	addr := func(i int) string { return fmt.Sprintf("10.1.%d.%d", i>>8, i&255) }
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", "10.1.0.0:1000>10.1.0.1:80")
-	for i := range maxSnooped {
+	for i := range snoopedAddresses {
 		answer(h, "first.example", addr(i))
 	}
-	for i := range maxReversed {
+	for i := range reversedAddresses {
 		h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: addr(i), Names: []string{"r.example."}})
 	}
 	answer(h, "second.example", addr(0)) // the address is in the cache: it keeps its place
@@ -303,22 +298,5 @@ func TestScope2016Packets(t *testing.T) {
 		if n := h.report().node(";10.0.0.1;1000"); strings.Contains(n, "a.example") != test.learnt {
 			t.Errorf("%s: %s", name, n)
 		}
-	}
-}
-
-// The buffer of ended flows is bounded, and every tick empties it, with or without a
-// report.
-func TestScope2016Bounds(t *testing.T) {
-	w := scopeFlows{active: map[uint32]*scopeFlow{}, ended: make([]scopeFlow, maxEnded-1)}
-	for range 3 {
-		w.apply(&scopeFlow{id: 1}, ctmsg.Update)
-		w.apply(&scopeFlow{id: 1}, ctmsg.Destroy)
-	}
-	if len(w.ended) != maxEnded {
-		t.Errorf("%d ended flows", len(w.ended))
-	}
-	w.tick()
-	if w.tick(); len(w.ended)+len(w.shown)+len(w.active) != 0 {
-		t.Errorf("%d ended, %d shown, %d active", len(w.ended), len(w.shown), len(w.active))
 	}
 }

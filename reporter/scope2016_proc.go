@@ -61,9 +61,6 @@ type scopeOwner struct {
 	netns uint64 // 0 if unknown
 }
 
-// maxWalk bounds the bytes of one walk; later tables and lists are ignored.
-const maxWalk = 256 << 20
-
 func (k *scopeProc) begin(r *capture.Record) {
 	k.abort()
 	k.walking, k.begun = true, r.Seq

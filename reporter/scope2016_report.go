@@ -62,7 +62,7 @@ type topology struct {
 	rank         []int                    // of nodes: their places in order
 }
 
-func (c *scope2016) report() *Report {
+func (c *scope2016) Report() *Report {
 	n := len(c.flows.active) + len(c.flows.shown) + len(c.proc.rows) // observations
 	t := &topology{c: c, nodes: make([]node, 0, 2*n), index: make(map[nodeKey]int, 2*n), observations: make([]observation, 0, n),
 		nameSets: make(map[netip.Addr]*indexSet)}

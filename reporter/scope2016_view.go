@@ -38,7 +38,7 @@ func (t *topology) connections(processes [][]Process) []Connection {
 		}
 		if t.nodes[from].addr.IsValid() && t.nodes[to].addr.IsValid() {
 			c := Connection{Proto: "tcp", From: end(from), To: end(to), Direction: DirectionScope}
-			c.combine(rest[:n])
+			combine(&c, rest[:n])
 			out = append(out, c)
 		}
 		rest = rest[n:]
@@ -52,7 +52,7 @@ func (t *topology) connections(processes [][]Process) []Connection {
 
 // combine sets what several observations show: the times span all of them, and the
 // state is that of the first one that has not ended.
-func (c *Connection) combine(all []observation) {
+func combine(c *Connection, all []observation) {
 	c.State, c.FirstSeen, c.LastSeen, c.Closed = all[0].state, all[0].first, all[0].last, true
 	flows, rows := false, false
 	for _, o := range all {
@@ -64,11 +64,11 @@ func (c *Connection) combine(all []observation) {
 	}
 	switch {
 	case flows && rows:
-		c.Seen = seenBoth
+		c.Seen = SeenBoth
 	case flows:
-		c.Seen = seenConntrack
+		c.Seen = SeenConntrack
 	default:
-		c.Seen = seenProc
+		c.Seen = SeenProc
 	}
 }
 

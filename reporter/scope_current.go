@@ -16,13 +16,6 @@ type tapeFacts struct {
 	listed []string       // all local networks
 }
 
-// told returns the facts of the tape so far.
-func (c *current) told() tapeFacts {
-	f := c.facts
-	f.wall = c.wall
-	return f
-}
-
 // SetScope sets the view of a report that was made of other reports: the caller makes it
 // of their views. A report of the current rules needs no such view, because it follows
 // from the report.
@@ -110,10 +103,10 @@ func (v *scopeView) end(c *Connection, e *End) int {
 	at, _ := v.node(e.Addr, e.Netns)
 	n := &v.nodes[at]
 	n.seen = max(n.seen, c.LastSeen)
-	if slices.Contains(c.Seen, seenConntrack[0]) {
+	if slices.Contains(c.Seen, SeenConntrack[0]) {
 		n.conntrack = max(n.conntrack, c.LastSeen)
 	}
-	if slices.Contains(c.Seen, seenProc[0]) {
+	if slices.Contains(c.Seen, SeenProc[0]) {
 		n.proc = max(n.proc, c.LastSeen)
 	}
 	if len(e.Processes) > 0 {

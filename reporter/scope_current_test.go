@@ -40,9 +40,7 @@ func (h *host) wantScope(start int64, lines ...string) *ScopeReport {
 }
 
 func scopeHost(t *testing.T, start int64, local ...string) *host {
-	h := newHost(t)
-	h.r, _ = New(&capture.Header{HostID: "h1", HostName: "web", Start: start, LocalNetworks: local}, RulesCurrent)
-	return h
+	return newHostWith(t, &capture.Header{HostID: "h1", HostName: "web", Start: start, LocalNetworks: local}, RulesCurrent)
 }
 
 // The view has ids, sources, processes and names, and when each was last seen.
@@ -59,7 +57,8 @@ func TestScopeView(t *testing.T) {
 		listen(5, "127.0.0.1:80"),
 		sock{netns: 5, row: "127.0.0.1:5000>127.0.0.1:80", inode: 10},
 	)
-	s := h.pass(1).wantScope(start,
+	h.pass(1)
+	s := h.wantScope(start,
 		";10.0.0.1;40000 addr=10.0.0.1@2 conntracked=true@2 host_node_id=h1;<host>@2 pid=100@2 port=40000@2 procspied=true@2 -> h1;172.17.0.2;8080",
 		";10.0.0.80;80 addr=10.0.0.80@2 conntracked=true@2 copy_of=h1;172.17.0.2;8080@2 port=80@2 procspied=true@2 reverse_dns_names=[vip.internal]",
 		"h1-5;127.0.0.1;5000 addr=127.0.0.1@2 port=5000@2 procspied=true@2 -> h1-5;127.0.0.1;80",
@@ -77,7 +76,8 @@ func TestScopeCopyOfOneEnd(t *testing.T) {
 	h := scopeHost(t, 0)
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.20:1000>10.0.0.88:80 | 10.0.0.19:8080>10.0.0.20:1000")
 	h.pass(1).ct(ctmsg.Update, 2, "ESTABLISHED", "10.0.0.21:1000>10.0.0.88:80 | 10.0.0.18:8080>10.0.0.21:1000")
-	h.pass(1).wantScope(0,
+	h.pass(1)
+	h.wantScope(0,
 		";10.0.0.18;8080 addr=10.0.0.18@1 conntracked=true@1 port=8080@1",
 		";10.0.0.19;8080 addr=10.0.0.19@0 conntracked=true@0 port=8080@0",
 		";10.0.0.20;1000 addr=10.0.0.20@0 conntracked=true@0 port=1000@0 -> ;10.0.0.19;8080",

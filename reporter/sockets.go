@@ -8,11 +8,6 @@ import (
 	"github.com/topotape/topotape/reporter/procnet"
 )
 
-type tableKey struct {
-	netns uint64
-	name  string
-}
-
 // A table is one reading of a /proc/net table.
 type table struct {
 	key       tableKey

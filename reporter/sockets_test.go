@@ -14,7 +14,7 @@ var (
 )
 
 func TestRowsOfFlow(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.ct(ctmsg.Update, 7, "ESTABLISHED", dnat)
 	h.pass(1).walk(
 		sock{netns: 1, row: "10.0.0.1:40000>10.0.0.80:80", inode: 11, procs: curl},
@@ -34,7 +34,7 @@ func TestRowsOfFlow(t *testing.T) {
 }
 
 func TestRowReadAfterTheEndCounts(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.ct(ctmsg.Update, 7, "ESTABLISHED", plain)
 	h.pass(1).ct(ctmsg.Destroy, 7, "", plain) // evicted, not closed
 	h.pass(1).walk(sock{row: plain, inode: 11, procs: curl})
@@ -44,7 +44,7 @@ func TestRowReadAfterTheEndCounts(t *testing.T) {
 }
 
 func TestEndsAreKeptForTheWalkThatGoesOn(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.ct(ctmsg.Update, 7, "ESTABLISHED", plain)
 	h.walk()
 	h.pass(1).walkBegin()
@@ -60,7 +60,7 @@ func TestEndsAreKeptForTheWalkThatGoesOn(t *testing.T) {
 }
 
 func TestPortReuseKeepsProcessesApart(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.ct(ctmsg.Update, 7, "ESTABLISHED", plain)
 	h.walk(sock{row: plain, inode: 11, procs: curl})
 	h.pass(1).ct(ctmsg.Destroy, 7, "", plain)
@@ -73,7 +73,7 @@ func TestPortReuseKeepsProcessesApart(t *testing.T) {
 }
 
 func TestRowIsNotOfAYoungerFlow(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.walk(sock{row: plain, inode: 11, procs: curl})
 	h.want("10.0.0.1:40000(100 curl) -> 10.0.0.2:80 ESTABLISHED port-order")
 	h.pass(1).ct(ctmsg.New, 8, "SYN_SENT", plain)
@@ -96,7 +96,7 @@ func TestRowReadBeforeTheStampOfItsFlow(t *testing.T) {
 		{0.01, "10.0.0.1:40000(100 curl) -> 10.0.0.2:80 ESTABLISHED handshake"},
 		{0.1, "10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED handshake"},
 	} {
-		h := newHost(t)
+		h := newMachineHost(t)
 		h.walk()
 		h.pass(1).walkBegin()
 		h.tables(sock{row: plain, inode: 11, procs: curl})
@@ -112,20 +112,20 @@ func TestSocketsEndWithTheirFlow(t *testing.T) {
 	open := "10.0.0.1:40000(100 curl) -> 10.0.0.2:80 ESTABLISHED "
 	rows := []sock{{row: plain, inode: 11, procs: curl}}
 	for name, c := range map[string]struct {
-		before, end func(*host)
+		before, end func(*machineHost)
 		direction   string
 	}{
-		"half open, destroyed": {func(h *host) { h.ct(ctmsg.New, 7, "SYN_SENT", plain) },
-			func(h *host) { h.ct(ctmsg.Destroy, 7, "", plain) }, "handshake"},
-		"half open, gone from the table": {func(h *host) { h.ct(ctmsg.New, 7, "SYN_SENT", plain) },
-			func(h *host) { h.walk() }, "handshake"},
-		"unknown, CLOSE":     {func(*host) {}, func(h *host) { h.ct(ctmsg.Update, 7, "CLOSE", plain) }, "port-order"},
-		"unknown, destroyed": {func(*host) {}, func(h *host) { h.ct(ctmsg.Destroy, 7, "", plain) }, "port-order"},
-		"a new flow":         {func(*host) {}, func(h *host) { h.ct(ctmsg.New, 7, "SYN_SENT", plain) }, "port-order"},
-		"no row any more":    {func(*host) {}, func(h *host) { h.walk() }, "port-order"},
+		"half open, destroyed": {func(h *machineHost) { h.ct(ctmsg.New, 7, "SYN_SENT", plain) },
+			func(h *machineHost) { h.ct(ctmsg.Destroy, 7, "", plain) }, "handshake"},
+		"half open, gone from the table": {func(h *machineHost) { h.ct(ctmsg.New, 7, "SYN_SENT", plain) },
+			func(h *machineHost) { h.walk() }, "handshake"},
+		"unknown, CLOSE":     {func(*machineHost) {}, func(h *machineHost) { h.ct(ctmsg.Update, 7, "CLOSE", plain) }, "port-order"},
+		"unknown, destroyed": {func(*machineHost) {}, func(h *machineHost) { h.ct(ctmsg.Destroy, 7, "", plain) }, "port-order"},
+		"a new flow":         {func(*machineHost) {}, func(h *machineHost) { h.ct(ctmsg.New, 7, "SYN_SENT", plain) }, "port-order"},
+		"no row any more":    {func(*machineHost) {}, func(h *machineHost) { h.walk() }, "port-order"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHost(t)
+			h := newMachineHost(t)
 			c.before(h)
 			h.pass(1).walk(rows...)
 			h.want(open + c.direction)
@@ -143,7 +143,7 @@ func TestSocketsEndWithTheirFlow(t *testing.T) {
 }
 
 func TestClosedKeepsItsProcesses(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.ct(ctmsg.Update, 7, "ESTABLISHED", plain)
 	h.pass(1).walk(sock{netns: 5, row: plain, inode: 11, procs: curl})
 	h.report()
@@ -156,7 +156,7 @@ func TestClosedKeepsItsProcesses(t *testing.T) {
 }
 
 func TestGapInsideAWalkTakesNothingAway(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	x := "10.0.0.9:4000>10.0.0.2:81"
 	h.walk(sock{netns: 5, row: plain}, sock{netns: 6, row: x, inode: 9, procs: curl})
 	h.report()
@@ -172,7 +172,7 @@ func TestGapInsideAWalkTakesNothingAway(t *testing.T) {
 }
 
 func TestTablesOutsideAWalkAdd(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.tables(sock{netns: 5, row: plain, inode: 11, procs: curl})
 	h.want("10.0.0.1:40000@5(100 curl) -> 10.0.0.2:80 ESTABLISHED port-order")
 	h.tables(sock{netns: 6, row: "10.0.0.9:4000>10.0.0.2:81"})
@@ -185,7 +185,7 @@ func TestTablesOutsideAWalkAdd(t *testing.T) {
 // rows that were known, and not with a walk that only adds to them.
 func TestEndsAreKeptBeforeTheFirstWholeWalk(t *testing.T) {
 	for _, live := range []bool{false, true} {
-		h := newHost(t)
+		h := newMachineHost(t)
 		h.walkBegin()
 		h.put(capture.KindGap, 2, &capture.Gap{Lost: 1})
 		h.tables(sock{netns: 5, row: plain})
@@ -205,7 +205,7 @@ func TestEndsAreKeptBeforeTheFirstWholeWalk(t *testing.T) {
 }
 
 func TestRowsAlone(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.walk(sock{netns: 1, row: "10.0.0.1:40000>10.0.0.2:80", inode: 11, procs: curl},
 		sock{netns: 2, row: "10.0.0.2:80>10.0.0.1:40000", inode: 12, procs: nginx}, // its mirror
 		sock{netns: 3, row: "10.0.0.1:40000>10.0.0.2:80", inode: 13},               // equal orientation: another one
@@ -226,7 +226,7 @@ func TestRowsAlone(t *testing.T) {
 }
 
 func TestRowsWithoutInode(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.walk(sock{row: "10.0.0.1:80>10.0.0.2:1000"}, sock{row: "10.0.0.1:80>10.0.0.2:1001"}, sock{row: "10.0.0.1:80>10.0.0.2:1002"},
 		sock{row: "10.0.0.1:80>10.0.0.2:1003", inode: 9, procs: nginx})
 	h.want("10.0.0.2:1000 -> 10.0.0.1:80 ESTABLISHED port-order", "10.0.0.2:1001 -> 10.0.0.1:80 ESTABLISHED port-order",
@@ -241,7 +241,7 @@ func TestRowsWithoutInode(t *testing.T) {
 }
 
 func TestAllOwnersAreListed(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.walk(sock{netns: 1, row: plain, inode: 9, procs: []Process{{302, "worker"}, {301, "worker"}, {300, "master"}}},
 		sock{netns: 2, row: "10.0.0.5:1>10.0.0.6:1000", inode: 9}) // the fd may be held from another namespace
 	h.want("10.0.0.1:40000@1(300 master)(301 worker)(302 worker) -> 10.0.0.2:80 ESTABLISHED port-order",
@@ -251,50 +251,54 @@ func TestAllOwnersAreListed(t *testing.T) {
 func TestDirection(t *testing.T) {
 	srv := "10.0.0.2:50051>10.0.0.1:33000"
 	for name, c := range map[string]struct {
-		say  func(*host)
+		say  func(*machineHost)
 		want string
 	}{
-		"listener above port order": {func(h *host) { h.walk(sock{netns: 1, row: srv}, listen(1, "0.0.0.0:50051")) },
+		"listener above port order": {func(h *machineHost) { h.walk(sock{netns: 1, row: srv}, listen(1, "0.0.0.0:50051")) },
 			"10.0.0.1:33000 -> 10.0.0.2:50051@1 ESTABLISHED listener"},
-		"a listener of another namespace is none": {func(h *host) { h.walk(sock{netns: 1, row: srv}, listen(2, "0.0.0.0:50051")) },
+		"a listener of another namespace is none": {func(h *machineHost) { h.walk(sock{netns: 1, row: srv}, listen(2, "0.0.0.0:50051")) },
 			"10.0.0.2:50051@1 -> 10.0.0.1:33000 ESTABLISHED port-order"},
-		"dual-stack listener": {func(h *host) { h.walk(sock{netns: 1, row: srv}, listen(1, "[::]:50051")) },
+		"dual-stack listener": {func(h *machineHost) { h.walk(sock{netns: 1, row: srv}, listen(1, "[::]:50051")) },
 			"10.0.0.1:33000 -> 10.0.0.2:50051@1 ESTABLISHED listener"},
-		"both listen": {func(h *host) {
+		"both listen": {func(h *machineHost) {
 			h.walk(sock{netns: 1, row: "10.0.0.2:7946>10.0.0.1:7946"}, sock{netns: 2, row: "10.0.0.1:7946>10.0.0.2:7946"},
 				listen(1, "0.0.0.0:7946"), listen(2, "0.0.0.0:7946"))
 		}, "10.0.0.1:7946@2 -> 10.0.0.2:7946@1 ESTABLISHED unknown"},
-		"pickup, with a listener": {func(h *host) {
+		"pickup, with a listener": {func(h *machineHost) {
 			h.send(ct{typ: ctmsg.New, id: 1, state: "ESTABLISHED", flags: 0x0a, tuples: srv, unseen: true})
 			h.send(ct{typ: ctmsg.Update, id: 1, tuples: srv})
 			h.walk(sock{netns: 1, row: srv, inode: 9, procs: nginx}, listen(1, "0.0.0.0:50051"))
 		}, "10.0.0.1:33000 -> 10.0.0.2:50051@1(200 nginx) ESTABLISHED listener"},
-		"pickup, its listener elsewhere": {func(h *host) {
+		"pickup, its listener elsewhere": {func(h *machineHost) {
 			h.send(ct{typ: ctmsg.Update, id: 1, state: "ESTABLISHED", flags: 0x08, tuples: srv})
 			h.walk(listen(1, "10.0.0.2:50051"))
 		}, "10.0.0.1:33000 -> 10.0.0.2:50051 ESTABLISHED listener"},
-		"pickup, a listener of the one namespace there is": {func(h *host) {
+		"pickup, a listener of the one namespace there is": {func(h *machineHost) {
 			h.send(ct{typ: ctmsg.Update, id: 1, state: "ESTABLISHED", flags: 0x08, tuples: srv})
 			h.walk(listen(1, "0.0.0.0:50051"))
 		}, "10.0.0.1:33000 -> 10.0.0.2:50051 ESTABLISHED listener"},
-		"pickup, a listener of one of two": {func(h *host) {
+		"pickup, a listener of one of two": {func(h *machineHost) {
 			h.send(ct{typ: ctmsg.Update, id: 1, state: "ESTABLISHED", flags: 0x08, tuples: srv})
 			h.walk(listen(1, "0.0.0.0:50051"), listen(2, "0.0.0.0:1"))
 		}, "10.0.0.2:50051 -> 10.0.0.1:33000 ESTABLISHED original"},
-		"pickup": {func(h *host) { h.send(ct{typ: ctmsg.Update, id: 1, state: "ESTABLISHED", flags: 0x08, tuples: srv}) },
+		"pickup": {func(h *machineHost) {
+			h.send(ct{typ: ctmsg.Update, id: 1, state: "ESTABLISHED", flags: 0x08, tuples: srv})
+		},
 			"10.0.0.2:50051 -> 10.0.0.1:33000 ESTABLISHED original"},
-		"flags of a handshake": {func(h *host) {
+		"flags of a handshake": {func(h *machineHost) {
 			h.send(ct{typ: ctmsg.Update, id: 1, state: "ESTABLISHED", flags: 0x03, tuples: srv})
 			h.walk(sock{netns: 1, row: srv}, listen(1, "0.0.0.0:50051"))
 		}, "10.0.0.2:50051@1 -> 10.0.0.1:33000 ESTABLISHED handshake"},
-		"flags of a handshake without options": {func(h *host) {
+		"flags of a handshake without options": {func(h *machineHost) {
 			h.send(ct{typ: ctmsg.Update, id: 1, state: "ESTABLISHED", flags: 0x20, tuples: srv})
 		}, "10.0.0.2:50051 -> 10.0.0.1:33000 ESTABLISHED handshake"},
-		"masqueraded peer with a low port": {func(h *host) { h.walk(sock{netns: 1, row: "10.0.0.2:9090>10.0.0.1:1024"}, listen(1, "10.0.0.2:9090")) },
+		"masqueraded peer with a low port": {func(h *machineHost) {
+			h.walk(sock{netns: 1, row: "10.0.0.2:9090>10.0.0.1:1024"}, listen(1, "10.0.0.2:9090"))
+		},
 			"10.0.0.1:1024 -> 10.0.0.2:9090@1 ESTABLISHED listener"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHost(t)
+			h := newMachineHost(t)
 			c.say(h)
 			h.want(c.want)
 		})
@@ -303,7 +307,7 @@ func TestDirection(t *testing.T) {
 
 func TestLoopback(t *testing.T) {
 	lo, back := "127.0.0.1:40000>127.0.0.1:6379", "127.0.0.1:6379>127.0.0.1:40000"
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", lo)
 	h.want("127.0.0.1:40000 -> 127.0.0.1:6379 ESTABLISHED original")
 	h.walk(sock{netns: 1, row: lo, inode: 1, procs: curl}, sock{netns: 1, row: back})
@@ -326,14 +330,14 @@ func TestLoopback(t *testing.T) {
 }
 
 func TestMappedAddresses(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.walk(sock{netns: 1, row: "10.0.0.1:40000>10.0.0.2:80", inode: 11, procs: curl},
 		sock{netns: 2, row: "[::ffff:10.0.0.2]:80>[::ffff:10.0.0.1]:40000", inode: 12, procs: nginx}, listen(2, "[::]:80"))
 	h.want("10.0.0.1:40000@1(100 curl) -> 10.0.0.2:80@2(200 nginx) ESTABLISHED listener")
 }
 
 func TestWalks(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.walk(sock{netns: 1, row: plain, inode: 11, procs: curl}, sock{netns: 2, row: "10.0.0.9:4000>10.0.0.2:81"})
 	h.pass(1).walkBegin()
 	h.tables(sock{netns: 2, row: "10.0.0.9:4001>10.0.0.2:81"})
@@ -350,40 +354,40 @@ func TestWalks(t *testing.T) {
 	h.put(capture.KindGap, 2, &capture.Gap{Lost: 1, Why: "walk skipped"})
 	r = h.want("10.0.0.1:40000@1 -> 10.0.0.2:80 ESTABLISHED port-order maybe",
 		"10.0.0.9:4001@2 -> 10.0.0.2:81 ESTABLISHED port-order maybe")
-	if c := r.coverageOf("proc"); c.State != CoverageDegraded || c.Why != "walk skipped" {
+	if c := coverageOf(r, "proc"); c.State != CoverageDegraded || c.Why != "walk skipped" {
 		t.Errorf("%+v", c)
 	}
 	h.pass(1).walk(sock{netns: 2, row: "10.0.0.9:4001>10.0.0.2:81"})
 	r = h.want("10.0.0.1:40000@1 -> 10.0.0.2:80 ESTABLISHED port-order closed",
 		"10.0.0.9:4001@2 -> 10.0.0.2:81 ESTABLISHED port-order")
-	if c := r.coverageOf("proc"); c.State != CoverageOK {
+	if c := coverageOf(r, "proc"); c.State != CoverageOK {
 		t.Errorf("%+v", c)
 	}
 }
 
 func TestCoverageCrossCheck(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", plain)
 	h.walk(sock{netns: 1, row: plain}, sock{netns: 1, row: "10.0.0.9:4000>10.0.0.2:81"})
-	if c := h.report().coverageOf("conntrack"); c.State != CoverageOK {
+	if c := coverageOf(h.report(), "conntrack"); c.State != CoverageOK {
 		t.Errorf("half of the sockets tracked: %+v", c)
 	}
 	h.walk(sock{netns: 1, row: plain}, sock{netns: 1, row: "10.0.0.9:4000>10.0.0.2:81"}, sock{netns: 1, row: "10.0.0.9:4001>10.0.0.2:81"})
-	if c := h.report().coverageOf("conntrack"); c.State != CoverageDegraded || c.Why == "" {
+	if c := coverageOf(h.report(), "conntrack"); c.State != CoverageDegraded || c.Why == "" {
 		t.Errorf("a third of the sockets tracked: %+v", c)
 	}
 	h.put(capture.KindSource, 1, &capture.Source{Open: true, Kind: "conntrack", Netns: 5})
-	if c := h.report().coverageOf("conntrack"); c.State != CoverageOK {
+	if c := coverageOf(h.report(), "conntrack"); c.State != CoverageOK {
 		t.Errorf("it watches another namespace: %+v", c)
 	}
 	h.put(capture.KindHost, 0, &capture.Host{Sysctls: []capture.Sysctl{{Name: "net.netfilter.nf_conntrack_events", Value: "0\n"}}})
-	if c := h.report().coverageOf("conntrack"); c.State != CoverageDegraded {
+	if c := coverageOf(h.report(), "conntrack"); c.State != CoverageDegraded {
 		t.Errorf("events are off: %+v", c)
 	}
 }
 
 func TestAddressGone(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	h.ct(ctmsg.Update, 1, "ESTABLISHED", plain)
 	with := &capture.Host{Interfaces: []capture.Interface{{Name: "eth0", Addresses: []string{"10.0.0.1/24"}}}}
 	h.put(capture.KindHost, 0, with)
@@ -394,7 +398,7 @@ func TestAddressGone(t *testing.T) {
 }
 
 func TestOwnersOfSeveralNamespaces(t *testing.T) {
-	h := newHost(t)
+	h := newMachineHost(t)
 	// One socket, held from two namespaces: all its owners are listed.
 	h.walkBegin()
 	h.tables(sock{netns: 1, row: plain, inode: 9, procs: []Process{{300, "master"}}}, sock{netns: 2, row: "10.0.0.5:1>10.0.0.6:1000", inode: 10})

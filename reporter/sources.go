@@ -64,6 +64,33 @@ func (ss *sources) of(r *capture.Record) *source {
 	return s
 }
 
+// decode decodes a record's payload and returns the record's source, which counts what
+// cannot be decoded: a bad payload is never fatal.
+func (ss *sources) decode(r *capture.Record, p capture.Payload) (s *source, ok bool) {
+	s = ss.of(r)
+	if r.Decode(p) != nil {
+		s.undecodable++
+		return s, false
+	}
+	return s, true
+}
+
+// observe decodes a record that describes the host, and counts it.
+func (ss *sources) observe(r *capture.Record, p capture.Payload) (s *source, ok bool) {
+	s, ok = ss.decode(r, p)
+	s.records++
+	return s, ok
+}
+
+// hostChanged notes whether the kernel sends conntrack events.
+func (ss *sources) hostChanged(p *capture.Host) {
+	for _, v := range p.Sysctls {
+		if strings.HasSuffix(v.Name, "nf_conntrack_events") {
+			ss.eventsOff = strings.TrimSpace(v.Value) == "0"
+		}
+	}
+}
+
 // MaxSources bounds what is kept of sources; those beyond it count as the last.
 const MaxSources = 1 << 10
 
@@ -217,5 +244,17 @@ func (ss *sources) coverage(reported uint64, untracked string) []Coverage {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Coverage) int { return strings.Compare(a.Source, b.Source) })
+	return out
+}
+
+// watched are the namespaces whose connections conntrack should know, sorted; 0 is an
+// unknown one.
+func (ss *sources) watched() (out []uint64) {
+	for _, s := range ss.list {
+		if s.kind == capture.SourceConntrack && !s.closed {
+			out = append(out, s.netns)
+		}
+	}
+	slices.Sort(out)
 	return out
 }

@@ -13,7 +13,7 @@ type view struct {
 }
 
 // views are the client's and the server's.
-func (ss *sources) views(f *flow) [2]view {
+func views(ss *sources, f *flow) [2]view {
 	netns := ss.netnsOf(f.key.source)
 	return [2]view{{&f.key.orig, &f.reply, netns}, {&f.reply, &f.key.orig, netns}}
 }
@@ -58,7 +58,7 @@ func (w *socketRow) suppress(end stamp) bool {
 // tuple.
 func (c *current) supersede(f *flow) {
 	k := &c.sockets
-	for _, v := range c.sources.views(f) {
+	for _, v := range views(&c.sources, f) {
 		for w := k.firstOf(v); w != nil; w = following(w, v) {
 			if w.suppressed == (stamp{}) && w.table.readEnd < f.first {
 				c.supersedeRow(w, f.first)

@@ -7,14 +7,6 @@ import (
 	"github.com/topotape/topotape/reporter/dnsmsg"
 )
 
-// A tuple is one direction of a TCP connection, as rules scope2016 keep it: an address
-// that the original could not read is missing.
-type tuple struct{ src, dst netip.AddrPort }
-
-func (t tuple) reversed() tuple { return tuple{t.dst, t.src} }
-
-func scopeTuple(t *ctmsg.Tuple) tuple { return tuple{t.Src(), t.Dst()} }
-
 // tcpTuple is the tuple of a socket.
 func tcpTuple(src, dst netip.AddrPort) ctmsg.Tuple { return ctmsg.TupleOf(src, dst, dnsmsg.TCP) }
 

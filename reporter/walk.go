@@ -58,7 +58,7 @@ func (c *current) carryOver(f *flow, old *sockets) {
 	if !f.ended && !f.born {
 		return
 	}
-	for i, v := range c.sources.views(f) {
+	for i, v := range views(&c.sources, f) {
 		if f.ended && f.edge && f.window == c.window {
 			if w := old.match(f, v, nil); w != nil {
 				if f.sides == nil {
@@ -99,7 +99,7 @@ func (k *sockets) vanished(old *sockets, c *current) []Connection {
 		if f.ended || !f.edge {
 			continue
 		}
-		for _, v := range c.sources.views(f) {
+		for _, v := range views(&c.sources, f) {
 			for was := old.firstOf(v); was != nil; was = following(was, v) {
 				used[was.number] = true
 			}

@@ -1,0 +1,27 @@
+package reporter
+
+import (
+	"testing"
+
+	"github.com/topotape/topotape/capture"
+)
+
+// A host feeds a reporter.
+type host struct {
+	*Host
+	r *Reporter
+}
+
+func newHost(t testing.TB) *host { return newHostOf(t, RulesCurrent) }
+
+func newHostOf(t testing.TB, rules string) *host {
+	return newHostWith(t, &capture.Header{HostID: "host1", HostName: "host1"}, rules)
+}
+
+func newHostWith(t testing.TB, h *capture.Header, rules string) *host {
+	r, err := New(h, rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &host{NewHost(t, r), r}
+}

@@ -1,0 +1,19 @@
+package reporter
+
+import "github.com/topotape/topotape/reporter/carry"
+
+// maxWalk bounds the bytes of one walk; later tables and lists are ignored.
+const maxWalk = 256 << 20
+
+// A tableKey identifies a table of /proc/net: its network namespace, 0 if that is
+// unknown, and its file name.
+type tableKey struct {
+	netns uint64
+	name  string
+}
+
+// carry codes the key.
+func (k *tableKey) carry(c *carry.Coder) {
+	carry.Uint(c, &k.netns)
+	c.String(&k.name)
+}
