@@ -13,7 +13,7 @@ func (c *current) Report() *Report {
 	connections, swapped := inOrder(draftConnections(flows, rows, c.sockets.closedIn(window), &c.sockets, &c.sources))
 	r := &Report{
 		HostID: c.hostID, HostName: c.host, Tick: c.tick.Number, At: c.wall + c.tickAt,
-		Window: c.tick.Interval, Rules: RulesCurrent, tape: c.factsSoFar(),
+		Window: c.tick.Interval, tape: c.factsSoFar(),
 	}
 	if r.Window == 0 {
 		r.Window = c.tickAt - c.lastTick

@@ -68,4 +68,8 @@ func (r *Reporter) Step(rec *capture.Record) (tick bool) {
 
 // Report makes the report of the last tick. It must be called before the next
 // Step, or not at all.
-func (r *Reporter) Report() *Report { return r.rules.Report() }
+func (r *Reporter) Report() *Report {
+	made := r.rules.Report()
+	made.Rules = r.name
+	return made
+}

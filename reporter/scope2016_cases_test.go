@@ -16,7 +16,7 @@ import (
 )
 
 // node writes a node of the view in short notation, "" if there is none.
-func (r *Report) node(id string) string {
+func nodeText(r *Report, id string) string {
 	for _, n := range r.Scope().Nodes {
 		if n.ID != id {
 			continue
@@ -40,7 +40,7 @@ func (r *Report) node(id string) string {
 
 func (h *host) wantNode(r *Report, id, want string) {
 	h.t.Helper()
-	if got := r.node(id); got != want {
+	if got := nodeText(r, id); got != want {
 		h.t.Errorf("tick %d, node %q:\n got %s\nwant %s", r.Tick, id, got, want)
 	}
 }
@@ -295,7 +295,7 @@ func TestScope2016Packets(t *testing.T) {
 		h := newHostOf(t, RulesScope2016)
 		h.put(capture.KindDNS, 3, &capture.DNS{Packet: test.packet})
 		h.ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:1000>10.0.0.2:80")
-		if n := h.report().node(";10.0.0.1;1000"); strings.Contains(n, "a.example") != test.learnt {
+		if n := nodeText(h.report(), ";10.0.0.1;1000"); strings.Contains(n, "a.example") != test.learnt {
 			t.Errorf("%s: %s", name, n)
 		}
 	}

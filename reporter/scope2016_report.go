@@ -69,7 +69,7 @@ func (c *scope2016) Report() *Report {
 	t.observe()
 	r := &Report{
 		HostID: c.hostID, HostName: c.host, Tick: c.tick.Number, At: c.wall + c.tickAt,
-		Window: c.tick.Interval, Rules: RulesScope2016,
+		Window: c.tick.Interval,
 	}
 	if r.Window == 0 {
 		r.Window = c.tickAt - c.lastTick
@@ -82,7 +82,7 @@ func (c *scope2016) Report() *Report {
 	r.Endpoints = t.endpoints(processes, aliases)
 	r.Names = t.names(r)
 	r.Coverage = c.sources.coverage(c.window-1, "")
-	r.scope = t.view(r)
+	r.SetScope(t.view(r))
 	return r
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // text writes a node in one line, with times in seconds since start, which is Unix ns.
-func (n *ScopeNode) text(start int64) string {
+func scopeNodeText(n *ScopeNode, start int64) string {
 	s := n.ID
 	for _, v := range n.Latest {
 		s += fmt.Sprintf(" %s=%s@%g", v.Key, v.Value, float64(v.At-start)/1e9)
@@ -31,7 +31,7 @@ func (h *host) wantScope(start int64, lines ...string) *ScopeReport {
 	s := h.report().Scope()
 	var got []string
 	for i := range s.Nodes {
-		got = append(got, s.Nodes[i].text(start))
+		got = append(got, scopeNodeText(&s.Nodes[i], start))
 	}
 	if !slices.Equal(got, lines) {
 		h.t.Errorf("got\n     %s\nwant\n     %s", strings.Join(got, "\n     "), strings.Join(lines, "\n     "))

@@ -1,6 +1,10 @@
 package reporter
 
-import "github.com/topotape/topotape/reporter/carry"
+import (
+	"cmp"
+
+	"github.com/topotape/topotape/reporter/carry"
+)
 
 // maxWalk bounds the bytes of one walk; later tables and lists are ignored.
 const maxWalk = 256 << 20
@@ -16,4 +20,8 @@ type tableKey struct {
 func (k *tableKey) carry(c *carry.Coder) {
 	carry.Uint(c, &k.netns)
 	c.String(&k.name)
+}
+
+func (k *tableKey) compare(other *tableKey) int {
+	return cmp.Or(cmp.Compare(k.netns, other.netns), cmp.Compare(k.name, other.name))
 }

@@ -1,7 +1,6 @@
 package reporter
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/topotape/topotape/capture"
@@ -172,8 +171,4 @@ func (k *sockets) find(t *ctmsg.Tuple, netns uint64) *socketRow {
 // forget drops the closed connections that were reported.
 func (k *sockets) forget(window uint64) {
 	k.closed = slices.DeleteFunc(k.closed, func(c closedRows) bool { return c.window < window })
-}
-
-func (k *tableKey) compare(other *tableKey) int {
-	return cmp.Or(cmp.Compare(k.netns, other.netns), cmp.Compare(k.name, other.name))
 }
