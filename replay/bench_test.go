@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/replay/replaytest"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 func BenchmarkReplay(b *testing.B) {
@@ -19,7 +19,7 @@ func BenchmarkReplay(b *testing.B) {
 			b.Run(o.name+"/"+in.Name, func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					s, err := Run([]Input{in}, o.Options, func(*reporter.Report) error { return nil })
+					s, err := Run([]Input{in}, o.Options, func(*report.Report) error { return nil })
 					if err != nil {
 						b.Fatal(err)
 					}

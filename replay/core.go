@@ -5,6 +5,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // A Core is a reporter that returns its panics as values. After a panic its state
@@ -14,7 +15,7 @@ type Core struct{ stepper stepper }
 // stepper is the part of a reporter.Reporter that a replay calls.
 type stepper interface {
 	Step(*capture.Record) (tick bool)
-	Report() *reporter.Report
+	Report() *report.Report
 	Carry() []capture.Carry
 	Carried() bool
 }
@@ -49,7 +50,7 @@ func (c *Core) Step(r *capture.Record) (tick bool, p *Panic) {
 }
 
 // Report makes the report of the tick that was stepped last.
-func (c *Core) Report() (r *reporter.Report, p *Panic) {
+func (c *Core) Report() (r *report.Report, p *Panic) {
 	defer func() {
 		if v := recover(); v != nil {
 			p = &Panic{Value: v, Stack: debug.Stack()}

@@ -8,14 +8,14 @@ import (
 	"io"
 	"iter"
 
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // ReadReports reads reports as replay prints them: canonical JSON, one a line or
 // indented, in an array or not. An error ends the iteration; it names the input and
 // the report. It wraps io.ErrUnexpectedEOF if the input ends within a report.
-func ReadReports(name string, r io.Reader) iter.Seq2[*reporter.Report, error] {
-	return func(yield func(*reporter.Report, error) bool) {
+func ReadReports(name string, r io.Reader) iter.Seq2[*report.Report, error] {
+	return func(yield func(*report.Report, error) bool) {
 		n := 0
 		err := eachJSON(r, func(text []byte) error {
 			n++
@@ -34,12 +34,12 @@ func ReadReports(name string, r io.Reader) iter.Seq2[*reporter.Report, error] {
 	}
 }
 
-func parseReport(text []byte) (*reporter.Report, error) {
+func parseReport(text []byte) (*report.Report, error) {
 	var line bytes.Buffer
 	if err := json.Compact(&line, text); err != nil {
 		return nil, err
 	}
-	return reporter.ParseReport(line.Bytes())
+	return report.ParseReport(line.Bytes())
 }
 
 // eachJSON calls each with the values of a stream of JSON, or with the elements of

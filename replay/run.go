@@ -8,7 +8,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/replay/fold"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // Options of Run. The zero value asks for the last report under the current
@@ -46,14 +46,14 @@ const (
 // Run drives the inputs' records through a core and yields the reports that are
 // asked for. An error of yield ends it. A tape that is damaged or was not closed is
 // not an error: the summary reports it.
-func Run(inputs []Input, o Options, yield func(*reporter.Report) error) (*Summary, error) {
+func Run(inputs []Input, o Options, yield func(*report.Report) error) (*Summary, error) {
 	return run(inputs, o, yield, NewCore)
 }
 
 // coreMaker is NewCore, or a test's.
 type coreMaker func(h *capture.Header, rules string) (*Core, error)
 
-func run(inputs []Input, o Options, yield func(*reporter.Report) error, newCore coreMaker) (*Summary, error) {
+func run(inputs []Input, o Options, yield func(*report.Report) error, newCore coreMaker) (*Summary, error) {
 	d := &driver{options: o, yield: yield, newCore: newCore}
 	if err := o.Window.Check(); err != nil {
 		return &d.summary, err
@@ -85,16 +85,16 @@ func run(inputs []Input, o Options, yield func(*reporter.Report) error, newCore 
 // are wanted.
 type driver struct {
 	options Options
-	yield   func(*reporter.Report) error
+	yield   func(*report.Report) error
 	feed    feed
 	at      bound // Options.At
 	newCore coreMaker
-	core    *Core            // nil after a panic or damage
-	tape    int              // number of the last record's tape; -1 before the first
-	carried bool             // the core was given a carry
-	last    *reporter.Report // of Last: the newest that may be the last
-	yielded bool             // last was yielded
-	fold    *fold.Fold       // of Whole
+	core    *Core          // nil after a panic or damage
+	tape    int            // number of the last record's tape; -1 before the first
+	carried bool           // the core was given a carry
+	last    *report.Report // of Last: the newest that may be the last
+	yielded bool           // last was yielded
+	fold    *fold.Fold     // of Whole
 	verify  verifier
 	pace    pace
 	summary Summary
@@ -238,8 +238,8 @@ func (d *driver) replayAgain(inputs []Input) {
 
 // reportAt returns the last report of the first so many records. It is nil if there
 // is none, or the tapes cannot be read again.
-func (d *driver) reportAt(inputs []Input, records uint64) *reporter.Report {
-	again := &driver{newCore: d.newCore, yield: func(*reporter.Report) error { return nil }}
+func (d *driver) reportAt(inputs []Input, records uint64) *report.Report {
+	again := &driver{newCore: d.newCore, yield: func(*report.Report) error { return nil }}
 	again.options.Rules = d.options.Rules
 	again.at = bound{kind: boundCount, count: records}
 	again.feed.tapes = &Tapes{inputs: inputs}

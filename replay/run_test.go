@@ -15,6 +15,7 @@ import (
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay/replaytest"
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // ndjson returns the reports of a run, one a line.
@@ -24,7 +25,7 @@ func ndjson(t testing.TB, o Options, tapes ...[]byte) (lines []string, s *Summar
 	for i, tape := range tapes {
 		inputs = append(inputs, memory(fmt.Sprintf("tape%d", i), tape))
 	}
-	s, err := Run(inputs, o, func(r *reporter.Report) error {
+	s, err := Run(inputs, o, func(r *report.Report) error {
 		lines = append(lines, string(r.AppendJSON(nil)))
 		return nil
 	})
@@ -102,7 +103,7 @@ func TestLastEqualsThePlainLoop(t *testing.T) {
 			check(fmt.Sprintf("+%dns", tick.at-1), i-1)
 		}
 	}
-	d := &driver{newCore: NewCore, yield: func(*reporter.Report) error { return nil }, feed: feed{tapes: &Tapes{inputs: []Input{memory("x", recorded)}}, limit: 1}}
+	d := &driver{newCore: NewCore, yield: func(*report.Report) error { return nil }, feed: feed{tapes: &Tapes{inputs: []Input{memory("x", recorded)}}, limit: 1}}
 	if err := d.run(); err != nil || string(d.last.AppendJSON(nil)) != all[11].line {
 		t.Error("without room to read ahead:", err)
 	}
@@ -214,7 +215,7 @@ func TestPanicsEndTheReports(t *testing.T) {
 	for name, tape := range map[string][]byte{"unforeseen": tape, "foreseen": faulty} {
 		for _, o := range []Options{{}, {Reports: All}, {Reports: None, Verify: true}} {
 			var lines []string
-			s, err := run([]Input{memory("x", tape)}, o, func(r *reporter.Report) error {
+			s, err := run([]Input{memory("x", tape)}, o, func(r *report.Report) error {
 				lines = append(lines, string(r.AppendJSON(nil)))
 				return nil
 			}, panicking)
@@ -248,7 +249,7 @@ func TestSummary(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	stop := errors.New("stop")
-	if _, err := Run([]Input{memory("x", recorded)}, Options{Reports: All}, func(*reporter.Report) error { return stop }); err != stop {
+	if _, err := Run([]Input{memory("x", recorded)}, Options{Reports: All}, func(*report.Report) error { return stop }); err != stop {
 		t.Error(err)
 	}
 	if _, err := Run([]Input{memory("x", []byte(strings.Repeat("hello ", 20)))}, Options{}, nil); !errors.Is(err, tape.ErrNotTape) || !strings.Contains(err.Error(), "x: ") {
@@ -288,7 +289,7 @@ func TestDue(t *testing.T) {
 	stop := errors.New("stop")
 	o.Due = func(time.Duration) error { return stop }
 	yielded := 0
-	if _, err := Run([]Input{memory("x", tape)}, o, func(*reporter.Report) error { yielded++; return nil }); err != stop || yielded > 0 {
+	if _, err := Run([]Input{memory("x", tape)}, o, func(*report.Report) error { yielded++; return nil }); err != stop || yielded > 0 {
 		t.Error(err, yielded)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/replay/diff"
 	"github.com/topotape/topotape/replay/fold"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // A Side is one of the two runs of reports that Diff compares: a replay of tapes, or
@@ -121,7 +121,7 @@ func (s *Side) replay(o DiffOptions, sum *Summary) iter.Seq2[diff.TickReport, er
 		if o.Whole {
 			ro.Reports = Whole
 		}
-		result, err := Run(s.Inputs, ro, func(r *reporter.Report) error {
+		result, err := Run(s.Inputs, ro, func(r *report.Report) error {
 			if !yield(diff.TickReport{Report: r, Record: tick}, nil) {
 				return errStop
 			}
@@ -169,8 +169,8 @@ func (s *Side) readReports(o DiffOptions, sum *Summary) iter.Seq2[diff.TickRepor
 }
 
 // reports yields the reports in the input, a file of reports.
-func (in Input) reports() iter.Seq2[*reporter.Report, error] {
-	return func(yield func(*reporter.Report, error) bool) {
+func (in Input) reports() iter.Seq2[*report.Report, error] {
+	return func(yield func(*report.Report, error) bool) {
 		file, err := in.Open()
 		if err != nil {
 			yield(nil, err)

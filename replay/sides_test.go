@@ -11,6 +11,7 @@ import (
 	"github.com/topotape/topotape/replay/fold"
 	"github.com/topotape/topotape/replay/replaytest"
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 func tapeSide(name string, tape []byte, w Window) *Side {
@@ -115,8 +116,8 @@ func TestSelectorsMatchEitherSide(t *testing.T) {
 	b := replaytest.Connection("10.0.0.1:4000", "172.17.0.2:8080", 1, 2, "conntrack")
 	other := replaytest.Connection("10.0.0.7:4000", "10.0.0.8:80", 1, 2, "conntrack")
 	x, y := replaytest.Report(a), replaytest.Report(b, other)
-	x.Coverage = []reporter.Coverage{{Source: "dns"}}
-	x.Endpoints = []reporter.Endpoint{{Addr: a.To.Addr}, {Addr: replaytest.AddrPort("9.9.9.9:9")}}
+	x.Coverage = []report.Coverage{{Source: "dns"}}
+	x.Endpoints = []report.Endpoint{{Addr: a.To.Addr}, {Addr: replaytest.AddrPort("9.9.9.9:9")}}
 	for _, text := range []string{"10.0.0.80:80", ":8080"} {
 		sel, err := fold.ParseSelector(text)
 		if err != nil {

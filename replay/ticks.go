@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // A report costs much more than a record, so it is made only where it is wanted. It
@@ -109,7 +109,7 @@ func (d *driver) lookAhead(isWitness func(*capture.Record) bool) outlook {
 
 // deliver passes a report on. One of Last that is not final is kept: a later one may
 // replace it.
-func (d *driver) deliver(report *reporter.Report, final bool) error {
+func (d *driver) deliver(report *report.Report, final bool) error {
 	switch d.options.Reports {
 	case Whole:
 		d.fold.Add(report)

@@ -10,6 +10,7 @@ import (
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay/replaytest"
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 func TestPlanTick(t *testing.T) {
@@ -110,9 +111,9 @@ func TestLookAhead(t *testing.T) {
 }
 
 func TestDeliver(t *testing.T) {
-	a, b := &reporter.Report{Tick: 1}, &reporter.Report{Tick: 2}
-	var got []*reporter.Report
-	yield := func(r *reporter.Report) error { got = append(got, r); return nil }
+	a, b := &report.Report{Tick: 1}, &report.Report{Tick: 2}
+	var got []*report.Report
+	yield := func(r *report.Report) error { got = append(got, r); return nil }
 	d := &driver{yield: yield}
 	if err := d.deliver(a, false); err != nil || d.last != a || d.yielded || len(got) != 0 || d.summary.Reports != 0 {
 		t.Errorf("a report that may not be the last: %v %+v", err, d)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // A verifier compares each witness with the report of the tick before it.
@@ -24,8 +25,8 @@ type tickReport struct {
 	position position
 	at       int64 // ns since the recording's start
 	number   uint64
-	report   *reporter.Report // nil if it was not made
-	digests  capture.Digests  // of the report
+	report   *report.Report  // nil if it was not made
+	digests  capture.Digests // of the report
 }
 
 func newVerifier(rules string) verifier {
@@ -50,7 +51,7 @@ func (v *verifier) ticked(it *Item) (number uint64) {
 }
 
 // reported adds the report of the last tick.
-func (v *verifier) reported(r *reporter.Report) {
+func (v *verifier) reported(r *report.Report) {
 	v.tick.report, v.tick.digests = r, r.Digests()
 }
 

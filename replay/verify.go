@@ -7,7 +7,7 @@ import (
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/replay/diff"
 	"github.com/topotape/topotape/replay/fold"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // A Verification is the result of comparing the reports of a replay with the
@@ -33,15 +33,15 @@ type Verification struct {
 // A Mismatch is a report that differs from the one that production made. Of that
 // one only the digests are known, so only the report of the replay can be shown.
 type Mismatch struct {
-	Tick     uint64           // number of the tick
-	Record   uint64           // number of the tick's record; of the witness if the tick is missing
-	At       int64            // of that record, ns since the recording's start
-	Tape     string           // name of its input
-	Header   *capture.Header  // of that tape
-	Core     uint32           // version of the core that made the witness
-	Sections []string         // that differ, in words
-	Buckets  []int            // of connections, that differ
-	Report   *reporter.Report // of this replay; nil if the tick is missing
+	Tick     uint64          // number of the tick
+	Record   uint64          // number of the tick's record; of the witness if the tick is missing
+	At       int64           // of that record, ns since the recording's start
+	Tape     string          // name of its input
+	Header   *capture.Header // of that tape
+	Core     uint32          // version of the core that made the witness
+	Sections []string        // that differ, in words
+	Buckets  []int           // of connections, that differ
+	Report   *report.Report  // of this replay; nil if the tick is missing
 	// Before is the last earlier report of this recording that is as production made
 	// it. Since is what changed from there to Report, limited to what the digests show
 	// as different, without the times of connections. Both are nil if there is no such
@@ -55,14 +55,14 @@ type Mismatch struct {
 
 // Connections returns the connections of the report that are in a bucket that
 // differs.
-func (d *Mismatch) Connections() (list []reporter.Connection) {
+func (d *Mismatch) Connections() (list []report.Connection) {
 	if d.Report == nil {
 		return nil
 	}
 	return connectionsIn(d.Report, d.Buckets)
 }
 
-func connectionsIn(r *reporter.Report, buckets []int) (list []reporter.Connection) {
+func connectionsIn(r *report.Report, buckets []int) (list []report.Connection) {
 	for i := range r.Connections {
 		if c := &r.Connections[i]; slices.Contains(buckets, c.Bucket()) {
 			list = append(list, *c)
@@ -72,7 +72,7 @@ func connectionsIn(r *reporter.Report, buckets []int) (list []reporter.Connectio
 }
 
 // changesSince sets Before and Since.
-func (d *Mismatch) changesSince(before *reporter.Report) {
+func (d *Mismatch) changesSince(before *report.Report) {
 	d.Before = &diff.Moment{Tick: before.Tick, At: diff.Wall(before.At), RecordA: d.equal.seq}
 	c := diff.Comparison{IgnoreTimes: true}
 	a, b := d.digests.parts(before, d.Report)
@@ -120,11 +120,11 @@ func (d *differing) sections() (names []string) {
 
 // parts returns two reports reduced to the parts that differ. An endpoint is made
 // from its connections: if connections differ, only their endpoints can.
-func (d *differing) parts(a, b *reporter.Report) (partA, partB *reporter.Report) {
+func (d *differing) parts(a, b *report.Report) (partA, partB *report.Report) {
 	partA, partB = d.part(a), d.part(b)
 	if d.endpoints && len(d.buckets) > 0 {
 		ends := fold.EndSet{}
-		for _, part := range [...]*reporter.Report{partA, partB} {
+		for _, part := range [...]*report.Report{partA, partB} {
 			for i := range part.Connections {
 				ends.Add(&part.Connections[i])
 			}
@@ -134,8 +134,8 @@ func (d *differing) parts(a, b *reporter.Report) (partA, partB *reporter.Report)
 	return partA, partB
 }
 
-func (d *differing) part(r *reporter.Report) *reporter.Report {
-	part := &reporter.Report{Connections: connectionsIn(r, d.buckets)}
+func (d *differing) part(r *report.Report) *report.Report {
+	part := &report.Report{Connections: connectionsIn(r, d.buckets)}
 	if d.coverage {
 		part.Coverage = r.Coverage
 	}

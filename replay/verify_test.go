@@ -14,6 +14,7 @@ import (
 	"github.com/topotape/topotape/replay/replaytest"
 	"github.com/topotape/topotape/reporter"
 	"github.com/topotape/topotape/reporter/ctmsg"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 func TestVerifyFindsTheFirstDifference(t *testing.T) {
@@ -140,8 +141,8 @@ func TestDifferingParts(t *testing.T) {
 		t.Fatal("both connections are in one bucket")
 	}
 	r := replaytest.Report(a, b)
-	r.Endpoints = []reporter.Endpoint{{Addr: a.From.Addr}, {Addr: b.From.Addr}}
-	r.Names, r.Coverage = []reporter.Names{{}}, []reporter.Coverage{{}}
+	r.Endpoints = []report.Endpoint{{Addr: a.From.Addr}, {Addr: b.From.Addr}}
+	r.Names, r.Coverage = []report.Names{{}}, []report.Coverage{{}}
 	counts := func(d differing) string {
 		part, _ := d.parts(r, replaytest.Report())
 		return fmt.Sprint(len(part.Coverage), len(part.Connections), len(part.Endpoints), len(part.Names))

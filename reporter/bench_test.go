@@ -9,19 +9,20 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/ctmsg"
+	"github.com/topotape/topotape/reporter/reportertest"
 )
 
 // BenchmarkStep is one conntrack record of short connections, a tick every
 // 10,000 records included.
 func BenchmarkStep(b *testing.B) {
-	messages := lives(10000)
+	messages := reportertest.Lives(10000)
 	h := newHost(b)
 	tick := capture.AppendPayload(nil, &capture.Tick{Interval: 3e9})
 	step := func(i int) {
-		h.at++
-		h.raw(capture.KindConntrack, 1, messages[i%len(messages)])
+		h.At++
+		h.Raw(capture.KindConntrack, 1, messages[i%len(messages)])
 		if i%10000 == 0 {
-			h.raw(capture.KindTick, 0, tick)
+			h.Raw(capture.KindTick, 0, tick)
 		}
 	}
 	for i := range 2 * len(messages) {
@@ -37,7 +38,7 @@ func BenchmarkStep(b *testing.B) {
 // which the kernel remembers 100,000, with a report and its digests every 3 s.
 func BenchmarkBusy(b *testing.B) {
 	const connections, remembered = 150000, 100000
-	one := lives(connections)
+	one := reportertest.Lives(connections)
 	var messages [][]byte
 	for i := 0; i < len(one); i += 7 * 10 {
 		messages = append(messages, one[i:i+30]...) // ten are opened
@@ -52,9 +53,9 @@ func BenchmarkBusy(b *testing.B) {
 	tick := capture.AppendPayload(nil, &capture.Tick{Interval: 3e9})
 	n := 0
 	step := func() {
-		h.at += 30000
-		h.raw(capture.KindConntrack, 1, messages[n%len(messages)])
-		if n++; n%100000 == 0 && h.raw(capture.KindTick, 0, tick) {
+		h.At += 30000
+		h.Raw(capture.KindConntrack, 1, messages[n%len(messages)])
+		if n++; n%100000 == 0 && h.Raw(capture.KindTick, 0, tick) {
 			r := h.r.Report()
 			r.Digests()
 		}
@@ -96,25 +97,25 @@ func (k kind) tuples(i int) (orig, reply string) {
 // order and /proc knows every fourth.
 func established(b *testing.B, n int, k kind) *host {
 	h := newHost(b)
-	var socks []sock
+	var socks []reportertest.Sock
 	for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(n) {
 		orig, reply := k.tuples(i)
-		h.send(ct{typ: ctmsg.Update, id: uint32(i), state: "ESTABLISHED", flags: 3, tuples: orig + " | " + reply})
+		h.Send(reportertest.CT{Typ: ctmsg.Update, Id: uint32(i), State: "ESTABLISHED", Flags: 3, Tuples: orig + " | " + reply})
 		if i%4 == 0 {
-			socks = append(socks, sock{netns: 1, row: orig, inode: uint64(i + 1)})
+			socks = append(socks, reportertest.Sock{Netns: 1, Row: orig, Inode: uint64(i + 1)})
 		}
 	}
-	h.walk(socks...)
+	h.Walk(socks...)
 	return h
 }
 
 // reports makes reports of n connections, each at a tick.
 func (h *host) reports(b *testing.B, n int) {
-	h.report()
+	h.Report()
 	tick := capture.AppendPayload(nil, &capture.Tick{Interval: 3e9})
 	b.ReportAllocs()
 	for b.Loop() {
-		h.raw(capture.KindTick, 0, tick)
+		h.Raw(capture.KindTick, 0, tick)
 		r := h.r.Report()
 		if len(r.Connections) != n {
 			b.Fatal(len(r.Connections))
@@ -159,15 +160,15 @@ func BenchmarkReportOfSeveralSources(b *testing.B) {
 				k := kind{nat: how == "behind"}
 				for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(n) {
 					orig, reply := k.tuples(i)
-					m := ct{typ: ctmsg.Update, id: uint32(i), state: "ESTABLISHED", flags: 3, tuples: orig + " | " + reply, source: uint32(1 + i&1)}
-					h.send(m)
+					m := reportertest.CT{Typ: ctmsg.Update, Id: uint32(i), State: "ESTABLISHED", Flags: 3, Tuples: orig + " | " + reply, Source: uint32(1 + i&1)}
+					h.Send(m)
 					if how != "apart" {
 						server, client, _ := strings.Cut(reply, ">")
-						m.tuples, m.source = client+">"+server, 3-m.source
-						h.send(m)
+						m.Tuples, m.Source = client+">"+server, 3-m.Source
+						h.Send(m)
 					}
 				}
-				h.walk()
+				h.Walk()
 				h.reports(b, n)
 			})
 		}
@@ -178,7 +179,7 @@ func BenchmarkReportOfSeveralSources(b *testing.B) {
 func BenchmarkJSON(b *testing.B) {
 	for _, nat := range []bool{false, true} {
 		const n = 10000
-		r := established(b, n, kind{nat: nat, hub: true}).report()
+		r := established(b, n, kind{nat: nat, hub: true}).Report()
 		b.Run(fmt.Sprintf("nat=%v", nat), func(b *testing.B) {
 			buf := r.AppendJSON(nil)
 			b.ReportAllocs()
@@ -193,7 +194,7 @@ func BenchmarkJSON(b *testing.B) {
 
 func BenchmarkDigests(b *testing.B) {
 	h := established(b, 10000, kind{nat: true, hub: true})
-	r := h.report()
+	r := h.Report()
 	b.ReportAllocs()
 	for b.Loop() {
 		r.Digests()

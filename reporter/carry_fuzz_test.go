@@ -9,6 +9,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/ctmsg"
+	"github.com/topotape/topotape/reporter/reportertest"
 )
 
 // FuzzCarry shows a core a state that anybody may have made, then records and
@@ -16,7 +17,7 @@ import (
 func FuzzCarry(f *testing.F) {
 	for seed := range uint64(3) {
 		for i, rules := range []string{RulesCurrent, RulesScope2016} {
-			f.Add(byte(i), carriedState(f, rules, randomProgram(seed)))
+			f.Add(byte(i), carriedState(f, rules, reportertest.RandomProgram(seed)))
 		}
 	}
 	f.Fuzz(func(t *testing.T, which byte, state []byte) {
@@ -29,7 +30,7 @@ func carriedState(t testing.TB, rules string, program []byte) (state []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, rec := range programRecords(program) {
+	for _, rec := range reportertest.ProgramRecords(program) {
 		r.Step(&rec)
 	}
 	for _, p := range r.Carry() {
@@ -44,7 +45,7 @@ func playHostile(t testing.TB, rules string, state []byte) (taken bool) {
 		t.Fatal(err)
 	}
 	r.Step(&capture.Record{Kind: capture.KindCarry, Payload: capture.AppendPayload(nil, &capture.Carry{Core: CoreVersion, Rules: rules, State: state})})
-	for i, rec := range programRecords(randomProgram(7)[:360]) {
+	for i, rec := range reportertest.ProgramRecords(reportertest.RandomProgram(7)[:360]) {
 		rec.Seq, rec.At = rec.Seq+1000, rec.At+1e12
 		if r.Step(&rec) {
 			rep := r.Report()
@@ -63,7 +64,7 @@ func playHostile(t testing.TB, rules string, state []byte) (taken bool) {
 func TestCarryOfAnybody(t *testing.T) {
 	for _, rules := range []string{RulesCurrent, RulesScope2016} {
 		for seed := range uint64(12) {
-			state := carriedState(t, rules, randomProgram(seed))
+			state := carriedState(t, rules, reportertest.RandomProgram(seed))
 			if !playHostile(t, rules, state) {
 				t.Fatal("the state itself was not taken")
 			}
@@ -87,7 +88,7 @@ func TestCarryOfAnybody(t *testing.T) {
 
 // What parts do not make a state are as if they were not there.
 func TestCarryInParts(t *testing.T) {
-	state := carriedState(t, RulesCurrent, randomProgram(1))
+	state := carriedState(t, RulesCurrent, reportertest.RandomProgram(1))
 	part := func(n uint32, more bool, b []byte) *capture.Carry {
 		return &capture.Carry{Core: CoreVersion, Rules: RulesCurrent, Part: n, More: more, State: b}
 	}
@@ -111,7 +112,7 @@ func TestCarryInParts(t *testing.T) {
 		"empty":              {[]*capture.Carry{part(0, false, nil)}, false},
 	} {
 		h := newHost(t)
-		h.ct(ctmsg.Update, 7, "ESTABLISHED", plain)
+		h.Ct(ctmsg.Update, 7, "ESTABLISHED", reportertest.Plain)
 		for _, p := range test.parts {
 			h.r.Step(&capture.Record{Kind: capture.KindCarry, Payload: capture.AppendPayload(nil, p)})
 		}
@@ -119,8 +120,8 @@ func TestCarryInParts(t *testing.T) {
 			t.Errorf("%s: taken is %v", name, h.r.Carried())
 		}
 		known := false
-		for _, c := range h.report().Connections {
-			known = known || c.From.Addr.String()+">"+c.To.Addr.String() == plain
+		for _, c := range h.Report().Connections {
+			known = known || c.From.Addr.String()+">"+c.To.Addr.String() == reportertest.Plain
 		}
 		if known == test.taken {
 			t.Errorf("%s: what was known before is known: %v", name, known)
@@ -139,7 +140,7 @@ func TestCarryLayout(t *testing.T) {
 	h := sha256.New()
 	for seed := range uint64(20) {
 		for _, rules := range []string{RulesCurrent, RulesScope2016} {
-			h.Write(carriedState(t, rules, randomProgram(seed)))
+			h.Write(carriedState(t, rules, reportertest.RandomProgram(seed)))
 		}
 	}
 	now := written{carryLayout, CoreVersion, fmt.Sprintf("%x", h.Sum(nil)[:8])}

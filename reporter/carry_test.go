@@ -13,6 +13,8 @@ import (
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
+	"github.com/topotape/topotape/reporter/reportertest"
 )
 
 var allRules = []string{reporter.RulesCurrent, reporter.RulesScope2016}
@@ -96,7 +98,7 @@ func newReporter(t testing.TB, h *capture.Header, rules string) *reporter.Report
 }
 
 // said is all that a report says.
-func said(r *reporter.Report) string {
+func said(r *report.Report) string {
 	return fmt.Sprintf("%s\n%+v", r.AppendJSON(nil), *r.Scope())
 }
 
@@ -119,7 +121,7 @@ func TestCarryIsTheWholeState(t *testing.T) {
 	seen := map[string]bool{}
 	tapes := shipped(t)
 	for seed := range uint64(40) {
-		tapes = append(tapes, memoryTape{fmt.Sprintf("seed %d", seed), &capture.Header{HostID: "h"}, reporter.RandomRecords(seed)})
+		tapes = append(tapes, memoryTape{fmt.Sprintf("seed %d", seed), &capture.Header{HostID: "h"}, reportertest.RandomRecords(seed)})
 	}
 	tapes = append(tapes, streams())
 	for i, x := range tapes {

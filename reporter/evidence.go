@@ -9,7 +9,9 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/ctmsg"
+	"github.com/topotape/topotape/reporter/current"
 	"github.com/topotape/topotape/reporter/dnsmsg"
+	"github.com/topotape/topotape/reporter/source"
 )
 
 // Evidence keeps the records of a tape on which later reports depend, as they are: sources
@@ -71,7 +73,7 @@ func (e *Evidence) Add(r *capture.Record) {
 	case capture.KindReverseName:
 		var p capture.ReverseName
 		if r.Decode(&p) == nil && len(p.Names) > 0 {
-			e.reverse.add([]answerKey{{name: p.Addr}}, r, r.At+max(cmp.Or(p.TTL, reverseTTL), minTTL))
+			e.reverse.add([]answerKey{{name: p.Addr}}, r, r.At+max(cmp.Or(p.TTL, current.ReverseTTL), current.MinTTL))
 		}
 	case capture.KindSource:
 		keepLast(e.source, r)
@@ -112,7 +114,7 @@ const (
 
 // keepLast keeps the last record of each source.
 func keepLast(by map[uint32]capture.Record, r *capture.Record) {
-	if _, known := by[r.Source]; known || len(by) < MaxSources {
+	if _, known := by[r.Source]; known || len(by) < source.Max {
 		by[r.Source] = keep(r)
 	}
 }
@@ -250,7 +252,7 @@ func (e *Evidence) dnsPacket(r *capture.Record) {
 		return
 	}
 	e.found = e.dns.Answers(e.found[:0])
-	keys, ttl := make([]answerKey, 0, len(e.found)), int64(minTTL)
+	keys, ttl := make([]answerKey, 0, len(e.found)), int64(current.MinTTL)
 	for i := range e.found {
 		a := &e.found[i]
 		keys = append(keys, answerKey{a.Addr, a.Name})

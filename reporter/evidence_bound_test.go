@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/source"
 )
 
 // What is kept of a hostile tape is bounded, however often it asserts a table, and
@@ -42,7 +43,7 @@ func TestEvidenceIsBounded(t *testing.T) {
 	for i := range list {
 		size += len(list[i].Payload)
 	}
-	if size > maxWalk || len(list) > 20_000+100+10+2*MaxSources {
+	if size > source.MaxWalk || len(list) > 20_000+100+10+2*source.Max {
 		t.Errorf("%d records of %d MiB", len(list), size>>20)
 	}
 	if w := e.walk.appendTo(nil); len(w) > 20_000+100+10 {

@@ -9,13 +9,15 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/ctmsg"
+	"github.com/topotape/topotape/reporter/report"
+	"github.com/topotape/topotape/reporter/reportertest"
 )
 
 // witnessHost is a host whose records are evidence.
 func witnessHost(t *testing.T) (*host, *Evidence) {
 	h := newHost(t)
 	e := NewEvidence(&capture.Header{})
-	h.also = e.Add
+	h.Also = e.Add
 	return h, e
 }
 
@@ -29,9 +31,9 @@ func (e *Evidence) numbers(at int64) string {
 }
 
 func (h *host) wantEvidence(e *Evidence, want string) {
-	h.t.Helper()
-	if got := e.numbers(h.at); got != want {
-		h.t.Errorf("kept are %s, want %s", got, want)
+	h.T.Helper()
+	if got := e.numbers(h.At); got != want {
+		h.T.Errorf("kept are %s, want %s", got, want)
 	}
 }
 
@@ -39,37 +41,37 @@ func (h *host) wantEvidence(e *Evidence, want string) {
 // closed and no row can show it.
 func TestEvidenceOfFlows(t *testing.T) {
 	h, e := witnessHost(t)
-	h.ct(ctmsg.New, 7, "SYN_SENT", plain)       // 1
-	h.ct(ctmsg.Update, 7, "SYN_RECV", plain)    // 2
-	h.ct(ctmsg.Update, 7, "ESTABLISHED", plain) // 3
+	h.Ct(ctmsg.New, 7, "SYN_SENT", reportertest.Plain)       // 1
+	h.Ct(ctmsg.Update, 7, "SYN_RECV", reportertest.Plain)    // 2
+	h.Ct(ctmsg.Update, 7, "ESTABLISHED", reportertest.Plain) // 3
 	h.wantEvidence(e, "1 3")
-	h.ct(ctmsg.Destroy, 7, "", plain)     // 4
-	h.wantEvidence(e, "1 3 4")            // the last one shows no state
-	h.ct(ctmsg.New, 7, "SYN_SENT", plain) // 5: another life
+	h.Ct(ctmsg.Destroy, 7, "", reportertest.Plain)     // 4
+	h.wantEvidence(e, "1 3 4")                         // the last one shows no state
+	h.Ct(ctmsg.New, 7, "SYN_SENT", reportertest.Plain) // 5: another life
 	h.wantEvidence(e, "1 3 4 5")
-	h.report() // 6
+	h.Report() // 6
 	h.wantEvidence(e, "5")
-	h.walkBegin() // 7
-	h.walkEnd()   // 8
+	h.WalkBegin() // 7
+	h.WalkEnd()   // 8
 	h.wantEvidence(e, "5 7 8")
-	h.ct(ctmsg.Destroy, 7, "", plain) // 9
-	h.report()                        // 10
-	h.wantEvidence(e, "5 7 8 9")      // a table that is in force was read before
-	h.walkBegin()                     // 11
+	h.Ct(ctmsg.Destroy, 7, "", reportertest.Plain) // 9
+	h.Report()                                     // 10
+	h.wantEvidence(e, "5 7 8 9")                   // a table that is in force was read before
+	h.WalkBegin()                                  // 11
 	h.wantEvidence(e, "5 7 8 9 11")
-	h.walkEnd() // 12
+	h.WalkEnd() // 12
 	h.wantEvidence(e, "11 12")
-	h.dump(map[uint32]string{1: "10.0.0.5:1>10.0.0.2:80", 2: "10.0.0.6:1>10.0.0.2:80"}) // 13 to 16
+	h.Dump(map[uint32]string{1: "10.0.0.5:1>10.0.0.2:80", 2: "10.0.0.6:1>10.0.0.2:80"}) // 13 to 16
 	h.wantEvidence(e, "11 12 14 15")
-	h.dumpBegin()                                                // 17
-	h.ct(ctmsg.Dump, 1, "ESTABLISHED", "10.0.0.5:1>10.0.0.2:80") // 18
+	h.DumpBegin()                                                // 17
+	h.Ct(ctmsg.Dump, 1, "ESTABLISHED", "10.0.0.5:1>10.0.0.2:80") // 18
 	h.wantEvidence(e, "11 12 14 15 17 18")
-	h.dumpEnd() // 19
+	h.DumpEnd() // 19
 	h.wantEvidence(e, "11 12 14 18")
-	h.ct(ctmsg.Update, 1, "TIME_WAIT", "10.0.0.5:1>10.0.0.2:80") // 20
-	h.report()                                                   // 21
+	h.Ct(ctmsg.Update, 1, "TIME_WAIT", "10.0.0.5:1>10.0.0.2:80") // 20
+	h.Report()                                                   // 21
 	h.wantEvidence(e, "11 12 14 20")
-	h.walk() // 22, 23
+	h.Walk() // 22, 23
 	h.wantEvidence(e, "22 23")
 }
 
@@ -77,27 +79,27 @@ func TestEvidenceOfFlows(t *testing.T) {
 func TestEvidenceOfWalks(t *testing.T) {
 	h, e := witnessHost(t)
 	unchanged := func() {
-		h.put(capture.KindProcUnchanged, 2, &capture.ProcUnchanged{Netns: 1, Table: "tcp", Checked: h.at})
+		h.Put(capture.KindProcUnchanged, 2, &capture.ProcUnchanged{Netns: 1, Table: "tcp", Checked: h.At})
 	}
-	h.walk(sock{netns: 1, row: plain, inode: 3, procs: []Process{{1, "a"}}}) // 1 to 4
+	h.Walk(reportertest.Sock{Netns: 1, Row: reportertest.Plain, Inode: 3, Procs: []report.Process{{PID: 1, Comm: "a"}}}) // 1 to 4
 	h.wantEvidence(e, "1 2 3 4")
-	h.walkBegin() // 5
+	h.WalkBegin() // 5
 	unchanged()   // 6
 	h.wantEvidence(e, "1 2 3 4 5 6")
-	h.walkEnd() // 7
+	h.WalkEnd() // 7
 	h.wantEvidence(e, "2 5 6 7")
-	h.walkBegin()                                                    // 8
+	h.WalkBegin()                                                    // 8
 	unchanged()                                                      // 9
-	h.walkEnd()                                                      // 10
-	h.walkBegin()                                                    // 11
-	h.tables(sock{netns: 1, row: plain})                             // 12
+	h.WalkEnd()                                                      // 10
+	h.WalkBegin()                                                    // 11
+	h.Tables(reportertest.Sock{Netns: 1, Row: reportertest.Plain})   // 12
 	h.wantEvidence(e, "2 8 9 10 11 12")                              // the one in force, and what comes
-	h.put(capture.KindWalkEnd, 2, &capture.ProcWalk{Failed: "void"}) // 13
+	h.Put(capture.KindWalkEnd, 2, &capture.ProcWalk{Failed: "void"}) // 13
 	h.wantEvidence(e, "2 8 9 10")
-	h.walk() // 14, 15
+	h.Walk() // 14, 15
 	h.wantEvidence(e, "14 15")
-	h.tables(sock{netns: 1, row: plain}) // 16: outside a walk
-	h.tables(sock{netns: 1, row: plain}) // 17
+	h.Tables(reportertest.Sock{Netns: 1, Row: reportertest.Plain}) // 16: outside a walk
+	h.Tables(reportertest.Sock{Netns: 1, Row: reportertest.Plain}) // 17
 	h.wantEvidence(e, "14 15 17")
 }
 
@@ -105,16 +107,16 @@ func TestEvidenceOfWalks(t *testing.T) {
 func TestEvidenceOfNames(t *testing.T) {
 	h, e := witnessHost(t)
 	name := func(addr string, ttl int64, names ...string) {
-		h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: addr, Names: names, TTL: ttl})
+		h.Put(capture.KindReverseName, 4, &capture.ReverseName{Addr: addr, Names: names, TTL: ttl})
 	}
 	name("10.0.0.1", 0, "a")    // 1
 	name("10.0.0.2", 10e9, "b") // 2
 	name("10.0.0.1", 0, "a2")   // 3
 	name("10.0.0.3", 3600e9)    // 4: none
 	h.wantEvidence(e, "2 3")
-	h.pass(10)
+	h.Pass(10)
 	h.wantEvidence(e, "3")
-	h.pass(1790)
+	h.Pass(1790)
 	h.wantEvidence(e, "")
 }
 
@@ -122,22 +124,22 @@ func TestEvidenceOfNames(t *testing.T) {
 func TestEvidenceOfTheRest(t *testing.T) {
 	h, e := witnessHost(t)
 	open := &capture.Source{Open: true, Kind: capture.SourceConntrack}
-	h.put(capture.KindSource, 1, open)                      // 1
-	h.put(capture.KindHost, 0, &capture.Host{ID: "a"})      // 2
-	h.put(capture.KindClock, 0, &capture.Clock{Step: 1})    // 3
-	h.put(capture.KindSource, 1, &capture.Source{})         // 4
-	h.put(capture.KindSource, 1, open)                      // 5
-	h.put(capture.KindHost, 0, &capture.Host{ID: "b"})      // 6
-	h.put(capture.KindClock, 0, &capture.Clock{Step: 2})    // 7
-	h.put(capture.KindGap, 1, &capture.Gap{Lost: 1})        // 8
-	h.put(capture.KindMark, 0, &capture.Mark{Text: "x"})    // 9
-	h.put(capture.KindFault, 0, &capture.Fault{})           // 10
-	h.put(capture.KindCarry, 0, &capture.Carry{State: nil}) // 11
-	h.raw(capture.KindConntrack, 1, []byte("no message"))   // 12
+	h.Put(capture.KindSource, 1, open)                      // 1
+	h.Put(capture.KindHost, 0, &capture.Host{ID: "a"})      // 2
+	h.Put(capture.KindClock, 0, &capture.Clock{Step: 1})    // 3
+	h.Put(capture.KindSource, 1, &capture.Source{})         // 4
+	h.Put(capture.KindSource, 1, open)                      // 5
+	h.Put(capture.KindHost, 0, &capture.Host{ID: "b"})      // 6
+	h.Put(capture.KindClock, 0, &capture.Clock{Step: 2})    // 7
+	h.Put(capture.KindGap, 1, &capture.Gap{Lost: 1})        // 8
+	h.Put(capture.KindMark, 0, &capture.Mark{Text: "x"})    // 9
+	h.Put(capture.KindFault, 0, &capture.Fault{})           // 10
+	h.Put(capture.KindCarry, 0, &capture.Carry{State: nil}) // 11
+	h.Raw(capture.KindConntrack, 1, []byte("no message"))   // 12
 	h.wantEvidence(e, "2 3 5 6 7 8")
-	h.dump(nil) // 13, 14
+	h.Dump(nil) // 13, 14
 	h.wantEvidence(e, "2 3 5 6 7")
-	kept := e.Records(h.at)
+	kept := e.Records(h.At)
 	if !slices.ContainsFunc(kept, func(r capture.Record) bool { return bytes.Contains(r.Payload, []byte("b")) }) {
 		t.Error("the payload was not kept")
 	}

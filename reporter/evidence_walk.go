@@ -5,12 +5,13 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/source"
 )
 
 // A reading is the records of one reading of a table, or of one list of
 // processes.
 type reading struct {
-	key   tableKey
+	key   source.TableKey
 	parts []capture.Record
 }
 
@@ -29,17 +30,17 @@ type walkStep struct {
 type walkEvidence struct {
 	last, now []walkStep
 	walking   bool
-	begun     uint64                // record of the begin of the walk that goes on
-	finished  uint64                // record of the begin of the last whole walk
-	readings  map[tableKey]*reading // the last of each
-	loose     []*reading            // of tables outside a walk since the last whole one
-	size      int                   // bytes of what came since then, or since the walk's begin
+	begun     uint64                       // record of the begin of the walk that goes on
+	finished  uint64                       // record of the begin of the last whole walk
+	readings  map[source.TableKey]*reading // the last of each
+	loose     []*reading                   // of tables outside a walk since the last whole one
+	size      int                          // bytes of what came since then, or since the walk's begin
 }
 
 // grow counts the bytes of a record. If they are too many, all that came since the last
 // whole walk is forgotten.
 func (w *walkEvidence) grow(r *capture.Record) {
-	if w.size += len(r.Payload) + 64; w.size > maxWalk {
+	if w.size += len(r.Payload) + 64; w.size > source.MaxWalk {
 		w.walking, w.now, w.loose, w.readings, w.size = false, nil, nil, nil, 0
 	}
 }
@@ -54,12 +55,12 @@ func (w *walkEvidence) add(r *capture.Record) (whole bool) {
 	case capture.KindProcNet:
 		var p capture.ProcNet
 		if r.Decode(&p) == nil {
-			w.read(r, tableKey{p.Netns, p.Table}, p.Part)
+			w.read(r, source.TableKey{Netns: p.Netns, Name: p.Table}, p.Part)
 		}
 	case capture.KindProcSockets:
 		var p capture.ProcSockets
 		if r.Decode(&p) == nil {
-			w.read(r, tableKey{p.Netns, ownersTable}, p.Part)
+			w.read(r, source.TableKey{Netns: p.Netns, Name: ownersTable}, p.Part)
 		}
 	case capture.KindProcUnchanged:
 		var p capture.ProcUnchanged
@@ -67,16 +68,16 @@ func (w *walkEvidence) add(r *capture.Record) (whole bool) {
 			break
 		}
 		if w.grow(r); w.walking {
-			w.now = append(w.now, walkStep{keep(r), w.readings[tableKey{p.Netns, p.Table}]})
+			w.now = append(w.now, walkStep{keep(r), w.readings[source.TableKey{Netns: p.Netns, Name: p.Table}]})
 		}
 	}
 	return false
 }
 
-func (w *walkEvidence) read(r *capture.Record, key tableKey, part uint32) {
+func (w *walkEvidence) read(r *capture.Record, key source.TableKey, part uint32) {
 	w.grow(r)
 	if w.readings == nil {
-		w.readings = make(map[tableKey]*reading)
+		w.readings = make(map[source.TableKey]*reading)
 	}
 	k := keep(r)
 	m := w.readings[key]
@@ -108,7 +109,7 @@ func (w *walkEvidence) end(r *capture.Record) (whole bool) {
 	for i := range w.last {
 		asserted[w.last[i].asserted] = true
 	}
-	maps.DeleteFunc(w.readings, func(_ tableKey, m *reading) bool { // of namespaces that are gone
+	maps.DeleteFunc(w.readings, func(_ source.TableKey, m *reading) bool { // of namespaces that are gone
 		return !asserted[m] && m.parts[len(m.parts)-1].Seq < w.begun
 	})
 	return true

@@ -2,20 +2,21 @@ package reporter
 
 import (
 	"fmt"
+	"path"
 	"reflect"
 	"slices"
 	"strings"
 )
 
-// notCarried are the fields of the state, as TYPE.FIELD, that need not be carried: they
+// notCarried are the fields of the state, as PACKAGE.TYPE.FIELD, that need not be carried: they
 // are made again before they are used, or come of the header. All others are carried.
 var notCarried = []string{
-	"current.header", "current.linked", "flows.open", "current.message", "scope2016.header", "scope2016.message", "scope2016.packet", "scope2016.dns",
-	"Assembler.count", "Assembler.tries", "Assembler.packet", "Assembler.message", "Assembler.answers",
+	"current.Machine.header", "current.Machine.linked", "current.flows.open", "current.Machine.message", "scope2016.Machine.header", "scope2016.Machine.message", "scope2016.Machine.packet", "scope2016.Machine.dns",
+	"dnsmsg.Assembler.count", "dnsmsg.Assembler.tries", "dnsmsg.Assembler.packet", "dnsmsg.Assembler.message", "dnsmsg.Assembler.answers",
 }
 
 // neverSet are fields that are zero whenever a state can be carried.
-var neverSet = []string{"side.row", "Connection.NAT", "Connection.MayHaveClosed", "tapeFacts.wall", "snooped.dirty"}
+var neverSet = []string{"current.side.row", "report.Connection.NAT", "report.Connection.MayHaveClosed", "report.TapeFacts.Wall", "scope2016.snooped.dirty"}
 
 // Difference says where the states of two reporters differ, "" if nowhere.
 func Difference(a, b *Reporter) string {
@@ -98,10 +99,10 @@ func (d *differ) structs(at string, a, b reflect.Value) {
 	}
 }
 
-// fieldName is TYPE.FIELD, without the type's package and arguments.
+// fieldName returns PACKAGE.TYPE.FIELD, without the type's arguments.
 func fieldName(t reflect.Type, field string) string {
 	name, _, _ := strings.Cut(t.Name(), "[")
-	return name + "." + field
+	return path.Base(t.PkgPath()) + "." + name + "." + field
 }
 
 // Seen notes all fields of the state that hold anything but zero.

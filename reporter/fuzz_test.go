@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/reportertest"
 )
 
 // FuzzStep feeds the core any records in any order and looks at what every
@@ -15,8 +16,8 @@ import (
 // they meet.
 func FuzzStep(f *testing.F) {
 	f.Add([]byte{200, 1, 0, 200, 3, 1, 2, 1, 0})
-	f.Add(randomProgram(1))
-	f.Add(randomProgram(2))
+	f.Add(reportertest.RandomProgram(1))
+	f.Add(reportertest.RandomProgram(2))
 	f.Add([]byte{4, 1, 0, 230, 2, 7, 6, 1, 0, 8, 2, 1, 0x90, 210, 5, 9, 9, 2, 1, 0x90, 2, 0, 1, 0x90, 15, 1, 1, 0x90, 2, 0, 1, 0x90})
 	f.Fuzz(func(t *testing.T, program []byte) {
 		if len(program) > 1<<12 {
@@ -42,7 +43,7 @@ func playTwice(t *testing.T, program []byte) {
 
 func TestAnyOrderIsSurvived(t *testing.T) {
 	for seed := range uint64(200) {
-		if playTwice(t, randomProgram(seed)); t.Failed() {
+		if playTwice(t, reportertest.RandomProgram(seed)); t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
 	}
@@ -55,12 +56,12 @@ func play(t *testing.T, rules string, program []byte, every int) [][]byte {
 		t.Fatal(err)
 	}
 	var out [][]byte
-	for _, rec := range programRecords(program) {
+	for _, rec := range reportertest.ProgramRecords(program) {
 		if r.Step(&rec) {
 			out = append(out, nil)
 			if len(out)%every == 0 {
 				rep := r.Report()
-				checkReport(t, rep)
+				reportertest.CheckReport(t, rep)
 				d := rep.Digests()
 				out[len(out)-1] = binary.BigEndian.AppendUint64(rep.AppendJSON(nil), d.Endpoints)
 			}

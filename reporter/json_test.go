@@ -7,6 +7,8 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/ctmsg"
+	"github.com/topotape/topotape/reporter/report"
+	"github.com/topotape/topotape/reporter/reportertest"
 )
 
 func TestCanonicalJSON(t *testing.T) {
@@ -23,10 +25,10 @@ func TestCanonicalJSON(t *testing.T) {
 		`{"id":";172.17.0.2;8080","addr":"172.17.0.2","port":8080,"aliases":["10.0.0.80:80"],"processes":[]}],` +
 		`"names":[{"addr":"172.17.0.2","forward":[],"reverse":["db.internal"]}]}`
 	h := newHostWith(t, &capture.Header{HostID: "host1", HostName: "host1", Start: 1767323045e9}, "")
-	h.send(ct{typ: ctmsg.Update, id: 7, state: "ESTABLISHED", flags: 3, tuples: dnat})
-	h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: "172.17.0.2", Names: []string{"db.internal"}, TTL: 60e9})
-	h.pass(2.5).walk(sock{netns: 4026531992, row: "10.0.0.1:40000>10.0.0.80:80", inode: 9, procs: []Process{{100, "c\"<ur>\x01\xff"}}})
-	got := string(h.pass(.5).report().AppendJSON(nil))
+	h.Send(reportertest.CT{Typ: ctmsg.Update, Id: 7, State: "ESTABLISHED", Flags: 3, Tuples: reportertest.Dnat})
+	h.Put(capture.KindReverseName, 4, &capture.ReverseName{Addr: "172.17.0.2", Names: []string{"db.internal"}, TTL: 60e9})
+	h.Pass(2.5).Walk(reportertest.Sock{Netns: 4026531992, Row: "10.0.0.1:40000>10.0.0.80:80", Inode: 9, Procs: []report.Process{{PID: 100, Comm: "c\"<ur>\x01\xff"}}})
+	got := string(h.Pass(.5).Report().AppendJSON(nil))
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -37,10 +39,10 @@ func TestCanonicalJSON(t *testing.T) {
 }
 
 func TestDigestsShowWhatDiffers(t *testing.T) {
-	base := func() *Report {
-		return &Report{Coverage: []Coverage{{Source: "dns"}}, Names: []Names{{Addr: netip.MustParseAddr("10.0.0.1")}},
-			Connections: []Connection{{Proto: "tcp", From: End{Addr: netip.MustParseAddrPort("10.0.0.1:1")}, To: End{Addr: netip.MustParseAddrPort("10.0.0.2:2")}}},
-			Endpoints:   []Endpoint{{Scope: "x"}}}
+	base := func() *report.Report {
+		return &report.Report{Coverage: []report.Coverage{{Source: "dns"}}, Names: []report.Names{{Addr: netip.MustParseAddr("10.0.0.1")}},
+			Connections: []report.Connection{{Proto: "tcp", From: report.End{Addr: netip.MustParseAddrPort("10.0.0.1:1")}, To: report.End{Addr: netip.MustParseAddrPort("10.0.0.2:2")}}},
+			Endpoints:   []report.Endpoint{{Scope: "x"}}}
 	}
 	a := base().Digests()
 	if a != base().Digests() {

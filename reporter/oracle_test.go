@@ -14,6 +14,7 @@ import (
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // A scenario is a script and the answers that the original could give. An answer is a
@@ -76,7 +77,7 @@ func (s *scenario) tape(t testing.TB) []byte {
 }
 
 // reports makes the reports of a tape by the rules of 2016.
-func reports(t testing.TB, recorded []byte) []*reporter.Report {
+func reports(t testing.TB, recorded []byte) []*report.Report {
 	t.Helper()
 	tr, err := tape.NewReader(bytes.NewReader(recorded))
 	if err != nil {
@@ -86,7 +87,7 @@ func reports(t testing.TB, recorded []byte) []*reporter.Report {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var list []*reporter.Report
+	var list []*report.Report
 	for {
 		rec, err := tr.Next()
 		if err == io.EOF {
@@ -102,7 +103,7 @@ func reports(t testing.TB, recorded []byte) []*reporter.Report {
 }
 
 // nodes converts the view to the form of the oracle.
-func nodes(s *reporter.ScopeReport) []node {
+func nodes(s *report.ScopeReport) []node {
 	out := []node{}
 	for _, n := range s.Nodes {
 		o := node{ID: n.ID, Latest: map[string]string{}, Sets: map[string][]string{}, Adjacency: append([]string{}, n.Adjacency...)}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/topotape/topotape/reporter/report"
+	"github.com/topotape/topotape/reporter/reportertest"
 )
 
 // anyAddr makes any address; some are not valid.
@@ -34,7 +36,7 @@ func anyAddr(rng *rand.Rand) netip.Addr {
 }
 
 // anyReport fills a report with arbitrary values, valid or not.
-func anyReport(seed uint64) *Report {
+func anyReport(seed uint64) *report.Report {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	var fill func(v reflect.Value)
 	fill = func(v reflect.Value) {
@@ -72,7 +74,7 @@ func anyReport(seed uint64) *Report {
 			v.SetUint(rng.Uint64() >> (64 - v.Type().Bits()) >> rng.IntN(v.Type().Bits()))
 		}
 	}
-	r := new(Report)
+	r := new(report.Report)
 	fill(reflect.ValueOf(r).Elem())
 	return r
 }
@@ -82,7 +84,7 @@ func anyReport(seed uint64) *Report {
 func TestParseIsTheInverseOfJSON(t *testing.T) {
 	law := func(seed uint64) bool {
 		want := anyReport(seed).AppendJSON(nil)
-		r, err := ParseReport(append(bytes.Clone(want), '\n'))
+		r, err := report.ParseReport(append(bytes.Clone(want), '\n'))
 		if err != nil {
 			t.Errorf("%v: %s", err, want)
 			return false
@@ -102,17 +104,17 @@ func TestParseIsTheInverseOfJSON(t *testing.T) {
 // A parsed report has the values of the core's report.
 func TestParseKeepsValues(t *testing.T) {
 	h := newHost(t)
-	h.send(ct{typ: 2, id: 7, state: "ESTABLISHED", flags: 3, tuples: dnat})
-	h.walk(listen(7, "172.17.0.2:8080"), sock{netns: 7, row: "127.0.0.1:5>127.0.0.1:6", inode: 4, procs: []Process{{4, "x"}, {5, "y"}}})
-	want := h.pass(3).report()
-	got, err := ParseReport(want.AppendJSON(nil))
+	h.Send(reportertest.CT{Typ: 2, Id: 7, State: "ESTABLISHED", Flags: 3, Tuples: reportertest.Dnat})
+	h.Walk(reportertest.Listen(7, "172.17.0.2:8080"), reportertest.Sock{Netns: 7, Row: "127.0.0.1:5>127.0.0.1:6", Inode: 4, Procs: []report.Process{{PID: 4, Comm: "x"}, {PID: 5, Comm: "y"}}})
+	want := h.Pass(3).Report()
+	got, err := report.ParseReport(want.AppendJSON(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(want.Connections) < 2 {
 		t.Fatal(want)
 	}
-	if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(Report{}), cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); d != "" {
+	if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(report.Report{}), cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); d != "" {
 		t.Error(d)
 	}
 }
@@ -120,9 +122,9 @@ func TestParseKeepsValues(t *testing.T) {
 // Every deviation from the canonical JSON is an error. It describes the deviation and
 // gives an offset within the changed text.
 func TestParseRefuses(t *testing.T) {
-	good := string((&Report{HostID: "h", Rules: "current", Connections: []Connection{{Proto: "tcp"}},
-		Endpoints: []Endpoint{{Scope: "s", Addr: netip.MustParseAddrPort("10.0.0.1:80")}}}).AppendJSON(nil))
-	if _, err := ParseReport([]byte(good)); err != nil {
+	good := string((&report.Report{HostID: "h", Rules: "current", Connections: []report.Connection{{Proto: "tcp"}},
+		Endpoints: []report.Endpoint{{Scope: "s", Addr: netip.MustParseAddrPort("10.0.0.1:80")}}}).AppendJSON(nil))
+	if _, err := report.ParseReport([]byte(good)); err != nil {
 		t.Fatal(err)
 	}
 	for _, change := range []struct{ old, new, want string }{
@@ -172,7 +174,7 @@ func TestParseRefuses(t *testing.T) {
 			continue
 		}
 		bad := strings.Replace(good, change.old, change.new, 1)
-		_, err := ParseReport([]byte(bad))
+		_, err := report.ParseReport([]byte(bad))
 		if err == nil || !strings.Contains(err.Error(), change.want) {
 			t.Errorf("%.99s: %v, want %s", change.new, err, change.want)
 			continue
@@ -183,11 +185,11 @@ func TestParseRefuses(t *testing.T) {
 		}
 	}
 	for n := range good {
-		if _, err := ParseReport([]byte(good[:n])); !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), fmt.Sprintf("byte %d: ", n)) {
+		if _, err := report.ParseReport([]byte(good[:n])); !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), fmt.Sprintf("byte %d: ", n)) {
 			t.Errorf("the first %d bytes: %v", n, err)
 		}
 	}
-	if _, err := ParseReport([]byte(good + good)); err == nil {
+	if _, err := report.ParseReport([]byte(good + good)); err == nil {
 		t.Error("two reports are accepted as one")
 	}
 }
@@ -197,12 +199,12 @@ func TestParseConnectionIsStrict(t *testing.T) {
 	for seed := range uint64(200) {
 		for _, c := range anyReport(seed).Connections {
 			text := c.AppendJSON(nil)
-			again, err := ParseConnection(text)
+			again, err := report.ParseConnection(text)
 			if err != nil || !bytes.Equal(again.AppendJSON(nil), text) {
 				t.Errorf("%s: %v", text, err)
 			}
 			for _, bad := range []string{"", "null", "{}", string(text) + "\n", string(text[:len(text)-1]), string(text[:len(text)-1]) + `,"new":1}`} {
-				if _, err := ParseConnection([]byte(bad)); err == nil || !strings.HasPrefix(err.Error(), "connection: byte ") {
+				if _, err := report.ParseConnection([]byte(bad)); err == nil || !strings.HasPrefix(err.Error(), "connection: byte ") {
 					t.Errorf("%s: %v", bad, err)
 				}
 			}
@@ -215,7 +217,7 @@ func FuzzParseReport(f *testing.F) {
 		f.Add(anyReport(seed).AppendJSON(nil))
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
-		r, err := ParseReport(line)
+		r, err := report.ParseReport(line)
 		if err != nil {
 			return
 		}

@@ -5,6 +5,9 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/carry"
+	"github.com/topotape/topotape/reporter/current"
+	"github.com/topotape/topotape/reporter/report"
+	"github.com/topotape/topotape/reporter/scope2016"
 )
 
 // CoreVersion changes only when some output of the corpus changes.
@@ -29,7 +32,7 @@ type Reporter struct {
 // machine is one rule set.
 type machine interface {
 	Step(*capture.Record) (tick bool)
-	Report() *Report
+	Report() *report.Report
 	Carry(*carry.Coder) // writes the state, or reads it into a new machine
 }
 
@@ -49,9 +52,9 @@ func New(h *capture.Header, rules string) (*Reporter, error) {
 func newMachine(h *capture.Header, rules string) machine {
 	switch rules {
 	case RulesCurrent:
-		return newCurrent(h)
+		return current.New(h)
 	case RulesScope2016:
-		return newScope2016(h)
+		return scope2016.New(h)
 	}
 	return nil
 }
@@ -68,7 +71,7 @@ func (r *Reporter) Step(rec *capture.Record) (tick bool) {
 
 // Report makes the report of the last tick. It must be called before the next
 // Step, or not at all.
-func (r *Reporter) Report() *Report {
+func (r *Reporter) Report() *report.Report {
 	made := r.rules.Report()
 	made.Rules = r.name
 	return made

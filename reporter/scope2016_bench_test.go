@@ -7,6 +7,8 @@ import (
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/procnet"
+	"github.com/topotape/topotape/reporter/report"
+	"github.com/topotape/topotape/reporter/reportertest"
 )
 
 // A scopeShape returns the original and the reply tuple of the i-th connection.
@@ -40,21 +42,21 @@ func clientOf(i int) string { return fmt.Sprintf("10.1.%d.%d:%d", i>>14&255, i>>
 // fourth.
 func hostOf2016(b *testing.B, n int, shape scopeShape) *host {
 	h := newHostOf(b, RulesScope2016)
-	var socks []sock
+	var socks []reportertest.Sock
 	for i := range n {
 		orig, reply := shape(i)
-		o, r := ends(orig), ends(reply)
+		o, r := reportertest.Ends(orig), reportertest.Ends(reply)
 		m := ctmsg.Message{Type: ctmsg.Update, ID: uint32(i), HasState: true, State: ctmsg.Established, HasStatus: true, Status: ctmsg.SeenReply,
-			Orig: ctmsg.TupleOf(o.src, o.dst, 6), Reply: ctmsg.TupleOf(r.src, r.dst, 6)}
-		if r.src != o.dst || r.dst != o.src {
+			Orig: ctmsg.TupleOf(o.Src, o.Dst, 6), Reply: ctmsg.TupleOf(r.Src, r.Dst, 6)}
+		if r.Src != o.Dst || r.Dst != o.Src {
 			m.Status |= ctmsg.DstNAT
 		}
-		h.raw(capture.KindConntrack, 1, m.Append(nil, false))
+		h.Raw(capture.KindConntrack, 1, m.Append(nil, false))
 		if i%4 == 0 {
-			socks = append(socks, sock{netns: 1, row: orig, state: procnet.Established, inode: uint64(i + 1), procs: []Process{{PID: uint32(i + 1)}}})
+			socks = append(socks, reportertest.Sock{Netns: 1, Row: orig, State: procnet.Established, Inode: uint64(i + 1), Procs: []report.Process{{PID: uint32(i + 1)}}})
 		}
 	}
-	h.walk(socks...)
+	h.Walk(socks...)
 	return h
 }
 
@@ -63,7 +65,7 @@ func BenchmarkScope2016Report(b *testing.B) {
 		for _, s := range scopeShapes {
 			b.Run(fmt.Sprintf("connections=%d/%s", n, s.name), func(b *testing.B) {
 				h := hostOf2016(b, n, s.shape)
-				h.report()
+				h.Report()
 				b.ReportAllocs()
 				for b.Loop() {
 					if r := h.r.Report(); len(r.Connections) < n || len(r.Scope().Nodes) < n {
@@ -79,15 +81,15 @@ func BenchmarkScope2016Report(b *testing.B) {
 // BenchmarkScope2016Step measures one conntrack record of short connections. There is a
 // tick after every 10,000 records.
 func BenchmarkScope2016Step(b *testing.B) {
-	messages := lives(10000)
+	messages := reportertest.Lives(10000)
 	h := newHostOf(b, RulesScope2016)
 	tick := capture.AppendPayload(nil, &capture.Tick{Interval: 3e9})
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		h.at++
-		h.raw(capture.KindConntrack, 1, messages[i%len(messages)])
+		h.At++
+		h.Raw(capture.KindConntrack, 1, messages[i%len(messages)])
 		if i%10000 == 0 {
-			h.raw(capture.KindTick, 0, tick)
+			h.Raw(capture.KindTick, 0, tick)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/source"
 )
 
 // The memory for sources and the time of a report are bounded, for any number of sources.
@@ -18,7 +19,7 @@ func TestSourcesAreBounded(t *testing.T) {
 			r.Step(&capture.Record{Seq: i + 1, Kind: capture.KindDNS, Source: uint32(i + 1)})
 		}
 		r.Step(&capture.Record{Seq: 1e6, Kind: capture.KindTick, Payload: capture.AppendPayload(nil, &capture.Tick{Number: 1})})
-		if n := len(r.Report().Coverage); n > MaxSources+4 {
+		if n := len(r.Report().Coverage); n > source.Max+4 {
 			t.Errorf("%d sources under %s", n, rules)
 		}
 	}

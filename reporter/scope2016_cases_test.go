@@ -13,10 +13,12 @@ import (
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/dnsmsg"
+	"github.com/topotape/topotape/reporter/report"
+	"github.com/topotape/topotape/reporter/reportertest"
 )
 
 // node writes a node of the view in short notation, "" if there is none.
-func nodeText(r *Report, id string) string {
+func nodeText(r *report.Report, id string) string {
 	for _, n := range r.Scope().Nodes {
 		if n.ID != id {
 			continue
@@ -38,42 +40,42 @@ func nodeText(r *Report, id string) string {
 	return ""
 }
 
-func (h *host) wantNode(r *Report, id, want string) {
-	h.t.Helper()
+func (h *host) wantNode(r *report.Report, id, want string) {
+	h.T.Helper()
 	if got := nodeText(r, id); got != want {
-		h.t.Errorf("tick %d, node %q:\n got %s\nwant %s", r.Tick, id, got, want)
+		h.T.Errorf("tick %d, node %q:\n got %s\nwant %s", r.Tick, id, got, want)
 	}
 }
 
 // Connections have the same fields as under the current rules.
 func TestScope2016Connections(t *testing.T) {
 	h := newHostOf(t, RulesScope2016)
-	h.pass(1).ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:40000>10.0.0.80:80 | 172.17.0.2:8080>10.0.0.1:40000")
-	h.pass(1).walk(sock{netns: 7, row: "172.17.0.2:8080>10.0.0.1:40000", inode: 5, procs: []Process{{50, "srv"}}})
-	r := h.pass(1).want("10.0.0.1:40000 -> 172.17.0.2:8080@7(50 srv) ESTABLISHED scope")
-	if c := r.Connections[0]; c.FirstSeen != 1e9 || c.LastSeen != 2e9 || !slices.Equal(c.Seen, SeenBoth) {
+	h.Pass(1).Ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:40000>10.0.0.80:80 | 172.17.0.2:8080>10.0.0.1:40000")
+	h.Pass(1).Walk(reportertest.Sock{Netns: 7, Row: "172.17.0.2:8080>10.0.0.1:40000", Inode: 5, Procs: []report.Process{{PID: 50, Comm: "srv"}}})
+	r := h.Pass(1).Want("10.0.0.1:40000 -> 172.17.0.2:8080@7(50 srv) ESTABLISHED scope")
+	if c := r.Connections[0]; c.FirstSeen != 1e9 || c.LastSeen != 2e9 || !slices.Equal(c.Seen, report.SeenBoth) {
 		t.Errorf("%+v", c)
 	}
-	h.pass(1).ct(ctmsg.Destroy, 1, "", "10.0.0.1:40000>10.0.0.80:80 | 172.17.0.2:8080>10.0.0.1:40000")
-	r = h.pass(1).want("10.0.0.1:40000 -> 172.17.0.2:8080@7(50 srv) ESTABLISHED scope") // the row still shows it
+	h.Pass(1).Ct(ctmsg.Destroy, 1, "", "10.0.0.1:40000>10.0.0.80:80 | 172.17.0.2:8080>10.0.0.1:40000")
+	r = h.Pass(1).Want("10.0.0.1:40000 -> 172.17.0.2:8080@7(50 srv) ESTABLISHED scope") // the row still shows it
 	if c := r.Connections[0]; c.FirstSeen != 1e9 || c.LastSeen != 4e9 {
 		t.Errorf("%+v", c)
 	}
-	h.pass(1).walk()
-	h.ct(ctmsg.Update, 2, "FIN_WAIT", "10.0.0.3:1000>10.0.0.4:80")
-	h.want("10.0.0.3:1000 -> 10.0.0.4:80 FIN_WAIT scope")
-	h.ct(ctmsg.Update, 3, "SYN_SENT", "10.0.0.3:1000>10.0.0.4:80") // the same tuple with another id
-	h.walk(sock{row: "10.0.0.3:1000>10.0.0.4:80", inode: 1})
-	h.want("10.0.0.3:1000 -> 10.0.0.4:80 FIN_WAIT scope")
-	h.ct(ctmsg.Destroy, 3, "", "10.0.0.3:1000>10.0.0.4:80")
-	h.walk()
-	h.want("10.0.0.3:1000 -> 10.0.0.4:80 FIN_WAIT scope")
-	h.pass(1).ct(ctmsg.Update, 2, "TIME_WAIT", "10.0.0.3:1000>10.0.0.4:80")
-	r = h.want("10.0.0.3:1000 -> 10.0.0.4:80 TIME_WAIT scope closed")
+	h.Pass(1).Walk()
+	h.Ct(ctmsg.Update, 2, "FIN_WAIT", "10.0.0.3:1000>10.0.0.4:80")
+	h.Want("10.0.0.3:1000 -> 10.0.0.4:80 FIN_WAIT scope")
+	h.Ct(ctmsg.Update, 3, "SYN_SENT", "10.0.0.3:1000>10.0.0.4:80") // the same tuple with another id
+	h.Walk(reportertest.Sock{Row: "10.0.0.3:1000>10.0.0.4:80", Inode: 1})
+	h.Want("10.0.0.3:1000 -> 10.0.0.4:80 FIN_WAIT scope")
+	h.Ct(ctmsg.Destroy, 3, "", "10.0.0.3:1000>10.0.0.4:80")
+	h.Walk()
+	h.Want("10.0.0.3:1000 -> 10.0.0.4:80 FIN_WAIT scope")
+	h.Pass(1).Ct(ctmsg.Update, 2, "TIME_WAIT", "10.0.0.3:1000>10.0.0.4:80")
+	r = h.Want("10.0.0.3:1000 -> 10.0.0.4:80 TIME_WAIT scope closed")
 	if c := r.Connections[0]; c.FirstSeen != 6e9 || c.LastSeen != 7e9 || r.Rules != RulesScope2016 {
 		t.Errorf("%+v", c)
 	}
-	h.want()
+	h.Want()
 }
 
 // A row keeps the time at which a walk first read it; the same tuple with another inode
@@ -81,8 +83,8 @@ func TestScope2016Connections(t *testing.T) {
 func TestScope2016FirstSeen(t *testing.T) {
 	h := newHostOf(t, RulesScope2016)
 	first := func(inode uint64) int64 {
-		h.pass(1).walk(sock{row: "10.0.0.1:40000>10.0.0.2:80", inode: inode})
-		return h.report().Connections[0].FirstSeen
+		h.Pass(1).Walk(reportertest.Sock{Row: "10.0.0.1:40000>10.0.0.2:80", Inode: inode})
+		return h.Report().Connections[0].FirstSeen
 	}
 	if got := []int64{first(1), first(1), first(2)}; !slices.Equal(got, []int64{1e9, 1e9, 3e9}) {
 		t.Error(got)
@@ -93,17 +95,17 @@ func TestScope2016FirstSeen(t *testing.T) {
 func TestScope2016Copies(t *testing.T) {
 	h := newHostOf(t, RulesScope2016)
 	nat := func(id uint32, orig, reply string) {
-		o, r := ends(orig), ends(reply)
+		o, r := reportertest.Ends(orig), reportertest.Ends(reply)
 		m := ctmsg.Message{Type: ctmsg.Update, ID: id, HasStatus: true, Status: ctmsg.DstNAT,
-			Orig: ctmsg.TupleOf(o.src, o.dst, 6), Reply: ctmsg.TupleOf(r.src, r.dst, 6)}
-		h.raw(capture.KindConntrack, 1, m.Append(nil, false))
+			Orig: ctmsg.TupleOf(o.Src, o.Dst, 6), Reply: ctmsg.TupleOf(r.Src, r.Dst, 6)}
+		h.Raw(capture.KindConntrack, 1, m.Append(nil, false))
 	}
 	answer(h, "a.example", "172.17.0.2")
 	answer(h, "vip.example", "10.0.0.80")
 	nat(1, "10.0.0.1:40000>10.0.0.80:80", "172.17.0.2:8080>10.0.0.1:40000")
 	nat(2, "10.0.0.2:40000>10.0.0.80:80", "172.17.0.3:8080>10.0.0.2:40000")
-	h.walk(sock{netns: 7, row: "172.17.0.2:8080>10.0.0.1:40000", inode: 5, procs: []Process{{50, "srv"}}})
-	r := h.report()
+	h.Walk(reportertest.Sock{Netns: 7, Row: "172.17.0.2:8080>10.0.0.1:40000", Inode: 5, Procs: []report.Process{{PID: 50, Comm: "srv"}}})
+	r := h.Report()
 	h.wantNode(r, ";10.0.0.80;80", "conntracked=true copy_of=;172.17.0.3;8080 pid=50 procspied=true snooped_dns_names=a.example ->")
 	if len(r.Connections) != 2 || len(r.Endpoints) != 4 {
 		t.Errorf("%d connections, %d endpoints", len(r.Connections), len(r.Endpoints))
@@ -125,17 +127,17 @@ func TestScope2016CopiesShareNothing(t *testing.T) {
 	h := newHostOf(t, RulesScope2016)
 	masquerade := func(id uint32, from, as string) {
 		to := fmt.Sprintf("192.0.2.%d:443", id)
-		o, r := ends(from+">"+to), ends(to+">"+as)
+		o, r := reportertest.Ends(from+">"+to), reportertest.Ends(to+">"+as)
 		m := ctmsg.Message{Type: ctmsg.Update, ID: id, HasStatus: true, Status: ctmsg.SrcNAT,
-			Orig: ctmsg.TupleOf(o.src, o.dst, 6), Reply: ctmsg.TupleOf(r.src, r.dst, 6)}
-		h.raw(capture.KindConntrack, 1, m.Append(nil, false))
+			Orig: ctmsg.TupleOf(o.Src, o.Dst, 6), Reply: ctmsg.TupleOf(r.Src, r.Dst, 6)}
+		h.Raw(capture.KindConntrack, 1, m.Append(nil, false))
 	}
 	masquerade(1, "10.0.0.1:1", "10.9.9.9:1") // 9.9 has 1
 	masquerade(2, "10.9.9.9:1", "10.8.8.8:1") // 9.9 has 1, 2; so has 8.8
 	masquerade(3, "10.0.0.3:1", "10.9.9.9:1") // 9.9 has 1, 2, 3
 	masquerade(4, "10.9.9.9:1", "10.8.8.8:1") // 9.9 has 2 and 4 of its own; 8.8 has all of them
 	masquerade(5, "10.8.8.8:1", "10.7.7.7:1")
-	r := h.report()
+	r := h.Report()
 	server := func(ids ...int) (list string) {
 		for i, id := range ids {
 			list += map[bool]string{true: ","}[i > 0] + fmt.Sprintf(";192.0.2.%d;443", id)
@@ -158,59 +160,61 @@ func answer(h *host, name, addr string) {
 func message(h *host, m []byte) {
 	packet, err := dnsmsg.AppendUDPPacket(nil, netip.MustParseAddrPort("10.0.0.53:53"), netip.MustParseAddrPort("10.0.0.1:3000"), m)
 	if err != nil {
-		h.t.Fatal(err)
+		h.T.Fatal(err)
 	}
-	h.put(capture.KindDNS, 3, &capture.DNS{Packet: packet})
+	h.Put(capture.KindDNS, 3, &capture.DNS{Packet: packet})
 }
 
 // A gap ends the flows of its source only, and so does the end of a source.
 func TestScope2016Gap(t *testing.T) {
 	h := newHostOf(t, RulesScope2016)
 	one, two := "10.0.0.1:1000 -> 10.0.0.2:80 ESTABLISHED scope", "10.0.0.3:1000 -> 10.0.0.4:80 ESTABLISHED scope"
-	h.send(ct{typ: ctmsg.Update, id: 1, state: "ESTABLISHED", tuples: "10.0.0.1:1000>10.0.0.2:80", source: 1})
-	h.send(ct{typ: ctmsg.Update, id: 2, state: "ESTABLISHED", tuples: "10.0.0.3:1000>10.0.0.4:80", source: 9})
-	h.put(capture.KindGap, 1, &capture.Gap{Lost: 4})
-	r := h.want(one+" closed", two)
-	if c := r.Coverage[0]; c.State != CoverageDegraded || c.Lost != 4 {
+	h.Send(reportertest.CT{Typ: ctmsg.Update, Id: 1, State: "ESTABLISHED", Tuples: "10.0.0.1:1000>10.0.0.2:80", Source: 1})
+	h.Send(reportertest.CT{Typ: ctmsg.Update, Id: 2, State: "ESTABLISHED", Tuples: "10.0.0.3:1000>10.0.0.4:80", Source: 9})
+	h.Put(capture.KindGap, 1, &capture.Gap{Lost: 4})
+	r := h.Want(one+" closed", two)
+	if c := r.Coverage[0]; c.State != report.CoverageDegraded || c.Lost != 4 {
 		t.Errorf("%+v", c)
 	}
-	h.dump(map[uint32]string{1: "10.0.0.1:1000>10.0.0.2:80"})
-	if r = h.want(one, two); r.Coverage[0].State != CoverageOK {
+	h.Dump(map[uint32]string{1: "10.0.0.1:1000>10.0.0.2:80"})
+	if r = h.Want(one, two); r.Coverage[0].State != report.CoverageOK {
 		t.Errorf("%+v", r.Coverage[0])
 	}
-	h.put(capture.KindSource, 9, &capture.Source{Kind: capture.SourceConntrack, Open: false, Why: "the namespace is gone"})
-	h.want(one, two+" closed")
-	h.want(one)
+	h.Put(capture.KindSource, 9, &capture.Source{Kind: capture.SourceConntrack, Open: false, Why: "the namespace is gone"})
+	h.Want(one, two+" closed")
+	h.Want(one)
 }
 
 // Tables outside a walk add to the current ones, and become current at the next tick.
 func TestScope2016NoWalk(t *testing.T) {
 	h := newHostOf(t, RulesScope2016)
-	row := func(netns uint64, tuple string) sock { return sock{netns: netns, row: tuple, inode: netns} }
-	one, two := "10.0.0.1:1000 -> 10.0.0.2:80 ESTABLISHED scope", "10.0.0.3:1000 -> 10.0.0.4:80 ESTABLISHED scope"
-	h.walk(row(7, "10.0.0.1:1000>10.0.0.2:80"))
-	h.tables(row(8, "10.0.0.3:1000>10.0.0.4:80"))
-	h.want(one, two)
-	h.tables(row(7, "10.0.0.5:1000>10.0.0.6:80"))
-	h.want(two, "10.0.0.5:1000 -> 10.0.0.6:80 ESTABLISHED scope")
-	for range 1000 {
-		h.tables(sock{netns: 7, row: "10.0.0.1:1000>10.0.0.2:80", inode: 1, procs: []Process{{1, "x"}}})
-		h.report()
+	row := func(netns uint64, tuple string) reportertest.Sock {
+		return reportertest.Sock{Netns: netns, Row: tuple, Inode: netns}
 	}
-	h.walk(row(7, "10.0.0.1:1000>10.0.0.2:80"))
-	h.want(one)
+	one, two := "10.0.0.1:1000 -> 10.0.0.2:80 ESTABLISHED scope", "10.0.0.3:1000 -> 10.0.0.4:80 ESTABLISHED scope"
+	h.Walk(row(7, "10.0.0.1:1000>10.0.0.2:80"))
+	h.Tables(row(8, "10.0.0.3:1000>10.0.0.4:80"))
+	h.Want(one, two)
+	h.Tables(row(7, "10.0.0.5:1000>10.0.0.6:80"))
+	h.Want(two, "10.0.0.5:1000 -> 10.0.0.6:80 ESTABLISHED scope")
+	for range 1000 {
+		h.Tables(reportertest.Sock{Netns: 7, Row: "10.0.0.1:1000>10.0.0.2:80", Inode: 1, Procs: []report.Process{{PID: 1, Comm: "x"}}})
+		h.Report()
+	}
+	h.Walk(row(7, "10.0.0.1:1000>10.0.0.2:80"))
+	h.Want(one)
 }
 
 // The networks of the host's interfaces are not local, except the Docker bridge's. Those
 // that a user gave are local.
 func TestScope2016LocalNetworks(t *testing.T) {
 	h := newHostWith(t, &capture.Header{HostID: "host1", LocalNetworks: []string{"10.3.0.0/16"}}, RulesScope2016)
-	h.ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:1000>172.17.0.2:80")
-	h.ct(ctmsg.Update, 2, "ESTABLISHED", "10.3.0.1:1000>10.4.0.1:80")
+	h.Ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:1000>172.17.0.2:80")
+	h.Ct(ctmsg.Update, 2, "ESTABLISHED", "10.3.0.1:1000>10.4.0.1:80")
 	ids := func(want ...string) {
 		t.Helper()
 		var got []string
-		rep := h.report()
+		rep := h.Report()
 		for _, n := range rep.Scope().Nodes {
 			got = append(got, n.ID)
 		}
@@ -219,12 +223,12 @@ func TestScope2016LocalNetworks(t *testing.T) {
 		}
 	}
 	ids(";10.0.0.1;1000", ";10.4.0.1;80", ";172.17.0.2;80", "host1;10.3.0.1;1000")
-	h.put(capture.KindHost, 0, &capture.Host{ID: "h2", LocalNetworks: []string{"10.0.0.0/24", "10.4.0.0/16", "172.17.0.0/16"},
+	h.Put(capture.KindHost, 0, &capture.Host{ID: "h2", LocalNetworks: []string{"10.0.0.0/24", "10.4.0.0/16", "172.17.0.0/16"},
 		Interfaces: []capture.Interface{{Name: "eth0", Addresses: []string{"10.0.0.9/24"}}, {Name: "docker0", Addresses: []string{"172.17.0.1/16"}}}})
 	ids(";10.0.0.1;1000", "h2;10.3.0.1;1000", "h2;10.4.0.1;80", "h2;172.17.0.2;80")
-	h.put(capture.KindHost, 0, &capture.Host{})
+	h.Put(capture.KindHost, 0, &capture.Host{})
 	ids(";10.0.0.1;1000", ";10.4.0.1;80", ";172.17.0.2;80", "h2;10.3.0.1;1000")
-	if got := h.report().Scope().LocalNetworks; !slices.Equal(got, []string{"10.3.0.0/16"}) {
+	if got := h.Report().Scope().LocalNetworks; !slices.Equal(got, []string{"10.3.0.0/16"}) {
 		t.Error(got)
 	}
 }
@@ -236,28 +240,28 @@ const snoopedAddresses, reversedAddresses = 10000, 500
 func TestScope2016Caches(t *testing.T) {
 	h := newHostOf(t, RulesScope2016)
 	addr := func(i int) string { return fmt.Sprintf("10.1.%d.%d", i>>8, i&255) }
-	h.ct(ctmsg.Update, 1, "ESTABLISHED", "10.1.0.0:1000>10.1.0.1:80")
+	h.Ct(ctmsg.Update, 1, "ESTABLISHED", "10.1.0.0:1000>10.1.0.1:80")
 	for i := range snoopedAddresses {
 		answer(h, "first.example", addr(i))
 	}
 	for i := range reversedAddresses {
-		h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: addr(i), Names: []string{"r.example."}})
+		h.Put(capture.KindReverseName, 4, &capture.ReverseName{Addr: addr(i), Names: []string{"r.example."}})
 	}
 	answer(h, "second.example", addr(0)) // the address is in the cache: it keeps its place
-	r := h.report()
+	r := h.Report()
 	h.wantNode(r, ";10.1.0.0;1000", "conntracked=true reverse_dns_names=r.example snooped_dns_names=first.example,second.example ->;10.1.0.1;80")
 	answer(h, "other.example", "10.2.0.0")
-	h.put(capture.KindReverseName, 4, &capture.ReverseName{Addr: "10.2.0.0", Error: "timeout"})
-	r = h.report()
+	h.Put(capture.KindReverseName, 4, &capture.ReverseName{Addr: "10.2.0.0", Error: "timeout"})
+	r = h.Report()
 	h.wantNode(r, ";10.1.0.0;1000", "conntracked=true ->;10.1.0.1;80")
 	h.wantNode(r, ";10.1.0.1;80", "conntracked=true reverse_dns_names=r.example snooped_dns_names=first.example ->")
 	if len(r.Names) != 1 {
 		t.Errorf("%+v", r.Names)
 	}
-	h.pass(30 * 60)
-	h.wantNode(h.report(), ";10.1.0.1;80", "conntracked=true reverse_dns_names=r.example snooped_dns_names=first.example ->")
-	h.pass(1)
-	h.wantNode(h.report(), ";10.1.0.1;80", "conntracked=true snooped_dns_names=first.example ->")
+	h.Pass(30 * 60)
+	h.wantNode(h.Report(), ";10.1.0.1;80", "conntracked=true reverse_dns_names=r.example snooped_dns_names=first.example ->")
+	h.Pass(1)
+	h.wantNode(h.Report(), ";10.1.0.1;80", "conntracked=true snooped_dns_names=first.example ->")
 }
 
 // Any segment to or from port 53 counts as a whole message. Packets with a VLAN tag and
@@ -293,9 +297,9 @@ func TestScope2016Packets(t *testing.T) {
 		"segment of a SYN": {tcp(nil), false},
 	} {
 		h := newHostOf(t, RulesScope2016)
-		h.put(capture.KindDNS, 3, &capture.DNS{Packet: test.packet})
-		h.ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:1000>10.0.0.2:80")
-		if n := nodeText(h.report(), ";10.0.0.1;1000"); strings.Contains(n, "a.example") != test.learnt {
+		h.Put(capture.KindDNS, 3, &capture.DNS{Packet: test.packet})
+		h.Ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:1000>10.0.0.2:80")
+		if n := nodeText(h.Report(), ";10.0.0.1;1000"); strings.Contains(n, "a.example") != test.learnt {
 			t.Errorf("%s: %s", name, n)
 		}
 	}

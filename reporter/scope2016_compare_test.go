@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // tick makes a tick and compares the report with the model's.
@@ -65,7 +66,7 @@ func (p *scopePlayer) tick(t *testing.T, seen map[string]int) {
 
 // connections compares the connections and endpoints with the model's nodes before NAT,
 // and checks what is true of any report.
-func (p *scopePlayer) connections(t *testing.T, r *Report) {
+func (p *scopePlayer) connections(t *testing.T, r *report.Report) {
 	want := map[string]bool{}
 	for id, n := range p.model.plain {
 		for to := range n.adjacency {
@@ -74,7 +75,7 @@ func (p *scopePlayer) connections(t *testing.T, r *Report) {
 			}
 		}
 	}
-	id := func(e *End) string {
+	id := func(e *report.End) string {
 		netns := ""
 		if e.Netns != 0 {
 			netns = fmt.Sprint(e.Netns)
@@ -85,7 +86,7 @@ func (p *scopePlayer) connections(t *testing.T, r *Report) {
 	for i := range r.Connections {
 		c := &r.Connections[i]
 		got[id(&c.From)+" "+id(&c.To)] = true
-		if c.FirstSeen > c.LastSeen || c.LastSeen > p.at || len(c.Seen) == 0 || c.Direction != DirectionScope {
+		if c.FirstSeen > c.LastSeen || c.LastSeen > p.at || len(c.Seen) == 0 || c.Direction != report.DirectionScope {
 			t.Errorf("connection %+v", c)
 		}
 	}
@@ -117,7 +118,7 @@ type modelView struct {
 	Adjacency []string
 }
 
-func viewOf(t *testing.T, n *ScopeNode) modelView {
+func viewOf(t *testing.T, n *report.ScopeNode) modelView {
 	v := modelView{map[string]string{}, map[string][]string{}, append([]string{}, n.Adjacency...)}
 	for i, l := range n.Latest {
 		v.Latest[l.Key] = l.Value

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // clockError is how much the clocks of the tape and of the snapshots may differ, ns.
@@ -75,7 +75,7 @@ func (ch *checker) around(k *snapshot) (before, after *tickRead) {
 }
 
 // ours reports whether a connection can be the lab's.
-func (ch *checker) ours(c *reporter.Connection) bool {
+func (ch *checker) ours(c *report.Connection) bool {
 	for _, n := range []uint64{c.From.Netns, c.To.Netns} {
 		if n != 0 && !ch.spaces[n] {
 			return false
@@ -86,7 +86,7 @@ func (ch *checker) ours(c *reporter.Connection) bool {
 
 // nameOf returns the connection's conntrack tuples; swapped is true if From is the end that
 // replies.
-func nameOf(c *reporter.Connection) (name flowName, swapped bool) {
+func nameOf(c *report.Connection) (name flowName, swapped bool) {
 	name = flowName{way{c.From.Addr, c.To.Addr}, way{c.To.Addr, c.From.Addr}}
 	if len(c.NAT) > 0 {
 		n := &c.NAT[0]
@@ -181,7 +181,7 @@ type socketEnd struct {
 // ends returns the sockets in a report; unknown namespaces are 0.
 func (ch *checker) ends(t *tickRead) map[socketName]socketEnd {
 	out := map[socketName]socketEnd{}
-	add := func(e *reporter.End, w way) {
+	add := func(e *report.End, w way) {
 		s := socketEnd{known: e.Netns != 0}
 		if e.Addr.Addr().IsLoopback() && !s.known {
 			ch.report("reported in no namespace: %v", w)

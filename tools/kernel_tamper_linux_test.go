@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // tampered are facts with an error about a connection that stays open: a checker must find
@@ -23,17 +23,17 @@ func tamper(t *testing.T, facts *tapeFacts, settled *snapshot, snapshots []*snap
 		t.Fatal("no connection of the lab stayed")
 	}
 	for name, s := range map[string]tampered{
-		"a connection is missing": facts.withReports(target, func(rest []reporter.Connection, c reporter.Connection) []reporter.Connection {
+		"a connection is missing": facts.withReports(target, func(rest []report.Connection, c report.Connection) []report.Connection {
 			return rest
 		}),
-		"a ghost": facts.withReports(target, func(rest []reporter.Connection, c reporter.Connection) []reporter.Connection {
+		"a ghost": facts.withReports(target, func(rest []report.Connection, c report.Connection) []report.Connection {
 			ghost := c
 			ghost.NAT = nil
 			ghost.From.Addr = netip.AddrPortFrom(ghost.From.Addr.Addr(), 9)
 			return append(rest, c, ghost)
 		}),
-		"a wrong process": facts.withReports(target, func(rest []reporter.Connection, c reporter.Connection) []reporter.Connection {
-			c.From.Processes = []reporter.Process{{PID: 1, Comm: "init"}}
+		"a wrong process": facts.withReports(target, func(rest []report.Connection, c report.Connection) []report.Connection {
+			c.From.Processes = []report.Process{{PID: 1, Comm: "init"}}
 			return append(rest, c)
 		}),
 		"a row is missing": facts.withoutRow(way{target.From.Addr, target.To.Addr}),
@@ -51,10 +51,10 @@ func tamper(t *testing.T, facts *tapeFacts, settled *snapshot, snapshots []*snap
 
 // stayed returns a routed connection of the lab that is in the reports before and after the
 // last snapshot, with the processes of both ends.
-func stayed(ch *checker, settled *snapshot) (reporter.Connection, bool) {
+func stayed(ch *checker, settled *snapshot) (report.Connection, bool) {
 	before, after := ch.around(settled)
 	if before == nil {
-		return reporter.Connection{}, false
+		return report.Connection{}, false
 	}
 	is := ch.connections(after)
 	for _, c := range before.conns {
@@ -63,18 +63,18 @@ func stayed(ch *checker, settled *snapshot) (reporter.Connection, bool) {
 			return c, true
 		}
 	}
-	return reporter.Connection{}, false
+	return report.Connection{}, false
 }
 
 // withReports changes every report with a connection. The function change gets the
 // connection and the other connections.
-func (s *tapeFacts) withReports(target reporter.Connection, change func(rest []reporter.Connection, c reporter.Connection) []reporter.Connection) tampered {
+func (s *tapeFacts) withReports(target report.Connection, change func(rest []report.Connection, c report.Connection) []report.Connection) tampered {
 	copied := *s
 	out := tampered{tapeFacts: &copied}
 	copied.ticks = slices.Clone(s.ticks)
 	for i := range copied.ticks {
 		conns := slices.Clone(copied.ticks[i].conns)
-		at := slices.IndexFunc(conns, func(c reporter.Connection) bool {
+		at := slices.IndexFunc(conns, func(c report.Connection) bool {
 			return c.From.Addr == target.From.Addr && c.To.Addr == target.To.Addr && !c.Closed
 		})
 		if at >= 0 {

@@ -16,6 +16,7 @@ import (
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // A change is an event with which a flow became a connection, or stopped being one.
@@ -50,7 +51,7 @@ type walkRead struct {
 type tickRead struct {
 	seq   uint64
 	at    int64
-	conns []reporter.Connection
+	conns []report.Connection
 	walk  *walkRead
 }
 

@@ -19,7 +19,7 @@ import (
 const module = "github.com/topotape/topotape"
 
 // pure packages turn bytes into values that depend on nothing else.
-var pure = []string{"capture", "capture/tape", "capture/wire", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg", "reporter/carry"}
+var pure = []string{"capture", "capture/tape", "capture/wire", "reporter", "reporter/report", "reporter/source", "reporter/current", "reporter/scope2016", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg", "reporter/carry"}
 
 var bannedImports = map[string]bool{
 	"os": true, "os/exec": true, "net": true, "syscall": true, "log": true, "log/slog": true, "math/rand": true, "math/rand/v2": true,
@@ -222,30 +222,34 @@ func TestPurityCheckFinds(t *testing.T) {
 // Each package imports only the packages of this list, which has no cycles.
 func TestImportsPointOneWay(t *testing.T) {
 	allowed := map[string][]string{
-		"capture":           {"capture/wire"},
-		"capture/wire":      {},
-		"capture/tape":      {"capture", "capture/wire"},
-		"reporter/ctmsg":    {},
-		"reporter/procnet":  {},
-		"reporter/carry":    {},
-		"reporter/dnsmsg":   {"reporter/carry"},
-		"reporter":          {"capture", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg", "reporter/carry"},
-		"capture/collect":   {"capture"},
-		"capture/live":      {"capture", "capture/tape", "capture/collect"},
-		"replay":            {"capture/tape", "capture", "reporter", "replay/diff", "replay/fold"},
-		"replay/fold":       {"capture", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg"},
-		"replay/render":     {"capture", "reporter", "replay/fold", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg"},
-		"replay/scope":      {"reporter"},
-		"replay/diff":       {"reporter", "replay/fold", "replay/render"},
-		"replay/survey":     {"capture/tape", "capture", "reporter", "reporter/ctmsg", "replay", "replay/fold", "replay/render"},
-		"replay/edit":       {"capture/tape", "capture", "reporter", "replay", "replay/render"},
-		"replay/pcapng":     {"capture"},
-		"replay/replaytest": {"capture/tape", "capture", "reporter", "reporter/ctmsg"},
-		"fixtures/script":   {"capture/tape", "capture", "reporter/ctmsg", "reporter/dnsmsg"},
-		"fixtures":          {"capture/tape", "replay/render", "capture", "replay", "replay/fold", "replay/diff", "replay/scope", "reporter", "fixtures/script"},
-		"fixtures/ingest":   {"capture/tape", "replay/render", "capture", "fixtures/script", "reporter/ctmsg", "reporter/dnsmsg"},
-		"cmd/topotape": {"capture/tape", "capture", "capture/live", "fixtures", "fixtures/ingest", "fixtures/script", "replay", "replay/diff", "replay/edit", "replay/fold", "replay/pcapng",
-			"replay/render", "replay/scope", "replay/survey", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg"},
+		"capture":               {"capture/wire"},
+		"capture/collect":       {"capture"},
+		"capture/live":          {"capture", "capture/collect", "capture/tape"},
+		"capture/tape":          {"capture", "capture/wire"},
+		"capture/wire":          {},
+		"cmd/topotape":          {"capture", "capture/live", "capture/tape", "fixtures", "fixtures/ingest", "fixtures/script", "replay", "replay/diff", "replay/edit", "replay/fold", "replay/pcapng", "replay/render", "replay/scope", "replay/survey", "reporter", "reporter/ctmsg", "reporter/report"},
+		"fixtures":              {"capture", "capture/tape", "fixtures/script", "replay", "replay/diff", "replay/fold", "replay/render", "replay/scope", "reporter", "reporter/report"},
+		"fixtures/ingest":       {"capture", "capture/tape", "fixtures/script", "replay/render", "reporter/ctmsg", "reporter/dnsmsg"},
+		"fixtures/script":       {"capture", "capture/tape", "reporter/ctmsg", "reporter/dnsmsg"},
+		"replay":                {"capture", "capture/tape", "replay/diff", "replay/fold", "reporter", "reporter/report"},
+		"replay/diff":           {"replay/fold", "replay/render", "reporter", "reporter/report"},
+		"replay/edit":           {"capture", "capture/tape", "replay", "replay/render", "reporter", "reporter/report", "reporter/source"},
+		"replay/fold":           {"capture", "reporter", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report"},
+		"replay/pcapng":         {"capture"},
+		"replay/render":         {"capture", "replay/fold", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report"},
+		"replay/replaytest":     {"capture", "capture/tape", "reporter", "reporter/ctmsg", "reporter/report"},
+		"replay/scope":          {"reporter/report"},
+		"replay/survey":         {"capture", "capture/tape", "replay", "replay/fold", "replay/render", "reporter/ctmsg", "reporter/report", "reporter/source"},
+		"reporter":              {"capture", "reporter/carry", "reporter/ctmsg", "reporter/current", "reporter/dnsmsg", "reporter/report", "reporter/scope2016", "reporter/source"},
+		"reporter/carry":        {},
+		"reporter/ctmsg":        {},
+		"reporter/current":      {"capture", "reporter/carry", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report", "reporter/source"},
+		"reporter/dnsmsg":       {"reporter/carry"},
+		"reporter/procnet":      {},
+		"reporter/report":       {"capture"},
+		"reporter/reportertest": {"capture", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report"},
+		"reporter/scope2016":    {"capture", "reporter/carry", "reporter/ctmsg", "reporter/dnsmsg", "reporter/report", "reporter/source"},
+		"reporter/source":       {"capture", "reporter/carry", "reporter/report"},
 	}
 	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}}\t{{join .Imports \" \"}}", "./...")
 	cmd.Dir = ".."

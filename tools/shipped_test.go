@@ -8,6 +8,7 @@ import (
 
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 	"github.com/topotape/topotape/tools/netlab"
 )
 
@@ -16,7 +17,7 @@ import (
 func TestShippedTape(t *testing.T) {
 	const dir = "../fixtures/lab-gateway/"
 	tape := []replay.Input{{Name: "capture.tape", Open: func() (io.ReadCloser, error) { return os.Open(dir + "capture.tape") }}}
-	sum, err := replay.Run(tape, replay.Options{Reports: replay.None, Verify: true}, func(*reporter.Report) error { return nil })
+	sum, err := replay.Run(tape, replay.Options{Reports: replay.None, Verify: true}, func(*report.Report) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +25,7 @@ func TestShippedTape(t *testing.T) {
 		t.Errorf("verification: %+v", v)
 	}
 	var whole []byte
-	if _, err := replay.Run(tape, replay.Options{Reports: replay.Whole}, func(r *reporter.Report) error {
+	if _, err := replay.Run(tape, replay.Options{Reports: replay.Whole}, func(r *report.Report) error {
 		whole = r.AppendJSON(nil)
 		return nil
 	}); err != nil {

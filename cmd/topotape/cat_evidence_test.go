@@ -12,7 +12,7 @@ import (
 	"github.com/topotape/topotape/fixtures/ingest"
 	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/replay"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // throughPackets returns the tape that build makes from the output of cat --format
@@ -39,7 +39,7 @@ func throughPackets(t *testing.T, tape []byte) []byte {
 // conntrack and DNS, without times, which in a pcapng start at the first packet.
 func tracked(t *testing.T, tape []byte) (lines []string) {
 	t.Helper()
-	_, err := replay.Run([]replay.Input{inputOf("x", tape)}, replay.Options{Reports: replay.Whole}, func(r *reporter.Report) error {
+	_, err := replay.Run([]replay.Input{inputOf("x", tape)}, replay.Options{Reports: replay.Whole}, func(r *report.Report) error {
 		shown := map[string]bool{}
 		for _, c := range r.Connections {
 			if c.Seen[0] == "conntrack" {

@@ -6,6 +6,7 @@ import (
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/live"
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // recorderCore is the reporter as the recorder's core.
@@ -38,7 +39,7 @@ func (c *recorderCore) Report(addrs bool) live.Report {
 
 // appendAddrs appends the addresses of the report's endpoints and their NAT
 // aliases. Equal addresses in a row become one.
-func appendAddrs(b []netip.Addr, r *reporter.Report) []netip.Addr {
+func appendAddrs(b []netip.Addr, r *report.Report) []netip.Addr {
 	add := func(a netip.Addr) {
 		if len(b) == 0 || b[len(b)-1] != a {
 			b = append(b, a)

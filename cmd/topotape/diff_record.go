@@ -13,7 +13,7 @@ import (
 	"github.com/topotape/topotape/replay/diff"
 	"github.com/topotape/topotape/replay/fold"
 	"github.com/topotape/topotape/replay/render"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // findLeads adds records that may explain the difference: on each tape the first
@@ -69,7 +69,7 @@ func differing(d *diff.Difference) (list []*fold.Selector) {
 		}
 		for _, e := range g.Examples {
 			for _, text := range [][]byte{e.A, e.B} {
-				c, err := reporter.ParseConnection(text)
+				c, err := report.ParseConnection(text)
 				if err != nil { // the connection is not on that side
 					continue
 				}

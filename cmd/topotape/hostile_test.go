@@ -18,6 +18,7 @@ import (
 	"github.com/topotape/topotape/replay/edit"
 	"github.com/topotape/topotape/replay/survey"
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 	"github.com/vmihailenco/msgpack/v5"
 )
 
@@ -209,7 +210,7 @@ func TestVerbsOnHostileRecords(t *testing.T) {
 
 func replayedLines(t *testing.T, rules string, in []replay.Input) (lines []string) {
 	t.Helper()
-	s, err := replay.Run(in, replay.Options{Rules: rules, Reports: replay.All, Verify: true}, func(r *reporter.Report) error {
+	s, err := replay.Run(in, replay.Options{Rules: rules, Reports: replay.All, Verify: true}, func(r *report.Report) error {
 		lines = append(lines, string(r.AppendJSON(nil)))
 		return nil
 	})

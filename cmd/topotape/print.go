@@ -10,12 +10,12 @@ import (
 	"github.com/topotape/topotape/replay/fold"
 	"github.com/topotape/topotape/replay/render"
 	"github.com/topotape/topotape/replay/scope"
-	"github.com/topotape/topotape/reporter"
 	"github.com/topotape/topotape/reporter/ctmsg"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // pictures are the formats that draw one report.
-var pictures = map[string]func(io.Writer, ...*reporter.Report) error{"dot": render.Dot, "mermaid": render.Mermaid}
+var pictures = map[string]func(io.Writer, ...*report.Report) error{"dot": render.Dot, "mermaid": render.Mermaid}
 
 // reportPrinter writes reports in one of the formats.
 type reportPrinter struct {
@@ -39,7 +39,7 @@ func (p *reportPrinter) record(h *capture.Header, r *capture.Record) {
 }
 
 // print writes the connections of a report that the selectors match.
-func (p *reportPrinter) print(r *reporter.Report) error {
+func (p *reportPrinter) print(r *report.Report) error {
 	if p.ended != nil {
 		p.ended.report(r)
 	}
@@ -67,7 +67,7 @@ func (p *reportPrinter) print(r *reporter.Report) error {
 }
 
 // indent formats the report as indented JSON, or as an element of the list.
-func (p *reportPrinter) indent(r *reporter.Report, first bool) error {
+func (p *reportPrinter) indent(r *report.Report, first bool) error {
 	p.text.Reset()
 	prefix := ""
 	if p.list {
@@ -85,7 +85,7 @@ func (p *reportPrinter) indent(r *reporter.Report, first bool) error {
 	return nil
 }
 
-func (p *reportPrinter) table(r *reporter.Report, first bool) error {
+func (p *reportPrinter) table(r *report.Report, first bool) error {
 	if !first {
 		if _, err := io.WriteString(p.out, "\n"); err != nil {
 			return err
@@ -141,7 +141,7 @@ func isDestroy(b []byte, bigEndian bool) bool {
 }
 
 // report counts the closed connections of a report before it is filtered.
-func (c *endCounter) report(r *reporter.Report) {
+func (c *endCounter) report(r *report.Report) {
 	c.shown = 0
 	for i := range r.Connections {
 		if r.Connections[i].Closed {

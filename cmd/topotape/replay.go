@@ -12,6 +12,7 @@ import (
 	"github.com/topotape/topotape/replay/fold"
 	"github.com/topotape/topotape/replay/render"
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // replayFlags are the flags of replay.
@@ -150,7 +151,7 @@ func (f *replayFlags) run(cmd *cobra.Command, args []string) error {
 		defer wait.stop()
 		o.Due = wait.until
 	}
-	summary, err := replay.Run(inputs, o, func(r *reporter.Report) error {
+	summary, err := replay.Run(inputs, o, func(r *report.Report) error {
 		if out.file == nil {
 			progress.yield()
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/diff"
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // The JSON format has the causes that the table leaves out.
@@ -16,7 +17,7 @@ func TestVerificationInJSONHasAllCauses(t *testing.T) {
 	for i := range 60 {
 		since.Groups = append(since.Groups, diff.Group{Section: diff.Names, Change: diff.Added, Count: 1, To: fmt.Sprintf("10.0.0.%d", i)})
 	}
-	first := &replay.Mismatch{Tick: 2, Sections: []string{"names"}, Core: reporter.CoreVersion, Report: new(reporter.Report), Before: new(diff.Moment), Since: since}
+	first := &replay.Mismatch{Tick: 2, Sections: []string{"names"}, Core: reporter.CoreVersion, Report: new(report.Report), Before: new(diff.Moment), Since: since}
 	for format, want := range map[string]int{"table": 40, "json": 60} {
 		var text strings.Builder
 		v := verification{Verification: &replay.Verification{Witnesses: 2, Identical: 1, First: first}, format: format}

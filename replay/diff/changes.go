@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/topotape/topotape/replay/fold"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // A change is one thing that differs between the two reports of a tick.
@@ -27,14 +27,14 @@ type change struct {
 	perEnds  bool   // things of other ends have another cause
 	identity uint64 // differs from that of other things of its section
 	a, b     thing  // nil where a side lacks it
-	as       *reporter.Connection
+	as       *report.Connection
 }
 
 // A thing is an element of one of a report's lists.
 type thing interface{ AppendJSON([]byte) []byte }
 
 // changes lists what differs between two reports.
-func (c *Comparison) changes(a, b *reporter.Report) []change {
+func (c *Comparison) changes(a, b *report.Report) []change {
 	list := c.connectionChanges(a, b)
 	others := slices.Concat(endpointChanges(a, b), nameChanges(a, b))
 	if len(others) > 0 {
@@ -56,9 +56,9 @@ func (c *Comparison) changes(a, b *reporter.Report) []change {
 	return list
 }
 
-func (c *Comparison) connectionChanges(a, b *reporter.Report) (list []change) {
+func (c *Comparison) connectionChanges(a, b *report.Report) (list []change) {
 	pairs := pairConnections(a.Connections, b.Connections)
-	var namesA, namesB map[netip.Addr]*reporter.Names
+	var namesA, namesB map[netip.Addr]*report.Names
 	if len(pairs) > 0 && len(c.Selectors) > 0 {
 		namesA, namesB = fold.NamesByAddr(a), fold.NamesByAddr(b)
 	}
@@ -80,7 +80,7 @@ func (c *Comparison) connectionChanges(a, b *reporter.Report) (list []change) {
 }
 
 // selected reports whether the comparison includes a connection, nil for none.
-func (c *Comparison) selected(x *reporter.Connection, names map[netip.Addr]*reporter.Names) bool {
+func (c *Comparison) selected(x *report.Connection, names map[netip.Addr]*report.Names) bool {
 	if x == nil || len(c.Selectors) == 0 {
 		return x != nil
 	}
@@ -106,11 +106,11 @@ func (c *Comparison) connectionChange(p pair) change {
 }
 
 // identityOf is a hash of what distinguishes connections.
-func identityOf(c *reporter.Connection) uint64 {
+func identityOf(c *report.Connection) uint64 {
 	h := fnv.New64a()
 	var buf [128]byte
 	b := append(buf[:0], c.Proto...)
-	for _, e := range [...]*reporter.End{&c.From, &c.To} {
+	for _, e := range [...]*report.End{&c.From, &c.To} {
 		a := e.Addr.Addr().As16()
 		b = binary.BigEndian.AppendUint16(append(b, a[:]...), e.Addr.Port())
 		b = binary.BigEndian.AppendUint64(b, e.Netns)
@@ -135,7 +135,7 @@ func addrsOf(list []change) map[netip.AddrPort]bool {
 	addrs := make(map[netip.AddrPort]bool, len(list))
 	for i := range list {
 		for _, t := range [...]thing{list[i].a, list[i].b} {
-			c, ok := t.(*reporter.Connection)
+			c, ok := t.(*report.Connection)
 			if !ok {
 				continue
 			}
@@ -160,15 +160,15 @@ func (e *element) compare(o *element) int {
 	return cmp.Or(strings.Compare(e.id, o.id), e.addr.Compare(o.addr))
 }
 
-func endpointChanges(a, b *reporter.Report) []change {
-	describe := func(e *reporter.Endpoint) element {
+func endpointChanges(a, b *report.Report) []change {
+	describe := func(e *report.Endpoint) element {
 		return element{id: e.ID(), addr: e.Addr, thing: e}
 	}
 	return listChanges(Endpoints, a.Endpoints, b.Endpoints, describe, endpointFields)
 }
 
-func nameChanges(a, b *reporter.Report) []change {
-	describe := func(n *reporter.Names) element {
+func nameChanges(a, b *report.Report) []change {
+	describe := func(n *report.Names) element {
 		return element{addr: netip.AddrPortFrom(n.Addr, 0), thing: n}
 	}
 	list := listChanges(Names, a.Names, b.Names, describe, nameFields)
@@ -178,15 +178,15 @@ func nameChanges(a, b *reporter.Report) []change {
 	return list
 }
 
-func (c *Comparison) coverageChanges(a, b *reporter.Report) []change {
-	describe := func(s *reporter.Coverage) element {
+func (c *Comparison) coverageChanges(a, b *report.Report) []change {
+	describe := func(s *report.Coverage) element {
 		id := s.Source
 		if s.Netns != 0 {
 			id += " of namespace " + netnsText(s.Netns)
 		}
 		return element{id: id, thing: s}
 	}
-	fields := func(a, b *reporter.Coverage) fieldList { return coverageFields(a, b, !c.IgnoreCounts) }
+	fields := func(a, b *report.Coverage) fieldList { return coverageFields(a, b, !c.IgnoreCounts) }
 	return listChanges(Coverage, a.Coverage, b.Coverage, describe, fields)
 }
 

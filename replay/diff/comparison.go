@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/replay/fold"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // A Comparison compares two runs of reports tick by tick. The zero value compares
@@ -25,7 +25,7 @@ type Comparison struct {
 	connections   turn
 	groups        groups
 	whole         bool
-	wholeReports  [2]*reporter.Report
+	wholeReports  [2]*report.Report
 }
 
 // A turn is the first tick that differs and the last equal one before it.
@@ -44,7 +44,7 @@ func (t *turn) add(now *Moment, differs bool) {
 
 // A TickReport is the report of one tick.
 type TickReport struct {
-	Report *reporter.Report
+	Report *report.Report
 	Record uint64 // number of the tick's record, 0 unknown
 }
 
@@ -79,7 +79,7 @@ func (c *Comparison) CompareTicks(a, b iter.Seq2[TickReport, error]) (*Differenc
 
 // compareTimes orders two reports by their time. A side without a report is at its
 // end, so that the other one comes first.
-func compareTimes(a, b *reporter.Report) int {
+func compareTimes(a, b *report.Report) int {
 	switch {
 	case b == nil:
 		return -1
@@ -107,7 +107,7 @@ func (c *Comparison) CompareWhole(a, b iter.Seq2[TickReport, error]) (*Differenc
 
 // Add compares the reports of the next tick. nil means that a side has no report of
 // it.
-func (c *Comparison) Add(a, b *reporter.Report) {
+func (c *Comparison) Add(a, b *report.Report) {
 	c.add(TickReport{Report: a}, TickReport{Report: b})
 }
 

@@ -13,51 +13,51 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/topotape/topotape/replay/replaytest"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // anyReport makes a random report of few addresses, so that two of them have much in
 // common.
-func anyReport(rng *rand.Rand) *reporter.Report {
+func anyReport(rng *rand.Rand) *report.Report {
 	pick := func(list ...string) string { return list[rng.IntN(len(list))] }
 	addr := func() netip.AddrPort {
 		return replaytest.AddrPort(pick("10.0.0.1:4000", "10.0.0.1:4001", "10.0.0.2:80", "10.0.0.80:80", "[fd00::1]:443", "127.0.0.1:5"))
 	}
-	end := func() reporter.End {
-		e := reporter.End{Addr: addr(), Netns: uint64(rng.IntN(3))}
+	end := func() report.End {
+		e := report.End{Addr: addr(), Netns: uint64(rng.IntN(3))}
 		for range rng.IntN(2) {
-			e.Processes = append(e.Processes, reporter.Process{PID: uint32(rng.IntN(2)), Comm: pick("a", "b", "\xff", "a[1],b")})
+			e.Processes = append(e.Processes, report.Process{PID: uint32(rng.IntN(2)), Comm: pick("a", "b", "\xff", "a[1],b")})
 		}
 		return e
 	}
-	r := &reporter.Report{Tick: 1, At: 1, Rules: "current", HostID: pick("h", "g")}
+	r := &report.Report{Tick: 1, At: 1, Rules: "current", HostID: pick("h", "g")}
 	for range rng.IntN(7) {
-		c := reporter.Connection{Proto: "tcp", From: end(), To: end(), State: pick("ESTABLISHED", "CLOSE"), Direction: reporter.Direction(pick("handshake", "listener")),
+		c := report.Connection{Proto: "tcp", From: end(), To: end(), State: pick("ESTABLISHED", "CLOSE"), Direction: report.Direction(pick("handshake", "listener")),
 			FirstSeen: int64(rng.IntN(3)), LastSeen: int64(rng.IntN(3)), Closed: rng.IntN(2) == 0, Seen: []string{pick("proc", "conntrack")}, MayHaveClosed: rng.IntN(5) == 0}
 		for range rng.IntN(2) {
-			c.NAT = append(c.NAT, reporter.NAT{OriginalSrc: addr(), OriginalDst: addr(), ReplySrc: addr(), ReplyDst: addr()})
+			c.NAT = append(c.NAT, report.NAT{OriginalSrc: addr(), OriginalDst: addr(), ReplySrc: addr(), ReplyDst: addr()})
 		}
 		r.Connections = append(r.Connections, c)
 	}
-	slices.SortStableFunc(r.Connections, func(a, b reporter.Connection) int { return a.Compare(&b) })
+	slices.SortStableFunc(r.Connections, func(a, b report.Connection) int { return a.Compare(&b) })
 	for _, id := range []string{"a", "b", "c"} {
 		if rng.IntN(2) == 0 {
-			r.Endpoints = append(r.Endpoints, reporter.Endpoint{Scope: id, Addr: addr(), Aliases: []netip.AddrPort{addr()}})
-			r.Coverage = append(r.Coverage, reporter.Coverage{Source: id, Records: uint64(rng.IntN(2)), Lost: uint64(rng.IntN(2))})
+			r.Endpoints = append(r.Endpoints, report.Endpoint{Scope: id, Addr: addr(), Aliases: []netip.AddrPort{addr()}})
+			r.Coverage = append(r.Coverage, report.Coverage{Source: id, Records: uint64(rng.IntN(2)), Lost: uint64(rng.IntN(2))})
 		}
 	}
 	if rng.IntN(2) == 0 {
-		r.Names = []reporter.Names{{Addr: addr().Addr(), Forward: []string{pick("x", "y")}}}
+		r.Names = []report.Names{{Addr: addr().Addr(), Forward: []string{pick("x", "y")}}}
 	}
 	return r
 }
 
-func twoReports(seed uint64) (a, b *reporter.Report) {
+func twoReports(seed uint64) (a, b *report.Report) {
 	return anyReport(rand.New(rand.NewPCG(seed, 1))), anyReport(rand.New(rand.NewPCG(seed, 2)))
 }
 
 // compare compares two reports.
-func compare(a, b *reporter.Report) *Difference {
+func compare(a, b *report.Report) *Difference {
 	var c Comparison
 	c.Add(a, b)
 	return c.Difference()
@@ -74,7 +74,7 @@ func check(t *testing.T, law func(seed uint64) bool) {
 func TestSameMeansSameBytes(t *testing.T) {
 	check(t, func(seed uint64) bool {
 		a, b := twoReports(seed)
-		again, err := reporter.ParseReport(a.AppendJSON(nil))
+		again, err := report.ParseReport(a.AppendJSON(nil))
 		if err != nil {
 			t.Error(err)
 		}
@@ -84,7 +84,7 @@ func TestSameMeansSameBytes(t *testing.T) {
 }
 
 func pairTexts(list []pair, mirrored bool) (texts []string) {
-	text := func(c *reporter.Connection) string {
+	text := func(c *report.Connection) string {
 		if c == nil {
 			return "none"
 		}
@@ -178,7 +178,7 @@ func TestChangesLeadFromAToB(t *testing.T) {
 	})
 }
 
-func applied(t *testing.T, p pair) *reporter.Connection {
+func applied(t *testing.T, p pair) *report.Connection {
 	c := *p.a
 	if p.reversed {
 		c.From.Netns, c.To.Netns = c.To.Netns, c.From.Netns
@@ -232,15 +232,15 @@ func applied(t *testing.T, p pair) *reporter.Connection {
 
 // Common kinds of wrong edges are one group each, with a readable line.
 func TestOneCauseIsOneLine(t *testing.T) {
-	many := func(n int, format string, server string) (list []reporter.Connection) {
+	many := func(n int, format string, server string) (list []report.Connection) {
 		for i := range n {
 			list = append(list, replaytest.Connection(fmt.Sprintf(format, i), server, 1, 2, "conntrack"))
 		}
 		return list
 	}
 	base := replaytest.Connection("10.0.0.1:4000", "172.17.0.2:8080", 1, 2, "conntrack")
-	base.NAT = []reporter.NAT{{OriginalSrc: replaytest.AddrPort("10.0.0.1:4000"), OriginalDst: replaytest.AddrPort("10.0.0.80:80"), ReplySrc: replaytest.AddrPort("172.17.0.2:8080"), ReplyDst: replaytest.AddrPort("10.0.0.1:4000")}}
-	state := func(list []reporter.Connection, s string) []reporter.Connection {
+	base.NAT = []report.NAT{{OriginalSrc: replaytest.AddrPort("10.0.0.1:4000"), OriginalDst: replaytest.AddrPort("10.0.0.80:80"), ReplySrc: replaytest.AddrPort("172.17.0.2:8080"), ReplyDst: replaytest.AddrPort("10.0.0.1:4000")}}
+	state := func(list []report.Connection, s string) []report.Connection {
 		list = slices.Clone(list)
 		for i := range list {
 			list[i].State = s
@@ -249,7 +249,7 @@ func TestOneCauseIsOneLine(t *testing.T) {
 	}
 	forty := many(40, "10.0.0.1:40%02d", "10.0.0.2:443")
 	for name, c := range map[string]struct {
-		a, b *reporter.Report
+		a, b *report.Report
 		want []string
 	}{
 		"added":     {replaytest.Report(), replaytest.Report(forty...), []string{"+ 40 connections 10.0.0.1 -> 10.0.0.2:443"}},

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // A Difference is the result of a comparison of two runs of reports, A and B. It has
@@ -23,7 +23,7 @@ type Difference struct {
 	Groups           []Group `json:"groups"`        // the most important first
 	LeftOut          uint64  `json:"left_out"`      // changes that no group counts
 
-	reports [2]*reporter.Report // of Whole
+	reports [2]*report.Report // of Whole
 }
 
 // A Moment is a tick of both runs.

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/replay/replaytest"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 func textOf(t *testing.T, d *Difference) string {
@@ -24,14 +24,14 @@ func textOf(t *testing.T, d *Difference) string {
 // A difference of many ticks is as small as one of a few, and its counts are exact: a
 // connection counts once even if many ticks show it.
 func TestCountsOverManyTicks(t *testing.T) {
-	var list []reporter.Connection
+	var list []report.Connection
 	for i := range 300 {
 		list = append(list, replaytest.Connection(fmt.Sprintf("10.0.%d.1:%d", i%100, 4000+i), "10.0.0.2:443", 1, 2, "conntrack"))
 	}
 	run := func(with bool) iter.Seq2[TickReport, error] {
 		return func(yield func(TickReport, error) bool) {
 			for tick := range 50 {
-				r := &reporter.Report{Tick: uint64(tick), At: int64(tick)}
+				r := &report.Report{Tick: uint64(tick), At: int64(tick)}
 				if with && tick >= 10 {
 					r.Connections = sortedConnections(list[:6*tick])
 				}
@@ -57,7 +57,7 @@ func TestCountsOverManyTicks(t *testing.T) {
 // An error of a run ends the comparison.
 func TestCompareTicksReturnsErrors(t *testing.T) {
 	fails := func(yield func(TickReport, error) bool) { yield(TickReport{}, io.ErrNoProgress) }
-	good := func(yield func(TickReport, error) bool) { yield(TickReport{Report: &reporter.Report{}}, nil) }
+	good := func(yield func(TickReport, error) bool) { yield(TickReport{Report: &report.Report{}}, nil) }
 	for _, runs := range [][2]iter.Seq2[TickReport, error]{{fails, good}, {good, fails}} {
 		if _, err := new(Comparison).CompareTicks(runs[0], runs[1]); err != io.ErrNoProgress {
 			t.Error(err)
@@ -68,7 +68,7 @@ func TestCompareTicksReturnsErrors(t *testing.T) {
 // A process name cannot leave its cell or its code block.
 func TestMarkdownEscapes(t *testing.T) {
 	a, b := replaytest.Connection("10.0.0.1:1", "10.0.0.2:2", 1, 2, "proc"), replaytest.Connection("10.0.0.1:1", "10.0.0.2:2", 1, 2, "proc")
-	a.From.Processes = []reporter.Process{{PID: 1, Comm: "a|b</code>\n```"}}
+	a.From.Processes = []report.Process{{PID: 1, Comm: "a|b</code>\n```"}}
 	var out bytes.Buffer
 	if err := compare(replaytest.Report(a), replaytest.Report(b)).WriteMarkdown(&out, "x", "y"); err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func TestWriteGroupsWritesAll(t *testing.T) {
 // much differs.
 func BenchmarkCompare(b *testing.B) {
 	for _, n := range []int{1000, 10_000, 100_000} {
-		make := func(server, state string) *reporter.Report {
+		make := func(server, state string) *report.Report {
 			r := replaytest.Report()
 			for i := range n {
 				c := replaytest.Connection(fmt.Sprintf("10.%d.%d.%d:%d", i>>16, i>>8&255, i&255, 1024+i%60000), server, 1, 2, "conntrack")
@@ -119,7 +119,7 @@ func BenchmarkCompare(b *testing.B) {
 			return r
 		}
 		base := make("10.99.0.1:443", "ESTABLISHED")
-		for name, other := range map[string]*reporter.Report{"equal": make("10.99.0.1:443", "ESTABLISHED"), "state": make("10.99.0.1:443", "CLOSE"),
+		for name, other := range map[string]*report.Report{"equal": make("10.99.0.1:443", "ESTABLISHED"), "state": make("10.99.0.1:443", "CLOSE"),
 			"server": make("10.99.0.2:443", "ESTABLISHED"), "gone": replaytest.Report()} {
 			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
 				b.ReportAllocs()

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // A Field is a field that differs, with its value on either side. Both are empty in a
@@ -45,7 +45,7 @@ type fieldList []Field
 // add adds the field if its values differ. how describes the change without what is
 // different for each thing; "" is both values.
 func (l *fieldList) add(name, a, b, how string) {
-	if a, b = reporter.ValidText(a), reporter.ValidText(b); a == b {
+	if a, b = report.ValidText(a), report.ValidText(b); a == b {
 		return
 	}
 	if how == "" {
@@ -92,7 +92,7 @@ func connectionFields(p pair, times bool) (l fieldList) {
 	l.addEnd("from", &a.From, from)
 	l.addEnd("to", &a.To, to)
 	l.add("state", a.State, b.State, "")
-	sameEvidence := (a.Direction == reporter.DirectionScope) == (b.Direction == reporter.DirectionScope)
+	sameEvidence := (a.Direction == report.DirectionScope) == (b.Direction == report.DirectionScope)
 	if sameEvidence {
 		l.add("direction", string(a.Direction), string(b.Direction), "")
 	}
@@ -132,7 +132,7 @@ func (l *fieldList) addAddresses(p pair) {
 }
 
 // addEnd adds the namespace and the processes of one end.
-func (l *fieldList) addEnd(name string, a, b *reporter.End) {
+func (l *fieldList) addEnd(name string, a, b *report.End) {
 	if a.Netns != b.Netns {
 		l.add(name+".netns", netnsText(a.Netns), netnsText(b.Netns), "")
 	}
@@ -148,7 +148,7 @@ func netnsText(netns uint64) string {
 
 // addProcesses adds lists of processes that differ. It distinguishes other processes
 // of the same programs from other programs.
-func (l *fieldList) addProcesses(name string, a, b []reporter.Process) {
+func (l *fieldList) addProcesses(name string, a, b []report.Process) {
 	if slices.Equal(a, b) {
 		return
 	}
@@ -161,10 +161,10 @@ func (l *fieldList) addProcesses(name string, a, b []reporter.Process) {
 	l.add(name, processesText(a), processesText(b), how)
 }
 
-func processesText(list []reporter.Process) string {
+func processesText(list []report.Process) string {
 	var parts []string
 	for _, p := range list {
-		name := reporter.ValidText(p.Comm)
+		name := report.ValidText(p.Comm)
 		if strings.ContainsAny(name, `,[]"`) { // else it could read as two processes
 			name = strconv.Quote(name)
 		}
@@ -173,7 +173,7 @@ func processesText(list []reporter.Process) string {
 	return strings.Join(parts, ",")
 }
 
-func programs(list []reporter.Process) string {
+func programs(list []report.Process) string {
 	var names []string
 	for _, p := range list {
 		names = append(names, p.Comm)
@@ -182,7 +182,7 @@ func programs(list []reporter.Process) string {
 	return strings.Join(slices.Compact(names), ",")
 }
 
-func natTuples(list []reporter.NAT) string {
+func natTuples(list []report.NAT) string {
 	var parts []string
 	for _, n := range list {
 		parts = append(parts, fmt.Sprintf("%s>%s|%s>%s", n.OriginalSrc, n.OriginalDst, n.ReplySrc, n.ReplyDst))
@@ -192,7 +192,7 @@ func natTuples(list []reporter.NAT) string {
 
 // natKind describes translations without the ports of clients, which are different
 // for each connection.
-func natKind(list []reporter.NAT) string {
+func natKind(list []report.NAT) string {
 	var parts []string
 	for i := range list {
 		n := &list[i]
@@ -208,7 +208,7 @@ func natKind(list []reporter.NAT) string {
 	return orNone(strings.Join(parts, ", "))
 }
 
-func endpointFields(a, b *reporter.Endpoint) (l fieldList) {
+func endpointFields(a, b *report.Endpoint) (l fieldList) {
 	l.add("id", a.ID(), b.ID(), "")
 	l.add("aliases", addrsText(a.Aliases), addrsText(b.Aliases), "")
 	l.addProcesses("processes", a.Processes, b.Processes)
@@ -223,14 +223,14 @@ func addrsText(list []netip.AddrPort) string {
 	return strings.Join(parts, ",")
 }
 
-func nameFields(a, b *reporter.Names) (l fieldList) {
+func nameFields(a, b *report.Names) (l fieldList) {
 	l.add("forward", strings.Join(a.Forward, ","), strings.Join(b.Forward, ","), "")
 	l.add("reverse", strings.Join(a.Reverse, ","), strings.Join(b.Reverse, ","), "")
 	return l
 }
 
 // coverageFields compares the coverage of one source.
-func coverageFields(a, b *reporter.Coverage, counts bool) (l fieldList) {
+func coverageFields(a, b *report.Coverage, counts bool) (l fieldList) {
 	l.add("state", string(a.State), string(b.State), "")
 	l.add("why", a.Why, b.Why, "")
 	if counts {
@@ -245,7 +245,7 @@ func coverageFields(a, b *reporter.Coverage, counts bool) (l fieldList) {
 }
 
 // headFields compares the fields before a report's lists.
-func headFields(a, b *reporter.Report, times, rules bool) (l fieldList) {
+func headFields(a, b *report.Report, times, rules bool) (l fieldList) {
 	l.add("host.id", a.HostID, b.HostID, "")
 	l.add("host.name", a.HostName, b.HostName, "")
 	if times {

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // Maxima of a Difference.
@@ -104,7 +104,7 @@ func (g *group) addTick(tick uint64) {
 func (ch *change) example() Example {
 	e := Example{ID: ch.id}
 	if ch.section == Connections {
-		c := cmp.Or(ch.a, ch.b).(*reporter.Connection)
+		c := cmp.Or(ch.a, ch.b).(*report.Connection)
 		e.ID = c.From.Addr.String() + "->" + c.To.Addr.String()
 	}
 	if ch.a != nil {

@@ -7,16 +7,16 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // A pair is one connection as two reports show it. The side that lacks it is nil.
 type pair struct {
-	a, b     *reporter.Connection
+	a, b     *report.Connection
 	reversed bool // the client of one side is the server of the other
 	// as is set if one side lacks the connection: the other side's connection that has
 	// the same addresses before or after NAT, or reversed.
-	as *reporter.Connection
+	as *report.Connection
 }
 
 // pairs are the pairs that were found so far and that differ.
@@ -32,7 +32,7 @@ type pairs []pair
 //
 // What remains is on one side only. Swapping the lists swaps the sides of the pairs
 // and changes nothing else.
-func pairConnections(a, b []reporter.Connection) []pair {
+func pairConnections(a, b []report.Connection) []pair {
 	a, b = sortedConnections(a), sortedConnections(b)
 	var found pairs
 	restA, restB := found.sameEnds(a, b)
@@ -56,8 +56,8 @@ func pairConnections(a, b []reporter.Connection) []pair {
 
 // sortedConnections returns the list in the order of reports, which it usually has.
 // Connections that are equal in that order are sorted by their JSON.
-func sortedConnections(list []reporter.Connection) []reporter.Connection {
-	order := func(a, b reporter.Connection) int {
+func sortedConnections(list []report.Connection) []report.Connection {
+	order := func(a, b report.Connection) int {
 		if n := a.Compare(&b); n != 0 {
 			return n
 		}
@@ -72,14 +72,14 @@ func sortedConnections(list []reporter.Connection) []reporter.Connection {
 }
 
 // add adds a pair unless both connections are equal.
-func (p *pairs) add(a, b *reporter.Connection, reversed bool) {
+func (p *pairs) add(a, b *report.Connection, reversed bool) {
 	if reversed || !sameConnection(a, b) {
 		*p = append(*p, pair{a: a, b: b, reversed: reversed})
 	}
 }
 
-func (p *pairs) addForward(a, b *reporter.Connection)  { p.add(a, b, false) }
-func (p *pairs) addReversed(a, b *reporter.Connection) { p.add(a, b, true) }
+func (p *pairs) addForward(a, b *report.Connection)  { p.add(a, b, false) }
+func (p *pairs) addReversed(a, b *report.Connection) { p.add(a, b, true) }
 
 // ends are the protocol and the two ends of a connection.
 type ends struct {
@@ -87,9 +87,9 @@ type ends struct {
 	from, to netip.AddrPort
 }
 
-func endsOf(c *reporter.Connection) ends { return ends{c.Proto, c.From.Addr, c.To.Addr} }
+func endsOf(c *report.Connection) ends { return ends{c.Proto, c.From.Addr, c.To.Addr} }
 
-func reversedEndsOf(c *reporter.Connection) ends { return endsOf(c).reversed() }
+func reversedEndsOf(c *report.Connection) ends { return endsOf(c).reversed() }
 
 func (e ends) reversed() ends { return ends{e.proto, e.to, e.from} }
 
@@ -106,7 +106,7 @@ func (e ends) compare(o ends) int {
 }
 
 // sameEnds pairs connections with the same ends. Both lists are sorted by them.
-func (p *pairs) sameEnds(a, b []reporter.Connection) (restA, restB []*reporter.Connection) {
+func (p *pairs) sameEnds(a, b []report.Connection) (restA, restB []*report.Connection) {
 	for len(a) > 0 && len(b) > 0 {
 		key := endsOf(&a[0])
 		switch order := key.compare(endsOf(&b[0])); {
@@ -130,7 +130,7 @@ func (p *pairs) sameEnds(a, b []reporter.Connection) (restA, restB []*reporter.C
 
 // countWithEnds returns how many connections at the head of the list have these ends.
 // The first one has.
-func countWithEnds(list []reporter.Connection, key ends) int {
+func countWithEnds(list []report.Connection, key ends) int {
 	n := 1
 	for n < len(list) && endsOf(&list[n]) == key {
 		n++
@@ -138,7 +138,7 @@ func countWithEnds(list []reporter.Connection, key ends) int {
 	return n
 }
 
-func pointers(list []reporter.Connection) (out []*reporter.Connection) {
+func pointers(list []report.Connection) (out []*report.Connection) {
 	for i := range list {
 		out = append(out, &list[i])
 	}
@@ -148,19 +148,19 @@ func pointers(list []reporter.Connection) (out []*reporter.Connection) {
 // equalEnds pairs several connections with the same ends: first equal ones, then
 // those with the same namespaces and first-seen time, then those with the same
 // namespaces, then the others in their order.
-func (p *pairs) equalEnds(a, b []*reporter.Connection) (restA, restB []*reporter.Connection) {
+func (p *pairs) equalEnds(a, b []*report.Connection) (restA, restB []*report.Connection) {
 	type key struct {
 		json      string
 		from, to  uint64 // namespaces
 		firstSeen int64
 	}
-	for _, keyOf := range []func(c *reporter.Connection) key{
-		func(c *reporter.Connection) key { return key{json: string(c.AppendJSON(nil))} },
-		func(c *reporter.Connection) key {
+	for _, keyOf := range []func(c *report.Connection) key{
+		func(c *report.Connection) key { return key{json: string(c.AppendJSON(nil))} },
+		func(c *report.Connection) key {
 			return key{from: c.From.Netns, to: c.To.Netns, firstSeen: c.FirstSeen}
 		},
-		func(c *reporter.Connection) key { return key{from: c.From.Netns, to: c.To.Netns} },
-		func(*reporter.Connection) key { return key{} },
+		func(c *report.Connection) key { return key{from: c.From.Netns, to: c.To.Netns} },
+		func(*report.Connection) key { return key{} },
 	} {
 		a, b = pairByKey(a, b, keyOf, keyOf, p.addForward)
 	}
@@ -168,13 +168,13 @@ func (p *pairs) equalEnds(a, b []*reporter.Connection) (restA, restB []*reporter
 }
 
 // reversedEnds pairs connections whose client is the server of the other one.
-func (p *pairs) reversedEnds(a, b []*reporter.Connection) (restA, restB []*reporter.Connection) {
+func (p *pairs) reversedEnds(a, b []*report.Connection) (restA, restB []*report.Connection) {
 	return pairByKey(a, b, endsOf, reversedEndsOf, p.addReversed)
 }
 
 // sameClient pairs connections of a client's address and port that has one left on
 // either side: it connects to another server.
-func (p *pairs) sameClient(a, b []*reporter.Connection) (restA, restB []*reporter.Connection) {
+func (p *pairs) sameClient(a, b []*report.Connection) (restA, restB []*report.Connection) {
 	if len(a) == 0 || len(b) == 0 {
 		return a, b
 	}
@@ -182,16 +182,16 @@ func (p *pairs) sameClient(a, b []*reporter.Connection) (restA, restB []*reporte
 		proto string
 		addr  netip.AddrPort
 	}
-	clientOf := func(c *reporter.Connection) client { return client{c.Proto, c.From.Addr} }
-	byClient := func(list []*reporter.Connection) map[client][]*reporter.Connection {
-		m := make(map[client][]*reporter.Connection, len(list))
+	clientOf := func(c *report.Connection) client { return client{c.Proto, c.From.Addr} }
+	byClient := func(list []*report.Connection) map[client][]*report.Connection {
+		m := make(map[client][]*report.Connection, len(list))
 		for _, c := range list {
 			m[clientOf(c)] = append(m[clientOf(c)], c)
 		}
 		return m
 	}
 	ofA, ofB := byClient(a), byClient(b)
-	isSingle := func(c *reporter.Connection) bool { k := clientOf(c); return len(ofA[k]) == 1 && len(ofB[k]) == 1 }
+	isSingle := func(c *report.Connection) bool { k := clientOf(c); return len(ofA[k]) == 1 && len(ofB[k]) == 1 }
 	for _, c := range a {
 		if isSingle(c) {
 			p.addForward(c, ofB[clientOf(c)][0])
@@ -202,7 +202,7 @@ func (p *pairs) sameClient(a, b []*reporter.Connection) (restA, restB []*reporte
 
 // pairByKey pairs the first of a with the first of b that has the same key, and so
 // on. It returns the rest of both.
-func pairByKey[K comparable](a, b []*reporter.Connection, keyOfA, keyOfB func(*reporter.Connection) K, add func(a, b *reporter.Connection)) (restA, restB []*reporter.Connection) {
+func pairByKey[K comparable](a, b []*report.Connection, keyOfA, keyOfB func(*report.Connection) K, add func(a, b *report.Connection)) (restA, restB []*report.Connection) {
 	if len(a) == 0 || len(b) == 0 {
 		return a, b
 	}
@@ -226,7 +226,7 @@ func pairByKey[K comparable](a, b []*reporter.Connection, keyOfA, keyOfB func(*r
 }
 
 // without returns the connections that are not paired.
-func without(list []*reporter.Connection, paired []bool) (rest []*reporter.Connection) {
+func without(list []*report.Connection, paired []bool) (rest []*report.Connection) {
 	for i, c := range list {
 		if !paired[i] {
 			rest = append(rest, c)
@@ -236,7 +236,7 @@ func without(list []*reporter.Connection, paired []bool) (rest []*reporter.Conne
 }
 
 // sameConnection reports whether two connections have the same canonical JSON.
-func sameConnection(a, b *reporter.Connection) bool {
+func sameConnection(a, b *report.Connection) bool {
 	return a.State == b.State && a.Direction == b.Direction && a.FirstSeen == b.FirstSeen && a.LastSeen == b.LastSeen &&
 		a.Closed == b.Closed && a.MayHaveClosed == b.MayHaveClosed && endsOf(a) == endsOf(b) &&
 		a.From.Netns == b.From.Netns && a.To.Netns == b.To.Netns && slices.EqualFunc(a.From.Processes, b.From.Processes, sameProcess) &&
@@ -244,6 +244,6 @@ func sameConnection(a, b *reporter.Connection) bool {
 }
 
 // sameProcess compares names as the JSON has them.
-func sameProcess(a, b reporter.Process) bool {
-	return a.PID == b.PID && (a.Comm == b.Comm || reporter.ValidText(a.Comm) == reporter.ValidText(b.Comm))
+func sameProcess(a, b report.Process) bool {
+	return a.PID == b.PID && (a.Comm == b.Comm || report.ValidText(a.Comm) == report.ValidText(b.Comm))
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/topotape/topotape/replay/render"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // String returns the number of the tick and those of its records.
@@ -216,7 +216,7 @@ func (f *Field) text() string {
 // are added or removed, it writes all examples.
 func examplesText(b *bytes.Buffer, g *Group) {
 	show := func(prefix string, connection []byte) {
-		if c, err := reporter.ParseConnection(connection); err == nil { // else that side lacks it
+		if c, err := report.ParseConnection(connection); err == nil { // else that side lacks it
 			fmt.Fprintf(b, "    %s%s\n", prefix, render.Line(c))
 		}
 	}

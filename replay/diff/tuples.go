@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // A tuple is a connection under the ends that it has at one place along its path:
@@ -17,7 +17,7 @@ type tuple struct {
 }
 
 // appendTuples appends the tuples of a connection.
-func appendTuples(list []tuple, c *reporter.Connection, ofB bool, at int) []tuple {
+func appendTuples(list []tuple, c *report.Connection, ofB bool, at int) []tuple {
 	add := func(e ends) {
 		o := e.ordered()
 		list = append(list, tuple{ends: o, reversed: o != e, ofB: ofB, at: at})
@@ -33,8 +33,8 @@ func appendTuples(list []tuple, c *reporter.Connection, ofB bool, at int) []tupl
 
 // connectionsByTuple returns the first connection of each tuple. Loopback is left
 // out: it has the same addresses in every namespace.
-func connectionsByTuple(list []reporter.Connection) map[ends]*reporter.Connection {
-	m := make(map[ends]*reporter.Connection, len(list))
+func connectionsByTuple(list []report.Connection) map[ends]*report.Connection {
+	m := make(map[ends]*report.Connection, len(list))
 	var tuples []tuple
 	for i := range list {
 		if list[i].From.Addr.Addr().IsLoopback() {
@@ -52,7 +52,7 @@ func connectionsByTuple(list []reporter.Connection) map[ends]*reporter.Connectio
 
 // translatedEnds pairs connections that have a tuple in common: one side shows the
 // ends before NAT, the other one after it.
-func (p *pairs) translatedEnds(a, b []*reporter.Connection) (restA, restB []*reporter.Connection) {
+func (p *pairs) translatedEnds(a, b []*report.Connection) (restA, restB []*report.Connection) {
 	if len(a) == 0 || len(b) == 0 {
 		return a, b
 	}
@@ -75,7 +75,7 @@ func (p *pairs) translatedEnds(a, b []*reporter.Connection) (restA, restB []*rep
 
 // sortedTuples returns the tuples of both sides by their ends, each in the order of
 // its list.
-func sortedTuples(a, b []*reporter.Connection) (list []tuple) {
+func sortedTuples(a, b []*report.Connection) (list []tuple) {
 	for i, c := range a {
 		list = appendTuples(list, c, false, i)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/edit"
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // carries returns the carries of cores that have seen the records.
@@ -107,7 +108,7 @@ func TestCutOfSegments(t *testing.T) {
 		made++
 		for _, rules := range allRules {
 			var want []string
-			_, err := replay.Run(inputs(parts...), replay.Options{Rules: rules, Reports: replay.All, Window: w}, func(r *reporter.Report) error {
+			_, err := replay.Run(inputs(parts...), replay.Options{Rules: rules, Reports: replay.All, Window: w}, func(r *report.Report) error {
 				want = append(want, fmt.Sprintf("%s\n%+v", r.AppendJSON(nil), *r.Scope()))
 				return nil
 			})
@@ -171,8 +172,8 @@ func TestCutWithoutCarry(t *testing.T) {
 				}
 				bare = append(bare, r)
 			}
-			var got [][]reporter.Connection
-			s, err := replay.Run(inputs(written(t, h, bare)), replay.Options{Reports: replay.All}, func(r *reporter.Report) error {
+			var got [][]report.Connection
+			s, err := replay.Run(inputs(written(t, h, bare)), replay.Options{Reports: replay.All}, func(r *report.Report) error {
 				got = append(got, r.Connections)
 				return nil
 			})
@@ -182,8 +183,8 @@ func TestCutWithoutCarry(t *testing.T) {
 			if carried := slices.ContainsFunc(inner, func(r capture.Record) bool { return r.Kind == capture.KindCarry }); s.Uncarried != (foreign && carried && len(got) > 0) {
 				t.Errorf("%s: Uncarried is %v", name, s.Uncarried)
 			}
-			var want [][]reporter.Connection
-			if _, err := replay.Run(inputs(tapes[name]), replay.Options{Reports: replay.All, Window: w}, func(r *reporter.Report) error {
+			var want [][]report.Connection
+			if _, err := replay.Run(inputs(tapes[name]), replay.Options{Reports: replay.All, Window: w}, func(r *report.Report) error {
 				want = append(want, r.Connections)
 				return nil
 			}); err != nil {

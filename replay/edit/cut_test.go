@@ -19,6 +19,7 @@ import (
 	"github.com/topotape/topotape/replay/edit"
 	"github.com/topotape/topotape/replay/replaytest"
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 var allRules = []string{reporter.RulesCurrent, reporter.RulesScope2016}
@@ -82,7 +83,7 @@ func window(t testing.TB, from, to string) (w replay.Window) {
 // reports returns the reports of a window, with all their fields.
 func reports(t testing.TB, rules string, w replay.Window, tapes ...[]byte) (out []string) {
 	t.Helper()
-	s, err := replay.Run(inputs(tapes...), replay.Options{Rules: rules, Reports: replay.All, Window: w}, func(r *reporter.Report) error {
+	s, err := replay.Run(inputs(tapes...), replay.Options{Rules: rules, Reports: replay.All, Window: w}, func(r *report.Report) error {
 		out = append(out, fmt.Sprintf("%s\n%+v", r.AppendJSON(nil), *r.Scope()))
 		return nil
 	})

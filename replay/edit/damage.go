@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/reporter"
+	sources "github.com/topotape/topotape/reporter/source"
 )
 
 // A damageLog collects the damage of tapes that are cut, and says which records
@@ -39,7 +39,7 @@ func (d *damageLog) noteSource(r *capture.Record) {
 	switch closed := r.Kind == capture.KindSource && isClosing(r); {
 	case closed && listed:
 		d.sources = slices.Delete(d.sources, at, at+1)
-	case !closed && !listed && len(d.sources) < reporter.MaxSources:
+	case !closed && !listed && len(d.sources) < sources.Max:
 		d.sources = slices.Insert(d.sources, at, r.Source)
 	}
 }

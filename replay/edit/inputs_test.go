@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/replay"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 func tapeInput(name string, b []byte) replay.Input {
@@ -21,7 +21,7 @@ func reportLines(t testing.TB, o replay.Options, tapes ...[]byte) (lines []strin
 	for i, tape := range tapes {
 		inputs = append(inputs, tapeInput(fmt.Sprintf("tape%d", i), tape))
 	}
-	s, err := replay.Run(inputs, o, func(r *reporter.Report) error {
+	s, err := replay.Run(inputs, o, func(r *report.Report) error {
 		lines = append(lines, string(r.AppendJSON(nil)))
 		return nil
 	})

@@ -7,7 +7,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/tape"
-	"github.com/topotape/topotape/reporter"
+	sources "github.com/topotape/topotape/reporter/source"
 )
 
 // lostChunks describes lost chunks by the pages of the index that are left. One
@@ -89,7 +89,7 @@ func (l *chunkLoss) add(e *tape.Entry) {
 func (l *chunkLoss) source(number uint32) *sourceLoss {
 	at := slices.IndexFunc(l.sources, func(s sourceLoss) bool { return s.number == number })
 	if at < 0 {
-		if len(l.sources) == reporter.MaxSources {
+		if len(l.sources) == sources.Max {
 			return nil
 		}
 		at = len(l.sources)

@@ -10,7 +10,7 @@ import (
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/render"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // MergeOptions are the options of Merge.
@@ -102,7 +102,7 @@ func notClosed(tapes []*scannedTape) (names []string) {
 // the names of the tapes of those that differ.
 func verifyRecordings(list []*recording, say func(string)) (differ []string, err error) {
 	for _, r := range list {
-		s, err := replay.Run(r.inputs(), replay.Options{Reports: replay.None, Verify: true}, func(*reporter.Report) error { return nil })
+		s, err := replay.Run(r.inputs(), replay.Options{Reports: replay.None, Verify: true}, func(*report.Report) error { return nil })
 		if err != nil {
 			return nil, err
 		}

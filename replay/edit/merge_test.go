@@ -14,7 +14,7 @@ import (
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/replaytest"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // merged merges tapes, reads the new tape back and verifies its witnesses.
@@ -25,7 +25,7 @@ func merged(t testing.TB, tapes ...[]byte) (h capture.Header, records []capture.
 		t.Fatal(err)
 	}
 	h, records = replaytest.Read(t, out)
-	s, err := replay.Run([]replay.Input{tapeInput("out", out)}, replay.Options{Reports: replay.None, Verify: true}, func(*reporter.Report) error { return nil })
+	s, err := replay.Run([]replay.Input{tapeInput("out", out)}, replay.Options{Reports: replay.None, Verify: true}, func(*report.Report) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/replaytest"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // recovered is a tape written by Recover.
@@ -121,7 +121,7 @@ func checkAll(t testing.TB, file []byte, intact ...*soundTape) (whole bool) {
 		}
 		return false
 	}
-	summary, err := replay.Run([]replay.Input{tapeInput("out", out)}, replay.Options{Reports: replay.None, Verify: true}, func(*reporter.Report) error { return nil })
+	summary, err := replay.Run([]replay.Input{tapeInput("out", out)}, replay.Options{Reports: replay.None, Verify: true}, func(*report.Report) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,9 +247,9 @@ func TestRecoverWritesGaps(t *testing.T) {
 		t.Errorf("%+v: %q", r, lines)
 	}
 	degraded := false
-	if _, err := replay.Run([]replay.Input{tapeInput("out", out)}, replay.Options{Reports: replay.All}, func(r *reporter.Report) error {
+	if _, err := replay.Run([]replay.Input{tapeInput("out", out)}, replay.Options{Reports: replay.All}, func(r *report.Report) error {
 		for _, c := range r.Coverage {
-			degraded = degraded || c.Source == capture.SourceConntrack && c.State == reporter.CoverageDegraded && strings.Contains(c.Why, g.Why)
+			degraded = degraded || c.Source == capture.SourceConntrack && c.State == report.CoverageDegraded && strings.Contains(c.Why, g.Why)
 		}
 		return nil
 	}); err != nil {

@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/reporter"
+	sources "github.com/topotape/topotape/reporter/source"
 )
 
 // rank orders kinds of sources by how much a loss of theirs damages the reports,
@@ -56,7 +56,7 @@ func (o *openSources) updateAdded(a *addition) {
 
 func (o *openSources) set(number uint32, s *capture.Source) {
 	*o = slices.DeleteFunc(*o, func(x source) bool { return x.number == number })
-	if s.Open && len(*o) < reporter.MaxSources {
+	if s.Open && len(*o) < sources.Max {
 		opened := source{number, s.Kind}
 		at, _ := slices.BinarySearchFunc(*o, opened, compareSources)
 		*o = slices.Insert(*o, at, opened)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/tape"
-	"github.com/topotape/topotape/reporter"
+	sources "github.com/topotape/topotape/reporter/source"
 )
 
 // tapeFacts is what a first reading of a broken tape finds.
@@ -72,7 +72,7 @@ func (t *brokenTape) readFacts() (*tapeFacts, error) {
 			guess.update(&r)
 		}
 		kind := r.Kind.Source()
-		if listed[r.Source] || len(listed) >= reporter.MaxSources || kind == "" && r.Kind != capture.KindSource {
+		if listed[r.Source] || len(listed) >= sources.Max || kind == "" && r.Kind != capture.KindSource {
 			continue
 		}
 		listed[r.Source] = true

@@ -11,7 +11,7 @@ import (
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
-	"github.com/topotape/topotape/reporter"
+	sources "github.com/topotape/topotape/reporter/source"
 )
 
 // A scannedTape is one of the tapes to be merged, with what a first reading finds.
@@ -126,8 +126,8 @@ func (t *scannedTape) scan(reader *tape.Reader) error {
 			}
 		default:
 			t.noteSource(&r)
-			if len(t.sources) > reporter.MaxSources {
-				return fmt.Errorf("it has more than %d sources", reporter.MaxSources)
+			if len(t.sources) > sources.Max {
+				return fmt.Errorf("it has more than %d sources", sources.Max)
 			}
 		}
 	}

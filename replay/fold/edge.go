@@ -3,7 +3,7 @@ package fold
 import (
 	"net/netip"
 
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // An Edge is what a selector is matched with: the two ends of a connection, of a
@@ -15,13 +15,13 @@ type Edge struct {
 // An EdgeEnd is one end under all its addresses.
 type EdgeEnd struct {
 	Addrs     []netip.AddrPort // its own first, then those that NAT translates it to
-	Processes []reporter.Process
+	Processes []report.Process
 	Names     []string
 }
 
 // EdgeOf returns the edge of a connection. names are those of its report; nil
 // leaves out the names.
-func EdgeOf(c *reporter.Connection, names map[netip.Addr]*reporter.Names) Edge {
+func EdgeOf(c *report.Connection, names map[netip.Addr]*report.Names) Edge {
 	ofClient, ofServer := c.Aliases()
 	e := Edge{
 		From: EdgeEnd{Addrs: append([]netip.AddrPort{c.From.Addr}, ofClient...), Processes: c.From.Processes},
@@ -33,8 +33,8 @@ func EdgeOf(c *reporter.Connection, names map[netip.Addr]*reporter.Names) Edge {
 }
 
 // NamesByAddr returns the names of the report by address.
-func NamesByAddr(r *reporter.Report) map[netip.Addr]*reporter.Names {
-	m := make(map[netip.Addr]*reporter.Names, len(r.Names))
+func NamesByAddr(r *report.Report) map[netip.Addr]*report.Names {
+	m := make(map[netip.Addr]*report.Names, len(r.Names))
 	for i := range r.Names {
 		m[r.Names[i].Addr] = &r.Names[i]
 	}
@@ -43,7 +43,7 @@ func NamesByAddr(r *reporter.Report) map[netip.Addr]*reporter.Names {
 
 // addNames adds the names of all addresses. A host's name belongs to the end's own
 // address only: a translated address is often one of the translating host.
-func (e *EdgeEnd) addNames(names map[netip.Addr]*reporter.Names) {
+func (e *EdgeEnd) addNames(names map[netip.Addr]*report.Names) {
 	for i, a := range e.Addrs {
 		if n := names[a.Addr()]; n != nil {
 			e.Names = append(append(e.Names, n.Forward...), n.Reverse...)

@@ -6,13 +6,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // Filter returns the report with the connections that one of the selectors
 // matches, and with their endpoints and names. Without selectors it is the report
 // itself. Coverage stays complete.
-func Filter(r *reporter.Report, selectors []*Selector) *reporter.Report {
+func Filter(r *report.Report, selectors []*Selector) *report.Report {
 	if len(selectors) == 0 {
 		return r
 	}
@@ -56,8 +56,8 @@ type endKey struct {
 }
 
 // Add adds both ends of a connection.
-func (s EndSet) Add(c *reporter.Connection) {
-	for _, e := range [...]*reporter.End{&c.From, &c.To} {
+func (s EndSet) Add(c *report.Connection) {
+	for _, e := range [...]*report.End{&c.From, &c.To} {
 		k := endKey{addr: e.Addr}
 		if e.Addr.Addr().IsLoopback() && e.Netns != 0 {
 			k.netns = fmt.Sprint(e.Netns)
@@ -67,7 +67,7 @@ func (s EndSet) Add(c *reporter.Connection) {
 }
 
 // Select returns the endpoints that are in the set.
-func (s EndSet) Select(list []reporter.Endpoint) (selected []reporter.Endpoint) {
+func (s EndSet) Select(list []report.Endpoint) (selected []report.Endpoint) {
 	for _, e := range list {
 		netns := e.Scope[strings.LastIndexByte(e.Scope, '-')+1:]
 		if s[endKey{e.Addr, ""}] || s[endKey{e.Addr, netns}] {

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // DefaultMax is how many connections a Fold keeps by default. In the worst case,
@@ -17,14 +17,14 @@ const DefaultMax = 1_000_000
 // A Fold makes one report of many. It has every connection that any of them shows.
 type Fold struct {
 	max         int
-	last        *reporter.Report
+	last        *report.Report
 	reports     int
 	window      int64                     // of all reports together, ns
 	index       map[connectionKey][]int32 // into connections
-	connections []reporter.Connection
+	connections []report.Connection
 	shownBy     []int // by index in connections: the number of the last report that shows it
-	endpoints   map[endpointID]*reporter.Endpoint
-	names       map[netip.Addr]*reporter.Names
+	endpoints   map[endpointID]*report.Endpoint
+	names       map[netip.Addr]*report.Names
 	leftOut     map[connectionKey]struct{} // at most max
 	view        viewFold
 }
@@ -43,12 +43,12 @@ func New(max int) *Fold {
 	if max <= 0 {
 		max = DefaultMax
 	}
-	return &Fold{max: max, index: map[connectionKey][]int32{}, endpoints: map[endpointID]*reporter.Endpoint{},
-		names: map[netip.Addr]*reporter.Names{}, leftOut: map[connectionKey]struct{}{},
-		view: viewFold{max: 2 * max, nodes: map[string]*reporter.ScopeNode{}}}
+	return &Fold{max: max, index: map[connectionKey][]int32{}, endpoints: map[endpointID]*report.Endpoint{},
+		names: map[netip.Addr]*report.Names{}, leftOut: map[connectionKey]struct{}{},
+		view: viewFold{max: 2 * max, nodes: map[string]*report.ScopeNode{}}}
 }
 
-func keyOf(c *reporter.Connection) connectionKey {
+func keyOf(c *report.Connection) connectionKey {
 	k := connectionKey{proto: c.Proto, low: c.From.Addr, high: c.To.Addr, firstSeen: c.FirstSeen}
 	if k.high.Compare(k.low) < 0 {
 		k.low, k.high = k.high, k.low
@@ -58,7 +58,7 @@ func keyOf(c *reporter.Connection) connectionKey {
 
 // Add adds a report. Reports must be added in the order of time: what a later one
 // shows of a connection replaces what an earlier one shows.
-func (f *Fold) Add(r *reporter.Report) {
+func (f *Fold) Add(r *report.Report) {
 	f.last = r
 	f.window += r.Window
 	f.reports++
@@ -76,7 +76,7 @@ func (f *Fold) Add(r *reporter.Report) {
 	}
 }
 
-func (f *Fold) addConnection(c *reporter.Connection) {
+func (f *Fold) addConnection(c *report.Connection) {
 	key := keyOf(c)
 	at := f.find(key, c)
 	switch {
@@ -94,7 +94,7 @@ func (f *Fold) addConnection(c *reporter.Connection) {
 
 // find returns the index of the connection if an earlier report shows it, else -1.
 // Two connections of the same report are different ones.
-func (f *Fold) find(key connectionKey, c *reporter.Connection) int32 {
+func (f *Fold) find(key connectionKey, c *report.Connection) int32 {
 	for _, at := range f.index[key] {
 		if f.shownBy[at] != f.reports && agreeOnNetns(&f.connections[at], c) {
 			return at
@@ -104,7 +104,7 @@ func (f *Fold) find(key connectionKey, c *reporter.Connection) int32 {
 }
 
 // agreeOnNetns reports whether no end has two different namespaces. 0 is unknown.
-func agreeOnNetns(a, b *reporter.Connection) bool {
+func agreeOnNetns(a, b *report.Connection) bool {
 	from, to := b.From.Netns, b.To.Netns
 	if a.From.Addr != b.From.Addr {
 		from, to = to, from
@@ -115,7 +115,7 @@ func agreeOnNetns(a, b *reporter.Connection) bool {
 
 // merge replaces a connection by that of a later report, and keeps what the later one
 // lacks.
-func merge(to, c *reporter.Connection) {
+func merge(to, c *report.Connection) {
 	old := *to
 	*to = *c
 	to.FirstSeen = min(to.FirstSeen, old.FirstSeen)
@@ -132,11 +132,11 @@ func merge(to, c *reporter.Connection) {
 	mergeEnd(&to.To, &oldTo)
 }
 
-func mergeEnd(to, old *reporter.End) {
+func mergeEnd(to, old *report.End) {
 	if to.Netns == 0 {
 		to.Netns = old.Netns
 	}
-	to.Processes = union(old.Processes, to.Processes, reporter.Process.Compare)
+	to.Processes = union(old.Processes, to.Processes, report.Process.Compare)
 }
 
 // union returns the union of two sorted lists, sorted. It does not change them.
@@ -155,20 +155,20 @@ type endpointID struct {
 	addr  netip.AddrPort
 }
 
-func (f *Fold) addEndpoint(e *reporter.Endpoint) {
+func (f *Fold) addEndpoint(e *report.Endpoint) {
 	id := endpointID{e.Scope, e.Addr}
 	old := f.endpoints[id]
 	switch {
 	case old != nil:
 		old.Aliases = union(old.Aliases, e.Aliases, netip.AddrPort.Compare)
-		old.Processes = union(old.Processes, e.Processes, reporter.Process.Compare)
+		old.Processes = union(old.Processes, e.Processes, report.Process.Compare)
 	case len(f.endpoints) < 2*f.max:
 		own := *e
 		f.endpoints[id] = &own
 	}
 }
 
-func (f *Fold) addNames(n *reporter.Names) {
+func (f *Fold) addNames(n *report.Names) {
 	old := f.names[n.Addr]
 	switch {
 	case old != nil:
@@ -187,24 +187,24 @@ func (f *Fold) LeftOut() uint64 { return uint64(len(f.leftOut)) }
 
 // Finish returns the folded report, or nil if no report was added. Its head and its
 // coverage are those of the last report; the window is the sum of all windows.
-func (f *Fold) Finish() *reporter.Report {
+func (f *Fold) Finish() *report.Report {
 	if f.last == nil {
 		return nil
 	}
 	r := *f.last
 	r.Window = f.window
 	r.Connections = f.connections
-	slices.SortStableFunc(r.Connections, func(a, b reporter.Connection) int { return a.Compare(&b) })
-	r.Endpoints = make([]reporter.Endpoint, 0, len(f.endpoints))
+	slices.SortStableFunc(r.Connections, func(a, b report.Connection) int { return a.Compare(&b) })
+	r.Endpoints = make([]report.Endpoint, 0, len(f.endpoints))
 	for _, e := range f.endpoints {
 		r.Endpoints = append(r.Endpoints, *e)
 	}
-	slices.SortFunc(r.Endpoints, func(a, b reporter.Endpoint) int { return a.Compare(&b) })
-	r.Names = make([]reporter.Names, 0, len(f.names))
+	slices.SortFunc(r.Endpoints, func(a, b report.Endpoint) int { return a.Compare(&b) })
+	r.Names = make([]report.Names, 0, len(f.names))
 	for _, n := range f.names {
 		r.Names = append(r.Names, *n)
 	}
-	slices.SortFunc(r.Names, func(a, b reporter.Names) int { return a.Addr.Compare(b.Addr) })
+	slices.SortFunc(r.Names, func(a, b report.Names) int { return a.Addr.Compare(b.Addr) })
 	if hasOwnView(&r) {
 		r.SetScope(f.view.view())
 	}

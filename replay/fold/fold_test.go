@@ -6,30 +6,30 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/topotape/topotape/replay/replaytest"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 func TestFoldKeepsEveryConnectionOnce(t *testing.T) {
 	a1 := replaytest.Connection("10.0.0.1:1", "10.0.0.2:2", 1, 2, "conntrack")
-	a1.From.Processes = []reporter.Process{{PID: 5, Comm: "a"}}
-	a1.NAT = []reporter.NAT{{OriginalSrc: replaytest.AddrPort("10.0.0.1:1")}}
+	a1.From.Processes = []report.Process{{PID: 5, Comm: "a"}}
+	a1.NAT = []report.NAT{{OriginalSrc: replaytest.AddrPort("10.0.0.1:1")}}
 	a2 := replaytest.Connection("10.0.0.1:1", "10.0.0.2:2", 1, 9, "proc")
 	a2.From.Netns, a2.State, a2.Closed = 77, "CLOSE", true
 	again := replaytest.Connection("10.0.0.1:1", "10.0.0.2:2", 20, 21, "conntrack") // the same tuple, used again
 	turned := replaytest.Connection("10.0.0.9:1", "10.0.0.8:2", 3, 4, "proc")
 	turnedBack := replaytest.Connection("10.0.0.8:2", "10.0.0.9:1", 3, 8, "conntrack") // the direction is known now
-	turned.To.Processes = []reporter.Process{{PID: 6, Comm: "server"}}
-	loop := func(netns uint64) reporter.Connection {
+	turned.To.Processes = []report.Process{{PID: 6, Comm: "server"}}
+	loop := func(netns uint64) report.Connection {
 		c := replaytest.Connection("127.0.0.1:1", "127.0.0.1:2", 5, 6, "proc")
 		c.From.Netns, c.To.Netns = netns, netns
 		return c
 	}
 	f := New(0)
-	f.Add(&reporter.Report{Tick: 1, Window: 3, Connections: []reporter.Connection{a1, turned, loop(1), loop(2)},
-		Endpoints: []reporter.Endpoint{{Scope: "b", Addr: replaytest.AddrPort("10.0.0.1:1")}, {Scope: "a", Addr: replaytest.AddrPort("10.0.0.1:1")}}})
-	f.Add(&reporter.Report{Tick: 2, Window: 4, Connections: []reporter.Connection{a2, turnedBack, loop(2), loop(1)},
-		Endpoints: []reporter.Endpoint{{Scope: "b", Addr: replaytest.AddrPort("10.0.0.1:1"), Processes: []reporter.Process{{PID: 1}}}}})
-	f.Add(&reporter.Report{Tick: 3, Window: 5, Connections: []reporter.Connection{again}})
+	f.Add(&report.Report{Tick: 1, Window: 3, Connections: []report.Connection{a1, turned, loop(1), loop(2)},
+		Endpoints: []report.Endpoint{{Scope: "b", Addr: replaytest.AddrPort("10.0.0.1:1")}, {Scope: "a", Addr: replaytest.AddrPort("10.0.0.1:1")}}})
+	f.Add(&report.Report{Tick: 2, Window: 4, Connections: []report.Connection{a2, turnedBack, loop(2), loop(1)},
+		Endpoints: []report.Endpoint{{Scope: "b", Addr: replaytest.AddrPort("10.0.0.1:1"), Processes: []report.Process{{PID: 1}}}}})
+	f.Add(&report.Report{Tick: 3, Window: 5, Connections: []report.Connection{again}})
 	got := f.Finish()
 	a := a2
 	a.Seen = []string{"conntrack", "proc"}
@@ -37,9 +37,9 @@ func TestFoldKeepsEveryConnectionOnce(t *testing.T) {
 	b := turnedBack
 	b.Seen = []string{"conntrack", "proc"}
 	b.From.Processes = turned.To.Processes
-	want := []reporter.Connection{a, again, b, loop(1), loop(2)}
-	slices.SortFunc(want, func(a, b reporter.Connection) int { return a.Compare(&b) })
-	text := func(list []reporter.Connection) (lines []string) {
+	want := []report.Connection{a, again, b, loop(1), loop(2)}
+	slices.SortFunc(want, func(a, b report.Connection) int { return a.Compare(&b) })
+	text := func(list []report.Connection) (lines []string) {
 		for i := range list {
 			lines = append(lines, string(list[i].AppendJSON(nil)))
 		}

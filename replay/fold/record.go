@@ -5,10 +5,10 @@ import (
 	"strings"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/reporter"
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/dnsmsg"
 	"github.com/topotape/topotape/reporter/procnet"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // A RecordMatcher compares records with selectors.
@@ -45,7 +45,7 @@ func (m *RecordMatcher) Match(r *capture.Record, bigEndian bool) bool {
 			return false
 		}
 		for _, p := range s.Processes {
-			if matchEnd(m.Selectors, EdgeEnd{Processes: []reporter.Process{{PID: p.PID, Comm: p.Comm}}}) {
+			if matchEnd(m.Selectors, EdgeEnd{Processes: []report.Process{{PID: p.PID, Comm: p.Comm}}}) {
 				return true
 			}
 		}

@@ -6,16 +6,17 @@ import (
 	"strings"
 
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // hasOwnView reports whether the rules of a report make Scope's view themselves. The
 // view of other rules derives from the connections, so it needs no folding.
-func hasOwnView(r *reporter.Report) bool { return r.Rules == reporter.RulesScope2016 }
+func hasOwnView(r *report.Report) bool { return r.Rules == reporter.RulesScope2016 }
 
 // partOfView returns the part of a view that belongs to the connections and endpoints
 // of a filtered report: their nodes, the copies of these nodes, and the adjacencies
 // between them.
-func partOfView(view *reporter.ScopeReport, kept *reporter.Report) *reporter.ScopeReport {
+func partOfView(view *report.ScopeReport, kept *report.Report) *report.ScopeReport {
 	ids := make(map[string]bool, len(kept.Endpoints))
 	for i := range kept.Endpoints {
 		ids[kept.Endpoints[i].ID()] = true
@@ -50,7 +51,7 @@ func partOfView(view *reporter.ScopeReport, kept *reporter.Report) *reporter.Sco
 
 // copyOf returns the id of the endpoint that NAT translates to this node's address,
 // "" if there is none. Scope calls the node of the translated address its copy.
-func copyOf(n *reporter.ScopeNode) string {
+func copyOf(n *report.ScopeNode) string {
 	for _, v := range n.Latest {
 		if v.Key == "copy_of" {
 			return v.Value
@@ -73,11 +74,11 @@ func addrOf(id string) string {
 // the newest value, of sets and adjacencies the union.
 type viewFold struct {
 	max   int // nodes
-	nodes map[string]*reporter.ScopeNode
-	last  *reporter.ScopeReport
+	nodes map[string]*report.ScopeNode
+	last  *report.ScopeReport
 }
 
-func (f *viewFold) add(view *reporter.ScopeReport) {
+func (f *viewFold) add(view *report.ScopeReport) {
 	f.last = view
 	for _, n := range view.Nodes {
 		old := f.nodes[n.ID]
@@ -91,10 +92,10 @@ func (f *viewFold) add(view *reporter.ScopeReport) {
 }
 
 // mergeNodes adds a node to another one with the same id.
-func mergeNodes(to, n *reporter.ScopeNode) {
+func mergeNodes(to, n *report.ScopeNode) {
 	latest := slices.Clone(to.Latest)
 	for _, v := range n.Latest {
-		at, found := slices.BinarySearchFunc(latest, v, func(a, b reporter.ScopeValue) int { return strings.Compare(a.Key, b.Key) })
+		at, found := slices.BinarySearchFunc(latest, v, func(a, b report.ScopeValue) int { return strings.Compare(a.Key, b.Key) })
 		switch {
 		case !found:
 			latest = slices.Insert(latest, at, v)
@@ -104,7 +105,7 @@ func mergeNodes(to, n *reporter.ScopeNode) {
 	}
 	sets := slices.Clone(to.Sets)
 	for _, s := range n.Sets {
-		at, found := slices.BinarySearchFunc(sets, s, func(a, b reporter.ScopeSet) int { return strings.Compare(a.Name, b.Name) })
+		at, found := slices.BinarySearchFunc(sets, s, func(a, b report.ScopeSet) int { return strings.Compare(a.Name, b.Name) })
 		if !found {
 			sets = slices.Insert(sets, at, s)
 		} else {
@@ -115,7 +116,7 @@ func mergeNodes(to, n *reporter.ScopeNode) {
 }
 
 // view returns the merged view, with the head of the last one.
-func (f *viewFold) view() *reporter.ScopeReport {
+func (f *viewFold) view() *report.ScopeReport {
 	out := *f.last
 	out.Nodes = nil
 	for _, id := range slices.Sorted(maps.Keys(f.nodes)) {

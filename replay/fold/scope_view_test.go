@@ -9,16 +9,17 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/topotape/topotape/replay/replaytest"
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // shipped2016 returns every report of the shipped tape under the rules of 2016.
-func shipped2016(t *testing.T) []*reporter.Report {
+func shipped2016(t *testing.T) []*report.Report {
 	t.Helper()
 	return replaytest.Replay(t, replaytest.Lab(t), reporter.RulesScope2016)
 }
 
 // folded folds reports into one.
-func folded(list []*reporter.Report) *reporter.Report {
+func folded(list []*report.Report) *report.Report {
 	f := New(0)
 	for _, r := range list {
 		f.Add(r)
@@ -114,13 +115,13 @@ func TestWholeView(t *testing.T) {
 
 // A newer value replaces an older one, in either order.
 func TestMergeNodes(t *testing.T) {
-	a := reporter.ScopeNode{ID: "x", Latest: []reporter.ScopeValue{{Key: "b", Value: "new", At: 2}, {Key: "c", Value: "1", At: 1}},
-		Sets: []reporter.ScopeSet{{Name: "s", Values: []string{"1", "3"}}}, Adjacency: []string{"p"}}
-	b := reporter.ScopeNode{ID: "x", Latest: []reporter.ScopeValue{{Key: "a", Value: "1", At: 1}, {Key: "b", Value: "old", At: 1}},
-		Sets: []reporter.ScopeSet{{Name: "r", Values: []string{"1"}}, {Name: "s", Values: []string{"2"}}}, Adjacency: []string{"o", "p"}}
-	want := reporter.ScopeNode{ID: "x", Latest: []reporter.ScopeValue{{Key: "a", Value: "1", At: 1}, {Key: "b", Value: "new", At: 2}, {Key: "c", Value: "1", At: 1}},
-		Sets: []reporter.ScopeSet{{Name: "r", Values: []string{"1"}}, {Name: "s", Values: []string{"1", "2", "3"}}}, Adjacency: []string{"o", "p"}}
-	for _, pair := range [][2]reporter.ScopeNode{{a, b}, {b, a}} {
+	a := report.ScopeNode{ID: "x", Latest: []report.ScopeValue{{Key: "b", Value: "new", At: 2}, {Key: "c", Value: "1", At: 1}},
+		Sets: []report.ScopeSet{{Name: "s", Values: []string{"1", "3"}}}, Adjacency: []string{"p"}}
+	b := report.ScopeNode{ID: "x", Latest: []report.ScopeValue{{Key: "a", Value: "1", At: 1}, {Key: "b", Value: "old", At: 1}},
+		Sets: []report.ScopeSet{{Name: "r", Values: []string{"1"}}, {Name: "s", Values: []string{"2"}}}, Adjacency: []string{"o", "p"}}
+	want := report.ScopeNode{ID: "x", Latest: []report.ScopeValue{{Key: "a", Value: "1", At: 1}, {Key: "b", Value: "new", At: 2}, {Key: "c", Value: "1", At: 1}},
+		Sets: []report.ScopeSet{{Name: "r", Values: []string{"1"}}, {Name: "s", Values: []string{"1", "2", "3"}}}, Adjacency: []string{"o", "p"}}
+	for _, pair := range [][2]report.ScopeNode{{a, b}, {b, a}} {
 		got := pair[0]
 		mergeNodes(&got, &pair[1])
 		if d := cmp.Diff(want, got); d != "" {

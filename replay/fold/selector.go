@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // A Selector selects connections: those that all of its terms match.
@@ -181,14 +181,14 @@ func (p *endPattern) match(e *EdgeEnd) bool {
 			return false
 		}
 	}
-	if p.pid >= 0 && !slices.ContainsFunc(e.Processes, func(q reporter.Process) bool { return int64(q.PID) == p.pid }) {
+	if p.pid >= 0 && !slices.ContainsFunc(e.Processes, func(q report.Process) bool { return int64(q.PID) == p.pid }) {
 		return false
 	}
 	if p.word == "" {
 		return true
 	}
 	name := strings.TrimSuffix(strings.ToLower(p.word), ".")
-	return slices.ContainsFunc(e.Processes, func(q reporter.Process) bool { return glob(p.word, q.Comm) }) ||
+	return slices.ContainsFunc(e.Processes, func(q report.Process) bool { return glob(p.word, q.Comm) }) ||
 		slices.ContainsFunc(e.Names, func(n string) bool { return glob(name, n) })
 }
 

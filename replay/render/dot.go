@@ -6,12 +6,12 @@ import (
 	"io"
 	"strings"
 
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // Dot writes reports as one graph in Graphviz's language, two of them laid over
 // each other.
-func Dot(w io.Writer, reports ...*reporter.Report) error {
+func Dot(w io.Writer, reports ...*report.Report) error {
 	_, err := w.Write(draw(reports...).dot())
 	return err
 }

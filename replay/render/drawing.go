@@ -11,12 +11,12 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/replay/fold"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // draw makes the graph of a report, or of two laid over each other. One edge
 // represents all connections that would look the same.
-func draw(reports ...*reporter.Report) *graph {
+func draw(reports ...*report.Report) *graph {
 	d := &drawer{frames: map[string]int{}, boxes: map[string]*box{}, lines: map[lineKey]*boxLine{},
 		netns: map[hostAddr]uint64{}, hostAddrs: map[hostAddr]bool{}, servers: map[string]bool{}}
 	var titles []string
@@ -38,11 +38,11 @@ func draw(reports ...*reporter.Report) *graph {
 	return d.graph()
 }
 
-func titleOf(r *reporter.Report) string {
+func titleOf(r *report.Report) string {
 	return fmt.Sprintf("%s  %s  rules %s", hostText(r), time.Unix(0, r.At).UTC().Format(time.RFC3339Nano), r.Rules)
 }
 
-func hostText(r *reporter.Report) string { return shortened(cmp.Or(r.HostName, r.HostID)) }
+func hostText(r *report.Report) string { return shortened(cmp.Or(r.HostName, r.HostID)) }
 
 // shortened cuts text so that it fits into a box.
 func shortened(s string) string {
@@ -75,7 +75,7 @@ type drawer struct {
 	number          int
 	side            side
 	host, hostLabel string
-	names           map[netip.Addr]*reporter.Names
+	names           map[netip.Addr]*report.Names
 }
 
 // A hostAddr is an address as one host sees it.
@@ -96,7 +96,7 @@ type box struct {
 	more      int // addresses that look the same and share this box
 	server    bool
 	ports     map[uint16]bool
-	processes map[reporter.Process]bool
+	processes map[report.Process]bool
 	names     map[string]bool
 	alias     bool
 	side      side
@@ -117,12 +117,12 @@ type boxLine struct {
 }
 
 // begin changes to another report.
-func (d *drawer) begin(r *reporter.Report) {
+func (d *drawer) begin(r *report.Report) {
 	d.host, d.hostLabel, d.names = r.HostID, hostText(r), fold.NamesByAddr(r)
 }
 
 // scan collects the namespaces of addresses, and which endpoints are servers.
-func (d *drawer) scan(r *reporter.Report) {
+func (d *drawer) scan(r *report.Report) {
 	for i := range r.Names {
 		if r.Names[i].Host != "" {
 			d.hostAddrs[hostAddr{d.host, r.Names[i].Addr}] = true
@@ -130,7 +130,7 @@ func (d *drawer) scan(r *reporter.Report) {
 	}
 	for i := range r.Connections {
 		c := &r.Connections[i]
-		for _, e := range [...]*reporter.End{&c.From, &c.To} {
+		for _, e := range [...]*report.End{&c.From, &c.To} {
 			if e.Netns == 0 {
 				continue
 			}
@@ -149,7 +149,7 @@ func (d *drawer) scan(r *reporter.Report) {
 
 // netnsOf is the namespace of an end. If the connection does not have it, another
 // connection of the same address may.
-func (d *drawer) netnsOf(e *reporter.End) uint64 {
+func (d *drawer) netnsOf(e *report.End) uint64 {
 	if e.Netns != 0 || e.Addr.Addr().IsLoopback() {
 		return e.Netns
 	}
@@ -159,13 +159,13 @@ func (d *drawer) netnsOf(e *reporter.End) uint64 {
 	return 0
 }
 
-func (d *drawer) endpointKey(e *reporter.End) string {
+func (d *drawer) endpointKey(e *report.End) string {
 	return fmt.Sprintf("%d %s", d.frameOf(e), e.Addr)
 }
 
 // frameOf is the frame around an end: its namespace within its host. An address of
 // unknown namespace is in no frame, except loopback and the host's own addresses.
-func (d *drawer) frameOf(e *reporter.End) int {
+func (d *drawer) frameOf(e *report.End) int {
 	netns := d.netnsOf(e)
 	if netns == 0 && !e.Addr.Addr().IsLoopback() && !d.hostAddrs[hostAddr{d.host, e.Addr.Addr()}] {
 		return -1
@@ -188,7 +188,7 @@ func (d *drawer) frame(key, label string, in int) int {
 }
 
 // add draws the connections of a report.
-func (d *drawer) add(r *reporter.Report) {
+func (d *drawer) add(r *report.Report) {
 	for i := range r.Connections {
 		c := &r.Connections[i]
 		from, to := d.end(&c.From), d.end(&c.To)
@@ -205,7 +205,7 @@ func (d *drawer) add(r *reporter.Report) {
 
 // end returns the box of an end. The ports of a client are many and mean little:
 // those of one process share a box.
-func (d *drawer) end(e *reporter.End) *box {
+func (d *drawer) end(e *report.End) *box {
 	key := d.endpointKey(e)
 	server := d.servers[key]
 	if !server {
@@ -225,7 +225,7 @@ func (d *drawer) end(e *reporter.End) *box {
 func (d *drawer) box(key string, addr netip.AddrPort) *box {
 	n := d.boxes[key]
 	if n == nil {
-		n = &box{at: len(d.boxList), frame: -1, addr: addr.Addr(), ports: map[uint16]bool{}, processes: map[reporter.Process]bool{}, names: map[string]bool{}}
+		n = &box{at: len(d.boxList), frame: -1, addr: addr.Addr(), ports: map[uint16]bool{}, processes: map[report.Process]bool{}, names: map[string]bool{}}
 		d.boxes[key] = n
 		d.boxList = append(d.boxList, n)
 	}
@@ -241,7 +241,7 @@ func (d *drawer) box(key string, addr netip.AddrPort) *box {
 
 // alias draws a translated address of an end, outside of the end's namespace. The
 // line from a server leads to it, with its port; the line of a client comes from it.
-func (d *drawer) alias(of *box, e *reporter.End, addr netip.AddrPort) {
+func (d *drawer) alias(of *box, e *report.End, addr netip.AddrPort) {
 	server := d.servers[d.endpointKey(e)]
 	key := fmt.Sprintf("alias %d %s", of.at, addr.Addr())
 	if server {
@@ -311,7 +311,7 @@ func (n *box) text() []string {
 		return append(lines, "NAT")
 	}
 	if len(n.processes) > 0 {
-		lines = append(lines, shortened(processesText(slices.SortedFunc(maps.Keys(n.processes), reporter.Process.Compare))))
+		lines = append(lines, shortened(processesText(slices.SortedFunc(maps.Keys(n.processes), report.Process.Compare))))
 	}
 	return lines
 }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // A graph is a picture of a topology: boxes (nodes), frames around them, and lines
@@ -52,17 +52,17 @@ const (
 	lineAlias   // between an alias and its endpoint, without an arrow
 )
 
-func lineOf(d reporter.Direction) line {
+func lineOf(d report.Direction) line {
 	switch d {
-	case reporter.DirectionHandshake:
+	case report.DirectionHandshake:
 		return lineHandshake
-	case reporter.DirectionListener:
+	case report.DirectionListener:
 		return lineListener
-	case reporter.DirectionOriginal:
+	case report.DirectionOriginal:
 		return lineOriginal
-	case reporter.DirectionPortOrder:
+	case report.DirectionPortOrder:
 		return linePortOrder
-	case reporter.DirectionScope:
+	case report.DirectionScope:
 		return lineScope
 	}
 	return lineUnknown

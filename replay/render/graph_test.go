@@ -14,6 +14,7 @@ import (
 
 	"github.com/topotape/topotape/replay/replaytest"
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // hostile are texts that Graphviz, Mermaid, Markdown, HTML or a terminal interprets.
@@ -27,14 +28,14 @@ var hostile = []string{
 
 // hostileReport has each of the texts as a process and as a name, and all of them as
 // the host name.
-func hostileReport() *reporter.Report {
-	r := &reporter.Report{HostID: "h\"1", HostName: strings.Join(hostile, " "), Rules: reporter.RulesCurrent}
+func hostileReport() *report.Report {
+	r := &report.Report{HostID: "h\"1", HostName: strings.Join(hostile, " "), Rules: reporter.RulesCurrent}
 	for i, s := range hostile {
 		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 40000)
 		to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 1, byte(i)}), 80)
-		r.Connections = append(r.Connections, reporter.Connection{Proto: "tcp", State: "ESTABLISHED", Direction: reporter.DirectionListener, Closed: i%2 == 0,
-			From: reporter.End{Addr: from, Netns: 1, Processes: []reporter.Process{{PID: 1, Comm: s}}}, To: reporter.End{Addr: to}})
-		r.Names = append(r.Names, reporter.Names{Addr: to.Addr(), Forward: []string{s}})
+		r.Connections = append(r.Connections, report.Connection{Proto: "tcp", State: "ESTABLISHED", Direction: report.DirectionListener, Closed: i%2 == 0,
+			From: report.End{Addr: from, Netns: 1, Processes: []report.Process{{PID: 1, Comm: s}}}, To: report.End{Addr: to}})
+		r.Names = append(r.Names, report.Names{Addr: to.Addr(), Forward: []string{s}})
 	}
 	return r
 }
@@ -124,9 +125,9 @@ func TestMermaidEscapes(t *testing.T) {
 	}
 }
 
-func conn(from, to string, change func(*reporter.Connection)) reporter.Connection {
-	c := reporter.Connection{Proto: "tcp", Direction: reporter.DirectionHandshake, State: "ESTABLISHED",
-		From: reporter.End{Addr: netip.MustParseAddrPort(from)}, To: reporter.End{Addr: netip.MustParseAddrPort(to)}}
+func conn(from, to string, change func(*report.Connection)) report.Connection {
+	c := report.Connection{Proto: "tcp", Direction: report.DirectionHandshake, State: "ESTABLISHED",
+		From: report.End{Addr: netip.MustParseAddrPort(from)}, To: report.End{Addr: netip.MustParseAddrPort(to)}}
 	if change != nil {
 		change(&c)
 	}
@@ -136,20 +137,20 @@ func conn(from, to string, change func(*reporter.Connection)) reporter.Connectio
 // A picture shows frames, the ports of one process in one box, translated addresses,
 // the evidence for directions, and ended connections.
 func TestDraw(t *testing.T) {
-	curl := []reporter.Process{{PID: 7, Comm: "curl"}}
-	owned := func(c *reporter.Connection) { c.From.Netns, c.From.Processes = 1, curl }
-	r := &reporter.Report{HostID: "h1", HostName: "web", Rules: reporter.RulesCurrent, Connections: []reporter.Connection{
-		conn("10.0.0.1:40000", "172.17.0.2:8080", func(c *reporter.Connection) {
+	curl := []report.Process{{PID: 7, Comm: "curl"}}
+	owned := func(c *report.Connection) { c.From.Netns, c.From.Processes = 1, curl }
+	r := &report.Report{HostID: "h1", HostName: "web", Rules: reporter.RulesCurrent, Connections: []report.Connection{
+		conn("10.0.0.1:40000", "172.17.0.2:8080", func(c *report.Connection) {
 			owned(c)
-			c.NAT = []reporter.NAT{{OriginalSrc: c.From.Addr, OriginalDst: netip.MustParseAddrPort("10.0.0.80:80"),
+			c.NAT = []report.NAT{{OriginalSrc: c.From.Addr, OriginalDst: netip.MustParseAddrPort("10.0.0.80:80"),
 				ReplySrc: c.To.Addr, ReplyDst: netip.MustParseAddrPort("10.0.0.254:1024")}}
 		}),
 		conn("10.0.0.1:40001", "172.17.0.2:8080", owned),
-		conn("10.0.0.1:40002", "172.17.0.2:8080", func(c *reporter.Connection) { owned(c); c.Closed = true }),
+		conn("10.0.0.1:40002", "172.17.0.2:8080", func(c *report.Connection) { owned(c); c.Closed = true }),
 		conn("10.0.0.1:40003", "172.17.0.2:8080", nil), // no process, but the namespace is known
-		conn("127.0.0.1:5000", "127.0.0.1:80", func(c *reporter.Connection) { c.Direction = reporter.DirectionUnknown }),
-		conn("172.17.0.2:8080", "192.0.2.1:443", func(c *reporter.Connection) { c.MayHaveClosed = true }), // a server is a client too
-	}, Names: []reporter.Names{{Addr: netip.MustParseAddr("172.17.0.2"), Forward: []string{"db.internal"}}, {Addr: netip.MustParseAddr("192.0.2.1"), Host: "web"}}}
+		conn("127.0.0.1:5000", "127.0.0.1:80", func(c *report.Connection) { c.Direction = report.DirectionUnknown }),
+		conn("172.17.0.2:8080", "192.0.2.1:443", func(c *report.Connection) { c.MayHaveClosed = true }), // a server is a client too
+	}, Names: []report.Names{{Addr: netip.MustParseAddr("172.17.0.2"), Forward: []string{"db.internal"}}, {Addr: netip.MustParseAddr("192.0.2.1"), Host: "web"}}}
 	g := draw(r)
 	var got []string
 	name := func(i int) string { return strings.Join(g.nodes[i].lines, "/") }
@@ -184,8 +185,8 @@ func TestDraw(t *testing.T) {
 
 // A picture of two reports shows which of them has a line.
 func TestDrawTwo(t *testing.T) {
-	one := func(list ...reporter.Connection) *reporter.Report {
-		return &reporter.Report{HostID: "h1", Connections: list}
+	one := func(list ...report.Connection) *report.Report {
+		return &report.Report{HostID: "h1", Connections: list}
 	}
 	x, y, z := conn("10.0.0.1:1000", "10.0.0.2:80", nil), conn("10.0.0.1:1001", "10.0.0.2:81", nil), conn("10.0.0.1:1002", "10.0.0.2:82", nil)
 	g := draw(one(x, y), one(y, z))
@@ -223,15 +224,15 @@ func TestDrawShippedTape(t *testing.T) {
 
 // similar is a server with n unknown clients, and one process with n unknown
 // servers.
-func similar(n int) *reporter.Report {
-	r := &reporter.Report{HostID: "h1"}
+func similar(n int) *report.Report {
+	r := &report.Report{HostID: "h1"}
 	for i := range n {
-		c := conn(fmt.Sprintf("192.0.%d.%d:40000", i>>8, i&255), "10.0.0.1:443", func(c *reporter.Connection) { c.To.Netns = 1 })
+		c := conn(fmt.Sprintf("192.0.%d.%d:40000", i>>8, i&255), "10.0.0.1:443", func(c *report.Connection) { c.To.Netns = 1 })
 		r.Connections = append(r.Connections, c)
 	}
 	for i := range n {
-		c := conn("10.0.0.1:5000", fmt.Sprintf("198.51.%d.%d:80", i>>8, i&255), func(c *reporter.Connection) {
-			c.From.Netns, c.From.Processes = 1, []reporter.Process{{PID: 1, Comm: "crawler"}}
+		c := conn("10.0.0.1:5000", fmt.Sprintf("198.51.%d.%d:80", i>>8, i&255), func(c *report.Connection) {
+			c.From.Netns, c.From.Processes = 1, []report.Process{{PID: 1, Comm: "crawler"}}
 		})
 		r.Connections = append(r.Connections, c)
 	}
@@ -247,7 +248,7 @@ func TestBundle(t *testing.T) {
 	}
 	r := similar(1000)
 	r.Connections[5].Closed = true // one that looks different
-	r.Connections = append(r.Connections, conn("10.0.0.1:5001", "198.51.100.1:81", func(c *reporter.Connection) { c.From = r.Connections[1000].From }))
+	r.Connections = append(r.Connections, conn("10.0.0.1:5001", "198.51.100.1:81", func(c *report.Connection) { c.From = r.Connections[1000].From }))
 	g = draw(r)
 	var got []string
 	for _, n := range g.nodes {
@@ -266,7 +267,7 @@ func TestBundle(t *testing.T) {
 // Of a graph that is too large for Mermaid the first part is written, and the legend
 // says what is missing.
 func TestMermaidLimits(t *testing.T) {
-	r := &reporter.Report{HostID: "h1"}
+	r := &report.Report{HostID: "h1"}
 	for _, n := range []int{0, 100, 499, 500, 501, 5000} {
 		r.Connections = nil
 		for i := range n {

@@ -7,12 +7,12 @@ import (
 	"sort"
 	"strings"
 
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // Mermaid writes reports as one flowchart in Mermaid's language, two of them laid
 // over each other.
-func Mermaid(w io.Writer, reports ...*reporter.Report) error {
+func Mermaid(w io.Writer, reports ...*report.Report) error {
 	_, err := w.Write(draw(reports...).mermaid())
 	return err
 }

@@ -12,13 +12,13 @@ import (
 	"unicode/utf8"
 
 	"github.com/topotape/topotape/replay/fold"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // Table writes the report as text: a head, the coverage of each source, and one
 // line for each connection. start is the wall clock at the recording's start,
 // Unix ns.
-func Table(w io.Writer, r *reporter.Report, start int64) error {
+func Table(w io.Writer, r *report.Report, start int64) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s  %s  tick %d  window %s  rules %s\n", Clean(cmp.Or(r.HostName, r.HostID)),
 		time.Unix(0, r.At).UTC().Format(time.RFC3339Nano), r.Tick, time.Duration(r.Window), r.Rules)
@@ -34,7 +34,7 @@ func Table(w io.Writer, r *reporter.Report, start int64) error {
 }
 
 // Rows writes connections of the report as Table does, without its head.
-func Rows(w io.Writer, r *reporter.Report, connections []reporter.Connection, start int64) error {
+func Rows(w io.Writer, r *report.Report, connections []report.Connection, start int64) error {
 	var b bytes.Buffer
 	writeColumns(&b, tableRows(r, connections, start))
 	_, err := w.Write(b.Bytes())
@@ -43,7 +43,7 @@ func Rows(w io.Writer, r *reporter.Report, connections []reporter.Connection, st
 
 // coverageLine shows how complete the view of each source is: whether a missing
 // connection means that there was none.
-func coverageLine(list []reporter.Coverage) string {
+func coverageLine(list []report.Coverage) string {
 	if len(list) == 0 {
 		return "coverage: none"
 	}
@@ -51,7 +51,7 @@ func coverageLine(list []reporter.Coverage) string {
 	for _, c := range list {
 		s := fmt.Sprintf("%s %s", Clean(c.Source), c.State)
 		var notes []string
-		if c.State != reporter.CoverageOff || c.Records > 0 {
+		if c.State != report.CoverageOff || c.Records > 0 {
 			notes = append(notes, Count(c.Records, "record"))
 		}
 		if c.Lost > 0 {
@@ -73,7 +73,7 @@ func coverageLine(list []reporter.Coverage) string {
 
 // tableRows are the column titles and the cells of each connection. A cell
 // without a value is "-".
-func tableRows(r *reporter.Report, connections []reporter.Connection, start int64) [][]string {
+func tableRows(r *report.Report, connections []report.Connection, start int64) [][]string {
 	names := fold.NamesByAddr(r)
 	rows := [][]string{{"CLIENT", "PROCESS", "SERVER", "PROCESS", "STATE", "BY", "AGE", "SEEN", "NAT", "NAMES"}}
 	for i := range connections {
@@ -88,7 +88,7 @@ func tableRows(r *reporter.Report, connections []reporter.Connection, start int6
 
 // ageText writes the time from the first record about the connection to now, or
 // to its end if it is closed. now counts from the recording's start, in ns.
-func ageText(c *reporter.Connection, now int64) string {
+func ageText(c *report.Connection, now int64) string {
 	end := now
 	if c.Closed || end < c.LastSeen {
 		end = c.LastSeen
@@ -106,7 +106,7 @@ func ageText(c *reporter.Connection, now int64) string {
 }
 
 // namesText lists the names of both ends and marks those of the client.
-func namesText(c *reporter.Connection, names map[netip.Addr]*reporter.Names) string {
+func namesText(c *report.Connection, names map[netip.Addr]*report.Names) string {
 	e := fold.EdgeOf(c, names)
 	slices.Sort(e.From.Names)
 	slices.Sort(e.To.Names)

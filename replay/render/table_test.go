@@ -7,18 +7,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/topotape/topotape/replay/replaytest"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 func TestTable(t *testing.T) {
 	r := replaytest.ThreeConnections()
 	r.HostName, r.Tick, r.At, r.Window, r.Rules = "host\x1b[2J", 7, 1767323045e9+10e9, 3e9, "current"
-	r.Coverage = []reporter.Coverage{{Source: "conntrack", State: reporter.CoverageOK, Records: 12}, {Source: "dns", State: reporter.CoverageOff, Why: "not recorded"},
-		{Source: "proc", State: reporter.CoverageDegraded, Records: 3, Lost: 4, Undecodable: 5, Why: "a walk failed"}}
+	r.Coverage = []report.Coverage{{Source: "conntrack", State: report.CoverageOK, Records: 12}, {Source: "dns", State: report.CoverageOff, Why: "not recorded"},
+		{Source: "proc", State: report.CoverageDegraded, Records: 3, Lost: 4, Undecodable: 5, Why: "a walk failed"}}
 	c := &r.Connections[0]
-	c.State, c.Direction, c.FirstSeen, c.LastSeen, c.Closed, c.Seen = "CLOSE", reporter.DirectionHandshake, 1e9, 3.25e9, true, []string{"conntrack", "proc"}
+	c.State, c.Direction, c.FirstSeen, c.LastSeen, c.Closed, c.Seen = "CLOSE", report.DirectionHandshake, 1e9, 3.25e9, true, []string{"conntrack", "proc"}
 	r.Connections[2].MayHaveClosed = true
-	c.From.Processes = append(c.From.Processes, reporter.Process{PID: 1, Comm: "\x1b]0;x\x07"}, reporter.Process{PID: 2}, reporter.Process{PID: 3}, reporter.Process{PID: 4})
+	c.From.Processes = append(c.From.Processes, report.Process{PID: 1, Comm: "\x1b]0;x\x07"}, report.Process{PID: 2}, report.Process{PID: 3}, report.Process{PID: 4})
 	var b bytes.Buffer
 	if err := Table(&b, r, 1767323045e9); err != nil {
 		t.Fatal(err)
@@ -46,7 +46,7 @@ CLIENT                PROCESS                                  SERVER           
 // Line shows ends, state, evidence, translated addresses and sources.
 func TestLine(t *testing.T) {
 	c := replaytest.ThreeConnections().Connections[0]
-	c.State, c.Direction, c.Seen, c.MayHaveClosed = "ESTABLISHED", reporter.DirectionHandshake, []string{"conntrack", "proc"}, true
+	c.State, c.Direction, c.Seen, c.MayHaveClosed = "ESTABLISHED", report.DirectionHandshake, []string{"conntrack", "proc"}, true
 	const want = "10.0.0.1:40000 curl[4242] -> 172.17.0.2:8080 nginx[7] ESTABLISHED closed? by handshake, " +
 		"client as 192.0.2.1:1024 server as 10.0.0.80:80, seen by conntrack+proc"
 	if got := Line(&c); got != want {

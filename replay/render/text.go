@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // Clean replaces what a terminal may interpret: characters that are not
@@ -37,7 +37,7 @@ func Count[N int | int64 | uint32 | uint64](n N, noun string) string {
 }
 
 // Line writes one connection as a line of text, without a newline.
-func Line(c *reporter.Connection) string {
+func Line(c *report.Connection) string {
 	text := fmt.Sprintf("%s -> %s %s by %s", endAndProcesses(&c.From), endAndProcesses(&c.To), stateText(c), c.Direction)
 	if nat := natText(c); nat != "-" {
 		text += ", " + nat
@@ -45,7 +45,7 @@ func Line(c *reporter.Connection) string {
 	return text + ", seen by " + strings.Join(c.Seen, "+")
 }
 
-func endAndProcesses(e *reporter.End) string {
+func endAndProcesses(e *report.End) string {
 	if len(e.Processes) == 0 {
 		return endText(e)
 	}
@@ -54,7 +54,7 @@ func endAndProcesses(e *reporter.End) string {
 
 // endText writes the address and port. A loopback address is in every network
 // namespace, so its namespace follows.
-func endText(e *reporter.End) string {
+func endText(e *report.End) string {
 	s := e.Addr.String()
 	if e.Netns != 0 && e.Addr.Addr().IsLoopback() {
 		s += fmt.Sprintf(" in %d", e.Netns)
@@ -66,7 +66,7 @@ func endText(e *reporter.End) string {
 // socket are usually workers of one program.
 const maxProcesses = 3
 
-func processesText(list []reporter.Process) string {
+func processesText(list []report.Process) string {
 	if len(list) == 0 {
 		return "-"
 	}
@@ -81,7 +81,7 @@ func processesText(list []reporter.Process) string {
 	return strings.Join(parts, ",")
 }
 
-func stateText(c *reporter.Connection) string {
+func stateText(c *report.Connection) string {
 	s := cmp.Or(c.State, "-")
 	if c.Closed {
 		s += " closed"
@@ -93,7 +93,7 @@ func stateText(c *reporter.Connection) string {
 }
 
 // natText writes the translated addresses of both ends.
-func natText(c *reporter.Connection) string {
+func natText(c *report.Connection) string {
 	client, server := c.Aliases()
 	var parts []string
 	if len(client) > 0 {

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // jsonEncoder encodes JSON without spaces and without HTML escapes.
@@ -84,7 +84,7 @@ func (j *jsonEncoder) text(s string) {
 	j.quoted.Reset()
 	e := json.NewEncoder(&j.quoted)
 	e.SetEscapeHTML(false)
-	if e.Encode(reporter.ValidText(s)) == nil { // no string fails
+	if e.Encode(report.ValidText(s)) == nil { // no string fails
 		j.buf = append(j.buf, bytes.TrimSuffix(j.quoted.Bytes(), []byte("\n"))...)
 	}
 	j.closeComplete()

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"time"
 
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // msgpackEncoder encodes the MessagePack of 2016: strings and bytes are one type,
@@ -38,7 +38,7 @@ func (m *msgpackEncoder) number(n uint64) {
 }
 
 func (m *msgpackEncoder) text(s string) {
-	s = reporter.ValidText(s)
+	s = report.ValidText(s)
 	m.length(len(s), 0xa0, 32, 0xda)
 	m.buf = append(m.buf, s...)
 }

@@ -9,12 +9,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // AppendJSON appends the report in JSON, without a final newline. Scope's app accepts
 // it at /api/report as application/json.
-func AppendJSON(b []byte, r *reporter.Report) []byte {
+func AppendJSON(b []byte, r *report.Report) []byte {
 	e := &jsonEncoder{buf: b}
 	(&writer{e, r, r.Scope()}).report()
 	return e.buf
@@ -22,7 +22,7 @@ func AppendJSON(b []byte, r *reporter.Report) []byte {
 
 // AppendMsgpack appends the same in MessagePack, which the app accepts as
 // application/msgpack.
-func AppendMsgpack(b []byte, r *reporter.Report) []byte {
+func AppendMsgpack(b []byte, r *report.Report) []byte {
 	e := &msgpackEncoder{buf: b}
 	(&writer{e, r, r.Scope()}).report()
 	return e.buf
@@ -43,8 +43,8 @@ type encoder interface {
 // A writer passes a report to an encoder. The keys of all maps are sorted.
 type writer struct {
 	encoder
-	r    *reporter.Report
-	view *reporter.ScopeReport
+	r    *report.Report
+	view *report.ScopeReport
 }
 
 // topologies are the topologies of a report of 2016, each with the shape and the
@@ -65,9 +65,9 @@ var topologies = []struct{ key, shape, label, plural string }{
 // A node is a node of any topology. The fields of a Scope node that are not here are
 // always empty.
 type node struct {
-	reporter.ScopeNode
+	report.ScopeNode
 	topology string
-	parents  []reporter.ScopeSet
+	parents  []report.ScopeSet
 }
 
 func (w *writer) report() {
@@ -172,7 +172,7 @@ func (w *writer) texts(list []string) {
 	}
 }
 
-func (w *writer) sets(list []reporter.ScopeSet) {
+func (w *writer) sets(list []report.ScopeSet) {
 	w.openMap(len(list))
 	for _, s := range list {
 		w.text(s.Name)
@@ -198,20 +198,20 @@ func (w *writer) host() node {
 	n.Latest = w.latest(w.view.At, "host_name", cmp.Or(w.view.HostName, w.view.HostID), "host_node_id", n.ID,
 		"ts", time.Unix(0, w.view.At).UTC().Format(time.RFC3339Nano))
 	if len(w.view.LocalNetworks) > 0 {
-		n.Sets = []reporter.ScopeSet{{Name: "local_networks", Values: w.view.LocalNetworks}}
+		n.Sets = []report.ScopeSet{{Name: "local_networks", Values: w.view.LocalNetworks}}
 	}
 	return n
 }
 
-func (w *writer) inHost() []reporter.ScopeSet {
-	return []reporter.ScopeSet{{Name: "host", Values: []string{w.hostNode()}}}
+func (w *writer) inHost() []report.ScopeSet {
+	return []report.ScopeSet{{Name: "host", Values: []string{w.hostNode()}}}
 }
 
 // latest makes the values of a node from keys and values in turn, all of one time.
-func (w *writer) latest(at int64, pairs ...string) []reporter.ScopeValue {
-	var out []reporter.ScopeValue
+func (w *writer) latest(at int64, pairs ...string) []report.ScopeValue {
+	var out []report.ScopeValue
 	for i := 0; i < len(pairs); i += 2 {
-		out = append(out, reporter.ScopeValue{Key: pairs[i], Value: pairs[i+1], At: at})
+		out = append(out, report.ScopeValue{Key: pairs[i], Value: pairs[i+1], At: at})
 	}
 	return out
 }
@@ -228,7 +228,7 @@ func (w *writer) processes() []node {
 	}
 	for i := range w.r.Connections {
 		c := &w.r.Connections[i]
-		for _, e := range [...]*reporter.End{&c.From, &c.To} {
+		for _, e := range [...]*report.End{&c.From, &c.To} {
 			for _, p := range e.Processes {
 				names[strconv.FormatUint(uint64(p.PID), 10)] = p.Comm
 			}

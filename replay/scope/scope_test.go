@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/topotape/topotape/replay/fold"
 	"github.com/topotape/topotape/replay/replaytest"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 	"github.com/vmihailenco/msgpack/v5"
 )
 
@@ -70,7 +70,7 @@ func (s *stampSchema) DecodeMsgpack(d *msgpack.Decoder) error {
 }
 
 // decoded encodes a report in both formats and decodes both. They must be equal.
-func decoded(t *testing.T, r *reporter.Report) *scopeSchema {
+func decoded(t *testing.T, r *report.Report) *scopeSchema {
 	t.Helper()
 	text, packed := AppendJSON(nil, r), AppendMsgpack(nil, r)
 	if !bytes.Equal(text, AppendJSON(nil, r)) || !bytes.Equal(packed, AppendMsgpack(nil, r)) {
@@ -138,13 +138,13 @@ func keys(v any) []string {
 	return list
 }
 
-func scopeExample() *reporter.Report {
+func scopeExample() *report.Report {
 	r := replaytest.ThreeConnections()
 	r.HostID, r.HostName, r.Tick, r.At = "h1", "web", 7, 1474891200123456789
-	r.SetScope(&reporter.ScopeReport{HostID: "h1", HostName: "web", LocalNetworks: []string{"10.0.0.0/8", "172.17.0.0/16"}, At: r.At, Nodes: []reporter.ScopeNode{
+	r.SetScope(&report.ScopeReport{HostID: "h1", HostName: "web", LocalNetworks: []string{"10.0.0.0/8", "172.17.0.0/16"}, At: r.At, Nodes: []report.ScopeNode{
 		{ID: ";10.0.0.1;40000", Adjacency: []string{";172.17.0.2;8080", "h1;<x>;\xff\"&\\\n"},
-			Latest: []reporter.ScopeValue{{Key: "addr", Value: "10.0.0.1", At: 1}, {Key: "pid", Value: "4242", At: -1}, {Key: "port", Value: "40000", At: r.At}},
-			Sets:   []reporter.ScopeSet{{Name: "reverse_dns_names", Values: []string{"a", "b"}}, {Name: "snooped_dns_names", Values: []string{strings.Repeat("long", 300)}}}},
+			Latest: []report.ScopeValue{{Key: "addr", Value: "10.0.0.1", At: 1}, {Key: "pid", Value: "4242", At: -1}, {Key: "port", Value: "40000", At: r.At}},
+			Sets:   []report.ScopeSet{{Name: "reverse_dns_names", Values: []string{"a", "b"}}, {Name: "snooped_dns_names", Values: []string{strings.Repeat("long", 300)}}}},
 		{ID: "z"},
 	}})
 	return r
@@ -217,9 +217,9 @@ func TestScopeFormats(t *testing.T) {
 // Different reports have different ids.
 func TestScopeID(t *testing.T) {
 	seen := map[string]bool{}
-	for i, change := range []func(*reporter.Report){
-		func(r *reporter.Report) {}, func(r *reporter.Report) { r.Tick++ }, func(r *reporter.Report) { r.At++ },
-		func(r *reporter.Report) { r.HostID = "h2" }, func(r *reporter.Report) { r.Connections = r.Connections[1:] },
+	for i, change := range []func(*report.Report){
+		func(r *report.Report) {}, func(r *report.Report) { r.Tick++ }, func(r *report.Report) { r.At++ },
+		func(r *report.Report) { r.HostID = "h2" }, func(r *report.Report) { r.Connections = r.Connections[1:] },
 	} {
 		r := scopeExample()
 		change(r)
@@ -245,23 +245,23 @@ func TestScopeRoundTrip(t *testing.T) {
 		return list
 	}
 	for _, size := range []int{0, 1, 2, 15, 16, 33} {
-		view := &reporter.ScopeReport{HostID: text(0), HostName: text(1), At: rnd.Int63()}
+		view := &report.ScopeReport{HostID: text(0), HostName: text(1), At: rnd.Int63()}
 		for i := range size {
-			n := reporter.ScopeNode{ID: text(i)}
+			n := report.ScopeNode{ID: text(i)}
 			n.Adjacency = texts()
 			for k, s := range texts() {
-				n.Latest = append(n.Latest, reporter.ScopeValue{Key: s, Value: text(k), At: rnd.Int63() - rnd.Int63()})
-				n.Sets = append(n.Sets, reporter.ScopeSet{Name: s, Values: texts()})
+				n.Latest = append(n.Latest, report.ScopeValue{Key: s, Value: text(k), At: rnd.Int63() - rnd.Int63()})
+				n.Sets = append(n.Sets, report.ScopeSet{Name: s, Values: texts()})
 			}
 			if size == 2 { // lengths of more than two bytes
 				for k := range 65535 + i {
 					n.Adjacency = append(n.Adjacency, fmt.Sprintf("z%06d", k))
 				}
-				n.Latest = append(n.Latest, reporter.ScopeValue{Key: "z", Value: strings.Repeat("x", 65535+i)})
+				n.Latest = append(n.Latest, report.ScopeValue{Key: "z", Value: strings.Repeat("x", 65535+i)})
 			}
 			view.Nodes = append(view.Nodes, n)
 		}
-		r := &reporter.Report{HostID: view.HostID}
+		r := &report.Report{HostID: view.HostID}
 		r.SetScope(view)
 		got := decoded(t, r)
 		if len(got.Endpoint.Nodes) != size {
@@ -269,12 +269,12 @@ func TestScopeRoundTrip(t *testing.T) {
 		}
 		for _, n := range view.Nodes {
 			back := got.Endpoint.Nodes[n.ID]
-			again := reporter.ScopeNode{ID: back.ID, Adjacency: back.Adjacency}
+			again := report.ScopeNode{ID: back.ID, Adjacency: back.Adjacency}
 			for _, v := range n.Latest {
-				again.Latest = append(again.Latest, reporter.ScopeValue{Key: v.Key, Value: back.Latest[v.Key].Value, At: back.Latest[v.Key].Timestamp.UnixNano()})
+				again.Latest = append(again.Latest, report.ScopeValue{Key: v.Key, Value: back.Latest[v.Key].Value, At: back.Latest[v.Key].Timestamp.UnixNano()})
 			}
 			for _, s := range n.Sets {
-				again.Sets = append(again.Sets, reporter.ScopeSet{Name: s.Name, Values: back.Sets[s.Name]})
+				again.Sets = append(again.Sets, report.ScopeSet{Name: s.Name, Values: back.Sets[s.Name]})
 			}
 			if d := cmp.Diff(n, again); d != "" {
 				t.Fatal(d)

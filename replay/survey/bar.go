@@ -1,6 +1,6 @@
 package survey
 
-import "github.com/topotape/topotape/reporter"
+import "github.com/topotape/topotape/reporter/report"
 
 // coverageBar draws coverage as a line of cells, each of the same duration. A gap
 // of any duration shows; a time in which the source was closed shows from a tenth of
@@ -16,9 +16,9 @@ func coverageBar(spans []Span, from, to int64, cells int) string {
 		for i := min(int(a), cells-1); i < cells && float64(i) <= z; i++ {
 			part := min(z, float64(i+1)) - max(a, float64(i))
 			switch c := &share[i]; {
-			case s.State == reporter.CoverageOK:
+			case s.State == report.CoverageOK:
 				c.ok += part
-			case s.State == reporter.CoverageOff:
+			case s.State == report.CoverageOff:
 				c.off += part
 			case part > 0 || z == a:
 				c.degraded += 1

@@ -3,12 +3,12 @@ package survey
 import (
 	"testing"
 
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 func TestCoverageBar(t *testing.T) {
-	const ok, gap, off = reporter.CoverageOK, reporter.CoverageDegraded, reporter.CoverageOff
-	span := func(from, to int64, s reporter.CoverageState) Span {
+	const ok, gap, off = report.CoverageOK, report.CoverageDegraded, report.CoverageOff
+	span := func(from, to int64, s report.CoverageState) Span {
 		return Span{From: from, To: to, State: s}
 	}
 	for _, c := range []struct {

@@ -7,7 +7,8 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/tape"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
+	sources "github.com/topotape/topotape/reporter/source"
 )
 
 // Coverage shows how complete one source of one recording is, as far as records about
@@ -17,7 +18,7 @@ type Coverage struct {
 	Tape        int // index of the recording's first tape
 	Number      uint32
 	Kind        string
-	State       reporter.CoverageState // at the end
+	State       report.CoverageState // at the end
 	Why         string
 	Records     uint64 // messages, tables, lists or packets; not the begin and end of a dump or walk
 	Lost        uint64
@@ -29,7 +30,7 @@ type Coverage struct {
 // recording's start.
 type Span struct {
 	From, To int64
-	State    reporter.CoverageState
+	State    report.CoverageState
 	Why      string
 }
 
@@ -155,7 +156,7 @@ func (rec *recording) of(number uint32, kind string) *timeline {
 	}
 	s := &timeline{source: source{number: number, kind: cmp.Or(kind, usualKind(number))}}
 	s.update(rec, rec.from)
-	if len(rec.sources) < reporter.MaxSources { // else the caller's changes are lost
+	if len(rec.sources) < sources.Max { // else the caller's changes are lost
 		rec.sources = append(rec.sources, s)
 	}
 	return s
@@ -166,7 +167,7 @@ func (rec *recording) change(r *capture.Record, p *capture.Source) {
 	s := rec.of(r.Source, p.Kind)
 	if !s.known && p.Open { // it did not exist before
 		s.closed = true
-		s.spans = []Span{{From: rec.from, To: rec.from, State: reporter.CoverageOff}}
+		s.spans = []Span{{From: rec.from, To: rec.from, State: report.CoverageOff}}
 	}
 	s.known = true
 	if !s.closed && !p.Open {
@@ -266,7 +267,7 @@ func (s *timeline) update(rec *recording, at int64) {
 	}
 	last := &s.spans[len(s.spans)-1] // becomes a span of several states
 	if last.State != state {
-		last.State = reporter.CoverageDegraded
+		last.State = report.CoverageDegraded
 	}
 	last.Why, last.To = why, at
 }
@@ -297,8 +298,8 @@ func (rec *recording) coverage() (list []Coverage) {
 	for _, kind := range usualSources[1:4] { // reverse DNS is optional
 		if !slices.ContainsFunc(list, func(c Coverage) bool { return c.Kind == kind }) {
 			const why = "not on this tape"
-			list = append(list, Coverage{Tape: rec.tape, Kind: kind, State: reporter.CoverageOff, Why: why,
-				Spans: []Span{{From: rec.from, To: rec.to, State: reporter.CoverageOff, Why: why}}})
+			list = append(list, Coverage{Tape: rec.tape, Kind: kind, State: report.CoverageOff, Why: why,
+				Spans: []Span{{From: rec.from, To: rec.to, State: report.CoverageOff, Why: why}}})
 		}
 	}
 	slices.SortStableFunc(list, func(a, b Coverage) int {

@@ -7,7 +7,7 @@ import (
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
-	"github.com/topotape/topotape/reporter"
+	sources "github.com/topotape/topotape/reporter/source"
 )
 
 // A tape of very many sources takes bounded memory and time. What is beyond the
@@ -33,7 +33,7 @@ func TestSurveyOfTooManySources(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if v.Records != n || v.CountsMore != n-maxCounts || len(v.Sources) != reporter.MaxSources || v.SourcesMore != n-reporter.MaxSources || len(v.Coverage) > reporter.MaxSources+3 {
+		if v.Records != n || v.CountsMore != n-maxCounts || len(v.Sources) != sources.Max || v.SourcesMore != n-sources.Max || len(v.Coverage) > sources.Max+3 {
 			t.Errorf("%d records, %d more, %d sources, %d more, %d covered", v.Records, v.CountsMore, len(v.Sources), v.SourcesMore, len(v.Coverage))
 		}
 	}

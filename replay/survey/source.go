@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // usualSources are the kinds of the sources of a tape without source records, by
@@ -77,9 +77,9 @@ func (s *source) repairedByReport() bool {
 
 // state returns how complete the source is, and why it is not. eventsOff says that
 // the kernel sends no conntrack events.
-func (s *source) state(eventsOff bool) (reporter.CoverageState, string) {
+func (s *source) state(eventsOff bool) (report.CoverageState, string) {
 	if s.closed {
-		return reporter.CoverageOff, cmp.Or(s.why, "closed")
+		return report.CoverageOff, cmp.Or(s.why, "closed")
 	}
 	var why []string
 	if s.why != "" {
@@ -92,7 +92,7 @@ func (s *source) state(eventsOff bool) (reporter.CoverageState, string) {
 		why = append(why, "net.netfilter.nf_conntrack_events is 0: the kernel sends no events")
 	}
 	if len(why) == 0 {
-		return reporter.CoverageOK, ""
+		return report.CoverageOK, ""
 	}
-	return reporter.CoverageDegraded, strings.Join(why, "; ")
+	return report.CoverageDegraded, strings.Join(why, "; ")
 }

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // The state of a source follows from whether it is open, from its reason, and from
@@ -23,19 +23,19 @@ func TestSourceState(t *testing.T) {
 	for name, c := range map[string]struct {
 		events    []func(*source)
 		eventsOff bool
-		state     reporter.CoverageState
+		state     report.CoverageState
 		why       string
 	}{
-		"new":                   {nil, false, reporter.CoverageOK, ""},
-		"no events":             {nil, true, reporter.CoverageDegraded, eventsOff},
-		"opened in part":        {[]func(*source){open("no permission")}, false, reporter.CoverageDegraded, "no permission"},
-		"closed":                {[]func(*source){closed("")}, true, reporter.CoverageOff, "closed"},
-		"closed with a reason":  {[]func(*source){gap(3, ""), closed("netns is gone")}, false, reporter.CoverageOff, "netns is gone"},
-		"the same reason twice": {[]func(*source){closed("full"), gap(1, "full")}, false, reporter.CoverageOff, "full"},
-		"gap":                   {[]func(*source){gap(3, "")}, false, reporter.CoverageDegraded, "3 lost"},
-		"gap without a number":  {[]func(*source){gap(0, "")}, true, reporter.CoverageDegraded, "something was lost; " + eventsOff},
-		"repaired":              {[]func(*source){gap(3, "full"), (*source).repair}, false, reporter.CoverageOK, ""},
-		"open again":            {[]func(*source){closed("x"), open("")}, false, reporter.CoverageDegraded, "it was closed meanwhile"},
+		"new":                   {nil, false, report.CoverageOK, ""},
+		"no events":             {nil, true, report.CoverageDegraded, eventsOff},
+		"opened in part":        {[]func(*source){open("no permission")}, false, report.CoverageDegraded, "no permission"},
+		"closed":                {[]func(*source){closed("")}, true, report.CoverageOff, "closed"},
+		"closed with a reason":  {[]func(*source){gap(3, ""), closed("netns is gone")}, false, report.CoverageOff, "netns is gone"},
+		"the same reason twice": {[]func(*source){closed("full"), gap(1, "full")}, false, report.CoverageOff, "full"},
+		"gap":                   {[]func(*source){gap(3, "")}, false, report.CoverageDegraded, "3 lost"},
+		"gap without a number":  {[]func(*source){gap(0, "")}, true, report.CoverageDegraded, "something was lost; " + eventsOff},
+		"repaired":              {[]func(*source){gap(3, "full"), (*source).repair}, false, report.CoverageOK, ""},
+		"open again":            {[]func(*source){closed("x"), open("")}, false, report.CoverageDegraded, "it was closed meanwhile"},
 	} {
 		s := &source{kind: capture.SourceConntrack}
 		for _, event := range c.events {

@@ -9,7 +9,7 @@ import (
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/fold"
-	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // Statistics count the connections of tapes.
@@ -25,7 +25,7 @@ type Statistics struct {
 	NoProcess   Lacking  // at either end
 	NoName      Lacking  // for either end
 	Tables      TableOrder
-	Coverage    []reporter.Coverage // of the last report
+	Coverage    []report.Coverage // of the last report
 }
 
 // Ranked is a value and the number of connections that have it.
@@ -52,12 +52,12 @@ type Lacking struct {
 // each is called with every record.
 func Measure(inputs []replay.Input, top, maxConnections int, each func(*capture.Header, *capture.Record)) (*Statistics, *replay.Summary, error) {
 	m := &measurer{local: map[netip.Addr]bool{}, talkers: map[netip.Addr]*Talker{}, maxTalkers: 2 * cmp.Or(maxConnections, fold.DefaultMax)}
-	var whole *reporter.Report
+	var whole *report.Report
 	o := replay.Options{Reports: replay.Whole, ReadOn: true, MaxConnections: maxConnections, Each: func(h *capture.Header, r *capture.Record) {
 		m.facts.add(r)
 		each(h, r)
 	}}
-	summary, err := replay.Run(inputs, o, func(r *reporter.Report) error {
+	summary, err := replay.Run(inputs, o, func(r *report.Report) error {
 		whole = r
 		return nil
 	})
@@ -117,11 +117,11 @@ func (m *measurer) talks(a netip.Addr) {
 }
 
 // report counts the connections of a report.
-func (m *measurer) report(r *reporter.Report) {
+func (m *measurer) report(r *report.Report) {
 	m.result.Coverage = r.Coverage
 	m.sources = map[string]bool{}
 	for _, c := range r.Coverage {
-		m.sources[c.Source] = m.sources[c.Source] || c.State != reporter.CoverageOff || c.Records > 0
+		m.sources[c.Source] = m.sources[c.Source] || c.State != report.CoverageOff || c.Records > 0
 	}
 	m.names = map[netip.Addr][]string{}
 	for i := range r.Names {
@@ -133,7 +133,7 @@ func (m *measurer) report(r *reporter.Report) {
 		m.names[n.Addr] = list
 	}
 	for i := range r.Connections {
-		for _, e := range [...]*reporter.End{&r.Connections[i].From, &r.Connections[i].To} {
+		for _, e := range [...]*report.End{&r.Connections[i].From, &r.Connections[i].To} {
 			if e.Netns != 0 || len(e.Processes) > 0 {
 				m.local[e.Addr.Addr()] = true
 			}
@@ -144,7 +144,7 @@ func (m *measurer) report(r *reporter.Report) {
 	}
 }
 
-func (m *measurer) connection(c *reporter.Connection) {
+func (m *measurer) connection(c *report.Connection) {
 	m.result.Connections++
 	from, to := c.From.Addr.Addr(), c.To.Addr.Addr()
 	m.talks(from)
@@ -174,7 +174,7 @@ func (m *measurer) connection(c *reporter.Connection) {
 
 // natKind returns which ends NAT translates. redirect is a destination that became an
 // address of this host.
-func (m *measurer) natKind(c *reporter.Connection) string {
+func (m *measurer) natKind(c *report.Connection) string {
 	var src, dst bool
 	var server netip.Addr
 	for i := range c.NAT {
@@ -198,7 +198,7 @@ func (m *measurer) natKind(c *reporter.Connection) string {
 }
 
 // whyNoProcess returns the most probable reason why no process is known.
-func (m *measurer) whyNoProcess(c *reporter.Connection) string {
+func (m *measurer) whyNoProcess(c *report.Connection) string {
 	isLocal := func(a netip.Addr) bool { return a.IsLoopback() || m.facts.hostAddrs[a] || m.local[a] }
 	switch {
 	case !m.sources[capture.SourceProc] || len(m.facts.walks) == 0:
@@ -214,7 +214,7 @@ func (m *measurer) whyNoProcess(c *reporter.Connection) string {
 }
 
 // whyNoName returns the most probable reason why no name is known.
-func (m *measurer) whyNoName(c *reporter.Connection) string {
+func (m *measurer) whyNoName(c *report.Connection) string {
 	from, to := c.From.Addr.Addr(), c.To.Addr.Addr()
 	switch {
 	case from.IsLoopback() && to.IsLoopback():

@@ -9,7 +9,7 @@ import (
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
-	"github.com/topotape/topotape/reporter"
+	sources "github.com/topotape/topotape/reporter/source"
 )
 
 // A Survey describes the contents of tapes. The lists of gaps, marks, faults and
@@ -268,7 +268,7 @@ func listed[P any](r *capture.Record, kind string, payload P) Record[P] {
 // source adds the opening of a source, or ends it.
 func (s *surveyor) source(r *capture.Record, p *capture.Source) {
 	v := &s.survey
-	full := len(v.Sources) >= reporter.MaxSources
+	full := len(v.Sources) >= sources.Max
 	if p.Open {
 		if full {
 			v.SourcesMore++

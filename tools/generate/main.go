@@ -13,6 +13,7 @@ import (
 	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 func main() {
@@ -75,7 +76,7 @@ func witnessed(g *generator) ([]byte, error) {
 	}
 	at := 0
 	var lines [][]byte
-	_, err = replay.Run([]replay.Input{input(plain)}, replay.Options{Reports: replay.All}, func(r *reporter.Report) error {
+	_, err = replay.Run([]replay.Input{input(plain)}, replay.Options{Reports: replay.All}, func(r *report.Report) error {
 		for ; !isTick(g.lines[at]); at++ {
 			lines = append(lines, g.lines[at])
 		}
@@ -96,7 +97,7 @@ func isTick(line []byte) bool {
 }
 
 // witness returns the line of the record with a report's digests.
-func witness(at string, r *reporter.Report) []byte {
+func witness(at string, r *report.Report) []byte {
 	d := r.Digests()
 	digest := func(v uint64) string {
 		return fmt.Sprintf("%016x", v)

@@ -1,0 +1,75 @@
+package current
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/topotape/topotape/reporter/carry"
+	"github.com/topotape/topotape/reporter/report"
+	"github.com/topotape/topotape/reporter/source"
+)
+
+// carry is all of the state but what is made again from it or for every record.
+func (c *Machine) Carry(x *carry.Coder) {
+	x.String(&c.hostID)
+	x.String(&c.host)
+	carry.Int(x, &c.wall)
+	carryAddresses(x, &c.local)
+	carryFacts(x, &c.facts)
+	source.CarryTick(x, &c.tick, &c.tickAt, &c.lastTick, &c.window)
+	c.sources.Carry(x)
+	c.flows.carry(x, &c.sources)
+	c.sockets.carry(x, &c.sources)
+	c.names.forward.carry(x)
+	c.names.reverse.carry(x)
+	c.dns.Carry(x, func(source uint32) bool { return c.sources.Get(source) != nil })
+}
+
+func carryFacts(c *carry.Coder, f *report.TapeFacts) {
+	carry.Int(c, &f.Wall)
+	source.CarryNetworks(c, &f.Local)
+	carry.List(c, &f.Listed, 1, (*carry.Coder).String)
+}
+
+func carryAddresses(c *carry.Coder, set *map[netip.Addr]bool) {
+	list := slices.AppendSeq(make([]netip.Addr, 0, len(*set)), maps.Keys(*set))
+	slices.SortFunc(list, netip.Addr.Compare)
+	carry.List(c, &list, 1, func(c *carry.Coder, a *netip.Addr) { c.Addr(a) })
+	if c.Reading() {
+		*set = make(map[netip.Addr]bool, len(list))
+		for _, a := range list {
+			(*set)[a] = true
+		}
+	}
+}
+
+// carry is the addresses, the one answered longest ago first, and their names.
+func (k *cache) carry(c *carry.Coder) {
+	n := k.order.Len()
+	c.Len(&n, 2)
+	c.Check(n <= maxNames)
+	e := k.order.Front()
+	for i := 0; i < n && c.OK(); i++ {
+		a := new(addrNames)
+		if !c.Reading() {
+			a = e.Value.(*addrNames)
+			e = e.Next()
+		}
+		c.Addr(&a.addr)
+		carry.List(c, &a.names, 2, func(c *carry.Coder, n *nameEntry) {
+			c.String(&n.name)
+			carry.Int(c, &n.expires)
+		})
+		c.Check(len(a.names) <= maxNamesPerAddr)
+		if !c.Reading() {
+			continue
+		}
+		c.Check(k.byAddr[a.addr] == nil)
+		k.byAddr[a.addr] = k.order.PushBack(a)
+		for j := range a.names {
+			k.bytes += a.names[j].cost()
+		}
+	}
+	c.Check(k.bytes <= maxNameBytes)
+}

@@ -1,0 +1,167 @@
+package current
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/topotape/topotape/reporter/carry"
+	"github.com/topotape/topotape/reporter/ctmsg"
+	"github.com/topotape/topotape/reporter/report"
+	"github.com/topotape/topotape/reporter/source"
+)
+
+// carry is the current tables and those of the walk that goes on, and what is known of
+// their rows beside them.
+func (k *sockets) carry(c *carry.Coder, ss *source.Sources) {
+	carryTables(c, &k.tables, ss, nil)
+	source.CarryLists(c, &k.lists)
+	built := k.owned.all != nil
+	c.Bools(&built, &k.walking, &k.implicit, &k.walked)
+	k.begun.carry(c)
+	k.committed.carry(c)
+	c.Check((k.walking || !k.implicit) && (built || len(k.tables)+len(k.lists) == 0))
+	if k.walking {
+		carryTables(c, &k.pending, ss, k.tables)
+		source.CarryLists(c, &k.pendingOwners)
+	}
+	if c.Reading() && c.OK() && built {
+		k.build()
+	}
+	k.carrySuppressed(c)
+	carry.List(c, &k.closed, 16, func(c *carry.Coder, r *closedRows) { r.carry(c) })
+}
+
+// carryTables is tables, by namespace and name. Some may have the rows of a
+// table of the same name: those that were found unchanged.
+func carryTables(c *carry.Coder, tables *map[source.TableKey]*table, ss *source.Sources, same map[source.TableKey]*table) {
+	keys := slices.SortedFunc(maps.Keys(*tables), func(a, b source.TableKey) int { return a.Compare(&b) })
+	n := len(keys)
+	c.Len(&n, 8)
+	if c.Reading() {
+		*tables = make(map[source.TableKey]*table, n)
+	}
+	for i := 0; i < n && c.OK(); i++ {
+		t := new(table)
+		if !c.Reading() {
+			t = (*tables)[keys[i]]
+		}
+		t.carry(c, ss, same)
+		if c.Reading() {
+			c.Check((*tables)[t.key] == nil)
+			(*tables)[t.key] = t
+		}
+	}
+}
+
+func (t *table) carry(c *carry.Coder, ss *source.Sources, same map[source.TableKey]*table) {
+	t.key.Carry(c)
+	number := uint32(0)
+	if !c.Reading() {
+		number = t.source.Number
+	}
+	carry.Uint(c, &number)
+	t.source = ss.Get(number)
+	c.Check(t.source != nil)
+	t.at.carry(c)
+	carry.Int(c, &t.readStart)
+	carry.Int(c, &t.readEnd)
+	other := same[t.key]
+	shared := other != nil && sameList(t.rows, other.rows) && sameList(t.listen, other.listen)
+	c.Bools(&shared)
+	if shared {
+		c.Check(other != nil)
+		if c.Reading() && c.OK() {
+			t.rows, t.listen = other.rows, other.listen
+		}
+		return
+	}
+	carry.List(c, &t.rows, 8, func(c *carry.Coder, w *row) { w.carry(c) })
+	carry.List(c, &t.listen, 2, func(c *carry.Coder, a *netip.AddrPort) { c.AddrPort(a) })
+}
+
+// sameList reports whether two lists are the same memory.
+func sameList[T any](a, b []T) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+func (w *row) carry(c *carry.Coder) {
+	carryTCP(c, &w.Tuple)
+	carry.Uint(c, &w.inode)
+	carry.Uint(c, &w.state)
+	carry.Int(c, &w.first)
+}
+
+// carrySuppressed is the rows that do not count any more.
+func (k *sockets) carrySuppressed(c *carry.Coder) {
+	type end struct {
+		row   uint32
+		stamp stamp
+	}
+	var list []end
+	if !c.Reading() {
+		for i := range k.rows {
+			if s := k.rows[i].suppressed; s != (stamp{}) {
+				list = append(list, end{uint32(i), s})
+			}
+		}
+	}
+	carry.List(c, &list, 3, func(c *carry.Coder, e *end) {
+		carry.Uint(c, &e.row)
+		e.stamp.carry(c)
+	})
+	if !c.Reading() {
+		return
+	}
+	for _, e := range list {
+		inRange := uint64(e.row) < uint64(len(k.rows))
+		if c.Check(inRange); inRange {
+			k.rows[e.row].suppressed = e.stamp
+		}
+	}
+}
+
+// carry is a connection that only rows showed, without what all of those have in common.
+func (r *closedRows) carry(c *carry.Coder) {
+	carry.Uint(c, &r.window)
+	n := &r.conn
+	carryEnd(c, &n.From)
+	carryEnd(c, &n.To)
+	c.String(&n.State)
+	direction := string(n.Direction)
+	c.String(&direction)
+	carry.Int(c, &n.FirstSeen)
+	carry.Int(c, &n.LastSeen)
+	if c.Reading() {
+		n.Proto, n.Direction, n.Closed, n.Seen = "tcp", report.Direction(direction), true, report.SeenProc
+	}
+}
+
+func carryEnd(c *carry.Coder, e *report.End) {
+	c.AddrPort(&e.Addr)
+	c.Check(ctmsg.IPOf(e.Addr.Addr()).Addr() == e.Addr.Addr()) // as a row has it
+	carry.Uint(c, &e.Netns)
+	carry.List(c, &e.Processes, 2, carryProcess)
+}
+
+func (s *stamp) carry(c *carry.Coder) {
+	carry.Int(c, &s.at)
+	carry.Uint(c, &s.seq)
+}
+
+// carryTCP codes a TCP tuple. Both addresses must be ones that a message or a row can have.
+func carryTCP(c *carry.Coder, t *ctmsg.Tuple) {
+	src, dst := t.Src(), t.Dst()
+	c.AddrPort(&src)
+	c.AddrPort(&dst)
+	c.Check(src.IsValid() && dst.IsValid())
+	if c.Reading() {
+		*t = tcpTuple(src, dst)
+		c.Check(t.Src() == src && t.Dst() == dst)
+	}
+}
+
+func carryProcess(c *carry.Coder, p *report.Process) {
+	carry.Uint(c, &p.PID)
+	c.String(&p.Comm)
+}

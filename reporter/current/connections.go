@@ -1,0 +1,78 @@
+package current
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/topotape/topotape/reporter/report"
+	"github.com/topotape/topotape/reporter/source"
+)
+
+// A draft is a connection of the report, and what else orders it.
+type draft struct {
+	report.Connection
+	head    *flow // the flow nearest to the client, nil if only rows show the connection
+	swapped bool  // From is the end from which the flow's replies come
+}
+
+// draftConnections makes the connections that chains, rows and rows that closed show.
+func draftConnections(chains []joined, rows []pair, closed []report.Connection, k *sockets, ss *source.Sources) []draft {
+	out := make([]draft, 0, len(chains)+len(rows)+len(closed))
+	for i := range chains {
+		c, swapped := chains[i].connection(k, ss)
+		out = append(out, draft{c, chains[i].head(), swapped})
+	}
+	for _, p := range rows {
+		out = append(out, draft{Connection: k.connection(p)})
+	}
+	for _, c := range closed {
+		out = append(out, draft{Connection: c})
+	}
+	return out
+}
+
+// inOrder returns the connections of drafts in the report's order: by both ends, then by
+// the rest; equal ones keep their order. swapped is that of the drafts.
+func inOrder(drafts []draft) (connections []report.Connection, swapped []bool) {
+	type place struct {
+		from, to netip.AddrPort
+		draft    int
+	}
+	places := make([]place, len(drafts))
+	for i := range drafts {
+		places[i] = place{drafts[i].From.Addr, drafts[i].To.Addr, i}
+	}
+	slices.SortFunc(places, func(a, b place) int {
+		if order := a.from.Compare(b.from); order != 0 {
+			return order
+		}
+		if order := a.to.Compare(b.to); order != 0 {
+			return order
+		}
+		return cmp.Or(drafts[a.draft].compareRest(&drafts[b.draft]), cmp.Compare(a.draft, b.draft))
+	})
+	connections, swapped = make([]report.Connection, len(drafts)), make([]bool, len(drafts))
+	for i := range places {
+		d := &drafts[places[i].draft]
+		connections[i], swapped[i] = d.Connection, d.swapped
+	}
+	return connections, swapped
+}
+
+// compareRest orders connections that have both ends in common.
+func (d *draft) compareRest(e *draft) int {
+	order := cmp.Or(cmp.Compare(d.From.Netns, e.From.Netns), cmp.Compare(d.To.Netns, e.To.Netns),
+		cmp.Compare(d.FirstSeen, e.FirstSeen), cmp.Compare(d.LastSeen, e.LastSeen))
+	if order != 0 {
+		return order
+	}
+	var x, y flowKey // zero where only rows show the connection
+	if d.head != nil {
+		x = d.head.key
+	}
+	if e.head != nil {
+		y = e.head.key
+	}
+	return cmp.Or(cmp.Compare(x.source, y.source), cmp.Compare(x.zone, y.zone), cmp.Compare(x.id, y.id))
+}

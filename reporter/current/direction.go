@@ -1,0 +1,41 @@
+package current
+
+import "github.com/topotape/topotape/reporter/report"
+
+// flowDirection returns the best evidence for which end of a flow is the client; swapped
+// reports that it is the end from which the replies come.
+func (k *sockets) flowDirection(handshake bool, netns uint64, client, server *side) (how report.Direction, swapped bool) {
+	if handshake {
+		return report.DirectionHandshake, false
+	}
+	c, s := k.listening(client), k.listening(server)
+	if client.state == "" && server.state == "" && !c && !s {
+		netns = k.listen.only(netns)
+		c, s = k.listen.at(netns, client.addr), k.listen.at(netns, server.addr)
+	}
+	if c == s {
+		return report.DirectionOriginal, false
+	}
+	return report.DirectionListener, c
+}
+
+// rowDirection does the same for the two ends of a connection that only rows show;
+// swapped reports that y is the client.
+func (k *sockets) rowDirection(x, y *side) (how report.Direction, swapped bool) {
+	lx, ly := k.listening(x), k.listening(y)
+	switch px, py := x.addr.Port(), y.addr.Port(); {
+	case lx != ly:
+		return report.DirectionListener, lx
+	case px != py:
+		return report.DirectionPortOrder, px < py
+	}
+	return report.DirectionUnknown, x.addr.Compare(y.addr) > 0
+}
+
+// listening reports whether the side's own namespace has a listener for it.
+func (k *sockets) listening(s *side) bool {
+	if s.state != "" || s.netns != 0 {
+		return k.listen.at(s.netns, s.addr)
+	}
+	return k.listen.bound(s.addr)
+}

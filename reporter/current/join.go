@@ -1,0 +1,167 @@
+package current
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/topotape/topotape/reporter/ctmsg"
+	"github.com/topotape/topotape/reporter/procnet"
+	"github.com/topotape/topotape/reporter/report"
+	"github.com/topotape/topotape/reporter/source"
+)
+
+// A joined chain is a connection that flows show, and the rows of its sockets, nil where
+// no table has them.
+type joined struct {
+	*chain
+	observed
+	client, server *socketRow
+}
+
+// join finds the sockets of chains, and marks their rows as used. A chain without an established
+// past and without a socket is half open, and shows no connection.
+func join(chains []chain, k *sockets, ss *source.Sources, used rowSet) []joined {
+	out := make([]joined, 0, len(chains))
+	for i := range chains {
+		c := &chains[i]
+		j := joined{chain: c, observed: observe(c, ss)}
+		j.client = k.matchRow(c.head(), 0, ss, used)
+		j.server = k.matchRow(c.tail(), 1, ss, used)
+		if j.edge || j.client != nil || j.server != nil {
+			out = append(out, j)
+		}
+	}
+	return out
+}
+
+// matchRow returns the row of a flow's client, 0, or server, 1, and marks it as used. It
+// returns nil if there is none, or if the flow has kept its socket from older tables.
+func (k *sockets) matchRow(f *flow, end int, ss *source.Sources, used rowSet) *socketRow {
+	if len(k.rows) == 0 || f.sides != nil && f.sides[end].state != "" {
+		return nil
+	}
+	w := k.match(f, views(ss, f)[end], used)
+	if w != nil {
+		used[w.number] = true
+	}
+	return w
+}
+
+// ends are the client's and the server's sides, as the flows see them.
+func (j *joined) ends(k *sockets, ss *source.Sources) (client, server side) {
+	first, last := j.head(), j.tail()
+	client, server = k.side(j.client, first.key.orig.Src()), k.side(j.server, last.reply.Src())
+	if j.client == nil {
+		client.keep(first, 0)
+	}
+	if j.server == nil {
+		server.keep(last, 1)
+	}
+	if client.state == "" && client.addr.Addr().IsLoopback() {
+		client.netns = ss.NetnsOf(first.key.source)
+	}
+	if server.state == "" && server.addr.Addr().IsLoopback() {
+		server.netns = ss.NetnsOf(last.key.source)
+	}
+	sameHost(&client, &server)
+	return client, server
+}
+
+// keep replaces a bare side by the one that an ended flow has kept from older tables.
+func (s *side) keep(f *flow, end int) {
+	if f.sides != nil && f.sides[end].state != "" {
+		addr := s.addr
+		*s = f.sides[end]
+		s.addr = addr
+	}
+}
+
+// connection is the connection that a joined chain shows; swapped reports that From is the
+// end from which the flow's replies come.
+func (j *joined) connection(k *sockets, ss *source.Sources) (c report.Connection, swapped bool) {
+	client, server := j.ends(k, ss)
+	c = report.Connection{Proto: "tcp", NAT: j.translations(), FirstSeen: j.first, LastSeen: j.last,
+		Closed: j.closed, MayHaveClosed: j.hidden && !j.closed, Seen: report.SeenConntrack}
+	if j.hasState {
+		c.State = j.state.String()
+	}
+	vague := !j.hasState || j.state < ctmsg.Established || j.state == ctmsg.SynSent2
+	for _, s := range [...]*side{&client, &server} {
+		if s.state == "" {
+			continue
+		}
+		c.Seen = report.SeenBoth
+		c.FirstSeen = min(c.FirstSeen, s.first)
+		if !j.closed {
+			c.LastSeen = max(c.LastSeen, s.last)
+		}
+		if vague {
+			c.State, vague = s.state, false
+		}
+		if s.row != nil && s.row.table.at.seq >= j.gap { // read since the gap
+			c.MayHaveClosed = false
+		}
+	}
+	c.Direction, swapped = k.flowDirection(j.handshake, ss.NetnsOf(j.head().key.source), &client, &server)
+	if swapped {
+		client, server = server, client
+	}
+	c.From, c.To = client.end(), server.end()
+	return c, swapped
+}
+
+// translations are the NAT of a chain.
+func (j *joined) translations() []report.NAT {
+	if !j.head().nat {
+		return nil
+	}
+	out := make([]report.NAT, len(j.path))
+	for i, f := range j.path {
+		out[i] = report.NAT{OriginalSrc: f.key.orig.Src(), OriginalDst: f.key.orig.Dst(), ReplySrc: f.reply.Src(), ReplyDst: f.reply.Dst()}
+	}
+	return out
+}
+
+// A tally counts the established sockets that conntrack should know.
+type tally struct{ rows, tracked int }
+
+// tallyOf counts the sockets of chains, and those of rows that no flow explains.
+func tallyOf(flows []joined, rest []pair, ss *source.Sources) (t tally) {
+	for i := range flows {
+		for _, w := range [...]*socketRow{flows[i].client, flows[i].server} {
+			if w != nil && !flows[i].closed && w.state == procnet.Established {
+				t.rows++
+				t.tracked++
+			}
+		}
+	}
+	watched := ss.Watched()
+	for _, p := range rest {
+		for _, w := range [...]*socketRow{p.row, p.peer} {
+			if w != nil && w.state == procnet.Established && watches(watched, w) {
+				t.rows++
+			}
+		}
+	}
+	return t
+}
+
+// watches reports whether conntrack sees a socket's namespace. A source of an unknown
+// namespace may see it; but a loopback flow belongs to its own namespace alone.
+func watches(watched []uint64, w *socketRow) bool {
+	if len(watched) > 0 && watched[0] == 0 && !loopback(&w.Tuple) {
+		return true
+	}
+	_, found := slices.BinarySearch(watched, w.table.key.Netns)
+	return found
+}
+
+// untracked says, in words, that conntrack does not see this host's traffic.
+func (t tally) untracked() string {
+	missing := t.rows - t.tracked
+	if missing*2 <= t.rows {
+		return ""
+	}
+	return strconv.Itoa(missing) + " of " + strconv.Itoa(t.rows) +
+		" established sockets have no conntrack entry: no rule asks for tracking, or something bypasses it"
+}

@@ -1,0 +1,54 @@
+package current
+
+import (
+	"github.com/topotape/topotape/reporter/ctmsg"
+	"github.com/topotape/topotape/reporter/source"
+)
+
+// observed is what the flows of one connection show together.
+type observed struct {
+	first, last int64
+	gap         uint64 // record of the last gap of their sources
+	state       ctmsg.State
+	hasState    bool
+	rank        uint8 // of the flow that has the state, 0 before the first flow
+	edge        bool  // one shows an established past
+	handshake   bool  // one saw a SYN
+	closed      bool  // all have ended
+	hidden      bool  // a gap may hide the ends of all
+}
+
+// observe joins what the flows of a chain show.
+func observe(c *chain, ss *source.Sources) (o observed) {
+	for _, list := range [...][]*flow{c.path, c.passive} {
+		for _, f := range list {
+			o.add(f, ss.Get(f.key.source))
+		}
+	}
+	return o
+}
+
+func (o *observed) add(f *flow, s *source.Source) {
+	if o.rank == 0 {
+		o.first, o.last, o.closed, o.hidden = f.first, f.last, true, true
+	}
+	if rank := f.rank(); rank > o.rank {
+		o.rank, o.state, o.hasState = rank, f.state, f.hasState
+	}
+	o.first, o.last, o.gap = min(o.first, f.first), max(o.last, f.last), max(o.gap, s.GapSeq)
+	o.edge, o.handshake = o.edge || f.edge, o.handshake || f.handshake
+	o.closed, o.hidden = o.closed && f.ended, o.hidden && s.Hidden(f.shown)
+}
+
+// rank orders flows of one connection by what their state is worth.
+func (f *flow) rank() uint8 {
+	switch {
+	case f.edge && !f.ended:
+		return 4
+	case !f.ended:
+		return 3
+	case f.edge:
+		return 2
+	}
+	return 1
+}

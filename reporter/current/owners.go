@@ -1,0 +1,94 @@
+package current
+
+import (
+	"slices"
+
+	"github.com/topotape/topotape/reporter/report"
+)
+
+type inodeKey struct{ netns, inode uint64 }
+
+// owners are the processes that own sockets, by inode. A process keeps its sockets when
+// it moves to another namespace, and hands them on: all owners of an inode count, from
+// any namespace.
+type owners struct {
+	all map[uint64][]report.Process
+	// Owners of inodes that are another socket in each of several namespaces. The
+	// kernel never numbers them so, but hand-written tapes do.
+	apart map[inodeKey][]report.Process
+}
+
+// listOwners lists the owners in the current lists.
+func (k *sockets) listOwners() owners {
+	all := make(map[uint64][]report.Process)
+	from := make(map[uint64]uint64) // namespace of an owner
+	several := make(map[uint64]bool)
+	for i := range k.lists {
+		p := &k.lists[i]
+		for j := range p.Processes {
+			q := &p.Processes[j]
+			for _, inode := range q.Inodes {
+				if netns, known := from[inode]; known && netns != p.Netns {
+					several[inode] = true
+				}
+				from[inode] = p.Netns
+				all[inode] = addProcess(all[inode], report.Process{PID: q.PID, Comm: q.Comm})
+			}
+		}
+	}
+	if len(several) == 0 {
+		return owners{all: all}
+	}
+	return owners{all: all, apart: k.apart(several)}
+}
+
+// apart lists the owners by namespace where rows of several namespaces have
+// one of the inodes.
+func (k *sockets) apart(inodes map[uint64]bool) map[inodeKey][]report.Process {
+	of := make(map[uint64]uint64) // namespace of a row
+	apart := make(map[uint64]bool)
+	for i := range k.rows {
+		w := &k.rows[i]
+		if !inodes[w.inode] {
+			continue
+		}
+		if netns, known := of[w.inode]; known && netns != w.table.key.Netns {
+			apart[w.inode] = true
+		}
+		of[w.inode] = w.table.key.Netns
+	}
+	out := make(map[inodeKey][]report.Process)
+	for i := range k.lists {
+		p := &k.lists[i]
+		for j := range p.Processes {
+			q := &p.Processes[j]
+			for _, inode := range q.Inodes {
+				if key := (inodeKey{p.Netns, inode}); apart[inode] {
+					out[key] = addProcess(out[key], report.Process{PID: q.PID, Comm: q.Comm})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// processes lists the owners of a row's socket.
+func (k *sockets) processes(w *socketRow) []report.Process {
+	if w.inode == 0 {
+		return nil
+	}
+	if len(k.owned.apart) > 0 {
+		if list, ok := k.owned.apart[inodeKey{w.table.key.Netns, w.inode}]; ok {
+			return list
+		}
+	}
+	return k.owned.all[w.inode]
+}
+
+func addProcess(list []report.Process, p report.Process) []report.Process {
+	i, found := slices.BinarySearchFunc(list, p, report.Process.Compare)
+	if found {
+		return list
+	}
+	return slices.Insert(list, i, p)
+}

@@ -1,0 +1,175 @@
+package current
+
+import (
+	"slices"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/ctmsg"
+	"github.com/topotape/topotape/reporter/report"
+)
+
+// commit makes what the walk brought current. A whole walk replaces all that was known;
+// one that lost something only adds to it.
+func (c *Machine) commit() (whole bool) {
+	k := &c.sockets
+	old := *k
+	whole = !k.implicit
+	for _, s := range c.sources.List {
+		whole = whole && (s.Kind != capture.SourceProc || s.GapSeq < k.begun.seq)
+	}
+	if whole {
+		k.committed, k.walked = k.begun, true
+	} else {
+		k.addTo(&old)
+	}
+	k.tables, k.lists = k.pending, k.pendingOwners
+	k.build()
+	k.void()
+	for _, f := range c.flows.all {
+		c.carryOver(f, &old)
+	}
+	for _, conn := range k.vanished(&old, c) {
+		k.closed = append(k.closed, closedRows{c.window, conn})
+	}
+	return whole
+}
+
+// addTo keeps what the walk did not bring.
+func (k *sockets) addTo(old *sockets) {
+	for key, t := range old.tables { // order cannot matter: into a map
+		if k.pending[key] == nil {
+			k.pending[key] = t
+		}
+	}
+	brought := make(map[uint64]bool)
+	for i := range k.pendingOwners {
+		brought[k.pendingOwners[i].Netns] = true
+	}
+	for _, l := range old.lists {
+		if !brought[l.Netns] {
+			k.pendingOwners = append(k.pendingOwners, l)
+		}
+	}
+}
+
+// carryOver applies a flow's first packet and its end to the new rows, and keeps for an
+// ended flow the sockets that the old tables have.
+func (c *Machine) carryOver(f *flow, old *sockets) {
+	if !f.ended && !f.born {
+		return
+	}
+	for i, v := range views(&c.sources, f) {
+		if f.ended && f.edge && f.window == c.window {
+			if w := old.match(f, v, nil); w != nil {
+				if f.sides == nil {
+					f.sides = new([2]side)
+				}
+				f.sides[i] = old.side(w, v.own.Src())
+				f.sides[i].row = nil
+			}
+		}
+		if f.born {
+			c.sockets.suppressOlder(v, f.first-drainLag)
+		}
+		if f.ended {
+			c.sockets.end(v, f.end)
+		}
+	}
+}
+
+// vanished carries over since when the rows are known, and returns the connections that
+// only rows showed and that have no row any more.
+func (k *sockets) vanished(old *sockets, c *Machine) []report.Connection {
+	lost, used := old.noRows(), old.noRows()
+	any := false
+	for i := range old.rows {
+		was := &old.rows[i]
+		used[i] = was.suppressed != (stamp{}) // the end was reported with a flow
+		is := k.find(&was.Tuple, was.table.key.Netns)
+		if is != nil && (is.inode == was.inode || is.inode == 0 || was.inode == 0) {
+			is.first = min(is.first, was.first)
+		} else {
+			lost[i], any = true, true
+		}
+	}
+	if !any {
+		return nil
+	}
+	for _, f := range c.flows.all { // the end of an open flow is reported with the flow
+		if f.ended || !f.edge {
+			continue
+		}
+		for _, v := range views(&c.sources, f) {
+			for was := old.firstOf(v); was != nil; was = following(was, v) {
+				used[was.number] = true
+			}
+		}
+	}
+	var out []report.Connection
+	for _, p := range old.pairs(used) {
+		if lost[p.row.number] && (p.peer == nil || lost[p.peer.number]) {
+			out = append(out, old.closedConnection(p))
+		}
+	}
+	return out
+}
+
+// build makes rows and their look-ups from the current tables.
+func (k *sockets) build() {
+	order := make([]*table, 0, len(k.tables))
+	count := 0
+	for _, t := range k.tables { // sorted below
+		order = append(order, t)
+		count += len(t.rows)
+	}
+	slices.SortFunc(order, func(a, b *table) int { return a.key.Compare(&b.key) })
+	k.rows = make([]socketRow, 0, count) // never grows: rows are referred to by address
+	k.byTuple = make(map[ctmsg.Tuple]*socketRow, count)
+	k.listen.init()
+	for _, t := range order {
+		k.listen.namespaces[t.key.Netns] = true
+		for _, a := range t.listen {
+			k.listen.add(t.key.Netns, a)
+		}
+		for i := range t.rows {
+			k.add(t, &t.rows[i])
+		}
+	}
+	k.owned = k.listOwners()
+}
+
+// add lists a row. A namespace has a connected tuple once; where a table shows it twice,
+// the socket with a file counts.
+func (k *sockets) add(t *table, w *row) {
+	var last *socketRow
+	for have := k.byTuple[w.Tuple]; have != nil; have = have.next {
+		if have.table.key.Netns == t.key.Netns {
+			if have.inode == 0 && w.inode != 0 {
+				have.row, have.table = w, t
+			}
+			return
+		}
+		last = have
+	}
+	k.rows = append(k.rows, socketRow{row: w, table: t, number: len(k.rows)})
+	if added := &k.rows[len(k.rows)-1]; last != nil {
+		last.next = added
+	} else {
+		k.byTuple[w.Tuple] = added
+	}
+}
+
+// find returns the row of a tuple in a namespace, nil if there is none.
+func (k *sockets) find(t *ctmsg.Tuple, netns uint64) *socketRow {
+	for w := k.byTuple[*t]; w != nil; w = w.next {
+		if w.table.key.Netns == netns {
+			return w
+		}
+	}
+	return nil
+}
+
+// forget drops the closed connections that were reported.
+func (k *sockets) forget(window uint64) {
+	k.closed = slices.DeleteFunc(k.closed, func(c closedRows) bool { return c.window < window })
+}

@@ -1,0 +1,176 @@
+package report
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/topotape/topotape/capture"
+)
+
+// A Report describes the host's connections at a tick. It has values only, and every
+// list in it is sorted, so that two reports of the same records are equal.
+type Report struct {
+	HostID      string
+	HostName    string
+	Tick        uint64
+	At          int64 // Unix ns
+	Window      int64 // ns since the tick before
+	Rules       string
+	Coverage    []Coverage
+	Connections []Connection
+	Endpoints   []Endpoint
+	Names       []Names
+
+	scope *ScopeReport // the view of rules scope2016; nil if the view follows from the other fields
+	Tape  TapeFacts
+}
+
+// Coverage describes how completely a source saw the host. Counts are totals since the
+// recording's start.
+type Coverage struct {
+	Source      string // the source's kind: conntrack, dns, proc or rdns
+	State       CoverageState
+	Why         string // why the state is not CoverageOK
+	Records     uint64 // messages, tables, lists or packets; begins and ends of dumps and walks do not count
+	Lost        uint64
+	Undecodable uint64
+	Ignored     uint64 // decoded, but not used by the rules: not TCP, or no answer
+	Netns       uint64 // the namespace that the source sees; 0 if it is the only source of its kind
+}
+
+// CoverageState is whether a source saw everything.
+type CoverageState string
+
+const (
+	CoverageOK       CoverageState = "ok"
+	CoverageDegraded CoverageState = "degraded"
+	CoverageOff      CoverageState = "off"
+)
+
+// A Connection has two real ends: the client before source NAT, and the server after
+// destination NAT.
+type Connection struct {
+	Proto     string // tcp
+	From      End    // the client
+	To        End    // the server
+	State     string // the kernel's name of the conntrack or socket state
+	Direction Direction
+	NAT       []NAT // in the order in which NAT translates a packet from the client
+	FirstSeen int64 // ns since the recording's start
+	LastSeen  int64
+	Closed    bool
+	Seen      []string // sources that show it, sorted
+	// MayHaveClosed is set while a gap could have hidden the end.
+	MayHaveClosed bool
+}
+
+// Compare orders connections as a report lists them: by protocol, ends, namespaces,
+// and when they were first seen.
+func (c *Connection) Compare(o *Connection) int {
+	return cmp.Or(strings.Compare(c.Proto, o.Proto),
+		c.From.Addr.Compare(o.From.Addr), c.To.Addr.Compare(o.To.Addr),
+		cmp.Compare(c.From.Netns, o.From.Netns), cmp.Compare(c.To.Netns, o.To.Netns),
+		cmp.Compare(c.FirstSeen, o.FirstSeen))
+}
+
+// An End is one end of a connection.
+type End struct {
+	Addr      netip.AddrPort
+	Netns     uint64    // inode of the namespace, 0 if unknown
+	Processes []Process // that have the socket open, by PID
+}
+
+// A Process has a socket open.
+type Process struct {
+	PID  uint32
+	Comm string
+}
+
+// Compare orders processes by PID, then by name.
+func (p Process) Compare(q Process) int {
+	return cmp.Or(cmp.Compare(p.PID, q.PID), strings.Compare(p.Comm, q.Comm))
+}
+
+// Direction is how the rules decided which end is the client, the most certain first.
+type Direction string
+
+const (
+	DirectionHandshake Direction = "handshake"  // a SYN was seen
+	DirectionListener  Direction = "listener"   // a socket listens at that end
+	DirectionOriginal  Direction = "original"   // the flow's own order
+	DirectionPortOrder Direction = "port-order" // the lower port is the server's
+	DirectionUnknown   Direction = "unknown"    // From is the end that sorts first
+	DirectionScope     Direction = "scope"      // the direction of Weave Scope (rules scope2016)
+)
+
+// NAT is one translation: the two tuples of a conntrack entry.
+type NAT struct {
+	OriginalSrc, OriginalDst netip.AddrPort
+	ReplySrc, ReplyDst       netip.AddrPort
+}
+
+// Aliases returns the addresses that NAT shows instead of the connection's two ends, in
+// the order in which NAT translates packets, each once.
+func (c *Connection) Aliases() (from, to []netip.AddrPort) {
+	add := func(list []netip.AddrPort, shown, real netip.AddrPort) []netip.AddrPort {
+		if shown == real || slices.Contains(list, shown) {
+			return list
+		}
+		return append(list, shown)
+	}
+	// A listener, for example, may have reversed the flow's own direction.
+	client, server := c.From.Addr, c.To.Addr
+	reversed := len(c.NAT) > 0 && c.NAT[0].OriginalSrc == server && client != server
+	if reversed {
+		client, server = server, client
+	}
+	for i := range c.NAT {
+		n := &c.NAT[i]
+		from = add(add(from, n.OriginalSrc, client), n.ReplyDst, client)
+		to = add(add(to, n.OriginalDst, server), n.ReplySrc, server)
+	}
+	if reversed {
+		from, to = to, from
+	}
+	return from, to
+}
+
+// An Endpoint is one end of the report's connections. Endpoints are ordered by scope,
+// address, as netip compares, and port.
+type Endpoint struct {
+	Scope     string // HOST-NETNS for loopback, because every namespace has its own; else empty
+	Addr      netip.AddrPort
+	Aliases   []netip.AddrPort // that NAT shows instead
+	Processes []Process
+}
+
+// Names are the names of one address of the report, sorted.
+type Names struct {
+	Addr    netip.Addr
+	Forward []string // from captured DNS answers
+	Reverse []string // from reverse look-ups
+	Host    string   // the host's name if the address is its own, and neither loopback nor link-local
+}
+
+// ID is scope;addr;port.
+func (e *Endpoint) ID() string { return string(e.AppendID(nil)) }
+
+// Compare orders endpoints as a report does: by scope, address and port.
+func (e *Endpoint) Compare(other *Endpoint) int {
+	return cmp.Or(strings.Compare(e.Scope, other.Scope), e.Addr.Compare(other.Addr))
+}
+
+// AppendID appends the endpoint's ID.
+func (e *Endpoint) AppendID(b []byte) []byte {
+	b = appendAddr(append(append(b, e.Scope...), ';'), e.Addr.Addr())
+	return appendPort(append(b, ';'), e.Addr.Port())
+}
+
+// SeenConntrack, SeenProc and SeenBoth are the lists of sources that show a TCP connection.
+var (
+	SeenConntrack = []string{capture.SourceConntrack}
+	SeenProc      = []string{capture.SourceProc}
+	SeenBoth      = []string{capture.SourceConntrack, capture.SourceProc}
+)

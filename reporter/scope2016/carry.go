@@ -1,0 +1,159 @@
+package scope2016
+
+import (
+	"bytes"
+	"net/netip"
+
+	"github.com/topotape/topotape/reporter/carry"
+	"github.com/topotape/topotape/reporter/source"
+)
+
+// carry is all of the state but what is reused from record to record.
+func (c *Machine) Carry(x *carry.Coder) {
+	x.String(&c.hostID)
+	x.String(&c.host)
+	carry.Int(x, &c.wall)
+	source.CarryNetworks(x, &c.local)
+	carry.List(x, &c.listed, 1, (*carry.Coder).String)
+	source.CarryTick(x, &c.tick, &c.tickAt, &c.lastTick, &c.window)
+	c.sources.Carry(x)
+	c.flows.carry(x)
+	c.nat.carry(x)
+	c.proc.carry(x)
+	c.snooped.carry(x)
+	c.reversed.carry(x)
+}
+
+// carry is the active flows by id, and those that ended.
+func (w *flows) carry(c *carry.Coder) {
+	const least = 16
+	ids := w.ids()
+	n := len(ids)
+	c.Len(&n, least)
+	for i := 0; i < n && c.OK(); i++ {
+		f := new(flow)
+		if !c.Reading() {
+			f = w.active[ids[i]]
+		}
+		f.carry(c)
+		if c.Reading() {
+			c.Check(w.active[f.id] == nil)
+			w.active[f.id] = f
+		}
+	}
+	each := func(c *carry.Coder, f *flow) { f.carry(c) }
+	carry.List(c, &w.ended, least, each)
+	carry.List(c, &w.shown, least, each)
+}
+
+func (f *flow) carry(c *carry.Coder) {
+	plain := f.reply == f.orig.reversed()
+	c.Bools(&f.hasState, &plain)
+	f.orig.carry(c)
+	if plain {
+		f.reply = f.orig.reversed()
+	} else {
+		f.reply.carry(c)
+	}
+	carry.Uint(c, &f.id)
+	carry.Uint(c, &f.source)
+	carry.Uint(c, &f.state)
+	carry.Int(c, &f.first)
+	carry.Int(c, &f.last)
+}
+
+// carry is the tables and lists, of which the rows are made anew, and since
+// when each row is known.
+func (k *proc) carry(c *carry.Coder) {
+	carryTexts(c, &k.tables, nil)
+	source.CarryLists(c, &k.lists)
+	carry.Int(c, &k.read)
+	c.Bools(&k.walking, &k.implicit)
+	c.Check(k.walking || !k.implicit)
+	carry.Uint(c, &k.begun)
+	carry.Int(c, &k.pendingRead)
+	carry.Int(c, &k.size)
+	carryTexts(c, &k.pending, k.tables)
+	source.CarryLists(c, &k.pendingLists)
+	if c.Reading() && c.OK() {
+		k.list()
+	}
+	n := len(k.rows)
+	c.Len(&n, 1)
+	c.Check(n == len(k.rows))
+	for i := range k.rows {
+		carry.Int(c, &k.rows[i].first)
+	}
+}
+
+// carryTexts is parts of tables, in order. Some may be those of a table in
+// force: that were found unchanged, or that nobody read again.
+func carryTexts(c *carry.Coder, tables *[]table, same []table) {
+	size := 0
+	defer func() { c.Check(size <= 2*source.MaxWalk) }()
+	carry.List(c, tables, 5, func(c *carry.Coder, t *table) {
+		shared := uint32(0) // one more than its place among the others
+		for i := range same {
+			if !c.Reading() && t.key == same[i].key && t.absent == same[i].absent && bytes.Equal(t.text, same[i].text) {
+				shared = uint32(i + 1)
+				break
+			}
+		}
+		carry.Uint(c, &shared)
+		if shared == 0 {
+			t.key.Carry(c)
+			c.Bools(&t.absent)
+			c.Blob(&t.text)
+			size += len(t.text)
+			return
+		}
+		inRange := uint64(shared) <= uint64(len(same))
+		if c.Check(inRange); c.Reading() && inRange {
+			*t = same[shared-1]
+		}
+		size += len(t.text)
+	})
+}
+
+// carry is the addresses, the one written first first, and their names.
+func (n *snoopedNames) carry(c *carry.Coder) {
+	carryAddrs(c, &n.order, maxSnooped)
+	for _, addr := range n.order {
+		names := n.of(addr) // sorted, as a report would
+		carry.List(c, &names, 1, (*carry.Coder).String)
+		if !c.Reading() {
+			continue
+		}
+		e := &snooped{known: make(map[string]bool, len(names)), names: names}
+		for _, name := range names {
+			e.known[name] = true
+		}
+		c.Check(n.byAddr[addr] == nil)
+		n.byAddr[addr] = e
+	}
+}
+
+func (n *reverseNames) carry(c *carry.Coder) {
+	carryAddrs(c, &n.order, maxReversed)
+	for _, addr := range n.order {
+		e := n.byAddr[addr]
+		carry.List(c, &e.names, 1, (*carry.Coder).String)
+		carry.Int(c, &e.expires)
+		if c.Reading() {
+			n.byAddr[addr] = e
+		}
+	}
+	c.Check(len(n.byAddr) == len(n.order))
+}
+
+func carryAddrs(c *carry.Coder, list *[]netip.Addr, most int) {
+	carry.List(c, list, 2, func(c *carry.Coder, a *netip.Addr) { c.Addr(a) })
+	c.Check(len(*list) <= most)
+}
+
+// carry is the tuple of a flow or a row: both addresses are there.
+func (t *tuple) carry(c *carry.Coder) {
+	c.AddrPort(&t.src)
+	c.AddrPort(&t.dst)
+	c.Check(t.src.IsValid() && t.dst.IsValid())
+}

@@ -1,0 +1,65 @@
+package source
+
+import (
+	"net/netip"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/carry"
+)
+
+// CarryTick is the last tick, and the times of it and of the one before.
+func CarryTick(c *carry.Coder, t *capture.Tick, at, before *int64, window *uint64) {
+	carry.Uint(c, &t.Number)
+	carry.Int(c, &t.Interval)
+	carry.Int(c, at)
+	carry.Int(c, before)
+	carry.Uint(c, window)
+}
+
+// CarryLists is lists of processes, as payloads: their new fields are carried, too.
+func CarryLists(c *carry.Coder, lists *[]capture.ProcSockets) {
+	carry.List(c, lists, 1, func(c *carry.Coder, p *capture.ProcSockets) {
+		var b []byte
+		if !c.Reading() {
+			b = capture.AppendPayload(nil, p)
+		}
+		c.Blob(&b)
+		if c.Reading() && c.OK() {
+			r := capture.Record{Kind: capture.KindProcSockets, Payload: b}
+			c.Check(r.Decode(p) == nil)
+		}
+	})
+}
+
+func (ss *Sources) Carry(c *carry.Coder) {
+	n := len(ss.List)
+	c.Len(&n, 1)
+	if c.Reading() {
+		ss.List = make([]*Source, n)
+	}
+	for i := range ss.List {
+		if c.Reading() {
+			ss.List[i] = new(Source)
+		}
+		s := ss.List[i]
+		s.carry(c)
+		c.Check(i == 0 || ss.List[i-1].Number < s.Number)
+	}
+	c.Bools(&ss.eventsOff)
+}
+
+func (s *Source) carry(c *carry.Coder) {
+	carry.Uint(c, &s.Number)
+	c.String(&s.Kind)
+	carry.Uint(c, &s.Netns)
+	c.Bools(&s.closed, &s.Degraded, &s.Dumping, &s.DumpGap)
+	c.String(&s.why)
+	c.String(&s.Reason)
+	for _, n := range [...]*uint64{&s.Records, &s.lost, &s.Undecodable, &s.Ignored, &s.GapSeq, &s.window, &s.DumpFrom} {
+		carry.Uint(c, n)
+	}
+}
+
+func CarryNetworks(c *carry.Coder, list *[]netip.Prefix) {
+	carry.List(c, list, 2, func(c *carry.Coder, p *netip.Prefix) { c.Prefix(p) })
+}

@@ -1,0 +1,40 @@
+package source
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/topotape/topotape/capture"
+)
+
+// LocalNetworks returns the networks whose addresses have ids that begin with the
+// host's id, and lists all networks that the tape calls local.
+//
+// The original took the networks that a user gave it, and looked up the one of the
+// Docker bridge. The recorder lists the networks of all interfaces: they do not count.
+func LocalNetworks(h *capture.Header, p *capture.Host) (local []netip.Prefix, listed []string) {
+	const dockerBridge = "docker0"
+	byHand := AppendNetworks(nil, p.LocalNetworks)
+	var bridge []netip.Prefix
+	for _, i := range p.Interfaces {
+		networks := AppendNetworks(nil, i.Addresses)
+		byHand = slices.DeleteFunc(byHand, func(n netip.Prefix) bool { return slices.Contains(networks, n) })
+		if i.Name == dockerBridge {
+			bridge = append(bridge, networks...)
+		}
+	}
+	local = slices.Concat(AppendNetworks(nil, h.LocalNetworks), byHand, bridge)
+	listed = slices.Concat(h.LocalNetworks, p.LocalNetworks)
+	slices.Sort(listed)
+	return local, slices.Compact(listed)
+}
+
+// AppendNetworks parses networks and appends them. It skips other texts.
+func AppendNetworks(b []netip.Prefix, texts []string) []netip.Prefix {
+	for _, s := range texts {
+		if n, err := netip.ParsePrefix(s); err == nil {
+			b = append(b, n.Masked())
+		}
+	}
+	return b
+}
