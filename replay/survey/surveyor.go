@@ -1,0 +1,274 @@
+package survey
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/tape"
+	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/reporter"
+)
+
+// Maxima of a Survey.
+const (
+	maxListed = 100    // elements of each list
+	maxCounts = 10_000 // sources and kinds that are counted
+)
+
+// A surveyor makes a survey from records, or from counts of records, in their order.
+type surveyor struct {
+	survey    Survey
+	counts    map[countKey]kindCount
+	recording *recording // current
+
+	// of the current tape
+	header   *capture.Header
+	firstSeq uint64
+	lastSeq  uint64
+	numbered uint64       // records with a number
+	lastKind capture.Kind // of the last record that was read, 0 if there is none
+}
+
+type countKey struct {
+	kind   capture.Kind
+	source uint32
+}
+
+func newSurveyor() *surveyor {
+	return &surveyor{counts: map[countKey]kindCount{}, survey: Survey{Tapes: []Tape{}, Kinds: []kindCount{}, Sources: []opening{},
+		Gaps: []gap{}, Marks: []mark{}, Faults: []fault{}, ClockSteps: []clockStep{}, Coverage: []coverage{}}}
+}
+
+// byReading reads every record of an input.
+func (s *surveyor) byReading(in replay.Input) error {
+	v := &s.survey
+	tapes, records := replay.Records([]replay.Input{in}, replay.Window{})
+	first := len(v.Tapes)
+	for r, err := range records {
+		if err != nil {
+			var damage *tape.DamageError
+			if !errors.As(err, &damage) {
+				return err
+			}
+			if v.Damage == "" {
+				v.Damage = err.Error()
+			} else {
+				v.DamageMore++
+			}
+			continue
+		}
+		if h := tapes.Header(); h != s.header {
+			s.begin(in.Name, h, r.At)
+		}
+		s.record(&r)
+	}
+	for _, e := range tapes.Ends() {
+		i := slices.IndexFunc(v.Tapes[first:], func(t Tape) bool { return t.End.Header == e.Header })
+		if i < 0 { // it has no records
+			s.begin(in.Name, e.Header, 0)
+			i = len(v.Tapes[first:]) - 1
+		}
+		v.Tapes[first+i].ended(e)
+	}
+	return nil
+}
+
+// begin begins the next tape, at the time of its first record. Until its end was read,
+// it is torn.
+func (s *surveyor) begin(name string, h *capture.Header, at int64) {
+	follows := h.Continues(s.header)
+	s.endTape()
+	t := newTape(h)
+	t.First, t.Last = duration(at), duration(at)
+	t.ended(replay.TapeEnd{Name: name, Header: h, Ending: tape.Torn})
+	s.survey.Tapes = append(s.survey.Tapes, t)
+	s.header = h
+	s.firstSeq, s.lastSeq, s.numbered, s.lastKind = 0, 0, 0, 0
+	if !follows {
+		s.endRecording()
+		s.recording = &recording{tape: len(s.survey.Tapes) - 1, from: duration(at)}
+	}
+}
+
+// tape is the current tape.
+func (s *surveyor) tape() *Tape { return &s.survey.Tapes[len(s.survey.Tapes)-1] }
+
+func (s *surveyor) endTape() {
+	if s.header == nil {
+		return
+	}
+	t := s.tape()
+	t.Duration = t.Last - t.First
+	s.survey.Duration += t.Duration
+	s.recording.to = t.Last
+}
+
+func (s *surveyor) endRecording() {
+	if s.recording != nil {
+		s.survey.Coverage = append(s.survey.Coverage, s.recording.coverage()...)
+	}
+}
+
+// record adds a record.
+func (s *surveyor) record(r *capture.Record) {
+	s.count(tape.Count{Kind: uint8(r.Kind), Source: r.Source, Records: 1, Bytes: uint64(len(r.Payload))})
+	if r.Seq != 0 {
+		s.numbers(r.Seq, r.Seq, 1)
+	}
+	s.tape().Last, s.lastKind = duration(r.At), r.Kind
+	s.payload(r)
+}
+
+// count adds records of one source and kind.
+func (s *surveyor) count(n tape.Count) {
+	key := countKey{capture.Kind(n.Kind), n.Source}
+	c, known := s.counts[key]
+	if !known && len(s.counts) >= maxCounts {
+		s.survey.KindsMore += n.Records
+	} else {
+		c.Records += n.Records
+		c.Bytes += n.Bytes
+		s.counts[key] = c
+	}
+	s.tape().Records += n.Records
+	s.tape().Bytes += n.Bytes
+	s.recording.count(n)
+}
+
+// numbers adds records with numbers from first to last, and updates how many numbers
+// are missing.
+func (s *surveyor) numbers(first, last, records uint64) {
+	if s.firstSeq == 0 {
+		s.firstSeq = first
+	}
+	s.lastSeq = last
+	s.numbered += records
+	if span := s.lastSeq - s.firstSeq + 1; span >= s.numbered {
+		s.tape().Missing = span - s.numbered
+	}
+}
+
+// payload adds what the payload of a record says. One that cannot be decoded adds
+// nothing.
+func (s *surveyor) payload(r *capture.Record) {
+	v := &s.survey
+	switch r.Kind {
+	case capture.KindSource:
+		var p capture.Source
+		if r.Decode(&p) == nil {
+			s.source(r, &p)
+			s.recording.change(r, &p)
+		}
+	case capture.KindHost:
+		var p capture.Host
+		if r.Decode(&p) == nil {
+			v.Host = &host{p.ID, p.Name, p.Kernel, p.BootID, len(p.Interfaces), append([]string{}, p.LocalNetworks...)}
+			s.recording.host(r, &p)
+		}
+	case capture.KindGap:
+		var p capture.Gap
+		if r.Decode(&p) == nil {
+			if !list(&v.Gaps, gap{r.Seq, spell(r.At), r.Source, v.sourceKind(r.Source), p.Lost, p.Exact, p.Why}) {
+				v.GapsMore++
+			}
+			s.recording.gap(r, &p)
+		}
+	case capture.KindMark:
+		var p capture.Mark
+		if r.Decode(&p) == nil && !list(&v.Marks, mark{r.Seq, spell(r.At), p.Text}) {
+			v.MarksMore++
+		}
+	case capture.KindClock:
+		var p capture.Clock
+		if r.Decode(&p) == nil {
+			list(&v.ClockSteps, clockStep{r.Seq, spell(r.At), spell(p.Step), wallText(p.Wall)})
+		}
+	case capture.KindFault:
+		var p capture.Fault
+		if r.Decode(&p) == nil {
+			list(&v.Faults, fault{p.Record, p.Message})
+		}
+	case capture.KindEnd:
+		var p capture.End
+		if r.Decode(&p) == nil {
+			s.recording.end(&p)
+		}
+	case capture.KindTick, capture.KindDumpBegin, capture.KindDumpEnd, capture.KindWalkBegin, capture.KindWalkEnd:
+		s.recording.repair(r)
+	}
+}
+
+// list adds an element to a list. It returns false if the list is full.
+func list[T any](l *[]T, e T) bool {
+	if len(*l) >= maxListed {
+		return false
+	}
+	*l = append(*l, e)
+	return true
+}
+
+// source adds the opening of a source, or ends it.
+func (s *surveyor) source(r *capture.Record, p *capture.Source) {
+	v := &s.survey
+	at := spell(r.At)
+	o := opening{Number: r.Source, Kind: p.Kind, Netns: p.Netns, Interface: p.Interface, Buffer: p.Buffer, Snaplen: p.Snaplen, Why: p.Why}
+	full := len(v.Sources) >= reporter.MaxSources
+	if p.Open {
+		if full {
+			v.SourcesMore++
+		} else {
+			o.Opened = at
+			v.Sources = append(v.Sources, o)
+		}
+		return
+	}
+	for i := len(v.Sources) - 1; i >= 0; i-- {
+		if o := &v.Sources[i]; o.Number == r.Source && o.Closed == "" {
+			o.Closed, o.Why = at, p.Why
+			return
+		}
+	}
+	if !full {
+		o.Closed = at
+		v.Sources = append(v.Sources, o)
+	}
+}
+
+// sourceKind returns the kind of a source as a source record names it, else the kind
+// that its number usually has.
+func (v *Survey) sourceKind(number uint32) string {
+	for i := range v.Sources {
+		if v.Sources[i].Number == number {
+			return v.Sources[i].Kind
+		}
+	}
+	return cmp.Or(usualKind(number), "unknown")
+}
+
+func (s *surveyor) finish() *Survey {
+	s.endTape()
+	s.endRecording()
+	v := &s.survey
+	for i := range v.Tapes {
+		v.Records += v.Tapes[i].Records
+		v.Bytes += v.Tapes[i].Bytes
+	}
+	v.Rate = perSecond(v.Records, v.Duration)
+	for _, key := range slices.SortedFunc(maps.Keys(s.counts), func(a, b countKey) int {
+		return cmp.Or(cmp.Compare(a.source, b.source), cmp.Compare(a.kind, b.kind))
+	}) {
+		n := s.counts[key]
+		n.Kind, n.Source, n.Rate = key.kind.String(), key.source, perSecond(n.Records, v.Duration)
+		v.Kinds = append(v.Kinds, n)
+		switch key.kind {
+		case capture.KindTick:
+			v.Ticks += n.Records
+		case capture.KindWitness:
+			v.Witnesses += n.Records
+		}
+	}
+	return v
+}
