@@ -15,7 +15,7 @@ type recording struct {
 	tape      int // index of the first one
 	from, to  duration
 	eventsOff bool // net.netfilter.nf_conntrack_events is 0
-	sources   []*source
+	sources   []source
 }
 
 // count counts records of the outside world.
@@ -29,7 +29,7 @@ func (rec *recording) count(n tape.Count) {
 
 // dependsOn reports whether a record of this kind and source may change a state.
 func (rec *recording) dependsOn(k capture.Kind, number uint32) bool {
-	return slices.ContainsFunc(rec.sources, func(s *source) bool {
+	return slices.ContainsFunc(rec.sources, func(s source) bool {
 		switch k {
 		case capture.KindTick:
 			return s.missing != "" && (s.repairedByReport() || s.Kind == "")
@@ -43,18 +43,19 @@ func (rec *recording) dependsOn(k capture.Kind, number uint32) bool {
 // source returns the source with this number. Until a source record says otherwise, it
 // has been open since the recording's start.
 func (rec *recording) source(number uint32, kind string) *source {
-	for _, s := range rec.sources {
-		if s.Number == number {
-			s.Kind = cmp.Or(s.Kind, kind)
-			return s
-		}
+	i := slices.IndexFunc(rec.sources, func(s source) bool { return s.Number == number })
+	if i >= 0 {
+		s := &rec.sources[i]
+		s.Kind = cmp.Or(s.Kind, kind)
+		return s
 	}
-	s := &source{coverage: coverage{Kind: cmp.Or(kind, usualKind(number)), Number: number, Tape: rec.tape}}
+	s := source{coverage: coverage{Kind: cmp.Or(kind, usualKind(number)), Number: number, Tape: rec.tape}, current: span{From: rec.from}}
 	s.begin(rec.from, rec.eventsOff)
-	if len(rec.sources) < reporter.MaxSources { // else the caller's changes are lost
-		rec.sources = append(rec.sources, s)
+	if len(rec.sources) >= reporter.MaxSources {
+		return &s // the caller's changes are lost
 	}
-	return s
+	rec.sources = append(rec.sources, s)
+	return &rec.sources[len(rec.sources)-1]
 }
 
 // change applies a source record.
@@ -62,7 +63,7 @@ func (rec *recording) change(r *capture.Record, p *capture.Source) {
 	s := rec.source(r.Source, p.Kind)
 	if !s.known && p.Open { // it did not exist before
 		s.closed = true
-		s.Spans = []span{{From: rec.from, To: rec.from, State: reporter.CoverageOff}}
+		s.Spans, s.current = nil, span{From: rec.from, State: reporter.CoverageOff}
 	}
 	s.known = true
 	s.change(p)
@@ -83,8 +84,8 @@ func (rec *recording) host(r *capture.Record, p *capture.Host) {
 			continue
 		}
 		rec.eventsOff = strings.TrimSpace(v.Value) == "0"
-		for _, s := range rec.sources {
-			s.begin(duration(r.At), rec.eventsOff)
+		for i := range rec.sources {
+			rec.sources[i].begin(duration(r.At), rec.eventsOff)
 		}
 	}
 }
@@ -92,10 +93,9 @@ func (rec *recording) host(r *capture.Record, p *capture.Host) {
 // end applies an end record.
 func (rec *recording) end(p *capture.End) {
 	for _, total := range p.Totals {
-		for _, s := range rec.sources {
-			if s.Number == total.Source {
-				s.Undecodable = &total.Undecodable
-			}
+		i := slices.IndexFunc(rec.sources, func(s source) bool { return s.Number == total.Source })
+		if i >= 0 {
+			rec.sources[i].Undecodable = &total.Undecodable
 		}
 	}
 }
@@ -103,7 +103,8 @@ func (rec *recording) end(p *capture.End) {
 // repair applies a tick, or the begin or end of a dump or walk, to the sources of which
 // something is missing.
 func (rec *recording) repair(r *capture.Record) {
-	for _, s := range rec.sources {
+	for i := range rec.sources {
+		s := &rec.sources[i]
 		if s.missing == "" {
 			continue
 		}
@@ -152,8 +153,7 @@ func (rec *recording) coverage() (list []coverage) {
 		if s.Number == 0 && s.Kind == usualSources[0] {
 			continue
 		}
-		s.Spans[len(s.Spans)-1].To = rec.to
-		s.State, s.Why = s.state(rec.eventsOff)
+		s.end(rec.to, rec.eventsOff)
 		list = append(list, s.coverage)
 	}
 	for _, kind := range usualSources[1:4] { // reverse DNS is optional
@@ -167,19 +167,4 @@ func (rec *recording) coverage() (list []coverage) {
 		return cmp.Or(strings.Compare(a.Kind, b.Kind), cmp.Compare(a.Number, b.Number))
 	})
 	return list
-}
-
-// clone copies everything that later records change.
-func (rec *recording) clone() *recording {
-	if rec == nil {
-		return nil
-	}
-	own := *rec
-	own.sources = nil
-	for _, s := range rec.sources {
-		t := *s
-		t.Spans = slices.Clone(s.Spans)
-		own.sources = append(own.sources, &t)
-	}
-	return &own
 }

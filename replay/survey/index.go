@@ -33,10 +33,10 @@ type indexedTape struct {
 // index, it changes nothing and returns false, and the file is to be read from its
 // start.
 func (s *surveyor) byIndex(name string, f randomAccess) bool {
-	// Elements of the other lists do not change.
 	before := *s
-	before.survey.Sources = slices.Clone(s.survey.Sources)
-	before.counts, before.recording = maps.Clone(s.counts), s.recording.clone()
+	before.counts = maps.Clone(s.counts)
+	before.survey.Sources = slices.Clone(s.survey.Sources) // the elements of other lists do not change
+	before.recording.sources = slices.Clone(s.recording.sources)
 	if err := s.tapesByIndex(name, f); err != nil {
 		*s = before
 		f.Seek(0, io.SeekStart) // if that fails, reading fails too
@@ -128,7 +128,7 @@ func (s *surveyor) entries(t *indexedTape, list []tape.Entry, ends bool) error {
 		var err error
 		switch {
 		case s.header == t.header && !ends && !s.mustRead(e):
-			s.summary(e)
+			s.add(e)
 		case e.Run():
 			var chunks []tape.Entry
 			if chunks, err = t.index.Chunks(t.file, e); err == nil {
@@ -170,23 +170,4 @@ func (s *surveyor) chunk(t *indexedTape, e *tape.Entry) error {
 		s.record(&records[i])
 	}
 	return nil
-}
-
-// summary adds a chunk or a run that is not read.
-func (s *surveyor) summary(e *tape.Entry) {
-	numbered := uint64(0)
-	for _, n := range e.Counts {
-		k := capture.Kind(n.Kind)
-		if !k.Known() {
-			continue
-		}
-		if k != capture.KindCarry { // carry records have no number
-			numbered += n.Records
-		}
-		s.count(n)
-	}
-	if e.FirstSeq != 0 {
-		s.numbers(e.FirstSeq, e.LastSeq, numbered)
-	}
-	s.tape().Last = duration(e.LastAt)
 }

@@ -53,7 +53,8 @@ const maxSpans = 100_000
 // A source is open or closed, and degraded while something is missing of it. The
 // reporter has the same states, so both must change together.
 type source struct {
-	coverage        // so far; State and Why are set at the end
+	coverage        // so far; State, Why and the last span are set at the end
+	current  span   // follows Spans; To is not set
 	known    bool   // a source record is about it
 	closed   bool   // a source record says so
 	reason   string // as that record says
@@ -127,23 +128,25 @@ func (s *source) state(eventsOff bool) (reporter.CoverageState, string) {
 // begin begins another span if the state has changed.
 func (s *source) begin(at duration, eventsOff bool) {
 	state, why := s.state(eventsOff)
-	if n := len(s.Spans); n > 0 {
-		last := &s.Spans[n-1]
-		if last.State == state && last.Why == why {
-			return
-		}
-		last.To = at
-		if last.From == at {
-			s.Spans = s.Spans[:n-1]
-		}
+	c := &s.current
+	switch {
+	case c.State == state && c.Why == why:
+	case c.From == at:
+		c.State, c.Why = state, why
+	case len(s.Spans) < maxSpans-1:
+		c.To = at
+		s.Spans = append(s.Spans, *c)
+		*c = span{From: at, State: state, Why: why}
+	case c.State == state:
+		c.Why = why
+	default: // it becomes a span of several states
+		c.State, c.Why = reporter.CoverageDegraded, why
 	}
-	if len(s.Spans) < maxSpans {
-		s.Spans = append(s.Spans, span{From: at, To: at, State: state, Why: why})
-		return
-	}
-	last := &s.Spans[len(s.Spans)-1] // becomes a span of several states
-	if last.State != state {
-		last.State = reporter.CoverageDegraded
-	}
-	last.Why, last.To = why, at
+}
+
+// end ends the last span.
+func (s *source) end(at duration, eventsOff bool) {
+	s.State, s.Why = s.state(eventsOff)
+	s.current.To = at
+	s.Spans = append(s.Spans, s.current)
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// Statistics count the connections of tapes. No list is nil.
-type Statistics struct {
+// statistics count the connections of tapes. No list is nil.
+type statistics struct {
 	Connections uint64           `json:"connections"`
 	LeftOut     uint64           `json:"left_out"`          // connections beyond the maximum
 	Stopped     string           `json:"stopped,omitempty"` // why the connections after some record are not counted
@@ -140,6 +140,7 @@ func (r ranking[T]) top(n int, compare func(a, b T) int) []ranked[T] {
 
 // report counts the connections of a report.
 func (m *measurer) report(r *reporter.Report) {
+	m.connections = uint64(len(r.Connections))
 	for _, c := range r.Coverage {
 		m.sources[c.Source] = m.sources[c.Source] || c.State != reporter.CoverageOff || c.Records > 0
 	}
@@ -164,7 +165,6 @@ func (m *measurer) report(r *reporter.Report) {
 }
 
 func (m *measurer) connection(c *reporter.Connection) {
-	m.connections++
 	from, to := c.From.Addr.Addr(), c.To.Addr.Addr()
 	m.talkers[from]++
 	if to != from {
@@ -246,11 +246,11 @@ func (m *measurer) whyNoName(c *reporter.Connection) string {
 
 // statistics returns the counts. Lists of talkers, servers, processes and names have
 // top elements; rates are over the duration.
-func (m *measurer) statistics(top int, d duration) *Statistics {
+func (m *measurer) statistics(top int, d duration) *statistics {
 	f := &m.facts
 	f.opened.Rate, f.closed.Rate = perSecond(f.opened.Count, d), perSecond(f.closed.Count, d)
 	f.disorder.EventsLate = duration(f.late / int64(max(f.disorder.Events, 1)))
-	s := &Statistics{Connections: m.connections, New: f.opened, Closed: f.closed,
+	s := &statistics{Connections: m.connections, New: f.opened, Closed: f.closed,
 		Directions: m.directions.top(0, strings.Compare), NAT: m.nat.top(0, strings.Compare), NoProcess: m.lacking(m.noProcess), NoName: m.lacking(m.noName),
 		Talkers: []talker{}, Servers: m.servers.top(top, strings.Compare), Processes: m.processes.top(top, strings.Compare), Names: m.hosts.top(top, strings.Compare),
 		Disorder: f.disorder}

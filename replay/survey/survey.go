@@ -35,7 +35,7 @@ type Survey struct {
 	Host        *host       `json:"host,omitempty"`   // the last one, nil if there is none
 	Damage      string      `json:"damage,omitempty"` // the first one
 	DamageMore  int         `json:"damage_more,omitempty"`
-	Top         *Statistics `json:"top,omitempty"` // nil until AddTop
+	Top         *statistics `json:"top,omitempty"` // nil until AddTop
 }
 
 // A Tape is one of the tapes.
@@ -176,18 +176,17 @@ func newTape(h *capture.Header) Tape {
 		TapeID: fmt.Sprintf("%x", h.TapeID), Recording: hexOrEmpty(h.Recording), Segment: h.Segment,
 		Tool: h.Tool, Format: fmt.Sprintf("%d.%d", tape.Format, h.Minor), Core: h.Core,
 		Recorder: h.Recorder, Command: h.Command, Note: h.Note}
-	d := &h.Derived
-	if d.Verb == "" {
-		return t
-	}
-	t.Derived = d.Verb
-	t.From = &derivation{Verb: d.Verb, Args: append([]string{}, d.Args...), Parents: []parent{}}
-	if d.Parent != [16]byte{} {
-		t.Derived += fmt.Sprintf(" of %x", d.Parent)
-		t.From.Parents = append(t.From.Parents, parent{fmt.Sprintf("%x", d.Parent), hexOrEmpty(d.SHA256)})
-	}
-	for _, p := range d.Others {
-		t.From.Parents = append(t.From.Parents, parent{fmt.Sprintf("%x", p.TapeID), hexOrEmpty(p.SHA256)})
+	if d := &h.Derived; d.Verb != "" {
+		t.Derived = d.Verb
+		t.From = &derivation{Verb: d.Verb, Args: append([]string{}, d.Args...), Parents: []parent{}}
+		parents := d.Others
+		if d.Parent != [16]byte{} {
+			t.Derived += fmt.Sprintf(" of %x", d.Parent)
+			parents = append([]capture.Parent{{TapeID: d.Parent, SHA256: d.SHA256}}, parents...)
+		}
+		for _, p := range parents {
+			t.From.Parents = append(t.From.Parents, parent{fmt.Sprintf("%x", p.TapeID), hexOrEmpty(p.SHA256)})
+		}
 	}
 	return t
 }

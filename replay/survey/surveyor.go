@@ -22,12 +22,11 @@ const (
 type surveyor struct {
 	survey    Survey
 	counts    map[countKey]kindCount
-	recording *recording // current
+	recording recording // current
 
 	// of the current tape
 	header   *capture.Header
-	firstSeq uint64
-	lastSeq  uint64
+	firstSeq uint64       // number of the first record, 0 if it has none
 	numbered uint64       // records with a number
 	lastKind capture.Kind // of the last record that was read, 0 if there is none
 }
@@ -80,23 +79,23 @@ func (s *surveyor) byReading(in replay.Input) error {
 // it is torn.
 func (s *surveyor) begin(name string, h *capture.Header, at int64) {
 	follows := h.Continues(s.header)
-	s.endTape()
+	s.endTape(follows)
 	t := newTape(h)
 	t.First, t.Last = duration(at), duration(at)
 	t.ended(replay.TapeEnd{Name: name, Header: h, Ending: tape.Torn})
 	s.survey.Tapes = append(s.survey.Tapes, t)
 	s.header = h
-	s.firstSeq, s.lastSeq, s.numbered, s.lastKind = 0, 0, 0, 0
+	s.firstSeq, s.numbered, s.lastKind = 0, 0, 0
 	if !follows {
-		s.endRecording()
-		s.recording = &recording{tape: len(s.survey.Tapes) - 1, from: duration(at)}
+		s.recording = recording{tape: len(s.survey.Tapes) - 1, from: t.First}
 	}
 }
 
 // tape is the current tape.
 func (s *surveyor) tape() *Tape { return &s.survey.Tapes[len(s.survey.Tapes)-1] }
 
-func (s *surveyor) endTape() {
+// endTape ends the current tape, and its recording unless another segment follows.
+func (s *surveyor) endTape(followed bool) {
 	if s.header == nil {
 		return
 	}
@@ -104,51 +103,50 @@ func (s *surveyor) endTape() {
 	t.Duration = t.Last - t.First
 	s.survey.Duration += t.Duration
 	s.recording.to = t.Last
-}
-
-func (s *surveyor) endRecording() {
-	if s.recording != nil {
+	if !followed {
 		s.survey.Coverage = append(s.survey.Coverage, s.recording.coverage()...)
 	}
 }
 
 // record adds a record.
 func (s *surveyor) record(r *capture.Record) {
-	s.count(tape.Count{Kind: uint8(r.Kind), Source: r.Source, Records: 1, Bytes: uint64(len(r.Payload))})
-	if r.Seq != 0 {
-		s.numbers(r.Seq, r.Seq, 1)
-	}
-	s.tape().Last, s.lastKind = duration(r.At), r.Kind
+	n := tape.Count{Kind: uint8(r.Kind), Source: r.Source, Records: 1, Bytes: uint64(len(r.Payload))}
+	s.add(&tape.Entry{FirstSeq: r.Seq, LastSeq: r.Seq, FirstAt: r.At, LastAt: r.At, Counts: []tape.Count{n}})
+	s.lastKind = r.Kind
 	s.payload(r)
 }
 
-// count adds records of one source and kind.
-func (s *surveyor) count(n tape.Count) {
-	key := countKey{capture.Kind(n.Kind), n.Source}
-	c, known := s.counts[key]
-	if !known && len(s.counts) >= maxCounts {
-		s.survey.KindsMore += n.Records
-	} else {
-		c.Records += n.Records
-		c.Bytes += n.Bytes
-		s.counts[key] = c
+// add adds the counts of a record, of a chunk, or of several chunks. Records of unknown
+// kinds are not counted.
+func (s *surveyor) add(e *tape.Entry) {
+	t := s.tape()
+	for _, n := range e.Counts {
+		key := countKey{capture.Kind(n.Kind), n.Source}
+		if !key.kind.Known() {
+			continue
+		}
+		if key.kind != capture.KindCarry { // carry records have no number
+			s.numbered += n.Records
+		}
+		c, known := s.counts[key]
+		if !known && len(s.counts) >= maxCounts {
+			s.survey.KindsMore += n.Records
+		} else {
+			c.Records += n.Records
+			c.Bytes += n.Bytes
+			s.counts[key] = c
+		}
+		t.Records += n.Records
+		t.Bytes += n.Bytes
+		s.recording.count(n)
 	}
-	s.tape().Records += n.Records
-	s.tape().Bytes += n.Bytes
-	s.recording.count(n)
-}
-
-// numbers adds records with numbers from first to last, and updates how many numbers
-// are missing.
-func (s *surveyor) numbers(first, last, records uint64) {
-	if s.firstSeq == 0 {
-		s.firstSeq = first
+	if e.FirstSeq != 0 {
+		s.firstSeq = cmp.Or(s.firstSeq, e.FirstSeq)
+		if span := e.LastSeq - s.firstSeq + 1; span >= s.numbered {
+			t.Missing = span - s.numbered
+		}
 	}
-	s.lastSeq = last
-	s.numbered += records
-	if span := s.lastSeq - s.firstSeq + 1; span >= s.numbered {
-		s.tape().Missing = span - s.numbered
-	}
+	t.Last = duration(e.LastAt)
 }
 
 // payload adds what the payload of a record says. One that cannot be decoded adds
@@ -213,27 +211,24 @@ func list[T any](l *[]T, e T) bool {
 // source adds the opening of a source, or ends it.
 func (s *surveyor) source(r *capture.Record, p *capture.Source) {
 	v := &s.survey
-	at := spell(r.At)
+	if !p.Open {
+		for i := len(v.Sources) - 1; i >= 0; i-- {
+			if o := &v.Sources[i]; o.Number == r.Source && o.Closed == "" {
+				o.Closed, o.Why = spell(r.At), p.Why
+				return
+			}
+		}
+	}
 	o := opening{Number: r.Source, Kind: p.Kind, Netns: p.Netns, Interface: p.Interface, Buffer: p.Buffer, Snaplen: p.Snaplen, Why: p.Why}
-	full := len(v.Sources) >= reporter.MaxSources
 	if p.Open {
-		if full {
-			v.SourcesMore++
-		} else {
-			o.Opened = at
-			v.Sources = append(v.Sources, o)
-		}
-		return
+		o.Opened = spell(r.At)
+	} else {
+		o.Closed = spell(r.At)
 	}
-	for i := len(v.Sources) - 1; i >= 0; i-- {
-		if o := &v.Sources[i]; o.Number == r.Source && o.Closed == "" {
-			o.Closed, o.Why = at, p.Why
-			return
-		}
-	}
-	if !full {
-		o.Closed = at
+	if len(v.Sources) < reporter.MaxSources {
 		v.Sources = append(v.Sources, o)
+	} else if p.Open {
+		v.SourcesMore++
 	}
 }
 
@@ -249,8 +244,7 @@ func (v *Survey) sourceKind(number uint32) string {
 }
 
 func (s *surveyor) finish() *Survey {
-	s.endTape()
-	s.endRecording()
+	s.endTape(false)
 	v := &s.survey
 	for i := range v.Tapes {
 		v.Records += v.Tapes[i].Records

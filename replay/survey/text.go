@@ -46,46 +46,30 @@ func section[T any](b *strings.Builder, title string, list []T, line func(*T) st
 
 // text writes the facts of one tape, with its own counts if there are several.
 func (t *Tape) text(b *strings.Builder, several bool) {
-	line := func(name, format string, args ...any) {
-		fmt.Fprintf(b, "%-10s"+format+"\n", append([]any{name}, args...)...)
+	line := func(shown bool, name, format string, args ...any) {
+		if shown {
+			fmt.Fprintf(b, "%-10s%s\n", name, fmt.Sprintf(format, args...))
+		}
 	}
-	line("tape", "%s, %s", t.Name, t.Ending)
-	line("host", "%q (%q)", t.HostName, t.HostID)
-	line("time", "%s, records from +%s to +%s (%s)", t.Start, t.First, t.Last, t.Duration)
-	line("versions", "topotape %s, format %s, core %d", t.Tool, t.Format, t.Core)
-	if t.Recording != "" {
-		line("id", "%s, segment %d of recording %s", t.TapeID, t.Segment, t.Recording)
-	} else {
-		line("id", "%s", t.TapeID)
-	}
-	if t.Recorder != "" || len(t.Command) > 0 {
-		line("recorded", "by %q with %q", t.Recorder, strings.Join(t.Command, " "))
-	}
+	line(true, "tape", "%s, %s", t.Name, t.Ending)
+	line(true, "host", "%q (%q)", t.HostName, t.HostID)
+	line(true, "time", "%s, records from +%s to +%s (%s)", t.Start, t.First, t.Last, t.Duration)
+	line(true, "versions", "topotape %s, format %s, core %d", t.Tool, t.Format, t.Core)
+	line(t.Recording == "", "id", "%s", t.TapeID)
+	line(t.Recording != "", "id", "%s, segment %d of recording %s", t.TapeID, t.Segment, t.Recording)
+	line(t.Recorder != "" || len(t.Command) > 0, "recorded", "by %q with %q", t.Recorder, strings.Join(t.Command, " "))
 	if d := t.From; d != nil {
-		if len(d.Args) > 0 {
-			line("derived", "%s with %q", t.Derived, strings.Join(d.Args, " "))
-		} else {
-			line("derived", "%s", t.Derived)
-		}
+		line(len(d.Args) == 0, "derived", "%s", t.Derived)
+		line(len(d.Args) > 0, "derived", "%s with %q", t.Derived, strings.Join(d.Args, " "))
 		for _, p := range d.Parents {
-			if p.SHA256 != "" || len(d.Parents) > 1 {
-				line("parent", "%s sha256 %s", p.TapeID, p.SHA256)
-			}
+			line(p.SHA256 != "" || len(d.Parents) > 1, "parent", "%s sha256 %s", p.TapeID, p.SHA256)
 		}
 	}
-	if t.Note != "" {
-		line("note", "%q", t.Note)
-	}
-	if t.Unknown > 0 {
-		line("unknown", "%s of a kind that this version does not know", render.Count(t.Unknown, "record"))
-	}
-	if t.Missing > 0 {
-		line("missing", "%s between the first and the last", render.Count(t.Missing, "record number"))
-	}
-	if several {
-		line("contains", "%s, %s plain", render.Count(t.Records, "record"), render.Size(t.Bytes))
-	}
-	line("read", "%s", readTexts[t.Reading])
+	line(t.Note != "", "note", "%q", t.Note)
+	line(t.Unknown > 0, "unknown", "%s of a kind that this version does not know", render.Count(t.Unknown, "record"))
+	line(t.Missing > 0, "missing", "%s between the first and the last", render.Count(t.Missing, "record number"))
+	line(several, "contains", "%s, %s plain", render.Count(t.Records, "record"), render.Size(t.Bytes))
+	line(true, "read", "%s", readTexts[t.Reading])
 	if several {
 		b.WriteByte('\n')
 	}
@@ -137,23 +121,21 @@ func (v *Survey) sourcesText(b *strings.Builder) {
 
 func (o *opening) text() string {
 	text := fmt.Sprintf("%d %s", o.Number, o.Kind)
-	if o.Opened != "" {
-		text += ", opened at +" + o.Opened
-	}
-	if o.Closed != "" {
-		text += ", closed at +" + o.Closed
-	}
-	if o.Netns != 0 {
-		text += fmt.Sprintf(", netns %d", o.Netns)
-	}
-	if o.Interface != "" {
-		text += fmt.Sprintf(", interface %q", o.Interface)
-	}
-	if o.Buffer != 0 {
-		text += ", buffer " + render.Size(o.Buffer)
-	}
-	if o.Snaplen != 0 {
-		text += fmt.Sprintf(", snaplen %d", o.Snaplen)
+	for _, part := range []struct {
+		shown  bool
+		format string
+		value  any
+	}{
+		{o.Opened != "", "opened at +%s", o.Opened},
+		{o.Closed != "", "closed at +%s", o.Closed},
+		{o.Netns != 0, "netns %d", o.Netns},
+		{o.Interface != "", "interface %q", o.Interface},
+		{o.Buffer != 0, "buffer %s", render.Size(o.Buffer)},
+		{o.Snaplen != 0, "snaplen %d", o.Snaplen},
+	} {
+		if part.shown {
+			text += ", " + fmt.Sprintf(part.format, part.value)
+		}
 	}
 	return text + render.Reason(o.Why)
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/topotape/topotape/replay/render"
 )
 
-func (s *Statistics) text(b *strings.Builder) {
+func (s *statistics) text(b *strings.Builder) {
 	fmt.Fprintf(b, "\nconnections %d", s.Connections)
 	if s.LeftOut > 0 {
 		fmt.Fprintf(b, "; at least %d more not counted: raise --max-connections", s.LeftOut)
