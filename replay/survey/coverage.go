@@ -27,27 +27,25 @@ func (rec *recording) count(n tape.Count) {
 	}
 }
 
-// dependsOn reports whether a record of this kind and source may change a state.
+// dependsOn reports whether a record of this kind and source may change a state. The
+// kind of a source may not be known yet.
 func (rec *recording) dependsOn(k capture.Kind, number uint32) bool {
-	return slices.ContainsFunc(rec.sources, func(s source) bool {
-		switch k {
-		case capture.KindTick:
-			return s.missing != "" && (s.repairedByReport() || s.Kind == "")
-		case capture.KindDumpBegin, capture.KindDumpEnd, capture.KindWalkBegin, capture.KindWalkEnd:
-			return s.missing != "" && s.Number == number && (s.Kind == k.Source() || s.Kind == "")
+	for i := range rec.sources {
+		if s := &rec.sources[i]; s.missing != "" && (s.Kind == "" || s.repairedBy(k, number)) {
+			return true
 		}
-		return false
-	})
+	}
+	return false
 }
 
 // source returns the source with this number. Until a source record says otherwise, it
 // has been open since the recording's start.
 func (rec *recording) source(number uint32, kind string) *source {
-	i := slices.IndexFunc(rec.sources, func(s source) bool { return s.Number == number })
-	if i >= 0 {
-		s := &rec.sources[i]
-		s.Kind = cmp.Or(s.Kind, kind)
-		return s
+	for i := range rec.sources {
+		if s := &rec.sources[i]; s.Number == number {
+			s.Kind = cmp.Or(s.Kind, kind)
+			return s
+		}
 	}
 	s := source{coverage: coverage{Kind: cmp.Or(kind, usualKind(number)), Number: number, Tape: rec.tape}, current: span{From: rec.from}}
 	s.begin(rec.from, rec.eventsOff)
@@ -80,13 +78,12 @@ func (rec *recording) gap(r *capture.Record, p *capture.Gap) {
 // host applies a host record.
 func (rec *recording) host(r *capture.Record, p *capture.Host) {
 	for _, v := range p.Sysctls {
-		if !strings.HasSuffix(v.Name, "nf_conntrack_events") {
-			continue
+		if strings.HasSuffix(v.Name, "nf_conntrack_events") {
+			rec.eventsOff = strings.TrimSpace(v.Value) == "0"
 		}
-		rec.eventsOff = strings.TrimSpace(v.Value) == "0"
-		for i := range rec.sources {
-			rec.sources[i].begin(duration(r.At), rec.eventsOff)
-		}
+	}
+	for i := range rec.sources {
+		rec.sources[i].begin(duration(r.At), rec.eventsOff)
 	}
 }
 
@@ -100,24 +97,21 @@ func (rec *recording) end(p *capture.End) {
 	}
 }
 
-// repair applies a tick, or the begin or end of a dump or walk, to the sources of which
-// something is missing.
+// repair applies a tick, or the begin or end of a dump or walk, to the sources that lack
+// something.
 func (rec *recording) repair(r *capture.Record) {
 	for i := range rec.sources {
 		s := &rec.sources[i]
-		if s.missing == "" {
+		if s.missing == "" || !s.repairedBy(r.Kind, r.Source) {
 			continue
 		}
-		dumped := s.Number == r.Source && s.Kind == r.Kind.Source()
 		switch r.Kind {
 		case capture.KindTick:
-			if s.repairedByReport() {
-				rec.tick(s, r.At)
-			}
+			rec.tick(s, r.At)
 		case capture.KindDumpBegin, capture.KindWalkBegin:
-			s.dumping = s.dumping || dumped
-		case capture.KindDumpEnd, capture.KindWalkEnd:
-			if dumped && s.dumping && !failed(r) {
+			s.dumping = true
+		default:
+			if s.dumping && !failed(r) {
 				s.repair()
 				s.begin(duration(r.At), rec.eventsOff)
 			}

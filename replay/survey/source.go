@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/topotape/topotape/capture"
@@ -96,11 +97,17 @@ func (s *source) degrade(why string) {
 // repair ends what degrade began: nothing is missing any more.
 func (s *source) repair() { s.missing = "" }
 
-// repairedByReport reports whether the next report after a gap is complete again: a
-// lost packet or answer concerns one report. Other sources need a complete dump or
-// walk.
-func (s *source) repairedByReport() bool {
-	return s.Kind == capture.SourceDNS || s.Kind == capture.SourceRDNS
+// repairedBy reports whether a record of this kind and source helps to repair the
+// source. A lost packet or answer concerns one report: the next report after it is
+// complete again. Other sources need a complete dump or walk.
+func (s *source) repairedBy(k capture.Kind, number uint32) bool {
+	switch k {
+	case capture.KindTick:
+		return s.Kind == capture.SourceDNS || s.Kind == capture.SourceRDNS
+	case capture.KindDumpBegin, capture.KindDumpEnd, capture.KindWalkBegin, capture.KindWalkEnd:
+		return s.Number == number && s.Kind == k.Source()
+	}
+	return false
 }
 
 // state returns how complete the source is, and why it is not. eventsOff says that
@@ -109,16 +116,11 @@ func (s *source) state(eventsOff bool) (reporter.CoverageState, string) {
 	if s.closed {
 		return reporter.CoverageOff, cmp.Or(s.reason, "closed")
 	}
-	var why []string
-	if s.reason != "" {
-		why = append(why, s.reason)
-	}
-	if s.missing != "" {
-		why = append(why, s.missing)
-	}
+	events := ""
 	if eventsOff && s.Kind == capture.SourceConntrack {
-		why = append(why, "net.netfilter.nf_conntrack_events is 0: the kernel sends no events")
+		events = "net.netfilter.nf_conntrack_events is 0: the kernel sends no events"
 	}
+	why := slices.DeleteFunc([]string{s.reason, s.missing, events}, func(reason string) bool { return reason == "" })
 	if len(why) == 0 {
 		return reporter.CoverageOK, ""
 	}

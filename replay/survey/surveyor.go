@@ -169,42 +169,42 @@ func (s *surveyor) payload(r *capture.Record) {
 	case capture.KindGap:
 		var p capture.Gap
 		if r.Decode(&p) == nil {
-			if !list(&v.Gaps, gap{r.Seq, spell(r.At), r.Source, v.sourceKind(r.Source), p.Lost, p.Exact, p.Why}) {
+			if !appendListed(&v.Gaps, gap{r.Seq, spell(r.At), r.Source, v.sourceKind(r.Source), p.Lost, p.Exact, p.Why}) {
 				v.GapsMore++
 			}
 			s.recording.gap(r, &p)
 		}
 	case capture.KindMark:
 		var p capture.Mark
-		if r.Decode(&p) == nil && !list(&v.Marks, mark{r.Seq, spell(r.At), p.Text}) {
+		if r.Decode(&p) == nil && !appendListed(&v.Marks, mark{r.Seq, spell(r.At), p.Text}) {
 			v.MarksMore++
 		}
 	case capture.KindClock:
 		var p capture.Clock
 		if r.Decode(&p) == nil {
-			list(&v.ClockSteps, clockStep{r.Seq, spell(r.At), spell(p.Step), wallText(p.Wall)})
+			appendListed(&v.ClockSteps, clockStep{r.Seq, spell(r.At), spell(p.Step), wallText(p.Wall)})
 		}
 	case capture.KindFault:
 		var p capture.Fault
 		if r.Decode(&p) == nil {
-			list(&v.Faults, fault{p.Record, p.Message})
+			appendListed(&v.Faults, fault{p.Record, p.Message})
 		}
 	case capture.KindEnd:
 		var p capture.End
 		if r.Decode(&p) == nil {
 			s.recording.end(&p)
 		}
-	case capture.KindTick, capture.KindDumpBegin, capture.KindDumpEnd, capture.KindWalkBegin, capture.KindWalkEnd:
+	default:
 		s.recording.repair(r)
 	}
 }
 
-// list adds an element to a list. It returns false if the list is full.
-func list[T any](l *[]T, e T) bool {
-	if len(*l) >= maxListed {
+// appendListed adds an element to a list. It returns false if the list is full.
+func appendListed[T any](list *[]T, e T) bool {
+	if len(*list) >= maxListed {
 		return false
 	}
-	*l = append(*l, e)
+	*list = append(*list, e)
 	return true
 }
 

@@ -2,6 +2,7 @@ package survey
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -148,11 +149,7 @@ func (v *Survey) barsText(b *strings.Builder, columns int) {
 		c := &list[i]
 		from, to := c.Spans[0].From, c.Spans[len(c.Spans)-1].To // those of the recording
 		if i == 0 || c.Tape != list[i-1].Tape {
-			of := ""
-			if list[len(list)-1].Tape > 0 {
-				of = ", " + v.Tapes[c.Tape].Name
-			}
-			fmt.Fprintf(b, "\ncoverage, +%s to +%s%s (█ all, ▒ a gap, ░ in part, · closed)\n", shortText(from), shortText(to), of)
+			fmt.Fprintf(b, "\ncoverage, +%s to +%s%s (█ all, ▒ a gap, ░ in part, · closed)\n", shortText(from), shortText(to), v.ofTape(", ", c))
 		}
 		name := c.Kind
 		if c.Number != 0 {
@@ -194,19 +191,21 @@ func (v *Survey) coverageText(b *strings.Builder) {
 // which returns what distinguishes a source from others of its kind: its number,
 // its tape, or nothing.
 func (v *Survey) which(c *coverage) (text string) {
-	tape, number := false, false
-	for i := range v.Coverage {
-		o := &v.Coverage[i]
-		tape = tape || o.Tape != c.Tape
-		number = number || o.Tape == c.Tape && o.Kind == c.Kind && o.Number != c.Number
-	}
-	if number {
+	if slices.ContainsFunc(v.Coverage, func(o coverage) bool {
+		return o.Tape == c.Tape && o.Kind == c.Kind && o.Number != c.Number
+	}) {
 		text = fmt.Sprintf(" %d", c.Number)
 	}
-	if tape {
-		text += " of " + v.Tapes[c.Tape].Name
+	return text + v.ofTape(" of ", c)
+}
+
+// ofTape returns the name of the recording's first tape, after a separator, if there
+// are several recordings.
+func (v *Survey) ofTape(sep string, c *coverage) string {
+	if v.Coverage[len(v.Coverage)-1].Tape == 0 {
+		return ""
 	}
-	return text
+	return sep + v.Tapes[c.Tape].Name
 }
 
 // eventsText lists the rare records: gaps, marks, clock steps and faults, and then
