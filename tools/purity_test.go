@@ -237,7 +237,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"replay/render":     {"capture", "reporter", "replay/fold", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg"},
 		"replay/scope":      {"reporter"},
 		"replay/diff":       {"reporter", "replay/fold", "replay/render"},
-		"replay/survey":     {"capture/tape", "capture", "reporter", "reporter/ctmsg", "replay", "replay/fold", "replay/render"},
+		"replay/survey":     {"capture/tape", "capture", "reporter", "reporter/ctmsg", "replay", "replay/render"},
 		"replay/edit":       {"capture/tape", "capture", "reporter", "replay", "replay/render"},
 		"replay/pcapng":     {"capture"},
 		"replay/replaytest": {"capture/tape", "capture", "reporter", "reporter/ctmsg"},

@@ -21,7 +21,7 @@ The files in reading order:
 
 What surprises:
 
-  - Read with and without the index gives the same Survey, except for Tape.Reading.
+  - Read with and without the index gives the same Survey, except for Reading.
   - The coverage here is that of the records about sources. A report's coverage knows
     more: whether messages could be decoded, and whether conntrack tracks anything.
   - If an index does not fit its file, the file is read completely, and Damage

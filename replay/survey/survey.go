@@ -14,7 +14,7 @@ import (
 // The names of the fields in JSON are a contract. No list is nil. The lists of gaps,
 // marks, faults and clock steps have at most maxListed elements.
 type Survey struct {
-	Tapes       []Tape      `json:"tapes"`
+	Tapes       []tapeFacts `json:"tapes"`
 	Records     uint64      `json:"records"`  // of kinds that this version knows
 	Bytes       uint64      `json:"bytes"`    // of their payloads
 	Duration    duration    `json:"duration"` // from the first to the last record, of all tapes together
@@ -38,12 +38,12 @@ type Survey struct {
 	Top         *statistics `json:"top,omitempty"` // nil until AddTop
 }
 
-// A Tape is one of the tapes.
-type Tape struct {
+// tapeFacts describe one of the tapes.
+type tapeFacts struct {
 	End       replay.TapeEnd `json:"-"`
 	Name      string         `json:"name"`
 	Ending    string         `json:"ending"`
-	Reading   Reading        `json:"read"`
+	Reading   reading        `json:"read"`
 	HostID    string         `json:"host_id"`
 	HostName  string         `json:"host_name"`
 	Start     string         `json:"start"`
@@ -79,13 +79,13 @@ type parent struct {
 	SHA256 string `json:"sha256,omitempty"`
 }
 
-// A Reading is how much of a tape was read.
-type Reading string
+// A reading is how much of a tape was read.
+type reading string
 
 const (
-	ReadAll    Reading = "all"       // every record
-	readFrames Reading = "checksums" // the index, and the checksum of every frame
-	readIndex  Reading = "index"     // the index only
+	readAll    reading = "all"       // every record
+	readFrames reading = "checksums" // the index, and the checksum of every frame
+	readIndex  reading = "index"     // the index only
 )
 
 // A kindCount counts the records of one kind from one source.
@@ -171,8 +171,8 @@ func perSecond(n uint64, d duration) float64 {
 }
 
 // newTape returns a tape, as far as its header describes it.
-func newTape(h *capture.Header) Tape {
-	t := Tape{Reading: ReadAll, HostID: h.HostID, HostName: h.HostName, Start: wallText(h.Start),
+func newTape(h *capture.Header) tapeFacts {
+	t := tapeFacts{Reading: readAll, HostID: h.HostID, HostName: h.HostName, Start: wallText(h.Start),
 		TapeID: fmt.Sprintf("%x", h.TapeID), Recording: hexOrEmpty(h.Recording), Segment: h.Segment,
 		Tool: h.Tool, Format: fmt.Sprintf("%d.%d", tape.Format, h.Minor), Core: h.Core,
 		Recorder: h.Recorder, Command: h.Command, Note: h.Note}
@@ -201,7 +201,7 @@ func hexOrEmpty[T [16]byte | [32]byte](v T) string {
 }
 
 // ended sets how the tape ended.
-func (t *Tape) ended(e replay.TapeEnd) {
+func (t *tapeFacts) ended(e replay.TapeEnd) {
 	t.End, t.Name, t.Ending, t.Unknown = e, e.Name, e.Ending.String(), e.Unknown
 	t.Missing -= min(t.Missing, e.Unknown) // records of unknown kinds have numbers too
 }

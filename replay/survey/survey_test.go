@@ -46,10 +46,10 @@ func checkSame(t *testing.T, name string, inputs []replay.Input) {
 		t.Fatal(name, err)
 	}
 	for i := range fast.Tapes {
-		if fast.Tapes[i].Reading != readFrames || slow.Tapes[i].Reading != ReadAll {
+		if fast.Tapes[i].Reading != readFrames || slow.Tapes[i].Reading != readAll {
 			t.Errorf("%s: tape %d was read: %v and %v", name, i, fast.Tapes[i].Reading, slow.Tapes[i].Reading)
 		}
-		fast.Tapes[i].Reading = ReadAll
+		fast.Tapes[i].Reading = readAll
 	}
 	if d := cmp.Diff(slow, fast); d != "" {
 		t.Errorf("%s: read (-), index (+): %s", name, d)

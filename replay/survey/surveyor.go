@@ -37,7 +37,7 @@ type countKey struct {
 }
 
 func newSurveyor() *surveyor {
-	return &surveyor{counts: map[countKey]kindCount{}, survey: Survey{Tapes: []Tape{}, Kinds: []kindCount{}, Sources: []opening{},
+	return &surveyor{counts: map[countKey]kindCount{}, survey: Survey{Tapes: []tapeFacts{}, Kinds: []kindCount{}, Sources: []opening{},
 		Gaps: []gap{}, Marks: []mark{}, Faults: []fault{}, ClockSteps: []clockStep{}, Coverage: []coverage{}}}
 }
 
@@ -65,7 +65,7 @@ func (s *surveyor) byReading(in replay.Input) error {
 		s.record(&r)
 	}
 	for _, e := range tapes.Ends() {
-		i := slices.IndexFunc(v.Tapes[first:], func(t Tape) bool { return t.End.Header == e.Header })
+		i := slices.IndexFunc(v.Tapes[first:], func(t tapeFacts) bool { return t.End.Header == e.Header })
 		if i < 0 { // it has no records
 			s.begin(in.Name, e.Header, 0)
 			i = len(v.Tapes[first:]) - 1
@@ -92,7 +92,7 @@ func (s *surveyor) begin(name string, h *capture.Header, at int64) {
 }
 
 // tape is the current tape.
-func (s *surveyor) tape() *Tape { return &s.survey.Tapes[len(s.survey.Tapes)-1] }
+func (s *surveyor) tape() *tapeFacts { return &s.survey.Tapes[len(s.survey.Tapes)-1] }
 
 // endTape ends the current tape, and its recording unless another segment follows.
 func (s *surveyor) endTape(followed bool) {

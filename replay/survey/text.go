@@ -46,7 +46,7 @@ func section[T any](b *strings.Builder, title string, list []T, line func(*T) st
 }
 
 // text writes the facts of one tape, with its own counts if there are several.
-func (t *Tape) text(b *strings.Builder, several bool) {
+func (t *tapeFacts) text(b *strings.Builder, several bool) {
 	line := func(shown bool, name, format string, args ...any) {
 		if shown {
 			fmt.Fprintf(b, "%-10s%s\n", name, fmt.Sprintf(format, args...))
@@ -77,8 +77,8 @@ func (t *Tape) text(b *strings.Builder, several bool) {
 }
 
 // readTexts describe how much of the tape was read.
-var readTexts = map[Reading]string{
-	ReadAll:    "every record",
+var readTexts = map[reading]string{
+	readAll:    "every record",
 	readFrames: "its index; all checksums are right",
 	readIndex:  "its index; the other records were not read",
 }
