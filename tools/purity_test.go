@@ -239,7 +239,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"replay/render":         {"capture", "replay/fold", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report"},
 		"replay/replaytest":     {"capture", "capture/tape", "reporter", "reporter/ctmsg", "reporter/report"},
 		"replay/scope":          {"reporter/report"},
-		"replay/survey":         {"capture", "capture/tape", "replay", "replay/fold", "replay/render", "reporter/ctmsg", "reporter/report", "reporter/source"},
+		"replay/survey":         {"capture", "capture/tape", "replay", "replay/render", "reporter/ctmsg", "reporter/report", "reporter/source"},
 		"reporter":              {"capture", "reporter/carry", "reporter/ctmsg", "reporter/current", "reporter/dnsmsg", "reporter/report", "reporter/scope2016", "reporter/source"},
 		"reporter/carry":        {},
 		"reporter/ctmsg":        {},

@@ -229,11 +229,10 @@ func measured(t *testing.T, in []replay.Input) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	facts := surveyed.Facts()
-	if err := facts.AddTop(in, 5, 0); err != nil {
+	if err := surveyed.AddTop(in, 5, 0); err != nil {
 		t.Fatal(err)
 	}
-	if facts.Text(80) == "" {
+	if surveyed.Text(80) == "" {
 		t.Error("info prints nothing")
 	}
 }

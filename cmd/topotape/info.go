@@ -58,9 +58,8 @@ func info(cmd *cobra.Command, args []string, format string, top, most int) error
 	if err != nil {
 		return err
 	}
-	facts := surveyed.Facts()
 	if top > 0 {
-		if err := facts.AddTop(inputs, top, most); err != nil {
+		if err := surveyed.AddTop(inputs, top, most); err != nil {
 			return err
 		}
 	}
@@ -73,41 +72,37 @@ func info(cmd *cobra.Command, args []string, format string, top, most int) error
 		enc := json.NewEncoder(out)
 		enc.SetEscapeHTML(false)
 		enc.SetIndent("", "  ")
-		err = enc.Encode(facts)
+		err = enc.Encode(surveyed)
 	} else {
-		_, err = io.WriteString(out, facts.Text(columns()))
+		_, err = io.WriteString(out, surveyed.Text(columns()))
 	}
 	if err := out.finish(err); err != nil {
 		return err
 	}
-	var left uint64
-	if facts.Top != nil {
-		left = facts.Top.LeftOut
-	}
-	return surveyOutcome(cmd, surveyed, left)
+	return surveyOutcome(cmd, surveyed)
 }
 
 // surveyOutcome returns the error of what is missing from the tapes, or of
 // connections that were left out.
-func surveyOutcome(cmd *cobra.Command, v *survey.Survey, left uint64) error {
+func surveyOutcome(cmd *cobra.Command, v *survey.Survey) error {
 	s := replay.Summary{}
 	for _, t := range v.Tapes {
-		s.Ends = append(s.Ends, replay.TapeEnd{Name: t.Name, Header: t.Header, Ending: t.Ending, Unknown: t.Unknown})
+		s.Ends = append(s.Ends, t.End)
 	}
 	warnUnknown(cmd, &s)
 	var loss []string
-	if len(v.Damage) > 0 {
-		loss = append(loss, v.Damage[0].Error())
-		if more := len(v.Damage) - 1; more > 0 {
-			loss = append(loss, "damaged at "+render.Count(more, "more place"))
+	if v.Damage != "" {
+		loss = append(loss, v.Damage)
+		if v.DamageMore > 0 {
+			loss = append(loss, "damaged at "+render.Count(v.DamageMore, "more place"))
 		}
 		loss = append(loss, recoverHint)
 	}
 	if cut := s.Unclean(); cut != "" {
 		loss = append(loss, cut)
 	}
-	if left > 0 {
-		loss = append(loss, fmt.Sprintf("at least %s not counted; raise --max-connections", render.Count(left, "connection")))
+	if v.Top != nil && v.Top.LeftOut > 0 {
+		loss = append(loss, fmt.Sprintf("at least %s not counted; raise --max-connections", render.Count(v.Top.LeftOut, "connection")))
 	}
 	return lossError(loss)
 }

@@ -220,10 +220,10 @@ func sameSurveys(t *testing.T, tape []byte) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if byIndex := s.Tapes[0].Reading != survey.ReadAll; byIndex != index {
+		if byIndex := s.Tapes[0].Reading != "all"; byIndex != index {
 			t.Errorf("the tape was read %s", s.Tapes[0].Reading)
 		}
-		s.Tapes[0].Reading = 0
+		s.Tapes[0].Reading = ""
 		surveys[i] = s
 	}
 	if !reflect.DeepEqual(surveys[0], surveys[1]) {

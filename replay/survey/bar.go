@@ -5,7 +5,7 @@ import "github.com/topotape/topotape/reporter/report"
 // coverageBar draws coverage as a line of cells, each of the same duration. A gap
 // of any duration shows; a time in which the source was closed shows from a tenth of
 // the cell on.
-func coverageBar(spans []Span, from, to int64, cells int) string {
+func coverageBar(spans []span, from, to duration, cells int) string {
 	width := float64(to-from) / float64(cells)
 	share := make([]struct{ ok, degraded, off float64 }, cells)
 	for _, s := range spans {

@@ -4,17 +4,20 @@ from when to when, what was lost, and how complete each source is. "topotape inf
 prints it.
 
 	tape ─┬─> index ────> counts ──┐
-	      └─> records ─> payloads ─┴─> Survey
-	tape ─> replay ─> report ─> Statistics
+	      └─> records ─> payloads ─┴─> Survey ─┐
+	tape ─> replay ─> report ─> Statistics ────┴─> JSON or text
 
 The files in reading order:
 
-  - survey.go has the result and Read, which reads tapes completely.
-  - index.go does the same with the index of a closed tape. It reads the chunks that
-    have records to list, and few others.
-  - source.go is the state of one source, coverage.go follows all sources over time.
-  - statistics.go has Measure: it replays tapes and counts the connections of the
+  - survey.go has the result, as JSON shows it, and Read.
+  - surveyor.go makes a survey from records. It reads tapes completely.
+  - index.go uses the index of a closed tape instead. It reads the chunks that have
+    records to list, and few others, and of the other chunks only the counts.
+  - source.go is the state of one source, coverage.go follows the sources of a
+    recording over time.
+  - statistics.go has AddTop: it replays tapes and counts the connections of the
     whole run. records.go collects for it what no report has.
+  - text.go and text_statistics.go print both as text; bar.go draws coverage.
 
 What surprises:
 

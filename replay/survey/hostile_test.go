@@ -33,8 +33,8 @@ func TestSurveyOfTooManySources(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if v.Records != n || v.CountsMore != n-maxCounts || len(v.Sources) != sources.Max || v.SourcesMore != n-sources.Max || len(v.Coverage) > sources.Max+3 {
-			t.Errorf("%d records, %d more, %d sources, %d more, %d covered", v.Records, v.CountsMore, len(v.Sources), v.SourcesMore, len(v.Coverage))
+		if v.Records != n || v.KindsMore != n-maxCounts || len(v.Sources) != sources.Max || v.SourcesMore != n-sources.Max || len(v.Coverage) > sources.Max+3 {
+			t.Errorf("%d records, %d more, %d sources, %d more, %d covered", v.Records, v.KindsMore, len(v.Sources), v.SourcesMore, len(v.Coverage))
 		}
 	}
 }

@@ -1,36 +1,43 @@
 package survey
 
 import (
-	"errors"
 	"io"
 	"maps"
 	"slices"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/tape"
+	"github.com/topotape/topotape/replay"
 )
-
-// An indexedTape is a closed tape with its index.
-type indexedTape struct {
-	header *capture.Header
-	index  *tape.Index
-	end    int64 // offset in the file
-}
 
 // maxChecked is up to which size, in bytes, all checksums of a file are compared.
 // That takes a few hundredths of a second.
 const maxChecked = 32 << 20
 
+// randomAccess is an input that can be read at any offset.
+type randomAccess interface {
+	io.ReaderAt
+	io.Seeker
+}
+
+// An indexedTape is a closed tape with its index.
+type indexedTape struct {
+	file   io.ReaderAt
+	name   string
+	header *capture.Header
+	index  *tape.Index
+	end    int64 // offset in the file
+}
+
 // byIndex surveys a file of closed tapes by their indexes. If a tape lacks a sound
 // index, it changes nothing and returns false, and the file is to be read from its
 // start.
 func (s *surveyor) byIndex(name string, f randomAccess) bool {
-	size, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return false // a pipe
-	}
-	before := s.clone()
-	if err := s.tapesByIndex(name, f, size); err != nil {
+	before := *s
+	before.counts = maps.Clone(s.counts)
+	before.survey.Sources = slices.Clone(s.survey.Sources) // the elements of other lists do not change
+	before.recording.sources = slices.Clone(s.recording.sources)
+	if err := s.tapesByIndex(name, f); err != nil {
 		*s = before
 		f.Seek(0, io.SeekStart) // if that fails, reading fails too
 		return false
@@ -38,66 +45,49 @@ func (s *surveyor) byIndex(name string, f randomAccess) bool {
 	return true
 }
 
-func (s *surveyor) tapesByIndex(name string, f io.ReaderAt, size int64) error {
-	tapes, err := findTapes(f, size)
+func (s *surveyor) tapesByIndex(name string, f randomAccess) error {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err // a pipe
+	}
+	tapes, err := findTapes(name, f, size)
 	if err != nil {
 		return err
 	}
-	reading := ReadIndex
+	reading := readIndex
 	if size <= maxChecked {
-		reading = ReadFrames
+		reading = readFrames
 	}
 	for i := range tapes {
 		t := &tapes[i]
-		if reading == ReadFrames {
+		if reading == readFrames {
 			if err := t.index.CheckFrames(f, t.end); err != nil {
 				return err
 			}
 		}
-		if err := s.tapeByIndex(f, t); err != nil {
+		if err := s.tapeByIndex(t); err != nil {
 			return err
 		}
-		s.tape().Name, s.tape().Reading = name, reading
+		s.tape().Reading = reading
 	}
 	return nil
 }
 
-// clone copies everything that a tape changes.
-func (s *surveyor) clone() surveyor {
-	own := *s
-	own.counts, own.coverage = maps.Clone(s.counts), s.coverage.clone()
-	v := &own.survey
-	v.Tapes, v.Sources, v.Gaps, v.Marks = slices.Clone(v.Tapes), slices.Clone(v.Sources), slices.Clone(v.Gaps), slices.Clone(v.Marks)
-	v.Faults, v.Clocks, v.Damage = slices.Clone(v.Faults), slices.Clone(v.Clocks), slices.Clone(v.Damage)
-	return own
-}
-
-var (
-	errNoTape      = errors.New("the file has no tape")
-	errContradicts = errors.New("the index contradicts itself")
-)
-
 // findTapes returns the tapes that follow each other in a file. It finds them from
-// the end of the file, where the index of the last one is.
-func findTapes(f io.ReaderAt, size int64) ([]indexedTape, error) {
+// the end of the file, where the index of the last one is. An empty file is an error.
+func findTapes(name string, f io.ReaderAt, size int64) ([]indexedTape, error) {
 	var tapes []indexedTape
-	for end := size; end > 0; {
+	for end := size; end > 0 || tapes == nil; {
 		ix, err := tape.ReadIndex(f, end)
 		if err != nil {
 			return nil, err
-		}
-		if ix.Base >= end {
-			return nil, errContradicts
 		}
 		r, err := tape.NewReader(io.NewSectionReader(f, ix.Base, end-ix.Base))
 		if err != nil {
 			return nil, err
 		}
-		tapes = append(tapes, indexedTape{header: r.Header(), index: ix, end: end})
+		tapes = append(tapes, indexedTape{file: f, name: name, header: r.Header(), index: ix, end: end})
 		end = ix.Base
-	}
-	if len(tapes) == 0 {
-		return nil, errNoTape
 	}
 	slices.Reverse(tapes)
 	return tapes, nil
@@ -105,155 +95,79 @@ func findTapes(f io.ReaderAt, size int64) ([]indexedTape, error) {
 
 // tapeByIndex adds a tape: the counts of its index, and the records of those chunks
 // that have records to list.
-func (s *surveyor) tapeByIndex(f io.ReaderAt, t *indexedTape) error {
-	var total, unknown uint64
+func (s *surveyor) tapeByIndex(t *indexedTape) error {
+	e := replay.TapeEnd{Name: t.name, Header: t.header, Ending: tape.Cut}
 	for i := range t.index.Entries {
 		for _, n := range t.index.Entries[i].Counts {
-			if total += n.Records; !capture.Kind(n.Kind).Known() {
-				unknown += n.Records
+			if !capture.Kind(n.Kind).Known() {
+				e.Unknown += n.Records
 			}
 		}
 	}
-	if total != t.index.Records {
-		return errContradicts
-	}
-	entries, err := t.knownEntries(f)
-	if err != nil {
+	if err := s.entries(t, t.index.Entries, true); err != nil {
 		return err
 	}
-	if len(entries) == 0 {
-		s.begin(t.header, 0)
+	if s.header != t.header { // it has no records
+		s.begin(t.name, t.header, 0)
 	}
-	ending := tape.Cut
-	for i := range entries {
-		first, last := i == 0, i == len(entries)-1
-		if !first && !last {
-			if err := s.entry(f, t.index, &entries[i]); err != nil {
-				return err
-			}
-			continue
-		}
-		records, err := t.index.ReadChunk(f, &entries[i])
-		if err != nil {
-			return err
-		}
-		if first {
-			s.begin(t.header, records[0].At)
-		}
-		if last && records[len(records)-1].Kind == capture.KindEnd {
-			ending = tape.Closed
-		}
-		s.chunk(entries[i], records)
+	if s.lastKind == capture.KindEnd {
+		e.Ending = tape.Closed
 	}
-	v := s.tape()
-	v.Ending, v.Unknown = ending, unknown
-	v.Missing -= min(v.Missing, unknown) // records of unknown kinds have numbers too
+	s.tape().ended(e)
 	return nil
 }
 
-// knownEntries returns the entries of the index with records of known kinds. The first
-// and the last are single chunks, not runs of chunks: they have the first and the last
-// record.
-func (t *indexedTape) knownEntries(f io.ReaderAt) ([]tape.Entry, error) {
-	list := t.index.Entries
-	for {
-		list = slices.DeleteFunc(list, func(e tape.Entry) bool { return !hasKnownKind(&e) })
-		if len(list) == 0 {
-			return list, nil
+// entries adds the chunks that consecutive entries of an index describe. It reads the
+// chunks with records to list, the tape's first one, and the last one of the list if
+// the tape ends with it.
+func (s *surveyor) entries(t *indexedTape, list []tape.Entry, ends bool) error {
+	list = slices.DeleteFunc(list, func(e tape.Entry) bool { return !hasKnownKind(&e) })
+	for i := range list {
+		e := &list[i]
+		ends := ends && i == len(list)-1
+		var err error
+		switch {
+		case s.header == t.header && !ends && !s.mustRead(e):
+			s.add(e)
+		case e.Run():
+			var chunks []tape.Entry
+			if chunks, err = t.index.Chunks(t.file, e); err == nil {
+				err = s.entries(t, chunks, ends)
+			}
+		default:
+			err = s.chunk(t, e)
 		}
-		i := 0
-		if !list[i].Run() {
-			i = len(list) - 1
-		}
-		if !list[i].Run() {
-			return list, nil
-		}
-		chunks, err := t.index.Chunks(f, &list[i])
 		if err != nil {
-			return nil, err
+			return err
 		}
-		list = slices.Replace(list, i, i+1, chunks...)
 	}
+	return nil
 }
 
 func hasKnownKind(e *tape.Entry) bool {
 	return slices.ContainsFunc(e.Counts, func(n tape.Count) bool { return capture.Kind(n.Kind).Known() })
 }
 
-// entry adds a chunk or a run of chunks. It reads those with records to list.
-func (s *surveyor) entry(f io.ReaderAt, index *tape.Index, e *tape.Entry) error {
-	if !s.mustRead(e) {
-		s.addCounts(e)
-		return nil
-	}
-	chunks, err := index.Chunks(f, e)
-	if err != nil {
-		return err
-	}
-	for i := range chunks {
-		c := &chunks[i]
-		switch {
-		case !hasKnownKind(c):
-		case !s.mustRead(c):
-			s.addCounts(c)
-		default:
-			records, err := index.ReadChunk(f, c)
-			if err != nil {
-				return err
-			}
-			s.chunk(*c, records)
-		}
-	}
-	return nil
-}
-
 // mustRead reports whether a chunk or a run has records that are listed by themselves
 // or may change the coverage of a source.
 func (s *surveyor) mustRead(e *tape.Entry) bool {
 	return slices.ContainsFunc(e.Counts, func(n tape.Count) bool {
-		return capture.Kind(n.Kind).Rare() || s.coverage.depends(capture.Kind(n.Kind), n.Source)
+		k := capture.Kind(n.Kind)
+		return k.Rare() || s.recording.dependsOn(k, n.Source)
 	})
 }
 
-// chunk adds a chunk whose records of known kinds were read.
-func (s *surveyor) chunk(e tape.Entry, records []capture.Record) {
-	// The entry's times and numbers include records of unknown kinds.
-	e.FirstAt, e.LastAt = records[0].At, records[len(records)-1].At
-	e.FirstSeq, e.LastSeq = numbersOf(records)
-	s.addCounts(&e)
+// chunk reads a chunk and adds its records.
+func (s *surveyor) chunk(t *indexedTape, e *tape.Entry) error {
+	records, err := t.index.ReadChunk(t.file, e)
+	if err != nil {
+		return err
+	}
+	if s.header != t.header {
+		s.begin(t.name, t.header, records[0].At)
+	}
 	for i := range records {
 		s.record(&records[i])
 	}
-}
-
-// addCounts adds the counts of a chunk or a run.
-func (s *surveyor) addCounts(e *tape.Entry) {
-	numbered := uint64(0)
-	for _, n := range e.Counts {
-		k := capture.Kind(n.Kind)
-		if !k.Known() {
-			continue
-		}
-		if k != capture.KindCarry { // carry records have no number
-			numbered += n.Records
-		}
-		s.count(n)
-	}
-	if e.FirstSeq != 0 {
-		s.numbers(e.FirstSeq, e.LastSeq, numbered)
-	}
-	s.tape().Last = e.LastAt
-}
-
-// numbersOf returns the first and the last number of the records, 0 if none has one.
-func numbersOf(records []capture.Record) (first, last uint64) {
-	for i := range records {
-		if n := records[i].Seq; n != 0 {
-			last = n
-			if first == 0 {
-				first = n
-			}
-		}
-	}
-	return first, last
+	return nil
 }

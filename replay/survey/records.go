@@ -5,30 +5,63 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/ctmsg"
 )
 
-// TableOrder counts socket tables that follow a record which came while the table was
-// being read. Such a table may be older than that record.
-type TableOrder struct {
-	Count uint64 // tables with the time of their reading
-	Early uint64 // tables whose reading began before the previous record
-	Most  int64  // how long before at most, ns
-}
-
-// recordFacts are facts that no report has.
+// recordFacts are facts that records show and reports do not.
 type recordFacts struct {
 	hostAddrs map[netip.Addr]bool
-	walks     []int64 // when complete walks of /proc ended, at most maxWalks
-	tables    TableOrder
-	last      int64 // At of the previous record
+	walks     []int64               // when complete walks of /proc ended, at most maxWalks
+	traffic   map[netip.Addr]uint64 // bytes of TCP flows that ended, both directions; at most maxTraffic
+	opened    pace
+	closed    pace
+	disorder  disorder
+	last      int64             // At of the previous record
+	late      int64             // ns from the kernel's time of messages to the recorder's, sum
+	made      map[uint32]uint64 // by source: kernel time of the last message, Unix ns; at most maxTraffic
+	message   ctmsg.Message
 }
 
-// maxWalks bounds the memory for the times of walks. It is enough for more than a month.
-const maxWalks = 1 << 20
+// Maxima that bound the memory. That of walks is enough for more than a month.
+const (
+	maxWalks   = 1 << 20
+	maxTraffic = 1 << 20
+)
+
+// A pace counts messages and finds the second with most of them.
+type pace struct {
+	Count  uint64   `json:"count"`
+	Rate   float64  `json:"per_second"`
+	Most   uint64   `json:"most_in_a_second"`
+	MostAt duration `json:"most_at"` // start of that second, since the recording's start
+
+	second int64  // of the last message
+	now    uint64 // messages in that second
+}
+
+// A disorder counts records that came late. A socket table whose reading began before
+// the previous record came may be older than that record.
+type disorder struct {
+	Tables          uint64   `json:"tables"` // with the time of their reading
+	TablesEarly     uint64   `json:"tables_read_before_the_record_ahead"`
+	TablesEarlyMost duration `json:"tables_earlier_at_most"`
+	Events          uint64   `json:"events_with_kernel_time"`
+	EventsBack      uint64   `json:"events_out_of_kernel_order"`
+	EventsLate      duration `json:"events_late_on_average"`
+	EventsLateMost  duration `json:"events_late_at_most"`
+}
+
+func newRecordFacts() recordFacts {
+	return recordFacts{hostAddrs: map[netip.Addr]bool{}, traffic: map[netip.Addr]uint64{}, made: map[uint32]uint64{}}
+}
 
 // add adds the next record.
-func (f *recordFacts) add(r *capture.Record) {
+func (f *recordFacts) add(h *capture.Header, r *capture.Record) {
 	switch r.Kind {
+	case capture.KindConntrack:
+		if f.message.Decode(r.Payload, h.BigEndian) == nil {
+			f.addMessage(h, r)
+		}
 	case capture.KindProcNet:
 		var t capture.ProcNet
 		if r.Decode(&t) == nil {
@@ -47,21 +80,68 @@ func (f *recordFacts) add(r *capture.Record) {
 	f.last = r.At
 }
 
+func (f *recordFacts) addMessage(h *capture.Header, r *capture.Record) {
+	m := &f.message
+	f.order(h.Start+r.At, r.Source)
+	if m.Orig.Proto != 6 { // TCP
+		return
+	}
+	switch m.Type {
+	case ctmsg.New:
+		f.opened.add(r.At)
+	case ctmsg.Destroy:
+		f.closed.add(r.At)
+		if m.CountersOrig.Has || m.CountersReply.Has {
+			f.addTraffic(m.Orig.SrcIP.Addr(), m.Reply.SrcIP.Addr(), m.CountersOrig.Bytes+m.CountersReply.Bytes)
+		}
+	}
+}
+
+// order compares the kernel's time of a message with the time it came, Unix ns.
+func (f *recordFacts) order(came int64, source uint32) {
+	made := f.message.EventTime
+	if made == 0 {
+		return
+	}
+	d := &f.disorder
+	d.Events++
+	if made < f.made[source] {
+		d.EventsBack++
+	}
+	if len(f.made) < maxTraffic {
+		f.made[source] = made
+	}
+	if late := came - int64(made); late > 0 {
+		f.late += late
+		d.EventsLateMost = max(d.EventsLateMost, duration(late))
+	}
+}
+
+// addTraffic adds the bytes of a flow to both its ends.
+func (f *recordFacts) addTraffic(client, server netip.Addr, bytes uint64) {
+	for _, a := range [...]netip.Addr{client, server} {
+		if _, known := f.traffic[a]; known || len(f.traffic) < maxTraffic {
+			f.traffic[a] += bytes
+		}
+		if client == server {
+			return
+		}
+	}
+}
+
 func (f *recordFacts) addTable(t *capture.ProcNet) {
 	if t.ReadEnd == 0 { // the table has no times
 		return
 	}
-	f.tables.Count++
+	d := &f.disorder
+	d.Tables++
 	if early := f.last - t.ReadStart; early > 0 {
-		f.tables.Early++
-		f.tables.Most = max(f.tables.Most, early)
+		d.TablesEarly++
+		d.TablesEarlyMost = max(d.TablesEarlyMost, duration(early))
 	}
 }
 
 func (f *recordFacts) addHost(p *capture.Host) {
-	if f.hostAddrs == nil {
-		f.hostAddrs = map[netip.Addr]bool{}
-	}
 	for _, i := range p.Interfaces {
 		for _, s := range i.Addresses {
 			if prefix, err := netip.ParsePrefix(s); err == nil {
@@ -77,4 +157,14 @@ func (f *recordFacts) addHost(p *capture.Host) {
 func (f *recordFacts) walkWithin(from, to int64) bool {
 	at, _ := slices.BinarySearch(f.walks, from)
 	return at < len(f.walks) && f.walks[at] <= to
+}
+
+func (p *pace) add(at int64) {
+	if second := at / 1e9; second != p.second || p.now == 0 {
+		p.second, p.now = second, 0
+	}
+	p.Count++
+	if p.now++; p.now > p.Most {
+		p.Most, p.MostAt = p.now, duration(p.second*1e9)
+	}
 }

@@ -37,7 +37,7 @@ func TestSourceState(t *testing.T) {
 		"repaired":              {[]func(*source){gap(3, "full"), (*source).repair}, false, report.CoverageOK, ""},
 		"open again":            {[]func(*source){closed("x"), open("")}, false, report.CoverageDegraded, "it was closed meanwhile"},
 	} {
-		s := &source{kind: capture.SourceConntrack}
+		s := &source{coverage: coverage{Kind: capture.SourceConntrack}}
 		for _, event := range c.events {
 			event(s)
 		}
@@ -52,7 +52,7 @@ func TestLostCountEndsAtMaximum(t *testing.T) {
 	var s source
 	s.gap(&capture.Gap{Lost: 1<<64 - 2})
 	s.gap(&capture.Gap{Lost: 5})
-	if s.lost != 1<<64-1 {
-		t.Error(s.lost)
+	if s.Lost != 1<<64-1 {
+		t.Error(s.Lost)
 	}
 }

@@ -2,128 +2,148 @@ package survey
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/replay"
-	"github.com/topotape/topotape/replay/fold"
 	"github.com/topotape/topotape/reporter/report"
 )
 
-// Statistics count the connections of tapes.
-type Statistics struct {
-	Connections uint64
-	LeftOut     uint64 // connections beyond the maximum
-	Talkers     []Talker
-	Servers     []Ranked // addresses and ports
-	Processes   []Ranked // by name
-	Names       []Ranked // of servers
-	NAT         []Ranked // none, snat, dnat, both, redirect
-	Directions  []Ranked // the evidence for which end is the client
-	NoProcess   Lacking  // at either end
-	NoName      Lacking  // for either end
-	Tables      TableOrder
-	Coverage    []report.Coverage // of the last report
+// statistics count the connections of tapes. No list is nil.
+type statistics struct {
+	Connections uint64           `json:"connections"`
+	LeftOut     uint64           `json:"left_out"`          // connections beyond the maximum
+	Stopped     string           `json:"stopped,omitempty"` // why the connections after some record are not counted
+	New         pace             `json:"new"`
+	Closed      pace             `json:"closed"`
+	Directions  []ranked[string] `json:"directions"`      // the evidence for which end is the client
+	NAT         []ranked[string] `json:"nat"`             // none, snat, dnat, both, redirect
+	NoProcess   lacking          `json:"without_process"` // at either end
+	NoName      lacking          `json:"without_name"`    // for either end
+	Talkers     []talker         `json:"talkers"`
+	Servers     []ranked[string] `json:"servers"`   // addresses and ports
+	Processes   []ranked[string] `json:"processes"` // by name
+	Names       []ranked[string] `json:"names"`     // of servers
+	Disorder    disorder         `json:"disorder"`
 }
 
-// Ranked is a value and the number of connections that have it.
-type Ranked struct {
-	What        string
-	Connections uint64
+// A ranked value has the number of connections that have it.
+type ranked[T any] struct {
+	What        T      `json:"what"`
+	Connections uint64 `json:"connections"`
 }
 
-// A Talker is an address and the number of its connections.
-type Talker struct {
-	Addr        netip.Addr
-	Connections uint64
-	Names       []string
+// lacking counts connections that lack something, by the probable reason.
+type lacking struct {
+	Connections uint64           `json:"connections"`
+	Share       float64          `json:"share"` // of all, 0 to 1
+	Why         []ranked[string] `json:"why"`
 }
 
-// Lacking counts connections that lack something, by the probable reason.
-type Lacking struct {
-	Connections uint64
-	Why         []Ranked
+// A talker is an address and the number of its connections.
+type talker struct {
+	Addr        netip.Addr `json:"addr"`
+	Connections uint64     `json:"connections"`
+	Bytes       *uint64    `json:"bytes"` // of flows that ended; null where the kernel did not count
+	Names       []string   `json:"names"`
 }
 
-// Measure replays tapes and counts their connections, at most maxConnections
-// (0 is 1,000,000). Lists of talkers, servers, processes and names have top elements.
-// each is called with every record.
-func Measure(inputs []replay.Input, top, maxConnections int, each func(*capture.Header, *capture.Record)) (*Statistics, *replay.Summary, error) {
-	m := &measurer{local: map[netip.Addr]bool{}, talkers: map[netip.Addr]*Talker{}, maxTalkers: 2 * cmp.Or(maxConnections, fold.DefaultMax)}
-	var whole *report.Report
-	o := replay.Options{Reports: replay.Whole, ReadOn: true, MaxConnections: maxConnections, Each: func(h *capture.Header, r *capture.Record) {
-		m.facts.add(r)
-		each(h, r)
-	}}
+// AddTop replays the inputs of the survey and adds Top, whose lists of talkers, servers,
+// processes and names get at most top elements. Beyond maxConnections, 0 for 1,000,000,
+// connections are only counted.
+func (v *Survey) AddTop(inputs []replay.Input, top, maxConnections int) error {
+	m := newMeasurer()
+	o := replay.Options{Reports: replay.Whole, ReadOn: true, MaxConnections: maxConnections, Each: m.facts.add}
 	summary, err := replay.Run(inputs, o, func(r *report.Report) error {
-		whole = r
+		m.report(r)
+		v.addCoverage(r.Coverage)
 		return nil
 	})
 	if err != nil {
-		return nil, summary, err
+		return err
 	}
-	m.result.LeftOut = summary.LeftOut
-	if whole != nil {
-		m.report(whole)
+	v.Top = m.statistics(top, v.Duration)
+	v.Top.LeftOut = summary.LeftOut
+	switch {
+	case summary.Damage != nil:
+		v.Top.Stopped = "the replay stopped at the damage"
+	case summary.Panic != nil:
+		v.Top.Stopped = fmt.Sprintf("the core panicked on record %d", summary.Panic.Record)
 	}
-	return m.finish(top), summary, nil
+	return nil
+}
+
+// addCoverage takes the coverage of the last report, which has one entry for a kind
+// of source, where the tapes have one source of that kind.
+func (v *Survey) addCoverage(reported []report.Coverage) {
+	for _, r := range reported {
+		var found []*coverage
+		for i := range v.Coverage {
+			if v.Coverage[i].Kind == r.Source {
+				found = append(found, &v.Coverage[i])
+			}
+		}
+		if len(found) == 1 {
+			c := found[0]
+			c.State, c.Why, c.Undecodable, c.Ignored = r.State, r.Why, &r.Undecodable, &r.Ignored
+		}
+	}
 }
 
 // A measurer collects facts from all records, and then counts the connections of one
 // folded report.
 type measurer struct {
-	result     Statistics
-	facts      recordFacts
-	sources    map[string]bool     // kinds that are on the tape
-	local      map[netip.Addr]bool // addresses of ends with a namespace or a process
-	names      map[netip.Addr][]string
-	talkers    map[netip.Addr]*Talker
-	maxTalkers int
-	ranks      [rankings]map[string]uint64
+	facts       recordFacts
+	connections uint64
+	sources     map[string]bool     // kinds that are on the tape
+	local       map[netip.Addr]bool // addresses of ends with a namespace or a process
+	names       map[netip.Addr][]string
+
+	// Connections by what they have:
+	talkers    ranking[netip.Addr]
+	servers    ranking[string]
+	processes  ranking[string]
+	hosts      ranking[string] // names of servers
+	nat        ranking[string]
+	directions ranking[string]
+	noProcess  ranking[string]
+	noName     ranking[string]
 }
 
-// What connections are counted by.
-const (
-	byServer = iota
-	byProcess
-	byName
-	byNAT
-	byDirection
-	byNoProcess
-	byNoName
-	rankings
-)
-
-func (m *measurer) rank(list int, what string) {
-	if m.ranks[list] == nil {
-		m.ranks[list] = map[string]uint64{}
-	}
-	m.ranks[list][what]++
+func newMeasurer() *measurer {
+	return &measurer{facts: newRecordFacts(), sources: map[string]bool{}, local: map[netip.Addr]bool{}, names: map[netip.Addr][]string{},
+		talkers: ranking[netip.Addr]{}, servers: ranking[string]{}, processes: ranking[string]{}, hosts: ranking[string]{},
+		nat: ranking[string]{}, directions: ranking[string]{}, noProcess: ranking[string]{}, noName: ranking[string]{}}
 }
 
-// talks counts a connection of an address.
-func (m *measurer) talks(a netip.Addr) {
-	t := m.talkers[a]
-	if t == nil {
-		if len(m.talkers) >= m.maxTalkers {
-			return
-		}
-		t = &Talker{Addr: a}
-		m.talkers[a] = t
+// A ranking counts connections by a value.
+type ranking[T comparable] map[T]uint64
+
+// top returns the first n values, the most frequent first and then in the order of
+// compare; n 0 is all.
+func (r ranking[T]) top(n int, compare func(a, b T) int) []ranked[T] {
+	all := make([]ranked[T], 0, len(r))
+	for what, connections := range r {
+		all = append(all, ranked[T]{what, connections})
 	}
-	t.Connections++
+	slices.SortFunc(all, func(a, b ranked[T]) int {
+		return cmp.Or(cmp.Compare(b.Connections, a.Connections), compare(a.What, b.What))
+	})
+	if n > 0 {
+		all = all[:min(n, len(all))]
+	}
+	return all
 }
 
 // report counts the connections of a report.
 func (m *measurer) report(r *report.Report) {
-	m.result.Coverage = r.Coverage
-	m.sources = map[string]bool{}
+	m.connections = uint64(len(r.Connections))
 	for _, c := range r.Coverage {
 		m.sources[c.Source] = m.sources[c.Source] || c.State != report.CoverageOff || c.Records > 0
 	}
-	m.names = map[netip.Addr][]string{}
 	for i := range r.Names {
 		n := &r.Names[i]
 		list := slices.Concat(n.Forward, n.Reverse)
@@ -145,30 +165,29 @@ func (m *measurer) report(r *report.Report) {
 }
 
 func (m *measurer) connection(c *report.Connection) {
-	m.result.Connections++
 	from, to := c.From.Addr.Addr(), c.To.Addr.Addr()
-	m.talks(from)
+	m.talkers[from]++
 	if to != from {
-		m.talks(to)
+		m.talkers[to]++
 	}
-	m.rank(byServer, c.To.Addr.String())
-	m.rank(byDirection, string(c.Direction))
-	m.rank(byNAT, m.natKind(c))
+	m.servers[c.To.Addr.String()]++
+	m.directions[string(c.Direction)]++
+	m.nat[m.natKind(c)]++
 	var seen []string
 	for _, p := range slices.Concat(c.From.Processes, c.To.Processes) {
 		if name := cmp.Or(p.Comm, "(no name)"); !slices.Contains(seen, name) {
 			seen = append(seen, name)
-			m.rank(byProcess, name)
+			m.processes[name]++
 		}
 	}
 	if len(seen) == 0 {
-		m.rank(byNoProcess, m.whyNoProcess(c))
+		m.noProcess[m.whyNoProcess(c)]++
 	}
 	for _, name := range m.names[to] {
-		m.rank(byName, name)
+		m.hosts[name]++
 	}
 	if len(m.names[from]) == 0 && len(m.names[to]) == 0 {
-		m.rank(byNoName, m.whyNoName(c))
+		m.noName[m.whyNoName(c)]++
 	}
 }
 
@@ -225,46 +244,32 @@ func (m *measurer) whyNoName(c *report.Connection) string {
 	return "no answer with either address was seen"
 }
 
-// finish sorts and shortens the lists.
-func (m *measurer) finish(top int) *Statistics {
-	s := &m.result
-	list := make([]Talker, 0, len(m.talkers))
-	for _, t := range m.talkers {
-		list = append(list, *t)
+// statistics returns the counts. Lists of talkers, servers, processes and names have
+// top elements; rates are over the duration.
+func (m *measurer) statistics(top int, d duration) *statistics {
+	f := &m.facts
+	f.opened.Rate, f.closed.Rate = perSecond(f.opened.Count, d), perSecond(f.closed.Count, d)
+	f.disorder.EventsLate = duration(f.late / int64(max(f.disorder.Events, 1)))
+	s := &statistics{Connections: m.connections, New: f.opened, Closed: f.closed,
+		Directions: m.directions.top(0, strings.Compare), NAT: m.nat.top(0, strings.Compare), NoProcess: m.lacking(m.noProcess), NoName: m.lacking(m.noName),
+		Talkers: []talker{}, Servers: m.servers.top(top, strings.Compare), Processes: m.processes.top(top, strings.Compare), Names: m.hosts.top(top, strings.Compare),
+		Disorder: f.disorder}
+	for _, r := range m.talkers.top(top, netip.Addr.Compare) {
+		t := talker{Addr: r.What, Connections: r.Connections, Names: append([]string{}, m.names[r.What]...)}
+		if n, counted := f.traffic[r.What]; counted {
+			t.Bytes = &n
+		}
+		s.Talkers = append(s.Talkers, t)
 	}
-	slices.SortFunc(list, func(a, b Talker) int {
-		return cmp.Or(cmp.Compare(b.Connections, a.Connections), a.Addr.Compare(b.Addr))
-	})
-	s.Talkers = list[:min(top, len(list))]
-	for i := range s.Talkers {
-		s.Talkers[i].Names = m.names[s.Talkers[i].Addr]
-	}
-	s.Servers, s.Processes, s.Names = m.ranked(byServer, top), m.ranked(byProcess, top), m.ranked(byName, top)
-	s.NAT, s.Directions = m.ranked(byNAT, 0), m.ranked(byDirection, 0)
-	s.NoProcess, s.NoName = lacking(m.ranked(byNoProcess, 0)), lacking(m.ranked(byNoName, 0))
-	s.Tables = m.facts.tables
 	return s
 }
 
-// ranked returns the first values of a list, the most frequent first; top 0 is all.
-func (m *measurer) ranked(list, top int) []Ranked {
-	all := make([]Ranked, 0, len(m.ranks[list]))
-	for what, n := range m.ranks[list] {
-		all = append(all, Ranked{what, n})
-	}
-	slices.SortFunc(all, func(a, b Ranked) int {
-		return cmp.Or(cmp.Compare(b.Connections, a.Connections), strings.Compare(a.What, b.What))
-	})
-	if top > 0 && len(all) > top {
-		all = all[:top]
-	}
-	return all
-}
-
-func lacking(why []Ranked) Lacking {
-	l := Lacking{Why: why}
-	for _, w := range why {
+// lacking returns how many connections lack something, for which reasons.
+func (m *measurer) lacking(why ranking[string]) lacking {
+	l := lacking{Why: why.top(0, strings.Compare)}
+	for _, w := range l.Why {
 		l.Connections += w.Connections
 	}
+	l.Share = float64(l.Connections) / float64(max(m.connections, 1))
 	return l
 }

@@ -1,86 +1,210 @@
 package survey
 
 import (
-	"cmp"
-	"errors"
+	"fmt"
 	"io"
-	"slices"
+	"time"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
-	sources "github.com/topotape/topotape/reporter/source"
 )
 
-// A Survey describes the contents of tapes. The lists of gaps, marks, faults and
-// clocks have at most maxListed elements.
+// A Survey describes the contents of tapes, in the order in which info prints them.
+// The names of the fields in JSON are a contract. No list is nil. The lists of gaps,
+// marks, faults and clock steps have at most maxListed elements.
 type Survey struct {
-	Tapes       []Tape
-	Records     uint64       // of kinds that this version knows
-	Bytes       uint64       // of their payloads
-	Duration    int64        // ns from the first to the last record, of all tapes together
-	Counts      []tape.Count // by source and kind
-	CountsMore  uint64       // records of sources and kinds beyond maxCounts
-	Sources     []Opening
-	SourcesMore uint64 // openings beyond reporter.MaxSources
-	Coverage    []Coverage
-	Gaps        []Record[capture.Gap]
-	GapsMore    uint64 // beyond maxListed
-	Marks       []Record[capture.Mark]
-	MarksMore   uint64
-	Faults      []capture.Fault
-	Clocks      []Record[capture.Clock]
-	Host        *capture.Host // the last one, nil if there is none
-	Damage      []error       // each wraps a *capture.DamageError
+	Tapes       []tapeFacts `json:"tapes"`
+	Records     uint64      `json:"records"`  // of kinds that this version knows
+	Bytes       uint64      `json:"bytes"`    // of their payloads
+	Duration    duration    `json:"duration"` // from the first to the last record, of all tapes together
+	Rate        float64     `json:"records_per_second"`
+	Kinds       []kindCount `json:"kinds"`                        // at most maxCounts
+	KindsMore   uint64      `json:"kinds_more_records,omitempty"` // records of other sources and kinds
+	Sources     []opening   `json:"sources"`                      // at most sources.Max
+	SourcesMore uint64      `json:"sources_more,omitempty"`
+	Gaps        []gap       `json:"gaps"`
+	GapsMore    uint64      `json:"gaps_more,omitempty"`
+	Marks       []mark      `json:"marks"`
+	MarksMore   uint64      `json:"marks_more,omitempty"`
+	Ticks       uint64      `json:"ticks"`
+	Witnesses   uint64      `json:"witnesses"`
+	Faults      []fault     `json:"faults"`
+	ClockSteps  []clockStep `json:"clock_steps"`
+	Coverage    []coverage  `json:"coverage"`
+	Host        *host       `json:"host,omitempty"`   // the last one, nil if there is none
+	Damage      string      `json:"damage,omitempty"` // the first one
+	DamageMore  int         `json:"damage_more,omitempty"`
+	Top         *statistics `json:"top,omitempty"` // nil until AddTop
 }
 
-// A Tape is one of the tapes.
-type Tape struct {
-	Name        string
-	Header      *capture.Header
-	Ending      tape.Ending
-	Reading     Reading
-	Unknown     uint64 // records of kinds that this version does not know
-	Records     uint64
-	Bytes       uint64
-	First, Last int64  // At of the first and the last record
-	Missing     uint64 // record numbers that are not on the tape, between the first and the last
+// tapeFacts describe one of the tapes.
+type tapeFacts struct {
+	End       replay.TapeEnd `json:"-"`
+	Name      string         `json:"name"`
+	Ending    string         `json:"ending"`
+	Reading   reading        `json:"read"`
+	HostID    string         `json:"host_id"`
+	HostName  string         `json:"host_name"`
+	Start     string         `json:"start"`
+	First     duration       `json:"first"` // record, time since the start
+	Last      duration       `json:"last"`
+	Duration  duration       `json:"duration"`
+	Records   uint64         `json:"records"`
+	Bytes     uint64         `json:"bytes"`
+	Missing   uint64         `json:"missing_numbers"` // record numbers that are not on the tape, between the first and the last
+	TapeID    string         `json:"tape_id"`
+	Recording string         `json:"recording,omitempty"`
+	Segment   uint32         `json:"segment"`
+	Tool      string         `json:"tool"`
+	Format    string         `json:"format"`
+	Core      uint32         `json:"core"`
+	Recorder  string         `json:"recorder,omitempty"`
+	Command   []string       `json:"command,omitempty"`
+	Note      string         `json:"note,omitempty"`
+	Derived   string         `json:"derived,omitempty"`
+	From      *derivation    `json:"derived_from,omitempty"`
+	Unknown   uint64         `json:"unknown_records,omitempty"` // of kinds that this version does not know
 }
 
-// A Reading is how much of a tape was read.
-type Reading uint8
+// A derivation is how a tape was made from others.
+type derivation struct {
+	Verb    string   `json:"verb"`
+	Args    []string `json:"args"`
+	Parents []parent `json:"parents"`
+}
+
+type parent struct {
+	TapeID string `json:"tape_id"`
+	SHA256 string `json:"sha256,omitempty"`
+}
+
+// A reading is how much of a tape was read.
+type reading string
 
 const (
-	ReadAll    Reading = iota // every record
-	ReadFrames                // the index, and the checksum of every frame
-	ReadIndex                 // the index only
+	readAll    reading = "all"       // every record
+	readFrames reading = "checksums" // the index, and the checksum of every frame
+	readIndex  reading = "index"     // the index only
 )
 
-// String returns all, checksums or index.
-func (r Reading) String() string { return [...]string{"all", "checksums", "index"}[r] }
-
-// A Record is a record that is listed by itself, with its payload.
-type Record[P any] struct {
-	Seq    uint64
-	At     int64
-	Source uint32
-	Kind   string // of the source
-	Value  P
+// A kindCount counts the records of one kind from one source.
+type kindCount struct {
+	Kind    string  `json:"kind"`
+	Source  uint32  `json:"source"`
+	Records uint64  `json:"records"`
+	Bytes   uint64  `json:"bytes"`
+	Rate    float64 `json:"records_per_second"`
 }
 
-// An Opening is the time during which a source was open. Opened and Closed are -1 if
+// An opening is the time during which a source was open. Opened and Closed are empty if
 // there is no record of it.
-type Opening struct {
-	Number         uint32
-	Opened, Closed int64
-	capture.Source
+type opening struct {
+	Number    uint32 `json:"number"`
+	Kind      string `json:"kind"`
+	Netns     uint64 `json:"netns,omitempty"`
+	Interface string `json:"interface,omitempty"`
+	Buffer    uint64 `json:"buffer,omitempty"`
+	Snaplen   uint32 `json:"snaplen,omitempty"`
+	Opened    string `json:"opened,omitempty"`
+	Closed    string `json:"closed,omitempty"`
+	Why       string `json:"why,omitempty"`
 }
 
-// Maxima of a Survey.
-const (
-	maxListed = 100    // elements of each list
-	maxCounts = 10_000 // sources and kinds that are counted
-)
+type gap struct {
+	Record uint64 `json:"record"`
+	At     string `json:"at"`
+	Source uint32 `json:"source"`
+	Kind   string `json:"kind"` // of the source
+	Lost   uint64 `json:"lost"`
+	Exact  bool   `json:"exact"`
+	Why    string `json:"why"`
+}
+
+type mark struct {
+	Record uint64 `json:"record"`
+	At     string `json:"at"`
+	Text   string `json:"text"`
+}
+
+type clockStep struct {
+	Record uint64 `json:"record"`
+	At     string `json:"at"`
+	Step   string `json:"step"`
+	Wall   string `json:"wall"`
+}
+
+type fault struct {
+	Record  uint64 `json:"record"` // on which the core panicked
+	Message string `json:"message"`
+}
+
+type host struct {
+	ID            string   `json:"id"`
+	Name          string   `json:"name"`
+	Kernel        string   `json:"kernel"`
+	BootID        string   `json:"boot_id"`
+	Interfaces    int      `json:"interfaces"`
+	LocalNetworks []string `json:"local_networks"`
+}
+
+// A duration in ns is a text such as 1.5s in JSON.
+type duration int64
+
+func (d duration) String() string { return time.Duration(d).String() }
+
+// MarshalText returns the duration as JSON has it.
+func (d duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// spell returns a duration in ns as a text.
+func spell(ns int64) string { return duration(ns).String() }
+
+// wallText returns a time in Unix ns.
+func wallText(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339Nano) }
+
+// perSecond returns the rate of n events, 0 if no time passed.
+func perSecond(n uint64, d duration) float64 {
+	if d <= 0 {
+		return 0
+	}
+	return float64(n) / (float64(d) / 1e9)
+}
+
+// newTape returns a tape, as far as its header describes it.
+func newTape(h *capture.Header) tapeFacts {
+	t := tapeFacts{Reading: readAll, HostID: h.HostID, HostName: h.HostName, Start: wallText(h.Start),
+		TapeID: fmt.Sprintf("%x", h.TapeID), Recording: hexOrEmpty(h.Recording), Segment: h.Segment,
+		Tool: h.Tool, Format: fmt.Sprintf("%d.%d", tape.Format, h.Minor), Core: h.Core,
+		Recorder: h.Recorder, Command: h.Command, Note: h.Note}
+	if d := &h.Derived; d.Verb != "" {
+		t.Derived = d.Verb
+		t.From = &derivation{Verb: d.Verb, Args: append([]string{}, d.Args...), Parents: []parent{}}
+		parents := d.Others
+		if d.Parent != [16]byte{} {
+			t.Derived += fmt.Sprintf(" of %x", d.Parent)
+			parents = append([]capture.Parent{{TapeID: d.Parent, SHA256: d.SHA256}}, parents...)
+		}
+		for _, p := range parents {
+			t.From.Parents = append(t.From.Parents, parent{fmt.Sprintf("%x", p.TapeID), hexOrEmpty(p.SHA256)})
+		}
+	}
+	return t
+}
+
+// hexOrEmpty returns the hexadecimal text of an id or a hash, "" if it is zero.
+func hexOrEmpty[T [16]byte | [32]byte](v T) string {
+	var zero T
+	if v == zero {
+		return ""
+	}
+	return fmt.Sprintf("%x", v)
+}
+
+// ended sets how the tape ended.
+func (t *tapeFacts) ended(e replay.TapeEnd) {
+	t.End, t.Name, t.Ending, t.Unknown = e, e.Name, e.Ending.String(), e.Unknown
+	t.Missing -= min(t.Missing, e.Unknown) // records of unknown kinds have numbers too
+}
 
 // Read surveys tapes. With useIndex it reads only the index of a tape that is closed
 // and whose input can be read at any offset, and the chunks that have records to list.
@@ -88,7 +212,7 @@ const (
 // damage between the chunks that were read is noticed in files of up to 32 MiB, whose
 // checksums are compared. Damage is no error.
 func Read(inputs []replay.Input, useIndex bool) (*Survey, error) {
-	s := &surveyor{counts: map[countKey]tape.Count{}}
+	s := newSurveyor()
 	for _, in := range inputs {
 		if err := s.input(in, useIndex); err != nil {
 			return nil, err
@@ -108,226 +232,4 @@ func (s *surveyor) input(in replay.Input, useIndex bool) error {
 	}
 	in.Open = func() (io.ReadCloser, error) { return file, nil }
 	return s.byReading(in)
-}
-
-type countKey struct {
-	kind   uint8
-	source uint32
-}
-
-// A surveyor collects a survey from records, or counts of records, in their order.
-type surveyor struct {
-	survey   Survey
-	counts   map[countKey]tape.Count
-	coverage coverage
-
-	// of the current tape
-	header   *capture.Header
-	firstSeq uint64
-	lastSeq  uint64
-	numbered uint64 // records with a number
-}
-
-// byReading reads every record of an input.
-func (s *surveyor) byReading(in replay.Input) error {
-	tapes, records := replay.Records([]replay.Input{in}, replay.Window{})
-	first := len(s.survey.Tapes)
-	var header *capture.Header
-	for r, err := range records {
-		if err != nil {
-			var damage *tape.DamageError
-			if !errors.As(err, &damage) {
-				return err
-			}
-			s.survey.Damage = append(s.survey.Damage, err)
-			continue
-		}
-		if h := tapes.Header(); h != header {
-			header = h
-			s.begin(h, r.At)
-		}
-		s.count(tape.Count{Kind: uint8(r.Kind), Source: r.Source, Records: 1, Bytes: uint64(len(r.Payload))})
-		if r.Seq != 0 {
-			s.numbers(r.Seq, r.Seq, 1)
-		}
-		s.tape().Last = r.At
-		s.record(&r)
-	}
-	for _, e := range tapes.Ends() {
-		i := first + slices.IndexFunc(s.survey.Tapes[first:], func(t Tape) bool { return t.Header == e.Header })
-		if i < first { // it has no records
-			s.begin(e.Header, 0)
-			i = len(s.survey.Tapes) - 1
-		}
-		t := &s.survey.Tapes[i]
-		t.Name, t.Ending, t.Unknown = e.Name, e.Ending, e.Unknown
-		t.Missing -= min(t.Missing, e.Unknown) // records of unknown kinds have numbers too
-	}
-	for i := range s.survey.Tapes[first:] {
-		if t := &s.survey.Tapes[first+i]; t.Ending == tape.Unfinished {
-			t.Name, t.Ending = in.Name, tape.Torn
-		}
-	}
-	return nil
-}
-
-// begin begins the next tape, at the time of its first record.
-func (s *surveyor) begin(h *capture.Header, at int64) {
-	follows := h.Continues(s.header)
-	s.endTape()
-	s.survey.Tapes = append(s.survey.Tapes, Tape{Header: h, First: at, Last: at})
-	s.header = h
-	s.firstSeq, s.lastSeq, s.numbered = 0, 0, 0
-	s.coverage.begin(len(s.survey.Tapes)-1, at, follows)
-}
-
-// tape is the current tape.
-func (s *surveyor) tape() *Tape { return &s.survey.Tapes[len(s.survey.Tapes)-1] }
-
-func (s *surveyor) endTape() {
-	if len(s.survey.Tapes) > 0 {
-		t := s.tape()
-		s.survey.Duration += t.Last - t.First
-		s.coverage.last = t.Last
-	}
-}
-
-// count adds records of one source and kind.
-func (s *surveyor) count(n tape.Count) {
-	key := countKey{n.Kind, n.Source}
-	c, known := s.counts[key]
-	if !known && len(s.counts) >= maxCounts {
-		s.survey.CountsMore += n.Records
-	} else {
-		s.counts[key] = tape.Count{Kind: n.Kind, Source: n.Source, Records: c.Records + n.Records, Bytes: c.Bytes + n.Bytes}
-	}
-	s.tape().Records += n.Records
-	s.tape().Bytes += n.Bytes
-	s.coverage.count(n)
-}
-
-// numbers adds records with numbers from first to last, and updates how many numbers
-// are missing.
-func (s *surveyor) numbers(first, last, records uint64) {
-	if s.firstSeq == 0 {
-		s.firstSeq = first
-	}
-	s.lastSeq = last
-	s.numbered += records
-	if span := s.lastSeq - s.firstSeq + 1; span >= s.numbered {
-		s.tape().Missing = span - s.numbered
-	}
-}
-
-// record adds what the payload of a record says.
-func (s *surveyor) record(r *capture.Record) {
-	v := &s.survey
-	s.coverage.record(r)
-	switch r.Kind {
-	case capture.KindSource:
-		var p capture.Source
-		if r.Decode(&p) == nil {
-			s.source(r, &p)
-		}
-	case capture.KindHost:
-		var p capture.Host
-		if r.Decode(&p) == nil {
-			v.Host = &p
-		}
-	case capture.KindGap:
-		var p capture.Gap
-		if len(v.Gaps) >= maxListed {
-			v.GapsMore++
-		} else if r.Decode(&p) == nil {
-			v.Gaps = append(v.Gaps, listed(r, v.SourceKind(r.Source), p))
-		}
-	case capture.KindMark:
-		var p capture.Mark
-		if len(v.Marks) >= maxListed {
-			v.MarksMore++
-		} else if r.Decode(&p) == nil {
-			v.Marks = append(v.Marks, listed(r, "", p))
-		}
-	case capture.KindClock:
-		var p capture.Clock
-		if len(v.Clocks) < maxListed && r.Decode(&p) == nil {
-			v.Clocks = append(v.Clocks, listed(r, "", p))
-		}
-	case capture.KindFault:
-		var p capture.Fault
-		if r.Decode(&p) == nil && len(v.Faults) < maxListed {
-			v.Faults = append(v.Faults, p)
-		}
-	}
-}
-
-func listed[P any](r *capture.Record, kind string, payload P) Record[P] {
-	return Record[P]{Seq: r.Seq, At: r.At, Source: r.Source, Kind: kind, Value: payload}
-}
-
-// source adds the opening of a source, or ends it.
-func (s *surveyor) source(r *capture.Record, p *capture.Source) {
-	v := &s.survey
-	full := len(v.Sources) >= sources.Max
-	if p.Open {
-		if full {
-			v.SourcesMore++
-		} else {
-			v.Sources = append(v.Sources, Opening{Number: r.Source, Opened: r.At, Closed: -1, Source: *p})
-		}
-		return
-	}
-	for i := len(v.Sources) - 1; i >= 0; i-- {
-		if o := &v.Sources[i]; o.Number == r.Source && o.Closed < 0 {
-			o.Closed, o.Why = r.At, p.Why
-			return
-		}
-	}
-	if !full {
-		v.Sources = append(v.Sources, Opening{Number: r.Source, Opened: -1, Closed: r.At, Source: *p})
-	}
-}
-
-// SourceKind returns the kind of a source as a source record names it, else the kind
-// that its number usually has.
-func (v *Survey) SourceKind(number uint32) string {
-	for i := range v.Sources {
-		if v.Sources[i].Number == number {
-			return v.Sources[i].Kind
-		}
-	}
-	return cmp.Or(usualKind(number), "unknown")
-}
-
-// CountOf returns how many records of a kind there are.
-func (v *Survey) CountOf(k capture.Kind) (n uint64) {
-	for _, c := range v.Counts {
-		if c.Kind == uint8(k) {
-			n += c.Records
-		}
-	}
-	return n
-}
-
-func (s *surveyor) finish() *Survey {
-	s.endTape()
-	v := &s.survey
-	for _, c := range s.counts {
-		v.Counts = append(v.Counts, c)
-	}
-	for i := range v.Tapes {
-		v.Records += v.Tapes[i].Records
-		v.Bytes += v.Tapes[i].Bytes
-	}
-	slices.SortFunc(v.Counts, func(a, b tape.Count) int {
-		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Kind, b.Kind))
-	})
-	v.Coverage = s.coverage.finish()
-	return v
-}
-
-// randomAccess is an input that can be read at any offset.
-type randomAccess interface {
-	io.ReaderAt
-	io.Seeker
 }

@@ -46,10 +46,10 @@ func checkSame(t *testing.T, name string, inputs []replay.Input) {
 		t.Fatal(name, err)
 	}
 	for i := range fast.Tapes {
-		if fast.Tapes[i].Reading != ReadFrames || slow.Tapes[i].Reading != ReadAll {
+		if fast.Tapes[i].Reading != readFrames || slow.Tapes[i].Reading != readAll {
 			t.Errorf("%s: tape %d was read: %v and %v", name, i, fast.Tapes[i].Reading, slow.Tapes[i].Reading)
 		}
-		fast.Tapes[i].Reading = ReadAll
+		fast.Tapes[i].Reading = readAll
 	}
 	if d := cmp.Diff(slow, fast); d != "" {
 		t.Errorf("%s: read (-), index (+): %s", name, d)
@@ -106,8 +106,8 @@ func TestIndexFindsSameDamage(t *testing.T) {
 			t.Errorf("%s: %v, by reading %v", what, err, serr)
 			return
 		}
-		if err == nil && fmt.Sprint(fast.Damage) != fmt.Sprint(slow.Damage) || err == nil && len(slow.Damage) == 0 && fast.Tapes[0].Ending != slow.Tapes[0].Ending {
-			t.Errorf("%s: %v %v, by reading %v %v", what, fast.Tapes, fast.Damage, slow.Tapes, slow.Damage)
+		if err == nil && (fast.Damage != slow.Damage || fast.DamageMore != slow.DamageMore) || err == nil && slow.Damage == "" && fast.Tapes[0].Ending != slow.Tapes[0].Ending {
+			t.Errorf("%s: %v %s, by reading %v %s", what, fast.Tapes, fast.Damage, slow.Tapes, slow.Damage)
 		}
 	}
 	for i := 0; i < len(tape); i += 1 + len(tape)/700 {
@@ -166,7 +166,7 @@ func TestLargeTapeIsReadByIndexOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	slow.Tapes[0].Reading = ReadIndex
+	slow.Tapes[0].Reading = readIndex
 	broken := bytes.Clone(whole)
 	for at := len(broken) / 5; at < len(broken)*9/10; at += 5000 { // except the gap and the dump
 		if at < 3000*4000 || at > 3600*4100 {

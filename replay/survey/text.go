@@ -2,46 +2,99 @@ package survey
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/topotape/topotape/replay/render"
 )
 
-// Text returns the facts as info prints them for people. Coverage bars fill a line
-// of that many columns.
-func (f *Facts) Text(columns int) string {
+// Text returns the survey as info prints it for people. Coverage bars fill a line of
+// that many columns.
+func (v *Survey) Text(columns int) string {
 	var b strings.Builder
-	for i := range f.Tapes {
-		f.Tapes[i].text(&b, len(f.Tapes) > 1)
+	for i := range v.Tapes {
+		v.Tapes[i].text(&b, len(v.Tapes) > 1)
 	}
-	if f.Host != nil && f.Host.Kernel != "" {
-		fmt.Fprintf(&b, "kernel    %q\n", f.Host.Kernel)
+	if v.Host != nil && v.Host.Kernel != "" {
+		fmt.Fprintf(&b, "kernel    %q\n", v.Host.Kernel)
 	}
-	fmt.Fprintf(&b, "records   %d, %s plain; %s, %s\n", f.Records, render.Size(f.Bytes), render.Count(f.Ticks, "tick"), render.Count(f.Witnesses, "witness"))
-	f.kindsText(&b)
-	f.sourcesText(&b)
-	f.coverageText(&b, columns)
-	f.gapsText(&b)
-	f.eventsText(&b)
-	if f.Top != nil {
-		f.Top.text(&b)
+	fmt.Fprintf(&b, "records   %d, %s plain; %s, %s\n", v.Records, render.Size(v.Bytes), render.Count(v.Ticks, "tick"), render.Count(v.Witnesses, "witness"))
+	v.kindsText(&b)
+	v.sourcesText(&b)
+	v.barsText(&b, columns)
+	v.coverageText(&b)
+	v.eventsText(&b)
+	if v.Top != nil {
+		v.Top.text(&b)
 	}
 	return b.String()
 }
 
-func (f *Facts) kindsText(b *strings.Builder) {
-	if len(f.Kinds) == 0 {
+// section writes a title and a line for each element of a list, and how many more there
+// are. It writes nothing for an empty list.
+func section[T any](b *strings.Builder, title string, list []T, line func(*T) string, more uint64) {
+	if len(list) > 0 {
+		fmt.Fprintf(b, "\n%s\n", title)
+	}
+	for i := range list {
+		fmt.Fprintf(b, "  %s\n", line(&list[i]))
+	}
+	if more > 0 {
+		fmt.Fprintf(b, "  and %d more\n", more)
+	}
+}
+
+// text writes the facts of one tape, with its own counts if there are several.
+func (t *tapeFacts) text(b *strings.Builder, several bool) {
+	line := func(shown bool, name, format string, args ...any) {
+		if shown {
+			fmt.Fprintf(b, "%-10s%s\n", name, fmt.Sprintf(format, args...))
+		}
+	}
+	line(true, "tape", "%s, %s", t.Name, t.Ending)
+	line(true, "host", "%q (%q)", t.HostName, t.HostID)
+	line(true, "time", "%s, records from +%s to +%s (%s)", t.Start, t.First, t.Last, t.Duration)
+	line(true, "versions", "topotape %s, format %s, core %d", t.Tool, t.Format, t.Core)
+	line(t.Recording == "", "id", "%s", t.TapeID)
+	line(t.Recording != "", "id", "%s, segment %d of recording %s", t.TapeID, t.Segment, t.Recording)
+	line(t.Recorder != "" || len(t.Command) > 0, "recorded", "by %q with %q", t.Recorder, strings.Join(t.Command, " "))
+	if d := t.From; d != nil {
+		line(len(d.Args) == 0, "derived", "%s", t.Derived)
+		line(len(d.Args) > 0, "derived", "%s with %q", t.Derived, strings.Join(d.Args, " "))
+		for _, p := range d.Parents {
+			line(p.SHA256 != "" || len(d.Parents) > 1, "parent", "%s sha256 %s", p.TapeID, p.SHA256)
+		}
+	}
+	line(t.Note != "", "note", "%q", t.Note)
+	line(t.Unknown > 0, "unknown", "%s of a kind that this version does not know", render.Count(t.Unknown, "record"))
+	line(t.Missing > 0, "missing", "%s between the first and the last", render.Count(t.Missing, "record number"))
+	line(several, "contains", "%s, %s plain", render.Count(t.Records, "record"), render.Size(t.Bytes))
+	line(true, "read", "%s", readTexts[t.Reading])
+	if several {
+		b.WriteByte('\n')
+	}
+}
+
+// readTexts describe how much of the tape was read.
+var readTexts = map[reading]string{
+	readAll:    "every record",
+	readFrames: "its index; all checksums are right",
+	readIndex:  "its index; the other records were not read",
+}
+
+func (v *Survey) kindsText(b *strings.Builder) {
+	if len(v.Kinds) == 0 {
 		return
 	}
 	const row = "  %-11s  %-20s  %11s  %10s  %10s\n"
 	fmt.Fprintf(b, "\n"+row, "SOURCE", "KIND", "RECORDS", "PER SECOND", "BYTES")
-	for _, k := range f.Kinds {
-		source := fmt.Sprintf("%d %s", k.Source, f.survey.SourceKind(k.Source))
+	for _, k := range v.Kinds {
+		source := fmt.Sprintf("%d %s", k.Source, v.sourceKind(k.Source))
 		fmt.Fprintf(b, row, source, k.Kind, fmt.Sprint(k.Records), rateText(k.Rate), render.Size(k.Bytes))
 	}
-	if f.KindsMore > 0 {
-		fmt.Fprintf(b, "  and %s of other sources\n", render.Count(f.KindsMore, "record"))
+	if v.KindsMore > 0 {
+		fmt.Fprintf(b, "  and %s of other sources\n", render.Count(v.KindsMore, "record"))
 	}
 }
 
@@ -60,150 +113,54 @@ func rateText(r float64) string {
 	return fmt.Sprintf("%.0f", r)
 }
 
-// readTexts describe how much of the tape was read.
-var readTexts = map[string]string{
-	ReadAll.String():    "every record",
-	ReadFrames.String(): "its index; all checksums are right",
-	ReadIndex.String():  "its index; the other records were not read",
-}
-
-// text writes the facts of one tape, with its own counts if there are several.
-func (t *infoTape) text(b *strings.Builder, several bool) {
-	fmt.Fprintf(b, "tape      %s, %s\n", t.Name, t.Ending)
-	fmt.Fprintf(b, "host      %q (%q)\n", t.HostName, t.HostID)
-	fmt.Fprintf(b, "time      %s, records from +%s to +%s (%s)\n", t.Start, t.First, t.Last, t.Duration)
-	fmt.Fprintf(b, "versions  topotape %s, format %s, core %d\n", t.Tool, t.Format, t.Core)
-	fmt.Fprintf(b, "id        %s", t.TapeID)
-	if t.Recording != "" {
-		fmt.Fprintf(b, ", segment %d of recording %s", t.Segment, t.Recording)
-	}
-	b.WriteByte('\n')
-	if t.Recorder != "" || len(t.Command) > 0 {
-		fmt.Fprintf(b, "recorded  by %q with %q\n", t.Recorder, strings.Join(t.Command, " "))
-	}
-	if d := t.From; d != nil {
-		fmt.Fprintf(b, "derived   %s", t.Derived)
-		if len(d.Args) > 0 {
-			fmt.Fprintf(b, " with %q", strings.Join(d.Args, " "))
-		}
-		b.WriteByte('\n')
-		for _, p := range d.Parents {
-			if p.SHA256 != "" || len(d.Parents) > 1 {
-				fmt.Fprintf(b, "parent    %s sha256 %s\n", p.TapeID, p.SHA256)
-			}
-		}
-	}
-	if t.Note != "" {
-		fmt.Fprintf(b, "note      %q\n", t.Note)
-	}
-	if t.Unknown > 0 {
-		fmt.Fprintf(b, "unknown   %s of a kind that this version does not know\n", render.Count(t.Unknown, "record"))
-	}
-	if t.Missing > 0 {
-		fmt.Fprintf(b, "missing   %s between the first and the last\n", render.Count(t.Missing, "record number"))
-	}
-	if several {
-		fmt.Fprintf(b, "contains  %s, %s plain\n", render.Count(t.Records, "record"), render.Size(t.Bytes))
-	}
-	fmt.Fprintf(b, "read      %s\n", readTexts[t.Read])
-	if several {
-		b.WriteByte('\n')
-	}
-}
-
-func (f *Facts) sourcesText(b *strings.Builder) {
-	if len(f.Sources) == 0 {
+func (v *Survey) sourcesText(b *strings.Builder) {
+	if len(v.Sources) == 0 {
 		b.WriteString("\nno sources were opened on this tape\n")
-		return
 	}
-	b.WriteString("\nsources\n")
-	for _, s := range f.Sources {
-		fmt.Fprintf(b, "  %d %s", s.Number, s.Kind)
-		if s.Opened != "" {
-			fmt.Fprintf(b, ", opened at +%s", s.Opened)
-		}
-		if s.Closed != "" {
-			fmt.Fprintf(b, ", closed at +%s", s.Closed)
-		}
-		if s.Netns != 0 {
-			fmt.Fprintf(b, ", netns %d", s.Netns)
-		}
-		if s.Interface != "" {
-			fmt.Fprintf(b, ", interface %q", s.Interface)
-		}
-		if s.Buffer != 0 {
-			fmt.Fprintf(b, ", buffer %s", render.Size(s.Buffer))
-		}
-		if s.Snaplen != 0 {
-			fmt.Fprintf(b, ", snaplen %d", s.Snaplen)
-		}
-		fmt.Fprintf(b, "%s\n", render.Reason(s.Why))
-	}
-	if f.SourcesMore > 0 {
-		fmt.Fprintf(b, "  and %d more\n", f.SourcesMore)
-	}
+	section(b, "sources", v.Sources, (*opening).text, v.SourcesMore)
 }
 
-// coverageText draws every source's coverage over time, and lists it as it is at
-// the end.
-func (f *Facts) coverageText(b *strings.Builder, columns int) {
-	list := f.survey.Coverage
+func (o *opening) text() string {
+	text := fmt.Sprintf("%d %s", o.Number, o.Kind)
+	for _, part := range []struct {
+		shown  bool
+		format string
+		value  any
+	}{
+		{o.Opened != "", "opened at +%s", o.Opened},
+		{o.Closed != "", "closed at +%s", o.Closed},
+		{o.Netns != 0, "netns %d", o.Netns},
+		{o.Interface != "", "interface %q", o.Interface},
+		{o.Buffer != 0, "buffer %s", render.Size(o.Buffer)},
+		{o.Snaplen != 0, "snaplen %d", o.Snaplen},
+	} {
+		if part.shown {
+			text += ", " + fmt.Sprintf(part.format, part.value)
+		}
+	}
+	return text + render.Reason(o.Why)
+}
+
+// barsText draws every source's coverage over the time of its recording.
+func (v *Survey) barsText(b *strings.Builder, columns int) {
 	const label = 16
+	list := v.Coverage
 	for i := range list {
-		if i > 0 && list[i].Tape == list[i-1].Tape {
-			continue
+		c := &list[i]
+		from, to := c.Spans[0].From, c.Spans[len(c.Spans)-1].To // those of the recording
+		if i == 0 || c.Tape != list[i-1].Tape {
+			fmt.Fprintf(b, "\ncoverage, +%s to +%s%s (█ all, ▒ a gap, ░ in part, · closed)\n", shortText(from), shortText(to), v.ofTape(", ", c))
 		}
-		from, to := f.span(list[i].Tape)
-		of := ""
-		if list[i].Tape > 0 || list[len(list)-1].Tape > 0 {
-			of = ", " + f.Tapes[list[i].Tape].Name
+		name := c.Kind
+		if c.Number != 0 {
+			name = fmt.Sprintf("%d %s", c.Number, c.Kind)
 		}
-		fmt.Fprintf(b, "\ncoverage, +%s to +%s%s (█ all, ▒ a gap, ░ in part, · closed)\n", shortText(from), shortText(to), of)
-		for j := i; j < len(list) && list[j].Tape == list[i].Tape; j++ {
-			c := &list[j]
-			name := c.Kind
-			if c.Number != 0 {
-				name = fmt.Sprintf("%d %s", c.Number, c.Kind)
-			}
-			fmt.Fprintf(b, "  %-*s%s\n", label-2, name, coverageBar(c.Spans, from, to, columns-label))
-		}
+		fmt.Fprintf(b, "  %-*s%s\n", label-2, name, coverageBar(c.Spans, from, to, columns-label))
 	}
-	b.WriteString("\ncoverage at the end\n")
-	for _, c := range f.Coverage {
-		fmt.Fprintf(b, "  %s%s %s, %s, %d lost", c.Source, f.which(&c), c.State, render.Count(c.Records, "record"), c.Lost)
-		if c.Undecodable != nil {
-			fmt.Fprintf(b, ", %d undecodable", *c.Undecodable)
-		}
-		if c.Ignored != nil {
-			fmt.Fprintf(b, ", %d ignored", *c.Ignored)
-		}
-		fmt.Fprintf(b, "%s\n", render.Reason(c.Why))
-	}
-	if len(f.Coverage) == 0 {
-		b.WriteString("  none: there are no records\n")
-	}
-}
-
-// which returns what distinguishes a source from others of its kind: its number,
-// its tape, or nothing.
-func (f *Facts) which(c *infoCoverage) (text string) {
-	tape, number := false, false
-	for i := range f.Coverage {
-		o := &f.Coverage[i]
-		tape = tape || o.Tape != c.Tape
-		number = number || o.Tape == c.Tape && o.Source == c.Source && o.Number != c.Number
-	}
-	if number {
-		text = fmt.Sprintf(" %d", c.Number)
-	}
-	if tape {
-		text += " of " + f.Tapes[c.Tape].Name
-	}
-	return text
 }
 
 // shortText returns a duration rounded for reading.
-func shortText(ns int64) string {
+func shortText(ns duration) string {
 	d := time.Duration(ns)
 	switch {
 	case d < time.Minute:
@@ -214,56 +171,65 @@ func shortText(ns int64) string {
 	return d.Round(time.Second).String()
 }
 
-// span returns the time of the recording whose first tape this is, ns since its
-// start.
-func (f *Facts) span(tape int) (from, to int64) {
-	for _, c := range f.survey.Coverage {
-		if c.Tape == tape && len(c.Spans) > 0 {
-			from, to = c.Spans[0].From, c.Spans[len(c.Spans)-1].To
+// coverageText lists every source's coverage as it is at the end.
+func (v *Survey) coverageText(b *strings.Builder) {
+	section(b, "coverage at the end", v.Coverage, func(c *coverage) string {
+		text := fmt.Sprintf("%s%s %s, %s, %d lost", c.Kind, v.which(c), c.State, render.Count(c.Records, "record"), c.Lost)
+		if c.Undecodable != nil {
+			text += fmt.Sprintf(", %d undecodable", *c.Undecodable)
 		}
+		if c.Ignored != nil {
+			text += fmt.Sprintf(", %d ignored", *c.Ignored)
+		}
+		return text + render.Reason(c.Why)
+	}, 0)
+	if len(v.Coverage) == 0 {
+		b.WriteString("\ncoverage at the end\n  none: there are no records\n")
 	}
-	return from, to
 }
 
-func (f *Facts) gapsText(b *strings.Builder) {
-	for i, g := range f.Gaps {
-		if i == 0 {
-			b.WriteString("\ngaps\n")
-		}
-		fmt.Fprintf(b, "  +%s (#%d) source %d %s lost %s%s\n", g.At, g.Record, g.Source, g.Kind, render.Lost(g.Lost, g.Exact), render.Reason(g.Why))
+// which returns what distinguishes a source from others of its kind: its number,
+// its tape, or nothing.
+func (v *Survey) which(c *coverage) (text string) {
+	if slices.ContainsFunc(v.Coverage, func(o coverage) bool {
+		return o.Tape == c.Tape && o.Kind == c.Kind && o.Number != c.Number
+	}) {
+		text = fmt.Sprintf(" %d", c.Number)
 	}
-	if f.GapsMore > 0 {
-		fmt.Fprintf(b, "  and %d more\n", f.GapsMore)
+	return text + v.ofTape(" of ", c)
+}
+
+// ofTape returns the name of the recording's first tape, after a separator, if there
+// are several recordings.
+func (v *Survey) ofTape(sep string, c *coverage) string {
+	if v.Coverage[len(v.Coverage)-1].Tape == 0 {
+		return ""
 	}
-	if len(f.Gaps) == 0 {
+	return sep + v.Tapes[c.Tape].Name
+}
+
+// eventsText lists the rare records: gaps, marks, clock steps and faults, and then
+// damage.
+func (v *Survey) eventsText(b *strings.Builder) {
+	section(b, "gaps", v.Gaps, func(g *gap) string {
+		return fmt.Sprintf("+%s (#%d) source %d %s lost %s%s", g.At, g.Record, g.Source, g.Kind, render.Lost(g.Lost, g.Exact), render.Reason(g.Why))
+	}, v.GapsMore)
+	if len(v.Gaps) == 0 {
 		b.WriteString("\nno gaps\n")
 	}
-}
-
-// eventsText lists the rare records: marks, clock steps and faults, and then damage.
-func (f *Facts) eventsText(b *strings.Builder) {
-	for i, m := range f.Marks {
-		if i == 0 {
-			b.WriteString("\nmarks\n")
-		}
-		fmt.Fprintf(b, "  +%s (#%d) %q\n", m.At, m.Record, m.Text)
+	section(b, "marks", v.Marks, func(m *mark) string {
+		return fmt.Sprintf("+%s (#%d) %q", m.At, m.Record, m.Text)
+	}, v.MarksMore)
+	section(b, "the wall clock was stepped", v.ClockSteps, func(c *clockStep) string {
+		return fmt.Sprintf("+%s (#%d) by %s to %s", c.At, c.Record, c.Step, c.Wall)
+	}, 0)
+	for _, f := range v.Faults {
+		fmt.Fprintf(b, "\nthe core panicked on record %d in production: %q\n", f.Record, f.Message)
 	}
-	if f.MarksMore > 0 {
-		fmt.Fprintf(b, "  and %d more\n", f.MarksMore)
+	if v.Damage != "" {
+		fmt.Fprintf(b, "\ndamaged: %s\n", v.Damage)
 	}
-	for i, c := range f.ClockSteps {
-		if i == 0 {
-			b.WriteString("\nthe wall clock was stepped\n")
-		}
-		fmt.Fprintf(b, "  +%s (#%d) by %s to %s\n", c.At, c.Record, c.Step, c.Wall)
-	}
-	for _, v := range f.Faults {
-		fmt.Fprintf(b, "\nthe core panicked on record %d in production: %q\n", v.Record, v.Message)
-	}
-	if f.Damage != "" {
-		fmt.Fprintf(b, "\ndamaged: %s\n", f.Damage)
-	}
-	if f.DamageMore > 0 {
-		fmt.Fprintf(b, "and at %s\n", render.Count(f.DamageMore, "more place"))
+	if v.DamageMore > 0 {
+		fmt.Fprintf(b, "and at %s\n", render.Count(v.DamageMore, "more place"))
 	}
 }
