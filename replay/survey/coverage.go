@@ -32,7 +32,7 @@ func (rec *recording) count(n tape.Count) {
 // kind of a source may not be known yet.
 func (rec *recording) dependsOn(k capture.Kind, number uint32) bool {
 	for i := range rec.sources {
-		if s := &rec.sources[i]; s.missing != "" && (s.Kind == "" || s.repairedBy(k, number)) {
+		if s := &rec.sources[i]; s.status.Missing != "" && (s.status.Kind == "" || s.repairedBy(k, number)) {
 			return true
 		}
 	}
@@ -44,11 +44,11 @@ func (rec *recording) dependsOn(k capture.Kind, number uint32) bool {
 func (rec *recording) source(number uint32, kind string) *source {
 	for i := range rec.sources {
 		if s := &rec.sources[i]; s.Number == number {
-			s.Kind = cmp.Or(s.Kind, kind)
+			s.status.Kind = cmp.Or(s.status.Kind, kind)
 			return s
 		}
 	}
-	s := source{coverage: coverage{Kind: cmp.Or(kind, usualKind(number)), Number: number, Tape: rec.tape}, current: span{From: rec.from}}
+	s := source{coverage: coverage{Number: number, Tape: rec.tape}, status: sources.Status{Kind: cmp.Or(kind, sources.UsualKind(number))}, current: span{From: rec.from}}
 	s.begin(rec.from, rec.eventsOff)
 	if len(rec.sources) >= sources.Max {
 		return &s // the caller's changes are lost
@@ -61,7 +61,7 @@ func (rec *recording) source(number uint32, kind string) *source {
 func (rec *recording) change(r *capture.Record, p *capture.Source) {
 	s := rec.source(r.Source, p.Kind)
 	if !s.known && p.Open { // it did not exist before
-		s.closed = true
+		s.status.Closed = true
 		s.Spans, s.current = nil, span{From: rec.from, State: report.CoverageOff}
 	}
 	s.known = true
@@ -78,10 +78,8 @@ func (rec *recording) gap(r *capture.Record, p *capture.Gap) {
 
 // host applies a host record.
 func (rec *recording) host(r *capture.Record, p *capture.Host) {
-	for _, v := range p.Sysctls {
-		if strings.HasSuffix(v.Name, "nf_conntrack_events") {
-			rec.eventsOff = strings.TrimSpace(v.Value) == "0"
-		}
+	if off, known := sources.EventsOff(p); known {
+		rec.eventsOff = off
 	}
 	for i := range rec.sources {
 		rec.sources[i].begin(duration(r.At), rec.eventsOff)
@@ -103,7 +101,7 @@ func (rec *recording) end(p *capture.End) {
 func (rec *recording) repair(r *capture.Record) {
 	for i := range rec.sources {
 		s := &rec.sources[i]
-		if s.missing == "" || !s.repairedBy(r.Kind, r.Source) {
+		if s.status.Missing == "" || !s.repairedBy(r.Kind, r.Source) {
 			continue
 		}
 		switch r.Kind {
@@ -113,7 +111,7 @@ func (rec *recording) repair(r *capture.Record) {
 			s.dumping = true
 		default:
 			if s.dumping && !failed(r) {
-				s.repair()
+				s.status.Missing = ""
 				s.begin(duration(r.At), rec.eventsOff)
 			}
 		}
@@ -127,7 +125,7 @@ func (rec *recording) tick(s *source, at int64) {
 		s.firstTickAt = at
 		return
 	}
-	s.repair()
+	s.status.Missing = ""
 	s.begin(duration(s.firstTickAt), rec.eventsOff)
 }
 
@@ -145,13 +143,13 @@ func failed(r *capture.Record) bool {
 // lacks.
 func (rec *recording) coverage() (list []coverage) {
 	for _, s := range rec.sources {
-		if s.Number == 0 && s.Kind == usualSources[0] {
+		if s.Number == 0 && s.status.Kind == sources.UsualKind(0) {
 			continue
 		}
 		s.end(rec.to, rec.eventsOff)
 		list = append(list, s.coverage)
 	}
-	for _, kind := range usualSources[1:4] { // reverse DNS is optional
+	for _, kind := range sources.StandardKinds() {
 		if !slices.ContainsFunc(list, func(c coverage) bool { return c.Kind == kind }) {
 			const why = "not on this tape"
 			list = append(list, coverage{Tape: rec.tape, Kind: kind, State: report.CoverageOff, Why: why,

@@ -1,27 +1,10 @@
 package survey
 
 import (
-	"cmp"
-	"fmt"
-	"math"
-	"slices"
-	"strings"
-
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/report"
+	sources "github.com/topotape/topotape/reporter/source"
 )
-
-// usualSources are the kinds of the sources of a tape without source records, by
-// number.
-var usualSources = [...]string{"recorder", capture.SourceConntrack, capture.SourceProc, capture.SourceDNS, capture.SourceRDNS}
-
-// usualKind returns the kind that a source number usually has, "" if none.
-func usualKind(number uint32) string {
-	if int(number) < len(usualSources) {
-		return usualSources[number]
-	}
-	return ""
-}
 
 // A coverage shows how complete one source of one recording is, as far as records about
 // sources show it. Only a reporter knows whether messages could be decoded and whether
@@ -51,15 +34,12 @@ type span struct {
 // maxSpans bounds the memory for a source that is degraded again and again.
 const maxSpans = 100_000
 
-// A source is open or closed, and degraded while something is missing of it. The
-// reporter has the same states, so both must change together.
+// A source is one source of a recording with the spans of its status.
 type source struct {
-	coverage        // so far; State, Why and the last span are set at the end
-	current  span   // follows Spans; To is not set
-	known    bool   // a source record is about it
-	closed   bool   // a source record says so
-	reason   string // as that record says
-	missing  string // why something is missing, "" if nothing is
+	coverage // so far; what follows from the status, and the last span, are set at the end
+	status   sources.Status
+	current  span // follows Spans; To is not set
+	known    bool // a source record is about it
 
 	// Since something is missing:
 	dumping     bool // a dump or walk has begun
@@ -67,35 +47,20 @@ type source struct {
 	firstTickAt int64
 }
 
-// change applies a source record. What happens while a source is closed is missing
-// when it is open again.
+// change applies a source record.
 func (s *source) change(p *capture.Source) {
-	s.Kind = cmp.Or(p.Kind, s.Kind)
-	if !p.Open && !s.closed {
-		s.degrade("it was closed meanwhile")
-	}
-	s.closed, s.reason = !p.Open, p.Why
+	s.status.Change(p)
+	s.restart()
 }
 
 // gap applies a gap record.
 func (s *source) gap(p *capture.Gap) {
-	if s.Lost += p.Lost; s.Lost < p.Lost {
-		s.Lost = math.MaxUint64
-	}
-	lost := "something was lost"
-	if p.Lost > 0 {
-		lost = fmt.Sprintf("%d lost", p.Lost)
-	}
-	s.degrade(cmp.Or(p.Why, lost))
+	s.status.Gap(p)
+	s.restart()
 }
 
-// degrade notes that something is missing. What began before does not repair it.
-func (s *source) degrade(why string) {
-	s.missing, s.dumping, s.ticks = why, false, 0
-}
-
-// repair ends what degrade began: nothing is missing any more.
-func (s *source) repair() { s.missing = "" }
+// restart makes dumps, walks and ticks before now repair nothing.
+func (s *source) restart() { s.dumping, s.ticks = false, 0 }
 
 // repairedBy reports whether a record of this kind and source helps to repair the
 // source. A lost packet or answer concerns one report: the next report after it is
@@ -103,9 +68,9 @@ func (s *source) repair() { s.missing = "" }
 func (s *source) repairedBy(k capture.Kind, number uint32) bool {
 	switch k {
 	case capture.KindTick:
-		return s.Kind == capture.SourceDNS || s.Kind == capture.SourceRDNS
+		return s.status.RepairedByReport()
 	case capture.KindDumpBegin, capture.KindDumpEnd, capture.KindWalkBegin, capture.KindWalkEnd:
-		return s.Number == number && s.Kind == k.Source()
+		return s.Number == number && s.status.Kind == k.Source()
 	}
 	return false
 }
@@ -113,18 +78,10 @@ func (s *source) repairedBy(k capture.Kind, number uint32) bool {
 // state returns how complete the source is, and why it is not. eventsOff says that
 // the kernel sends no conntrack events.
 func (s *source) state(eventsOff bool) (report.CoverageState, string) {
-	if s.closed {
-		return report.CoverageOff, cmp.Or(s.reason, "closed")
+	if eventsOff && !s.status.Closed && s.status.Kind == capture.SourceConntrack {
+		return s.status.State(sources.NoEvents)
 	}
-	events := ""
-	if eventsOff && s.Kind == capture.SourceConntrack {
-		events = "net.netfilter.nf_conntrack_events is 0: the kernel sends no events"
-	}
-	why := slices.DeleteFunc([]string{s.reason, s.missing, events}, func(reason string) bool { return reason == "" })
-	if len(why) == 0 {
-		return report.CoverageOK, ""
-	}
-	return report.CoverageDegraded, strings.Join(why, "; ")
+	return s.status.State()
 }
 
 // begin begins another span if the state has changed.
@@ -148,6 +105,7 @@ func (s *source) begin(at duration, eventsOff bool) {
 
 // end ends the last span.
 func (s *source) end(at duration, eventsOff bool) {
+	s.Kind, s.Lost = s.status.Kind, s.status.Lost
 	s.State, s.Why = s.state(eventsOff)
 	s.current.To = at
 	s.Spans = append(s.Spans, s.current)

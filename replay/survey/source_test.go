@@ -5,12 +5,13 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/report"
+	sources "github.com/topotape/topotape/reporter/source"
 )
 
 // The state of a source follows from whether it is open, from its reason, and from
 // what is missing of it.
 func TestSourceState(t *testing.T) {
-	const eventsOff = "net.netfilter.nf_conntrack_events is 0: the kernel sends no events"
+	const eventsOff = sources.NoEvents
 	open := func(why string) func(*source) {
 		return func(s *source) { s.change(&capture.Source{Open: true, Why: why}) }
 	}
@@ -34,10 +35,10 @@ func TestSourceState(t *testing.T) {
 		"the same reason twice": {[]func(*source){closed("full"), gap(1, "full")}, false, report.CoverageOff, "full"},
 		"gap":                   {[]func(*source){gap(3, "")}, false, report.CoverageDegraded, "3 lost"},
 		"gap without a number":  {[]func(*source){gap(0, "")}, true, report.CoverageDegraded, "something was lost; " + eventsOff},
-		"repaired":              {[]func(*source){gap(3, "full"), (*source).repair}, false, report.CoverageOK, ""},
+		"repaired":              {[]func(*source){gap(3, "full"), func(s *source) { s.status.Missing = "" }}, false, report.CoverageOK, ""},
 		"open again":            {[]func(*source){closed("x"), open("")}, false, report.CoverageDegraded, "it was closed meanwhile"},
 	} {
-		s := &source{coverage: coverage{Kind: capture.SourceConntrack}}
+		s := &source{status: sources.Status{Kind: capture.SourceConntrack}}
 		for _, event := range c.events {
 			event(s)
 		}
@@ -52,7 +53,7 @@ func TestLostCountEndsAtMaximum(t *testing.T) {
 	var s source
 	s.gap(&capture.Gap{Lost: 1<<64 - 2})
 	s.gap(&capture.Gap{Lost: 5})
-	if s.Lost != 1<<64-1 {
-		t.Error(s.Lost)
+	if s.status.Lost != 1<<64-1 {
+		t.Error(s.status.Lost)
 	}
 }

@@ -1,0 +1,96 @@
+package source
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/reporter/report"
+)
+
+// usual are the kinds of the sources of a tape that has no source records, by number.
+var usual = [...]string{"recorder", capture.SourceConntrack, capture.SourceProc, capture.SourceDNS, capture.SourceRDNS}
+
+// UsualKind returns the kind that a source with this number has on a tape without
+// source records, "" if there is none.
+func UsualKind(number uint32) string {
+	if int(number) < len(usual) {
+		return usual[number]
+	}
+	return ""
+}
+
+// StandardKinds returns the kinds that every report covers, even if the tape has no such
+// source. Reverse DNS is optional.
+func StandardKinds() []string { return usual[1:4] }
+
+// A Status shows how completely a source sees the host, as far as records about the
+// source show it.
+type Status struct {
+	Kind    string
+	Lost    uint64 // sum of the gaps
+	Closed  bool
+	Reason  string // as the last source record says
+	Missing string // why something is missing; "" if nothing is
+}
+
+// Change applies a source record. What happens while the source is closed is missing when
+// it is open again.
+func (s *Status) Change(p *capture.Source) {
+	s.Kind, s.Closed, s.Reason = cmp.Or(p.Kind, s.Kind), !p.Open, p.Why
+	if s.Closed {
+		s.Missing = "it was closed meanwhile"
+	}
+}
+
+// Gap applies a gap record.
+func (s *Status) Gap(p *capture.Gap) {
+	if s.Lost += p.Lost; s.Lost < p.Lost {
+		s.Lost = math.MaxUint64
+	}
+	lost := "something was lost"
+	if p.Lost > 0 {
+		lost = fmt.Sprintf("%d lost", p.Lost)
+	}
+	s.Missing = cmp.Or(p.Why, lost)
+}
+
+// RepairedByReport reports whether a gap concerns one report only: a lost packet or
+// answer does. Other sources need a complete dump or walk after a gap.
+func (s *Status) RepairedByReport() bool {
+	return s.Kind == capture.SourceDNS || s.Kind == capture.SourceRDNS
+}
+
+// NoEvents is why conntrack is degraded while the kernel sends no events.
+const NoEvents = "net.netfilter.nf_conntrack_events is 0: the kernel sends no events"
+
+// State returns the state of the source, and why it is not ok. more are further reasons;
+// empty ones do not count.
+func (s *Status) State(more ...string) (report.CoverageState, string) {
+	why := []string{s.Reason}
+	if !s.Closed {
+		why = append(why, s.Missing)
+	}
+	why = slices.DeleteFunc(append(why, more...), func(reason string) bool { return reason == "" })
+	switch text := strings.Join(why, "; "); {
+	case s.Closed:
+		return report.CoverageOff, cmp.Or(text, "closed")
+	case text != "":
+		return report.CoverageDegraded, text
+	}
+	return report.CoverageOK, ""
+}
+
+// EventsOff returns whether a host record says that the kernel sends no conntrack events.
+// known is false if it says nothing about that.
+func EventsOff(p *capture.Host) (off, known bool) {
+	for _, v := range p.Sysctls {
+		if strings.HasSuffix(v.Name, "nf_conntrack_events") {
+			off, known = strings.TrimSpace(v.Value) == "0", true
+		}
+	}
+	return off, known
+}
