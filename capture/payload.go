@@ -1,5 +1,7 @@
 package capture
 
+import "slices"
+
 // Kinds of sources, for Source.Kind.
 const (
 	SourceConntrack = "conntrack"
@@ -7,6 +9,21 @@ const (
 	SourceDNS       = "dns"
 	SourceRDNS      = "rdns"
 )
+
+// usualSources are the kinds of sources by the numbers that the recorder gives them.
+var usualSources = [...]string{"recorder", SourceConntrack, SourceProc, SourceDNS, SourceRDNS}
+
+// UsualSources returns the kinds of sources in the order of their usual numbers, from 1.
+func UsualSources() []string { return slices.Clone(usualSources[1:]) }
+
+// UsualSource returns the kind of a source with this number on a tape that has no source
+// record about it, "" if there is none. Number 0 is the recorder.
+func UsualSource(number uint32) string {
+	if int(number) < len(usualSources) {
+		return usualSources[number]
+	}
+	return ""
+}
 
 // Source opens or closes the source whose number the record carries.
 type Source struct {

@@ -84,7 +84,7 @@ func BenchmarkSequencer(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			s := newSequencer(tape, c, func() int64 { return 0 }, func() int64 { return 0 }, len(Sources()))
+			s := newSequencer(tape, c, func() int64 { return 0 }, func() int64 { return 0 }, len(capture.UsualSources()))
 			b.ReportAllocs()
 			events, sinceTick := 0, 0
 			for i := 0; b.Loop(); i++ {

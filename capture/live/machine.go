@@ -42,11 +42,6 @@ func hostFacts(o *Options) (capture.Host, error) {
 	return collect.HostFacts(o.HostID, o.LocalNetworks)
 }
 
-// Sources returns the kinds of sources, in the order of their numbers from 1.
-func Sources() []string {
-	return []string{capture.SourceConntrack, capture.SourceProc, capture.SourceDNS, capture.SourceRDNS}
-}
-
 // DefaultSources returns the kinds that are recorded unless others are chosen:
 // those that send nothing to the network.
 func DefaultSources() []string {
@@ -54,4 +49,4 @@ func DefaultSources() []string {
 }
 
 // number returns the number of a kind of source on the tape; 0 is the recorder.
-func number(kind string) uint32 { return uint32(slices.Index(Sources(), kind) + 1) }
+func number(kind string) uint32 { return uint32(slices.Index(capture.UsualSources(), kind) + 1) }

@@ -26,7 +26,7 @@ func collectors(o *Options, clock collect.Clock) ([]source, error) {
 		case capture.SourceRDNS:
 			s.Collector = collect.NewRDNS(collect.RDNSConfig{Source: s.number, Clock: clock})
 		default:
-			return nil, fmt.Errorf("no source %q; there are %v", kind, Sources())
+			return nil, fmt.Errorf("no source %q; there are %v", kind, capture.UsualSources())
 		}
 		sources = append(sources, s)
 	}

@@ -65,7 +65,7 @@ func record(ctx context.Context, o Options, m *machine) (*Summary, error) {
 		r.out.discard()
 		return nil, err
 	}
-	r.seq = newSequencer(r.tape, c, r.clock, m.wall, len(Sources()))
+	r.seq = newSequencer(r.tape, c, r.clock, m.wall, len(capture.UsualSources()))
 	r.seq.witness = capture.Witness{Rules: o.Rules, Core: o.CoreVersion}
 	r.seq.offset = wall
 	r.seq.putHost(&host)

@@ -21,7 +21,7 @@ func newTestSequencer(t *testing.T, c Core) (*sequencer, func() (capture.Header,
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSequencer(recorded, c, func() int64 { return 0 }, func() int64 { return 0 }, len(Sources()))
+	s := newSequencer(recorded, c, func() int64 { return 0 }, func() int64 { return 0 }, len(capture.UsualSources()))
 	return s, func() (capture.Header, []capture.Record, tape.Ending) {
 		if s.err != nil {
 			t.Fatal(s.err)

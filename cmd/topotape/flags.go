@@ -289,8 +289,8 @@ func sourcesFlag(to *[]string) *flagValue {
 }
 
 func parseSource(s string) (string, error) {
-	if !slices.Contains(live.Sources(), s) {
-		return "", fmt.Errorf("no source %q; want one of %s", s, strings.Join(live.Sources(), ", "))
+	if !slices.Contains(capture.UsualSources(), s) {
+		return "", fmt.Errorf("no source %q; want one of %s", s, strings.Join(capture.UsualSources(), ", "))
 	}
 	return s, nil
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/capture/live"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/fold"
 )
@@ -154,7 +153,7 @@ func TestSources(t *testing.T) {
 	if want := []string{"conntrack", "dns", "proc"}; !slices.Equal(got, want) {
 		t.Errorf("given twice: %q, want %q", got, want)
 	}
-	for _, s := range live.Sources() {
+	for _, s := range capture.UsualSources() {
 		setAll(t, f, s)
 	}
 }

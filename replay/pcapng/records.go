@@ -164,7 +164,7 @@ func (p *Printer) packet(key portKey, kind string, packet Packet) error {
 // gap writes the number of packets that the source's interface has dropped so far.
 func (p *Printer) gap(r *capture.Record) error {
 	var g capture.Gap
-	kind := cmp.Or(p.sources[r.Source].Kind, usualKind(r.Source))
+	kind := cmp.Or(p.sources[r.Source].Kind, capture.UsualSource(r.Source))
 	if r.Decode(&g) != nil || kind != capture.SourceConntrack && kind != capture.SourceDNS {
 		p.leaveOut("gap of " + cmp.Or(kind, "an unknown source"))
 		return nil
@@ -182,17 +182,6 @@ func (p *Printer) gap(r *capture.Record) error {
 		text += ": " + g.Why
 	}
 	return p.section.Statistics(at.number, Statistics{Time: p.wall(), Dropped: &at.dropped, Comments: []string{text}})
-}
-
-// usualKind returns the kind of a source that no record opens.
-func usualKind(source uint32) string {
-	switch source {
-	case 1:
-		return capture.SourceConntrack
-	case 3:
-		return capture.SourceDNS
-	}
-	return ""
 }
 
 // port returns the interface of a source. A new one is described in the section

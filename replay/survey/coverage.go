@@ -48,7 +48,7 @@ func (rec *recording) source(number uint32, kind string) *source {
 			return s
 		}
 	}
-	s := source{coverage: coverage{Number: number, Tape: rec.tape}, status: sources.Status{Kind: cmp.Or(kind, sources.UsualKind(number))}, current: span{From: rec.from}}
+	s := source{coverage: coverage{Number: number, Tape: rec.tape}, status: sources.Status{Kind: cmp.Or(kind, capture.UsualSource(number))}, current: span{From: rec.from}}
 	s.begin(rec.from, rec.eventsOff)
 	if len(rec.sources) >= sources.Max {
 		return &s // the caller's changes are lost
@@ -143,7 +143,7 @@ func failed(r *capture.Record) bool {
 // lacks.
 func (rec *recording) coverage() (list []coverage) {
 	for _, s := range rec.sources {
-		if s.Number == 0 && s.status.Kind == sources.UsualKind(0) {
+		if s.Number == 0 && s.status.Kind == capture.UsualSource(0) {
 			continue
 		}
 		s.end(rec.to, rec.eventsOff)

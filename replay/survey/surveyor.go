@@ -240,7 +240,7 @@ func (v *Survey) sourceKind(number uint32) string {
 			return v.Sources[i].Kind
 		}
 	}
-	return cmp.Or(sources.UsualKind(number), "unknown")
+	return cmp.Or(capture.UsualSource(number), "unknown")
 }
 
 func (s *surveyor) finish() *Survey {

@@ -11,21 +11,9 @@ import (
 	"github.com/topotape/topotape/reporter/report"
 )
 
-// usual are the kinds of the sources of a tape that has no source records, by number.
-var usual = [...]string{"recorder", capture.SourceConntrack, capture.SourceProc, capture.SourceDNS, capture.SourceRDNS}
-
-// UsualKind returns the kind that a source with this number has on a tape without
-// source records, "" if there is none.
-func UsualKind(number uint32) string {
-	if int(number) < len(usual) {
-		return usual[number]
-	}
-	return ""
-}
-
 // StandardKinds returns the kinds that every report covers, even if the tape has no such
-// source. Reverse DNS is optional.
-func StandardKinds() []string { return usual[1:4] }
+// source: all but reverse DNS, which is optional.
+func StandardKinds() []string { return capture.UsualSources()[:3] }
 
 // A Status shows how completely a source sees the host, as far as records about the
 // source show it.
