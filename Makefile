@@ -30,7 +30,7 @@ fuzz:
 	@tools/fuzz.sh $(FUZZTIME)
 
 bench: deps
-	$(GO) test -run '^$$' -bench . -benchmem ./capture/... ./reporter/... ./replay ./fixtures
+	$(GO) test -run '^$$' -bench . -benchmem ./capture/... ./reporter/... ./replay/... ./fixtures/...
 	$(GO) run ./tools/bench
 
 # Generates the index of the fixtures from the fixtures and behaviours.json.

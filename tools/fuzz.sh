@@ -1,7 +1,7 @@
 #!/bin/sh
 # Usage: fuzz.sh [TIME [LONGER]]. Runs every fuzz target of the project for TIME (60s), as
-# many at the same time as there are processors. Targets that read the bytes of a tape or
-# of a script run for LONGER.
+# many at the same time as there are processors. Targets that read the bytes of a tape, of a
+# payload or of a script run for LONGER.
 set -eu
 
 # one TARGET DIR TIME runs one target. Sometimes go test fails only because the time
@@ -25,8 +25,8 @@ fi
 short=${1:-60s} long=${2:-${1:-60s}}
 for dir in $(go list -f '{{.Dir}}' ./...); do
 	time=$short
-	case ${dir#"$PWD"/} in capture | capture/tape | reporter/ctmsg | reporter/procnet | reporter/dnsmsg) time=$long ;; esac
+	case ${dir#"$PWD"/} in capture | capture/tape | reporter/ctmsg | reporter/procnet | reporter/dnsmsg | fixtures/script) time=$long ;; esac
 	for target in $(grep -hoE '^func Fuzz[A-Za-z0-9_]+' "$dir"/*_test.go 2>/dev/null | sed 's/^func //'); do
-		case $target in FuzzScript) echo "$target $dir $long" ;; *) echo "$target $dir $time" ;; esac
+		echo "$target $dir $time"
 	done
 done | xargs -P "$(getconf _NPROCESSORS_ONLN)" -L 1 "$0" one

@@ -160,7 +160,7 @@ func (b *bench) format(f *format) (row formatRow, err error) {
 		enc.Close()
 	}
 	for range max(b.plan.rounds, 3) {
-		b.note("formats: reading, %s", f.name)
+		b.note("reading: %s", f.name)
 		begun, times := time.Now(), 0
 		for ; times == 0 || time.Since(begun) < time.Second/2; times++ {
 			if f.events, err = f.read(stored); err != nil {

@@ -15,7 +15,8 @@ import (
 // replayWait bounds one replay.
 const replayWait = 3 * time.Minute
 
-// replay measures records a second on one core.
+// replay measures records a second on one core, and compares them with a scan that decodes
+// the same tape and does nothing with the records.
 func (b *bench) replay() error {
 	recorded, tape := filepath.Join(b.dir, "recorded"), filepath.Join(b.dir, "tape")
 	b.note("replay: recording %d connections", b.plan.tape)
@@ -28,6 +29,10 @@ func (b *bench) replay() error {
 		return err
 	}
 	st, err := os.Stat(tape)
+	if err != nil {
+		return err
+	}
+	scan, err := b.format(&format{name: "the tape without replay", file: tape, packed: true, scan: scanTape})
 	if err != nil {
 		return err
 	}
@@ -52,9 +57,10 @@ func (b *bench) replay() error {
 			memory[i] = append(memory[i], float64(u.memory)/(1<<20))
 		}
 	}
-	t := table{title: "Replay on one core", head: []string{"replay of", "records/s", "records/s of CPU time", "memory MiB"}}
+	t := table{title: "Replay on one core", head: []string{"replay of", "records/s", "of the scan's", "records/s of CPU time", "memory MiB"}}
+	t.add("a scan without replay", scan.speed.show("%.0f"), "1.00", "–", "–")
 	for i, c := range cases {
-		t.add(c.what, wall[i].show("%.0f"), cpu[i].show("%.0f"), memory[i].show("%.0f"))
+		t.add(c.what, wall[i].show("%.0f"), fmt.Sprintf("%.2f", wall[i].median()/scan.speed.median()), cpu[i].show("%.0f"), memory[i].show("%.0f"))
 	}
 	t.below = fmt.Sprintf("%s records, %.1f bytes each on tape, made of %s recorded connections; taskset to one core, GOMAXPROCS=1; includes starting the program and decompressing.",
 		count(float64(records)), float64(st.Size())/float64(records), count(float64(b.plan.tape)))

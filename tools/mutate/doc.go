@@ -3,10 +3,14 @@ Mutate measures a check of a package. It makes many small changes to the package
 called mutants. The check kills a mutant if it fails with that change. Mutate counts the
 killed mutants and lists the survivors.
 
-	go run ./tools/mutate                      every mutant of ./reporter, by the fixtures
+	go run ./tools/mutate                      every mutant of ./reporter/current, by the fixtures
 	go run ./tools/mutate -n 200 -seed 7       a random sample
-	go run ./tools/mutate -files flows.go,ends.go
-	go run ./tools/mutate -pkg ./reporter -build 'go test -c -o {bin} ./reporter' -check '{bin} -test.failfast'
+	go run ./tools/mutate -files flows.go,link.go
+	go run ./tools/mutate -build 'go test -c -o {bin} ./reporter' -check 'cd reporter && {bin} -test.failfast'
+	go run ./tools/mutate -pkg ./reporter/report -skip ''
+
+The flag -skip leaves files unchanged. By default these are carry*.go: Go tests check
+them, the fixtures do not. Files that -files names are changed all the same.
 
 One program has all mutants. The source has both the original code and each change, and
 an environment variable selects one mutant:

@@ -12,13 +12,15 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
 
 type options struct {
 	pkg, build, check, survivors, out string
-	files                             []string
+	files                             []string // empty: all
+	skip                              string   // pattern of files; empty: none
 	sample, workers                   int
 	seed                              uint64
 }
@@ -26,8 +28,9 @@ type options struct {
 func main() {
 	var o options
 	var files string
-	flag.StringVar(&o.pkg, "pkg", "./reporter", "the package to change")
+	flag.StringVar(&o.pkg, "pkg", "./reporter/current", "the package to change")
 	flag.StringVar(&files, "files", "", "files of the package, separated by commas; empty: all")
+	flag.StringVar(&o.skip, "skip", "carry*.go", "pattern of files to leave unchanged; the check of the fixtures does not read or write carries")
 	flag.StringVar(&o.build, "build", "go build -o {bin} ./cmd/topotape", "shell command that compiles the program of the check")
 	flag.StringVar(&o.check, "check", "{bin} fixture check fixtures/generated && {bin} fixture check fixtures/corpus fixtures/lab-gateway", "shell command that kills a mutant by failing")
 	flag.IntVar(&o.sample, "n", 0, "size of a random sample of mutants; 0: all")
@@ -77,7 +80,11 @@ func measure(ctx context.Context, o options, progress io.Writer) (*result, error
 	if err != nil {
 		return nil, err
 	}
-	m, err := p.mutate(o.files, nil)
+	files, err := o.choose(p.names)
+	if err != nil {
+		return nil, err
+	}
+	m, err := p.mutate(files, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +122,28 @@ func measure(ctx context.Context, o options, progress io.Writer) (*result, error
 	}
 	return &result{pkg: p.path, check: strings.ReplaceAll(o.check, "{bin} ", ""), mutants: chosen, outcomes: outcomes,
 		uncompilable: m.uncompilable, accepted: accepted, took: took, total: time.Since(began)}, nil
+}
+
+// choose returns the names of the files to change.
+func (o *options) choose(names []string) (chosen []string, err error) {
+	for _, name := range o.files {
+		if !slices.Contains(names, name) {
+			return nil, fmt.Errorf("-files %s: the package %s has no such file", name, o.pkg)
+		}
+	}
+	for _, name := range names {
+		skip, err := filepath.Match(o.skip, name)
+		if err != nil {
+			return nil, fmt.Errorf("-skip %s: %w", o.skip, err)
+		}
+		if slices.Contains(o.files, name) || len(o.files) == 0 && !skip {
+			chosen = append(chosen, name)
+		}
+	}
+	if len(chosen) == 0 {
+		return nil, errors.New("the package has no file to change")
+	}
+	return chosen, nil
 }
 
 // sample chooses n mutants at random, all if n is 0.

@@ -124,7 +124,7 @@ func TestReporterWithMutants(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles the core")
 	}
-	p, err := load("../../reporter")
+	p, err := load("../../reporter/current")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestReporterWithMutants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("go", "test", "-overlay", overlay, "-run", "Flow|Socket|Name|JSON|Host", "../../reporter")
+	cmd := exec.Command("go", "test", "-overlay", overlay, "../../reporter/current")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
