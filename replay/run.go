@@ -89,7 +89,7 @@ type driver struct {
 	feed    feed
 	at      bound // Options.At
 	newCore coreMaker
-	core    *Core            // nil after a panic or damage
+	core    *Core            // ended after damage
 	tape    int              // number of the last record's tape; -1 before the first
 	carried bool             // the core was given a carry
 	last    *reporter.Report // of Last: the newest that may be the last
@@ -140,7 +140,7 @@ func (d *driver) damaged(err error) {
 	if d.summary.Damage == nil {
 		d.summary.Damage = err
 	}
-	d.core, d.feed.err = nil, nil
+	d.core, d.feed.err = new(Core), nil
 }
 
 // begin goes on to the tape of the item. It needs a new core unless the tape follows
@@ -170,7 +170,7 @@ func (d *driver) observe(it *Item) {
 	}
 	if it.Kind != capture.KindConntrack {
 		d.summary.note(&it.Record)
-		if d.options.Verify && d.core != nil {
+		if d.options.Verify && !d.core.Ended() {
 			d.verify.note(it)
 		}
 	}
@@ -190,9 +190,6 @@ func (d *driver) step(it *Item) bool {
 	for i := range it.Carry {
 		d.stepCarry(it, &it.Carry[i])
 	}
-	if d.core == nil {
-		return false
-	}
 	tick, panicked := d.core.Step(&it.Record)
 	if panicked != nil {
 		d.panicked(it, panicked)
@@ -207,9 +204,6 @@ func (d *driver) step(it *Item) bool {
 
 func (d *driver) stepCarry(it *Item, part *capture.Record) {
 	d.carried = true
-	if d.core == nil {
-		return
-	}
 	if _, panicked := d.core.Step(part); panicked != nil {
 		d.panicked(it, panicked)
 	}
@@ -219,7 +213,6 @@ func (d *driver) stepCarry(it *Item, part *capture.Record) {
 func (d *driver) panicked(it *Item, p *Panic) {
 	p.Record, p.count = it.Seq, it.position.count
 	d.summary.Panic = p
-	d.core = nil
 }
 
 // replayAgain makes, in a second run, two reports that the first run could not know

@@ -13,24 +13,23 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// deriveHeader returns the header of a derived tape: the first parent's, with an
+// deriveHeader returns the header of a derived tape: the one of a parent, with an
 // id that is a hash of the parents, the verb and its arguments. The tape stays one
 // of the parent's recording, because records keep their numbers.
-func deriveHeader(of *capture.Header, d capture.Derived, tool string) *capture.Header {
+func deriveHeader(of *capture.Header, tool, verb string, parents []capture.Parent, args ...string) *capture.Header {
 	h := *of
 	h.Recording = of.Origin()
-	h.Minor, h.Tool, h.Core, h.Derived = tape.Minor, tool, reporter.CoreVersion, d
+	h.Minor, h.Tool, h.Core = tape.Minor, tool, reporter.CoreVersion
+	h.Derived = capture.Derived{Verb: verb, Parent: parents[0].TapeID, SHA256: parents[0].SHA256, Args: args, Others: parents[1:]}
 	sum := sha256.New()
 	add := func(b []byte) {
 		sum.Write(binary.BigEndian.AppendUint64(nil, uint64(len(b))))
 		sum.Write(b)
 	}
-	add([]byte(tool))
-	add([]byte(d.Verb))
-	for _, a := range d.Args {
-		add([]byte(a))
+	for _, text := range append([]string{tool, verb}, args...) {
+		add([]byte(text))
 	}
-	for _, p := range append([]capture.Parent{{TapeID: d.Parent, SHA256: d.SHA256}}, d.Others...) {
+	for _, p := range parents {
 		add(p.TapeID[:])
 		add(p.SHA256[:])
 	}

@@ -196,11 +196,11 @@ func (t *brokenTape) tapeID() (id [16]byte) {
 	return id
 }
 
-// open reads the frames of the tape in order. If h is not nil, a head made for it
-// precedes them, else their first frame must be a head.
-func (t *brokenTape) open(h *capture.Header) (*tape.Reader, error) {
+// open reads the frames of the tape in order. If its head is lost, one made of h
+// precedes them.
+func (t *brokenTape) open(headLost bool, h *capture.Header) (*tape.Reader, error) {
 	var parts []io.Reader
-	if h != nil {
+	if headLost {
 		var head bytes.Buffer
 		if _, err := tape.NewWriter(&head, h); err != nil {
 			return nil, err
@@ -215,4 +215,22 @@ func (t *brokenTape) open(h *capture.Header) (*tape.Reader, error) {
 		reader.Copying()
 	}
 	return reader, err
+}
+
+// eachRecord calls each with every record that is left of a tape, and with the damage
+// between them.
+func eachRecord(reader *tape.Reader, each func(*capture.Record, *tape.DamageError) error) error {
+	for {
+		r, err := reader.Next()
+		var damage *tape.DamageError
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil && !errors.As(err, &damage) {
+			return err
+		}
+		if err := each(&r, damage); err != nil {
+			return err
+		}
+	}
 }

@@ -27,7 +27,7 @@ func (w *rescue) noteLoss() { w.lost.any, w.out.witnesses.incomplete = true, tru
 func (w *rescue) addGaps(next *capture.Record) error {
 	d := w.damage
 	w.damage = nil
-	missing := next.Seq - w.seq - 1
+	missing := next.Seq - w.out.seq - 1
 	switch {
 	case missing == 0 && w.facts.sparse():
 		w.say(fmt.Sprintf("frame %d: %v: no record is lost, but a carry may be", d.Frame, d.Err))
@@ -38,13 +38,13 @@ func (w *rescue) addGaps(next *capture.Record) error {
 		return nil
 	}
 	w.noteLoss()
-	first, chunks := w.seq+1, w.index.between(w.seq+1, next.Seq-1)
-	where := fmt.Sprintf("between %s and %s", w.clock.text(w.at), w.clock.text(next.At))
-	if w.seq == 0 {
+	first, chunks := w.out.seq+1, w.index.between(w.out.seq+1, next.Seq-1)
+	where := fmt.Sprintf("between %s and %s", w.clock.text(w.out.at), w.clock.text(next.At))
+	if w.out.seq == 0 {
 		where = "before " + w.clock.text(next.At)
 	}
 	lost := missing
-	if w.seq == 0 && !w.facts.fromOne() {
+	if w.out.seq == 0 && !w.facts.fromOne() {
 		lost, first = chunks.records, max(first, chunks.first)
 	}
 	w.lost.records += lost
@@ -60,15 +60,16 @@ func (w *rescue) addGaps(next *capture.Record) error {
 	if uint64(len(gaps)) > missing { // there are no more free numbers
 		gaps = gaps[:missing]
 	}
-	if w.seq == 0 {
-		return w.add(gaps, next.Seq-uint64(len(gaps)), max(w.at, next.At))
+	if w.out.seq == 0 {
+		w.out.at = max(w.out.at, next.At)
+		return w.add(next.Seq-uint64(len(gaps)), gaps)
 	}
-	return w.add(gaps, w.seq+1, w.at)
+	return w.add(w.out.seq+1, gaps)
 }
 
 // addEnd ends a tape whose end is lost.
 func (w *rescue) addEnd() error {
-	chunks := w.index.between(w.seq+1, math.MaxUint64)
+	chunks := w.index.between(w.out.seq+1, math.MaxUint64)
 	damaged := w.damage != nil || w.tape.strayTail || w.tape.foot || chunks.records > 0
 	why := "the tape was not closed"
 	if damaged {
@@ -78,13 +79,13 @@ func (w *rescue) addEnd() error {
 	case chunks.records > 0:
 		w.lost.records += chunks.records
 		w.lost.counted = w.tape.foot
-		w.say(fmt.Sprintf("%s: %s lost, between %s and %s", why, w.numbersText(chunks.first, chunks.last), w.clock.text(w.at), w.clock.text(chunks.lastAt)))
+		w.say(fmt.Sprintf("%s: %s lost, between %s and %s", why, w.numbersText(chunks.first, chunks.last), w.clock.text(w.out.at), w.clock.text(chunks.lastAt)))
 	case w.saved.records == 0:
 		w.say(why + ": everything after its head is lost")
 	default:
-		w.say(fmt.Sprintf("%s: anything after record %d, at %s, is lost", why, w.seq, w.clock.text(w.at)))
+		w.say(fmt.Sprintf("%s: anything after record %d, at %s, is lost", why, w.out.seq, w.clock.text(w.out.at)))
 	}
-	var list []addition
+	var list []capture.Record
 	if damaged {
 		w.noteLoss()
 		list = w.open.gaps("anything after this is lost with the damaged end of the tape")
@@ -92,15 +93,15 @@ func (w *rescue) addEnd() error {
 	if w.lost.counted {
 		list = w.countedGaps(&chunks, render.Count(chunks.records, "record")+" lost with the damaged end of the tape")
 	}
-	list = append(list, newEnd(capture.End{Why: endOfRecover + why}))
-	return w.add(list, w.seq+1, w.at)
+	list = append(list, newRecord(capture.KindEnd, 0, &capture.End{Why: endOfRecover + why}))
+	return w.add(w.out.seq+1, list)
 }
 
 // unopenedGaps returns a gap of each source that the tape shows only later, without
 // its opening: it may have been open already.
-func (w *rescue) unopenedGaps(why string) (list []addition) {
+func (w *rescue) unopenedGaps(why string) (list []capture.Record) {
 	for _, s := range w.facts.unopened {
-		if !w.open.has(s.number) && s.first > w.seq {
+		if !w.open.has(s.number) && s.first > w.out.seq {
 			list = append(list, w.openingGap(s.source, 0, why)...)
 		}
 	}
@@ -109,7 +110,7 @@ func (w *rescue) unopenedGaps(why string) (list []addition) {
 
 // countedGaps returns a gap of each source that has lost something, with the
 // counts of the index.
-func (w *rescue) countedGaps(chunks *chunkLoss, why string) (list []addition) {
+func (w *rescue) countedGaps(chunks *chunkLoss, why string) (list []capture.Record) {
 	for _, s := range chunks.sources {
 		if w.open.has(s.number) || s.kind == "" {
 			list = append(list, newGap(s.number, s.lost, why))
@@ -122,9 +123,9 @@ func (w *rescue) countedGaps(chunks *chunkLoss, why string) (list []addition) {
 
 // openingGap returns a gap of a source that is not open. It opens the source first
 // if its number alone would imply another kind.
-func (w *rescue) openingGap(s source, lost uint64, why string) (list []addition) {
+func (w *rescue) openingGap(s source, lost uint64, why string) (list []capture.Record) {
 	if rank(s.kind)+1 != int(s.number) {
-		list = append(list, newSource(s.number, capture.Source{Open: true, Kind: s.kind}))
+		list = append(list, newRecord(capture.KindSource, s.number, &capture.Source{Open: true, Kind: s.kind}))
 	}
 	return append(list, newGap(s.number, lost, why))
 }
@@ -148,7 +149,7 @@ func numbersText(from, to uint64) string {
 func (w *rescue) summary() string {
 	line := render.Count(w.saved.records, "record") + " saved"
 	if w.saved.records > 0 {
-		line += fmt.Sprintf(", from %s to %s", w.saved.first, w.clock.text(w.at))
+		line += fmt.Sprintf(", from %s to %s", w.saved.first, w.clock.text(w.out.at))
 	}
 	lost := fmt.Sprintf("; %d lost", w.lost.records)
 	if w.facts.sparse() {

@@ -33,6 +33,12 @@ type recordingItem struct {
 	missing missingRange
 }
 
+// A missingRange is a range of record numbers that are on none of the tapes.
+type missingRange struct {
+	from, to uint64
+	carried  bool // a carry of the state at its end follows
+}
+
 func newRecordingReader(r *recording) *recordingReader {
 	rr := &recordingReader{}
 	for _, t := range r.tapes {

@@ -15,12 +15,17 @@ type recording struct {
 	tapes    []*scannedTape
 	order    int   // on the command line, of the first tape that was named
 	ticks    bool  // it has ticks
-	from, to int64 // times of its first and last record
+	from, to int64 // times of its first and last record; on the time line, after it is placed there
 	sources  []seenSource
 	steps    []clockStep
+	track
 }
 
 func (r *recording) header() *capture.Header { return r.tapes[0].header }
+
+func compareStarts(a, b *recording) int {
+	return cmp.Or(cmp.Compare(a.header().Start, b.header().Start), cmp.Compare(a.order, b.order))
+}
 
 // groupTapes groups the tapes by recording. The recordings are in the order of
 // the command line.
@@ -49,6 +54,9 @@ func (r *recording) add(t *scannedTape) error {
 	if len(r.tapes) > 0 && r.header().Start != t.header.Start {
 		return fmt.Errorf("%s and %s are of one recording, but have different starts", r.tapes[0].input.Name, t.input.Name)
 	}
+	if slices.ContainsFunc(r.tapes, func(o *scannedTape) bool { return o.input.Name == t.input.Name && o.base == t.base && o.sum == t.sum }) {
+		return nil // it was named twice
+	}
 	r.tapes = append(r.tapes, t)
 	r.ticks = r.ticks || t.ticks
 	r.from, r.to = min(r.from, t.from), max(r.to, t.to)
@@ -61,18 +69,9 @@ func (r *recording) add(t *scannedTape) error {
 	return nil
 }
 
-// inputs returns the tapes, without those that were named twice.
 func (r *recording) inputs() (list []replay.Input) {
-	type place struct {
-		name string
-		base int64
-	}
-	listed := map[place]bool{}
 	for _, t := range r.tapes {
-		if p := (place{t.input.Name, t.base}); !listed[p] {
-			listed[p] = true
-			list = append(list, t.input)
-		}
+		list = append(list, t.input)
 	}
 	return list
 }

@@ -47,13 +47,6 @@ func (o *openSources) update(r *capture.Record) {
 	}
 }
 
-// updateAdded applies a record that a verb adds.
-func (o *openSources) updateAdded(a *addition) {
-	if s, ok := a.payload.(*capture.Source); ok {
-		o.set(a.source, s)
-	}
-}
-
 func (o *openSources) set(number uint32, s *capture.Source) {
 	*o = slices.DeleteFunc(*o, func(x source) bool { return x.number == number })
 	if s.Open && len(*o) < reporter.MaxSources {
@@ -68,7 +61,7 @@ func (o openSources) has(number uint32) bool {
 }
 
 // gaps returns a gap of every open source.
-func (o openSources) gaps(why string) (list []addition) {
+func (o openSources) gaps(why string) (list []capture.Record) {
 	for _, s := range o {
 		list = append(list, newGap(s.number, 0, why))
 	}

@@ -3,7 +3,6 @@ package edit
 import (
 	"encoding/binary"
 	"errors"
-	"io"
 	"slices"
 	"strings"
 
@@ -39,65 +38,46 @@ func (f *tapeFacts) sparse() bool { return isDerived(&f.header) }
 
 // readFacts reads the tape from start to end. If its head is lost, it makes a header.
 func (t *brokenTape) readFacts() (*tapeFacts, error) {
-	reader, err := t.openWithHead()
+	facts := &tapeFacts{header: capture.Header{Minor: tape.Minor, TapeID: t.tapeID(), Note: "the head of this tape was lost; this head is made from its records"}}
+	reader, err := t.open(false, nil)
+	var damage *tape.DamageError
+	if !t.head || errors.As(err, &damage) || errors.Is(err, tape.ErrNotTape) {
+		facts.headLost = true
+		reader, err = t.open(true, &facts.header)
+	}
 	if err != nil {
 		return nil, err
 	}
-	facts := &tapeFacts{headLost: reader == nil}
-	guess := headerGuess{header: capture.Header{Minor: tape.Minor, TapeID: t.tapeID(), Note: "the head of this tape was lost; this head is made from its records"}}
-	if facts.headLost {
-		if reader, err = t.open(&guess.header); err != nil {
-			return nil, err
-		}
-	} else {
+	if !facts.headLost {
 		facts.header = *reader.Header()
 	}
+	guess := headerGuess{header: &facts.header}
 	listed := map[uint32]bool{}
-	for {
-		r, err := reader.Next()
-		var damage *tape.DamageError
-		switch {
-		case err == io.EOF:
-			if facts.headLost {
-				facts.header, facts.guesses = guess.header, guess.texts()
-			}
-			return facts, nil
-		case errors.As(err, &damage):
-			continue
-		case err != nil:
-			return nil, err
+	err = eachRecord(reader, func(r *capture.Record, damage *tape.DamageError) error {
+		if damage != nil {
+			return nil
 		}
 		facts.records++
 		if facts.headLost {
-			guess.update(&r)
+			guess.update(r)
 		}
 		kind := r.Kind.Source()
 		if listed[r.Source] || len(listed) >= reporter.MaxSources || kind == "" && r.Kind != capture.KindSource {
-			continue
+			return nil
 		}
 		listed[r.Source] = true
 		if kind != "" {
 			facts.unopened = append(facts.unopened, unopenedSource{source{r.Source, kind}, r.Seq})
 		}
-	}
-}
-
-// openWithHead opens the tape with its own head. It returns nil if that is lost.
-func (t *brokenTape) openWithHead() (*tape.Reader, error) {
-	if !t.head {
-		return nil, nil
-	}
-	reader, err := t.open(nil)
-	var damage *tape.DamageError
-	if errors.As(err, &damage) || errors.Is(err, tape.ErrNotTape) {
-		return nil, nil
-	}
-	return reader, err
+		return nil
+	})
+	facts.guesses = guess.texts()
+	return facts, err
 }
 
 // A headerGuess restores a lost header from the first records that have parts of it.
 type headerGuess struct {
-	header                 capture.Header
+	header                 *capture.Header
 	host, start, byteOrder bool // the parts that are found
 }
 

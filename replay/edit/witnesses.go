@@ -10,7 +10,7 @@ import (
 // the tape's witnesses by those of this core version. The core has the current
 // rules, which production uses by default. It may see more records than the tape gets.
 type witnessMaker struct {
-	core    *replay.Core     // nil after a panic
+	core    *replay.Core
 	tick    uint64           // number of the tick that digests belongs to
 	digests *capture.Digests // of the report at the last tick; nil if there is no report
 	// incomplete says that records before this place are missing, so that the
@@ -20,46 +20,22 @@ type witnessMaker struct {
 	differ     uint64 // those of them that this core does not reproduce
 }
 
-// step steps the core without making a report. It returns false if the core panics.
-func (w *witnessMaker) step(r *capture.Record) bool {
-	if w.core == nil {
-		return true
-	}
-	_, panicked := w.core.Step(r)
-	if panicked != nil {
-		w.core = nil
-	}
-	return panicked == nil
-}
-
 // stepReporting steps the core and makes the report of a tick.
 func (w *witnessMaker) stepReporting(r *capture.Record) {
-	if w.core == nil {
-		return
-	}
 	tick, panicked := w.core.Step(r)
-	switch {
-	case panicked != nil:
-		w.core, w.digests = nil, nil
-	case tick:
+	if tick || panicked != nil {
 		w.digests = nil
-		var t capture.Tick
-		if r.Decode(&t) == nil {
-			w.tick = t.Number
-			w.makeDigests()
-		}
 	}
-}
-
-func (w *witnessMaker) makeDigests() {
-	report, panicked := w.core.Report()
-	if panicked != nil {
-		w.core = nil
+	var t capture.Tick
+	if !tick || r.Decode(&t) != nil {
 		return
 	}
-	digests := report.Digests()
-	w.digests = &digests
-	report.Release()
+	w.tick = t.Number
+	if report, panicked := w.core.Report(); panicked == nil {
+		digests := report.Digests()
+		w.digests = &digests
+		report.Release()
+	}
 }
 
 // rewrite returns what the tape gets for a record that the core has seen, and

@@ -16,22 +16,29 @@ type tapeWriter struct {
 	tape      *tape.Writer
 	witnesses witnessMaker
 	written   checksum
+	seq       uint64 // highest number on the tape
+	at        int64  // time of its last record
 }
 
 func newTapeWriter(out io.Writer, h *capture.Header) (*tapeWriter, error) {
-	tape, err := tape.NewWriter(out, h)
-	if err != nil {
-		return nil, err
-	}
 	core, err := replay.NewCore(h, reporter.RulesCurrent)
 	if err != nil {
 		return nil, err
 	}
-	return &tapeWriter{header: h, tape: tape, witnesses: witnessMaker{core: core}, written: newChecksum()}, nil
+	w := &tapeWriter{witnesses: witnessMaker{core: core}}
+	return w, w.begin(out, h)
+}
+
+// begin writes the head.
+func (w *tapeWriter) begin(out io.Writer, h *capture.Header) (err error) {
+	w.header, w.written = h, newChecksum()
+	w.tape, err = tape.NewWriter(out, h)
+	return err
 }
 
 // write writes a record of a parent. The core must have seen it.
 func (w *tapeWriter) write(r *capture.Record) error {
+	w.seq, w.at = max(w.seq, r.Seq), r.At
 	rewritten, keep := w.witnesses.rewrite(r)
 	if !keep {
 		return nil
@@ -39,11 +46,19 @@ func (w *tapeWriter) write(r *capture.Record) error {
 	return w.put(&rewritten)
 }
 
-// add steps the core through a record that the verb adds, and writes it.
-func (w *tapeWriter) add(seq uint64, at int64, a *addition) error {
-	r := capture.Record{Seq: seq, At: at, Kind: a.kind, Source: a.source, Payload: capture.AppendPayload(nil, a.payload)}
-	w.witnesses.stepReporting(&r)
-	return w.put(&r)
+// add steps the core through records that the verb adds, and writes them with
+// consecutive numbers, at the time of the last record.
+func (w *tapeWriter) add(seq uint64, list ...capture.Record) error {
+	for _, r := range list {
+		r.Seq, r.At = seq, w.at
+		w.witnesses.stepReporting(&r)
+		w.seq = seq
+		seq++
+		if err := w.put(&r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *tapeWriter) put(r *capture.Record) error {
@@ -51,19 +66,11 @@ func (w *tapeWriter) put(r *capture.Record) error {
 	return w.tape.Write(r)
 }
 
-// An addition is a record that a verb adds, without its number and time.
-type addition struct {
-	kind    capture.Kind
-	source  uint32
-	payload capture.Payload
+// newRecord returns a record without its number and time.
+func newRecord(kind capture.Kind, source uint32, p capture.Payload) capture.Record {
+	return capture.Record{Kind: kind, Source: source, Payload: capture.AppendPayload(nil, p)}
 }
 
-func newGap(source uint32, lost uint64, why string) addition {
-	return addition{capture.KindGap, source, &capture.Gap{Lost: lost, Why: why}}
+func newGap(source uint32, lost uint64, why string) capture.Record {
+	return newRecord(capture.KindGap, source, &capture.Gap{Lost: lost, Why: why})
 }
-
-func newSource(number uint32, s capture.Source) addition {
-	return addition{capture.KindSource, number, &s}
-}
-
-func newEnd(e capture.End) addition { return addition{capture.KindEnd, 0, &e} }
