@@ -55,15 +55,18 @@ type coreMaker func(h *capture.Header, rules string) (*Core, error)
 
 func run(inputs []Input, o Options, yield func(*reporter.Report) error, newCore coreMaker) (*Summary, error) {
 	d := &driver{options: o, yield: yield, newCore: newCore}
-	if err := o.Window.Check(); err != nil {
-		return &d.summary, err
-	}
-	bounds, err := resolve(inputs, o.At, o.Window.From, o.Window.To)
+	err := o.Window.Check()
 	if err != nil {
 		return &d.summary, err
 	}
-	d.at = bounds[0]
-	d.feed.tapes = &Tapes{inputs: inputs, window: placer{from: bounds[1], to: bounds[2]}}
+	if d.at, err = resolve(inputs, o.At); err != nil {
+		return &d.summary, err
+	}
+	window, err := newPlacer(inputs, o.Window)
+	if err != nil {
+		return &d.summary, err
+	}
+	d.feed.tapes = &Tapes{inputs: inputs, window: window}
 	defer d.feed.tapes.Close()
 	if o.Reports == Whole {
 		d.fold = fold.New(o.MaxConnections)
@@ -87,7 +90,7 @@ type driver struct {
 	options Options
 	yield   func(*reporter.Report) error
 	feed    feed
-	at      bound // Options.At
+	at      Time // Options.At
 	newCore coreMaker
 	core    *Core            // ended after damage
 	tape    int              // number of the last record's tape; -1 before the first
@@ -234,7 +237,7 @@ func (d *driver) replayAgain(inputs []Input) {
 func (d *driver) reportAt(inputs []Input, records uint64) *reporter.Report {
 	again := &driver{newCore: d.newCore, yield: func(*reporter.Report) error { return nil }}
 	again.options.Rules = d.options.Rules
-	again.at = bound{kind: boundCount, count: records}
+	again.at = Time{kind: timeCount, seq: records}
 	again.feed.tapes = &Tapes{inputs: inputs}
 	defer again.feed.tapes.Close()
 	if err := again.run(); err != nil {

@@ -3,6 +3,7 @@ package replay
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/topotape/topotape/capture"
@@ -35,15 +36,7 @@ type Fault struct {
 // Foreseen reports whether the tape has a fault for the record that this replay
 // panicked on.
 func (s *Summary) Foreseen() bool {
-	if s.Panic == nil {
-		return false
-	}
-	for _, f := range s.Faults {
-		if f.Record == s.Panic.Record {
-			return true
-		}
-	}
-	return false
+	return s.Panic != nil && slices.ContainsFunc(s.Faults, func(f Fault) bool { return f.Record == s.Panic.Record })
 }
 
 // Unclean returns a text about the first tape that was not closed, of those that were

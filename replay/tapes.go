@@ -71,11 +71,8 @@ func Open(inputs []Input, w Window) (*Tapes, error) {
 	if err := w.Check(); err != nil {
 		return nil, err
 	}
-	bounds, err := resolve(inputs, w.From, w.To)
-	if err != nil {
-		return nil, err
-	}
-	return &Tapes{inputs: inputs, window: placer{from: bounds[0], to: bounds[1]}, unknown: true}, nil
+	window, err := newPlacer(inputs, w)
+	return &Tapes{inputs: inputs, window: window, unknown: true}, err
 }
 
 // Next reads the next record into it. The payload is valid until the next call.

@@ -42,7 +42,7 @@ type tickPlan struct {
 }
 
 func (d *driver) plan(it *Item) tickPlan {
-	t := tickPlace{within: it.Place == Within, bounded: d.at.isSet(), reached: d.reached(it)}
+	t := tickPlace{within: it.Place == Within, bounded: !d.at.IsZero(), reached: d.reached(it)}
 	if d.options.Verify {
 		number := d.verify.ticked(it)
 		return planTick(&d.options, t, d.lookAhead(func(r *capture.Record) bool { return d.verify.isWitness(r, number) }))
@@ -88,7 +88,7 @@ func planTick(o *Options, t tickPlace, next outlook) tickPlan {
 
 // reached reports whether an item is at or before Options.At.
 func (d *driver) reached(it *Item) bool {
-	return !d.at.isSet() || d.at.compare(it.position) <= 0
+	return d.at.IsZero() || d.at.compare(it.position) <= 0
 }
 
 // lookAhead reads ahead from a tick to the next one. It stops earlier where neither

@@ -96,7 +96,7 @@ func TestLookAhead(t *testing.T) {
 		d := &driver{options: Options{Reports: c.reports}, verify: newVerifier("")}
 		d.feed = feed{tapes: &Tapes{inputs: []Input{memory("x", tapeOf(t, c.kinds...))}}, limit: c.limit}
 		if c.at > 0 {
-			d.at = bound{kind: boundSeq, seq: c.at}
+			d.at = Time{kind: timeRecord, seq: c.at}
 		}
 		if _, err := d.feed.next(); err != nil {
 			t.Fatal(err)
