@@ -60,7 +60,7 @@ func (c *cutter) readWindow() error {
 		case errors.As(err, &damage):
 			c.settleDamage()
 			c.damage = err
-			c.out.witnesses.incomplete = true
+			c.out.incomplete = true
 			continue
 		case err != nil:
 			return err
@@ -113,13 +113,13 @@ func (c *cutter) enterTape(it *replay.Item) error {
 }
 
 func (c *cutter) renewCores(h *capture.Header) (err error) {
-	if c.out.witnesses.core, err = replay.NewCore(h, reporter.RulesCurrent); err != nil {
+	if c.out.core, err = replay.NewCore(h, reporter.RulesCurrent); err != nil {
 		return err
 	}
 	if c.scope2016, err = replay.NewCore(h, reporter.RulesScope2016); err != nil {
 		return err
 	}
-	c.out.witnesses.incomplete = false
+	c.out.incomplete = false
 	c.stepped, c.unwritten = false, c.begun()
 	if !c.begun() {
 		c.evidence, c.out.seq, c.out.at = reporter.NewEvidence(h), 0, 0
@@ -198,7 +198,7 @@ func (c *cutter) add(r *capture.Record, within bool) error {
 
 // step steps the cores through a record that is not written.
 func (c *cutter) step(r *capture.Record) {
-	if _, panicked := c.out.witnesses.core.Step(r); panicked != nil {
+	if _, panicked := c.out.core.Step(r); panicked != nil {
 		c.notePanic(r, reporter.RulesCurrent)
 	}
 	if _, panicked := c.scope2016.Step(r); panicked != nil && !c.begun() {
@@ -240,7 +240,6 @@ func (c *cutter) copy(r *capture.Record) error {
 		}
 	}
 	c.scope2016.Step(r)
-	c.out.witnesses.stepReporting(r)
 	c.summary.Records++
 	if r.Kind == capture.KindTick {
 		c.summary.Ticks++
@@ -253,7 +252,7 @@ func (c *cutter) copy(r *capture.Record) error {
 // writeCarries writes the state of the cores.
 func (c *cutter) writeCarries(at int64) error {
 	c.unwritten = false
-	for _, core := range [...]*replay.Core{c.out.witnesses.core, c.scope2016} {
+	for _, core := range [...]*replay.Core{c.out.core, c.scope2016} {
 		if core.Ended() {
 			continue
 		}
@@ -286,7 +285,7 @@ func (c *cutter) finish() error {
 	c.settleDamage()
 	s := &c.summary
 	s.Missing = append(c.damages, s.Missing...)
-	s.Witnesses, s.Differ = c.out.witnesses.compared, c.out.witnesses.differ
+	s.Witnesses, s.Differ = c.out.compared, c.out.differ
 	if !c.ended && c.out.seq < math.MaxUint64 { // else there is no free number
 		end := &capture.End{Why: strings.Join(append([]string{endOfCut}, s.Missing...), "; ")}
 		if err := c.out.add(c.out.seq+1, newRecord(capture.KindEnd, 0, end)); err != nil {

@@ -7,7 +7,7 @@
 // A tape that they write is called derived. Its header names its parents
 // (header.go). Records keep their numbers and times, except where Merge puts different
 // recordings onto one line. A core of this version sees all records of a derived
-// tape, and the witnesses are made again from its reports (witnesses.go, writer.go).
+// tape, and the witnesses are made again from its reports (writer.go).
 // Inputs are read several times, so that memory does not grow with the tapes.
 //
 // # Cut

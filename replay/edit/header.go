@@ -40,33 +40,23 @@ func deriveHeader(of *capture.Header, tool, verb string, parents []capture.Paren
 // parentsOf reads each input once, for its hash.
 func parentsOf(inputs []replay.Input) (out []capture.Parent, err error) {
 	for _, in := range inputs {
-		p, err := parentOf(in)
+		h, err := in.Head()
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, p)
+		f, err := in.Open()
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.New()
+		_, err = io.Copy(sum, f)
+		f.Close()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", in.Name, err)
+		}
+		out = append(out, capture.Parent{TapeID: h.TapeID, SHA256: [32]byte(sum.Sum(nil))})
 	}
 	return out, nil
-}
-
-func parentOf(in replay.Input) (p capture.Parent, err error) {
-	f, err := in.Open()
-	if err != nil {
-		return p, err
-	}
-	sum := sha256.New()
-	all := io.TeeReader(f, sum)
-	r, err := tape.NewReader(all)
-	if err == nil {
-		_, err = io.CopyBuffer(io.Discard, all, make([]byte, 1<<20))
-	}
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		return p, fmt.Errorf("%s: %w", in.Name, err)
-	}
-	return capture.Parent{TapeID: r.Header().TapeID, SHA256: [32]byte(sum.Sum(nil))}, nil
 }
 
 // isDerived reports whether a verb made the tape from other tapes.

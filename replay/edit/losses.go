@@ -19,7 +19,7 @@ type losses struct {
 
 // noteLoss records that something is lost: from here on, the witnesses of the
 // broken tape prove nothing.
-func (w *rescue) noteLoss() { w.lost.any, w.out.witnesses.incomplete = true, true }
+func (w *rescue) noteLoss() { w.lost.any, w.out.incomplete = true, true }
 
 // addGaps reports the damage before a record and adds gap records for it. They
 // have the first of the missing numbers. Before the first record of the tape they

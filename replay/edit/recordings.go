@@ -16,7 +16,7 @@ type recording struct {
 	order    int   // on the command line, of the first tape that was named
 	ticks    bool  // it has ticks
 	from, to int64 // times of its first and last record; on the time line, after it is placed there
-	sources  []seenSource
+	sources  []source
 	steps    []clockStep
 	track
 }
@@ -62,7 +62,7 @@ func (r *recording) add(t *scannedTape) error {
 	r.from, r.to = min(r.from, t.from), max(r.to, t.to)
 	r.steps = append(r.steps, t.steps...)
 	for _, s := range t.sources {
-		if !slices.ContainsFunc(r.sources, func(o seenSource) bool { return o.number == s.number }) {
+		if !slices.ContainsFunc(r.sources, func(o source) bool { return o.number == s.number }) {
 			r.sources = append(r.sources, s)
 		}
 	}

@@ -85,7 +85,7 @@ func (r *Recovery) add(w *rescue) {
 	r.Tapes++
 	r.Saved += w.saved.records
 	r.Lost += w.lost.records
-	r.Differ += w.out.witnesses.differ
+	r.Differ += w.out.differ
 	r.Whole = r.Whole && !w.lost.any && !w.lost.end
 	r.Sound = r.Sound && w.tape.foot && len(w.tape.runs) == 1 && !w.lost.any
 	r.lastTape = w.summary()

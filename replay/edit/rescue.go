@@ -50,8 +50,8 @@ func newRescue(t *brokenTape, facts *tapeFacts, sum [32]byte, previous *rescue, 
 	if previous != nil && to.header.Continues(previous.out.header) {
 		w.previous = previous.out
 		w.clock.steps = previous.clock.steps
-		to.witnesses.core = previous.out.witnesses.core
-		to.witnesses.incomplete = previous.out.witnesses.incomplete
+		to.core = previous.out.core
+		to.incomplete = previous.out.incomplete
 	}
 	return w, nil
 }
@@ -96,28 +96,23 @@ func (w *rescue) copyRecords() error {
 func (w *rescue) copy(r *capture.Record) error {
 	w.open.update(r)
 	w.clock.update(r)
-	w.step(r)
 	if w.saved.records == 0 {
 		w.saved.first = w.clock.text(r.At)
 	}
+	if r.Seq > 1 && w.saved.records == 0 && w.previous == nil && !w.facts.sparse() {
+		w.out.incomplete = true // the records before it are not in the file
+	}
 	w.saved.records++
 	w.saved.ended = r.Kind == capture.KindEnd
-	return w.out.write(r)
-}
-
-// step steps the core through a record, as a replay does.
-func (w *rescue) step(r *capture.Record) {
 	if r.Seq == 0 && w.out.seq == 0 && w.previous != nil {
 		part := *r
 		part.Payload = bytes.Clone(r.Payload)
 		w.carry = append(w.carry, part)
-		return
-	}
-	if r.Seq > 1 && w.saved.records == 0 && w.previous == nil && !w.facts.sparse() {
-		w.out.witnesses.incomplete = true // the records before it are not in the file
+		w.out.at = r.At
+		return w.out.put(r)
 	}
 	w.stepCarry(r.Seq)
-	w.out.witnesses.stepReporting(r)
+	return w.out.write(r)
 }
 
 // stepCarry is called before a record number is used. The core needs the carry only
@@ -125,7 +120,7 @@ func (w *rescue) step(r *capture.Record) {
 func (w *rescue) stepCarry(seq uint64) {
 	if w.previous != nil && seq != w.previous.seq+1 {
 		for _, part := range w.carry {
-			w.out.witnesses.stepReporting(&part)
+			w.out.step(&part)
 		}
 	}
 	w.carry = nil

@@ -22,8 +22,18 @@ func rank(kind string) int {
 // A source is a source of a tape, by its number there.
 type source struct {
 	number uint32
-	kind   string
+	sourceID
 }
+
+// A sourceID says what a source observes. Sources of different recordings with the
+// same id may be one source.
+type sourceID struct {
+	kind      string
+	netns     uint64
+	Interface string
+}
+
+func idOf(s *capture.Source) sourceID { return sourceID{s.Kind, s.Netns, s.Interface} }
 
 func compareSources(a, b source) int {
 	return cmp.Or(cmp.Compare(rank(a.kind), rank(b.kind)), cmp.Compare(a.number, b.number))
@@ -50,7 +60,7 @@ func (o *openSources) update(r *capture.Record) {
 func (o *openSources) set(number uint32, s *capture.Source) {
 	*o = slices.DeleteFunc(*o, func(x source) bool { return x.number == number })
 	if s.Open && len(*o) < reporter.MaxSources {
-		opened := source{number, s.Kind}
+		opened := source{number, idOf(s)}
 		at, _ := slices.BinarySearchFunc(*o, opened, compareSources)
 		*o = slices.Insert(*o, at, opened)
 	}

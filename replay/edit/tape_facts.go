@@ -67,7 +67,7 @@ func (t *brokenTape) readFacts() (*tapeFacts, error) {
 		}
 		listed[r.Source] = true
 		if kind != "" {
-			facts.unopened = append(facts.unopened, unopenedSource{source{r.Source, kind}, r.Seq})
+			facts.unopened = append(facts.unopened, unopenedSource{source{r.Source, sourceID{kind: kind}}, r.Seq})
 		}
 		return nil
 	})

@@ -149,8 +149,7 @@ func (l *timeLine) put(t *recording) error {
 
 func (l *timeLine) write(t *recording, r *capture.Record) error {
 	t.open.update(r)
-	l.out.witnesses.incomplete = l.incomplete || t.next.tape.recovered()
-	l.out.witnesses.stepReporting(r)
+	l.out.incomplete = l.incomplete || t.next.tape.recovered()
 	return l.out.write(r)
 }
 

@@ -123,7 +123,7 @@ func wallSteps(placed []*recording) (steps []clockStep) {
 
 // A lineSource is a source on the line, with the recordings that it is in.
 type lineSource struct {
-	seenSource
+	source
 	recordings []*recording
 }
 
@@ -137,13 +137,15 @@ func numberSources(recordings []*recording) {
 	for _, r := range recordings {
 		r.numbers = map[uint32]uint32{0: 0}
 		for _, s := range r.sources {
-			at := slices.IndexFunc(sources, func(o *lineSource) bool { return o.id == s.id && !slices.ContainsFunc(o.recordings, r.overlaps) })
+			at := slices.IndexFunc(sources, func(o *lineSource) bool {
+				return o.sourceID == s.sourceID && !slices.ContainsFunc(o.recordings, r.overlaps)
+			})
 			if at < 0 {
 				own := s
 				if slices.ContainsFunc(sources, func(o *lineSource) bool { return o.number == s.number }) {
 					own.number, free = free, free+1
 				}
-				sources = append(sources, &lineSource{seenSource: own})
+				sources = append(sources, &lineSource{source: own})
 				at = len(sources) - 1
 			}
 			sources[at].recordings = append(sources[at].recordings, r)
