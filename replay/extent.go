@@ -2,7 +2,6 @@ package replay
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,10 +16,12 @@ func resolve(inputs []Input, t Time) (Time, error) {
 	switch t.kind {
 	case timeFromEnd:
 		end, err := endOf(inputs)
-		return Time{kind: timeSteady, ns: AddTime(end, t.ns)}, err
+		t.kind, t.ns = timeSteady, AddTime(end, t.ns)
+		return t, err
 	case timeMark:
 		m, err := findMark(inputs, t.mark)
-		return Time{kind: timePlace, tape: m.tape, seq: m.seq}, err
+		t.kind, t.tape, t.seq = timePlace, m.tape, m.seq
+		return t, err
 	}
 	return t, nil
 }
@@ -34,10 +35,17 @@ func endOf(inputs []Input) (last int64, err error) {
 		if ok {
 			return end, nil
 		}
+		t, records := Records(inputs[i:i+1], Window{})
 		found := false
-		_, err := scan(inputs[i:i+1], func(it *Item) { found, last = true, it.position.steady })
-		if found || err != nil {
-			return last, err
+		for r, err := range records {
+			if err == nil {
+				found, last = true, t.header.Start+r.At
+			} else if !isDamage(err) {
+				return 0, err
+			}
+		}
+		if found {
+			return last, nil
 		}
 	}
 	return 0, nil
@@ -122,30 +130,15 @@ func listMarks(inputs []Input, byIndex bool) (list markList, err error) {
 				continue
 			}
 		}
-		n, err := scan(inputs[i:i+1], func(it *Item) { list.marks = appendMark(list.marks, &it.Record, tapes+it.Tape()) })
-		if err != nil {
-			return markList{}, err
+		t, records := Records(inputs[i:i+1], Window{})
+		for r, err := range records {
+			if err == nil {
+				list.marks = appendMark(list.marks, &r, tapes+len(t.Ends()))
+			} else if !isDamage(err) {
+				return markList{}, err
+			}
 		}
-		tapes += n
+		tapes += len(t.Ends())
 	}
 	return list, nil
-}
-
-// scan calls each with every record of the inputs, past damage. It returns the
-// number of tapes.
-func scan(inputs []Input, each func(*Item)) (tapes int, err error) {
-	t := &Tapes{inputs: inputs}
-	defer t.Close()
-	var it Item
-	for {
-		err := t.read(&it)
-		switch {
-		case err == io.EOF:
-			return len(t.Ends()), nil
-		case err == nil:
-			each(&it)
-		case !isDamage(err):
-			return 0, err
-		}
-	}
 }

@@ -59,7 +59,7 @@ func run(inputs []Input, o Options, yield func(*reporter.Report) error, newCore 
 	if err != nil {
 		return &d.summary, err
 	}
-	if d.at, err = resolve(inputs, o.At); err != nil {
+	if d.options.At, err = resolve(inputs, o.At); err != nil {
 		return &d.summary, err
 	}
 	window, err := newPlacer(inputs, o.Window)
@@ -90,7 +90,6 @@ type driver struct {
 	options Options
 	yield   func(*reporter.Report) error
 	feed    feed
-	at      Time // Options.At
 	newCore coreMaker
 	core    *Core            // ended after damage
 	tape    int              // number of the last record's tape; -1 before the first
@@ -152,7 +151,7 @@ func (d *driver) begin(it *Item) (err error) {
 	first := d.tape < 0
 	d.tape = it.Tape()
 	if first {
-		d.at.settle(it.Header.Start)
+		d.options.At.settle(it.Header.Start)
 		d.summary.Header = it.Header
 	}
 	follows := it.Follows && !first
@@ -237,7 +236,7 @@ func (d *driver) replayAgain(inputs []Input) {
 func (d *driver) reportAt(inputs []Input, records uint64) *reporter.Report {
 	again := &driver{newCore: d.newCore, yield: func(*reporter.Report) error { return nil }}
 	again.options.Rules = d.options.Rules
-	again.at = Time{kind: timeCount, seq: records}
+	again.options.At = Time{kind: timeCount, seq: records}
 	again.feed.tapes = &Tapes{inputs: inputs}
 	defer again.feed.tapes.Close()
 	if err := again.run(); err != nil {
