@@ -56,7 +56,7 @@ func Cut(out io.Writer, inputs []replay.Input, o CutOptions) (*CutSummary, error
 	if err != nil {
 		return nil, err
 	}
-	c := &cutter{options: o, parents: parents, to: out, tapes: tapes, tape: -1}
+	c := &cutter{options: o, parents: parents, to: out, tapes: tapes}
 	if err := c.readWindow(); err != nil {
 		return nil, err
 	}

@@ -22,10 +22,8 @@ type cutter struct {
 	options CutOptions
 	parents []capture.Parent
 	tapes   *replay.Tapes
-	tape    int    // number of the tape that was reached; -1 before the first
-	segment uint32 // of that tape
-
-	to io.Writer
+	header  *capture.Header // of the tape that was reached; nil before the first
+	to      io.Writer
 	// out has the core of the current rules. It has the number and the time of the last
 	// record that the cores saw in order: before the window, or on the new tape.
 	out       tapeWriter
@@ -92,20 +90,17 @@ func (c *cutter) settleDamage() {
 // enterTape is called before each record. Where a tape begins that does not
 // continue the previous one, it begins with new cores.
 func (c *cutter) enterTape(it *replay.Item) error {
-	if c.tape == it.Tape() {
-		return nil
-	}
-	first, segment, h := c.tape < 0, c.segment, it.Header
-	c.tape, c.segment = it.Tape(), h.Segment
-	if !first && it.Follows {
+	h, before := it.Header, c.header
+	c.header = h
+	if h == before || before != nil && it.Follows {
 		return nil
 	}
 	if cut := c.summary.Header; cut != nil {
 		if h.Origin() != cut.Recording || h.Start != cut.Start {
 			return errors.New("the window spans tapes of different recordings: cut each recording on its own")
 		}
-		if h.Segment != segment {
-			c.missing(fmt.Sprintf("segment %d of the recording follows segment %d: the core starts again there", h.Segment, segment))
+		if h.Segment != before.Segment {
+			c.missing(fmt.Sprintf("segment %d of the recording follows segment %d: the core starts again there", h.Segment, before.Segment))
 		}
 	}
 	c.settleDamage()
@@ -302,7 +297,7 @@ func (c *cutter) finish() error {
 func (c *cutter) emptyWindow() error {
 	w := c.options.Window
 	err := fmt.Errorf("%w: the tapes have no records", errEmptyWindow)
-	if c.tape >= 0 {
+	if c.header != nil {
 		err = fmt.Errorf("%w from %s to %s: the records up to there are from %s to %s", errEmptyWindow,
 			cmp.Or(w.From.String(), "start"), cmp.Or(w.To.String(), "end"), wallText(c.first), wallText(c.last))
 	}

@@ -30,7 +30,7 @@ type brokenTape struct {
 	fileID     uint64
 	runs       []frameRun   // in the order of the frames' numbers
 	index      []tape.Frame // the pages of its index, in that order
-	start, end int64        // offsets in the file: from its first frame to its last
+	end        int64        // offset in the file of the end of its last frame
 	head, foot bool         // whether it has them
 	strayTail  bool         // bytes that are not part of a frame follow its last frame
 }
@@ -72,7 +72,6 @@ func scanLayout(file io.ReaderAt, size int64, say func(string)) (*layout, error)
 		case err == io.EOF:
 			s.assignStray(nil)
 			copy(s.sum[:], sum.Sum(nil))
-			s.sortRuns()
 			s.dropFragments()
 			return &s.layout, nil
 		case errors.As(err, &damage):
@@ -86,7 +85,7 @@ func scanLayout(file io.ReaderAt, size int64, say func(string)) (*layout, error)
 			if s.full {
 				continue
 			}
-			t = &brokenTape{file: file, fileID: f.FileID, start: f.Offset}
+			t = &brokenTape{file: file, fileID: f.FileID}
 			byID[f.FileID] = t
 			s.tapes = append(s.tapes, t)
 		}
@@ -155,20 +154,15 @@ func (s *layoutScan) addFrame(t *brokenTape, f *tape.Frame) {
 	}
 }
 
-func (s *layoutScan) sortRuns() {
-	for _, t := range s.tapes {
-		slices.SortStableFunc(t.runs, func(a, b frameRun) int { return cmp.Compare(a.first, b.first) })
-		slices.SortStableFunc(t.index, func(a, b tape.Frame) int { return cmp.Compare(a.Number, b.Number) })
-	}
-}
-
 // dropFragments drops the tapes that have only a foot, and those without a head
-// that lie within another tape.
+// that lie within another tape. It puts the frames of the others in order.
 func (s *layoutScan) dropFragments() {
 	all := s.tapes
 	s.tapes = nil
 	end := int64(0) // of the tapes before
 	for _, t := range all {
+		slices.SortStableFunc(t.runs, func(a, b frameRun) int { return cmp.Compare(a.first, b.first) })
+		slices.SortStableFunc(t.index, func(a, b tape.Frame) int { return cmp.Compare(a.Number, b.Number) })
 		inside := t.end < end
 		end = max(end, t.end)
 		switch {

@@ -80,7 +80,7 @@ func (w *rescue) addEnd() error {
 		w.lost.records += chunks.records
 		w.lost.counted = w.tape.foot
 		w.say(fmt.Sprintf("%s: %s lost, between %s and %s", why, w.numbersText(chunks.first, chunks.last), w.clock.text(w.out.at), w.clock.text(chunks.lastAt)))
-	case w.saved.records == 0:
+	case w.saved == 0:
 		w.say(why + ": everything after its head is lost")
 	default:
 		w.say(fmt.Sprintf("%s: anything after record %d, at %s, is lost", why, w.out.seq, w.clock.text(w.out.at)))
@@ -102,7 +102,7 @@ func (w *rescue) addEnd() error {
 func (w *rescue) unopenedGaps(why string) (list []capture.Record) {
 	for _, s := range w.facts.unopened {
 		if !w.open.has(s.number) && s.first > w.out.seq {
-			list = append(list, w.openingGap(s.source, 0, why)...)
+			list = append(list, w.gap(s.source, 0, why)...)
 		}
 	}
 	return list
@@ -112,22 +112,19 @@ func (w *rescue) unopenedGaps(why string) (list []capture.Record) {
 // counts of the index.
 func (w *rescue) countedGaps(chunks *chunkLoss, why string) (list []capture.Record) {
 	for _, s := range chunks.sources {
-		if w.open.has(s.number) || s.kind == "" {
-			list = append(list, newGap(s.number, s.lost, why))
-		} else {
-			list = append(list, w.openingGap(s.source, s.lost, why)...)
-		}
+		list = append(list, w.gap(s.source, s.lost, why)...)
 	}
 	return list
 }
 
-// openingGap returns a gap of a source that is not open. It opens the source first
-// if its number alone would imply another kind.
-func (w *rescue) openingGap(s source, lost uint64, why string) (list []capture.Record) {
-	if rank(s.kind)+1 != int(s.number) {
-		list = append(list, newRecord(capture.KindSource, s.number, &capture.Source{Open: true, Kind: s.kind}))
+// gap returns a gap of a source. If the source is not open, and its number alone would
+// imply another kind, the gap follows a record that opens it.
+func (w *rescue) gap(s source, lost uint64, why string) []capture.Record {
+	gap := newGap(s.number, lost, why)
+	if w.open.has(s.number) || s.kind == "" || rank(s.kind)+1 == int(s.number) {
+		return []capture.Record{gap}
 	}
-	return append(list, newGap(s.number, lost, why))
+	return []capture.Record{newRecord(capture.KindSource, s.number, &capture.Source{Open: true, Kind: s.kind}), gap}
 }
 
 func (w *rescue) numbersText(from, to uint64) string {
@@ -147,9 +144,9 @@ func numbersText(from, to uint64) string {
 
 // summary describes the new tape in one line.
 func (w *rescue) summary() string {
-	line := render.Count(w.saved.records, "record") + " saved"
-	if w.saved.records > 0 {
-		line += fmt.Sprintf(", from %s to %s", w.saved.first, w.clock.text(w.out.at))
+	line := render.Count(w.saved, "record") + " saved"
+	if w.saved > 0 {
+		line += fmt.Sprintf(", from %s to %s", w.first, w.clock.text(w.out.at))
 	}
 	lost := fmt.Sprintf("; %d lost", w.lost.records)
 	if w.facts.sparse() {

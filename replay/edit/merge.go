@@ -63,8 +63,13 @@ func Merge(inputs []replay.Input, out io.Writer, o Options) (*Merged, error) {
 	if err := w.tape.Close(); err != nil {
 		return nil, err
 	}
-	return &Merged{Recordings: len(recordings), Records: w.written.records,
-		Cut: notClosed(tapes), Differ: differ, written: w.written}, nil
+	m := &Merged{Recordings: len(recordings), Records: w.written.records, Differ: differ, written: w.written}
+	for _, t := range tapes {
+		if t.ending != tape.Closed {
+			m.Cut = append(m.Cut, t.input.Name)
+		}
+	}
+	return m, nil
 }
 
 // checkHost refuses tapes of different hosts.
@@ -81,20 +86,19 @@ func checkHost(tapes []*scannedTape) error {
 	return nil
 }
 
-func notClosed(tapes []*scannedTape) (names []string) {
-	for _, t := range tapes {
-		if t.ending != tape.Closed {
-			names = append(names, t.input.Name)
-		}
-	}
-	return names
-}
-
 // verifyRecordings replays each recording and compares its witnesses. It returns
 // the names of the tapes of those that differ.
 func verifyRecordings(list []*recording, say func(string)) (differ []string, err error) {
 	for _, r := range list {
-		s, err := replay.Run(r.inputs(), replay.Options{Reports: replay.None, Verify: true}, func(*reporter.Report) error { return nil })
+		var inputs []replay.Input
+		var names []string
+		for _, t := range r.tapes {
+			inputs = append(inputs, t.input)
+			if !slices.Contains(names, t.input.Name) {
+				names = append(names, t.input.Name)
+			}
+		}
+		s, err := replay.Run(inputs, replay.Options{Reports: replay.None, Verify: true}, func(*reporter.Report) error { return nil })
 		if err != nil {
 			return nil, err
 		}
@@ -102,7 +106,7 @@ func verifyRecordings(list []*recording, say func(string)) (differ []string, err
 		if v.Identical == v.Witnesses {
 			continue
 		}
-		differ = append(differ, r.names()...)
+		differ = append(differ, names...)
 		say(fmt.Sprintf("the witness of tick %d (record %d) differs from the report of this version; %d of %d witnesses of this recording differ",
 			v.First.Tick, v.First.Record, v.Witnesses-v.Identical, v.Witnesses))
 	}

@@ -1,7 +1,6 @@
 package edit
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"io"
@@ -26,17 +25,12 @@ type recordingReader struct {
 	complete bool
 }
 
-// A recordingItem is a record, or a range of missing records if record is nil.
+// A recordingItem is a record, or a range of numbers that are on none of the tapes.
 type recordingItem struct {
-	record  *capture.Record // its payload is valid until the next item is read
-	tape    *scannedTape    // that the record is from, or the first record after the range
-	missing missingRange
-}
-
-// A missingRange is a range of record numbers that are on none of the tapes.
-type missingRange struct {
-	from, to uint64
-	carried  bool // a carry of the state at its end follows
+	record   *capture.Record // its payload is valid until the next item is read; nil for a range
+	tape     *scannedTape    // that the record is from, or the first record after the range
+	from, to uint64          // of a range
+	carried  bool            // of a range: a carry of the state at its end follows
 }
 
 func newRecordingReader(r *recording) *recordingReader {
@@ -147,7 +141,6 @@ func pick(list []*tapeReader) (*tapeReader, error) {
 // are missing there and a carry, if the records before are not complete.
 func (rr *recordingReader) fillQueue(tr *tapeReader) {
 	seq := tr.record.Seq
-	missing := missingRange{from: rr.reached + 1, to: seq - 1}
 	skips := seq > rr.reached+1
 	// Numbers may be missing on a derived tape without a loss. If one of the tapes has both records
 	// next to each other, nothing is missing between them.
@@ -157,11 +150,10 @@ func (rr *recordingReader) fillQueue(tr *tapeReader) {
 		if at := slices.IndexFunc(rr.used, func(tr *tapeReader) bool { return len(tr.carry) > 0 }); at >= 0 {
 			carry = rr.used[at].carry
 		}
-		missing.carried = len(carry) > 0
-		rr.complete = missing.carried || !skips && (rr.complete || seq == 1)
+		rr.complete = len(carry) > 0 || !skips && (rr.complete || seq == 1)
 	}
 	if skips && !consecutive {
-		rr.queue = append(rr.queue, recordingItem{tape: tr.tape, missing: missing})
+		rr.queue = append(rr.queue, recordingItem{tape: tr.tape, from: rr.reached + 1, to: seq - 1, carried: len(carry) > 0})
 	}
 	for i := range carry {
 		rr.at = max(rr.at, carry[i].At) // time does not go back
@@ -179,8 +171,7 @@ func (rr *recordingReader) fillQueue(tr *tapeReader) {
 // follow.
 func (rr *recordingReader) queueRecord(item recordingItem) {
 	if item.record.Kind == capture.KindEnd {
-		end := *item.record
-		end.Payload = bytes.Clone(end.Payload)
+		end := cloned(item.record)
 		rr.end = &recordingItem{record: &end, tape: item.tape}
 		return
 	}

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/replay"
 )
 
 // A recording is the tapes of one recording, in the order of their records.
@@ -67,21 +66,4 @@ func (r *recording) add(t *scannedTape) error {
 		}
 	}
 	return nil
-}
-
-func (r *recording) inputs() (list []replay.Input) {
-	for _, t := range r.tapes {
-		list = append(list, t.input)
-	}
-	return list
-}
-
-// names returns the names of the files.
-func (r *recording) names() (list []string) {
-	for _, t := range r.tapes {
-		if !slices.Contains(list, t.input.Name) {
-			list = append(list, t.input.Name)
-		}
-	}
-	return list
 }

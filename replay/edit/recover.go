@@ -83,7 +83,7 @@ func Recover(file io.ReaderAt, size int64, out io.Writer, o Options) (*Recovery,
 
 func (r *Recovery) add(w *rescue) {
 	r.Tapes++
-	r.Saved += w.saved.records
+	r.Saved += w.saved
 	r.Lost += w.lost.records
 	r.Differ += w.out.differ
 	r.Whole = r.Whole && !w.lost.any && !w.lost.end

@@ -1,7 +1,6 @@
 package edit
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"io"
@@ -24,16 +23,11 @@ type rescue struct {
 	clock    wallClock
 	open     openSources
 	index    lostChunks
-	saved    savedRecords
+	saved    uint64 // records copied to the new tape
+	first    string // time of the first of them, as text
+	ended    bool   // the last of them is the end of the tape
 	lost     losses
 	damage   *tape.DamageError // that no record has followed yet; nil if there is none
-}
-
-// savedRecords describes the records that are copied to the new tape.
-type savedRecords struct {
-	records uint64
-	first   string // time of the first one, as text
-	ended   bool   // the last one is the end of the tape
 }
 
 // newRescue writes the head of a new tape. sum is the SHA-256 of the broken file. The
@@ -64,7 +58,7 @@ func (w *rescue) save() error {
 	if err := w.copyRecords(); err != nil {
 		return err
 	}
-	if !w.saved.ended { // after the end record there are only the index and the foot
+	if !w.ended { // after the end record there are only the index and the foot
 		w.lost.end = true
 		if err := w.addEnd(); err != nil {
 			return err
@@ -96,18 +90,16 @@ func (w *rescue) copyRecords() error {
 func (w *rescue) copy(r *capture.Record) error {
 	w.open.update(r)
 	w.clock.update(r)
-	if w.saved.records == 0 {
-		w.saved.first = w.clock.text(r.At)
+	if w.saved == 0 {
+		w.first = w.clock.text(r.At)
 	}
-	if r.Seq > 1 && w.saved.records == 0 && w.previous == nil && !w.facts.sparse() {
+	if r.Seq > 1 && w.saved == 0 && w.previous == nil && !w.facts.sparse() {
 		w.out.incomplete = true // the records before it are not in the file
 	}
-	w.saved.records++
-	w.saved.ended = r.Kind == capture.KindEnd
+	w.saved++
+	w.ended = r.Kind == capture.KindEnd
 	if r.Seq == 0 && w.out.seq == 0 && w.previous != nil {
-		part := *r
-		part.Payload = bytes.Clone(r.Payload)
-		w.carry = append(w.carry, part)
+		w.carry = append(w.carry, cloned(r))
 		w.out.at = r.At
 		return w.out.put(r)
 	}

@@ -8,15 +8,16 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// rank orders kinds of sources by how much a loss of theirs damages the reports,
-// the worst first. It is one less than the number that a kind has by convention.
+// ranked are the kinds of sources by how much a loss of theirs damages the reports, the
+// worst first. The number that a kind has by convention is its place here, from 1.
+var ranked = []string{capture.SourceConntrack, capture.SourceProc, capture.SourceDNS, capture.SourceRDNS}
+
+// rank returns the place of a kind from 0; other kinds come last.
 func rank(kind string) int {
-	for i, k := range [...]string{capture.SourceConntrack, capture.SourceProc, capture.SourceDNS, capture.SourceRDNS} {
-		if k == kind {
-			return i
-		}
+	if at := slices.Index(ranked, kind); at >= 0 {
+		return at
 	}
-	return 4
+	return len(ranked)
 }
 
 // A source is a source of a tape, by its number there.

@@ -56,9 +56,7 @@ func (tr *tapeReader) advance() (err error) {
 			tr.carry = nil
 			continue
 		}
-		part := tr.record
-		part.Payload = bytes.Clone(part.Payload)
-		tr.carry = append(tr.carry, part)
+		tr.carry = append(tr.carry, cloned(&tr.record))
 	}
 }
 

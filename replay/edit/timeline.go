@@ -86,13 +86,11 @@ func (l *timeLine) closeSources(t *recording) error {
 	if len(l.live) == 0 {
 		return nil
 	}
+	var closed []capture.Record
 	for _, s := range t.open {
-		closed := newRecord(capture.KindSource, s.number, &capture.Source{Kind: s.kind, Why: "its recording ended"})
-		if err := l.out.add(l.out.seq+1, closed); err != nil {
-			return err
-		}
+		closed = append(closed, newRecord(capture.KindSource, s.number, &capture.Source{Kind: s.kind, Why: "its recording ended"}))
 	}
-	return nil
+	return l.out.add(l.out.seq+1, closed...)
 }
 
 // addMissing reports records of a recording that are on none of its tapes, and adds
@@ -101,8 +99,8 @@ func (l *timeLine) closeSources(t *recording) error {
 // gaps if a carry with the state of the cores follows: the reports are right all the
 // same.
 func (l *timeLine) addMissing(t *recording) error {
-	m := t.next.missing
-	line := fmt.Sprintf("%s on none of the tapes, before those of %s", numbersText(m.from, m.to), t.next.tape.input.Name)
+	m := &t.next
+	line := fmt.Sprintf("%s on none of the tapes, before those of %s", numbersText(m.from, m.to), m.tape.input.Name)
 	if l.alone && m.carried {
 		l.say(line + "; a carry of the state follows")
 		return nil
@@ -182,11 +180,23 @@ func (l *timeLine) adapt(t *recording, r *capture.Record) bool {
 			p.Record = t.renumbered.get(p.Record)
 			setPayload(r, &p)
 		}
-	default:
-		t.shiftTimes(r)
+	case capture.KindProcNet:
+		var p capture.ProcNet
+		if t.offset != 0 && r.Decode(&p) == nil {
+			p.ReadStart, p.ReadEnd = t.lineTime(p.ReadStart), t.lineTime(p.ReadEnd)
+			setPayload(r, &p)
+		}
+	case capture.KindProcUnchanged:
+		var p capture.ProcUnchanged
+		if t.offset != 0 && r.Decode(&p) == nil {
+			p.Checked = t.lineTime(p.Checked)
+			setPayload(r, &p)
+		}
 	}
 	return true
 }
+
+func setPayload(r *capture.Record, p capture.Payload) { r.Payload = capture.AppendPayload(nil, p) }
 
 // keepCarry reports whether a carry is kept: only at the start of the line, because
 // a core that reads it drops all that it knew before.

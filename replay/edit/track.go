@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/replay"
 )
 
@@ -36,47 +35,22 @@ func (r *recording) namedAfter(list []*recording, at int64) bool {
 	return slices.ContainsFunc(list, func(o *recording) bool { return o.order < r.order && o.from <= at && at <= o.to })
 }
 
-// shiftTimes changes the times in a payload to those of the line.
-func (t *track) shiftTimes(r *capture.Record) {
-	if t.offset == 0 {
-		return
-	}
-	switch r.Kind {
-	case capture.KindProcNet:
-		var p capture.ProcNet
-		if r.Decode(&p) == nil {
-			p.ReadStart, p.ReadEnd = t.lineTime(p.ReadStart), t.lineTime(p.ReadEnd)
-			setPayload(r, &p)
-		}
-	case capture.KindProcUnchanged:
-		var p capture.ProcUnchanged
-		if r.Decode(&p) == nil {
-			p.Checked = t.lineTime(p.Checked)
-			setPayload(r, &p)
-		}
-	}
-}
-
-func setPayload(r *capture.Record, p capture.Payload) { r.Payload = capture.AppendPayload(nil, p) }
-
 // recentNumbers maps the numbers of a recording's last records to their numbers on
 // the line. A fault refers to a record that is not far before it.
 type recentNumbers struct {
-	pairs [64]struct{ recording, line uint64 }
-	next  int // index of the pair to be replaced
+	recording, line [64]uint64
+	next            int // index of the pair to be replaced
 }
 
 func (n *recentNumbers) add(recording, line uint64) {
-	n.pairs[n.next] = struct{ recording, line uint64 }{recording, line}
-	n.next = (n.next + 1) % len(n.pairs)
+	n.recording[n.next], n.line[n.next] = recording, line
+	n.next = (n.next + 1) % len(n.line)
 }
 
 // get returns 0 for a record that is too far back.
 func (n *recentNumbers) get(recording uint64) uint64 {
-	for _, p := range n.pairs {
-		if p.recording == recording {
-			return p.line
-		}
+	if at := slices.Index(n.recording[:], recording); at >= 0 {
+		return n.line[at]
 	}
 	return 0
 }
@@ -132,7 +106,14 @@ type lineSource struct {
 // recordings follow one another: it is closed and opened again. If their recordings
 // overlap, they are different sources.
 func numberSources(recordings []*recording) {
-	free := freeNumber(recordings)
+	free := uint32(5) // above the numbers that have a kind by convention, and above all others
+	for _, r := range recordings {
+		for _, s := range r.sources {
+			if s.number < math.MaxUint32 {
+				free = max(free, s.number+1)
+			}
+		}
+	}
 	var sources []*lineSource
 	for _, r := range recordings {
 		r.numbers = map[uint32]uint32{0: 0}
@@ -152,18 +133,4 @@ func numberSources(recordings []*recording) {
 			r.numbers[s.number] = sources[at].number
 		}
 	}
-}
-
-// freeNumber returns a number above those of all sources, and above those that have
-// a kind by convention.
-func freeNumber(recordings []*recording) uint32 {
-	free := uint32(5)
-	for _, r := range recordings {
-		for _, s := range r.sources {
-			if s.number < math.MaxUint32 {
-				free = max(free, s.number+1)
-			}
-		}
-	}
-	return free
 }

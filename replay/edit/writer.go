@@ -1,6 +1,7 @@
 package edit
 
 import (
+	"bytes"
 	"io"
 
 	"github.com/topotape/topotape/capture"
@@ -130,6 +131,13 @@ func (w *tapeWriter) put(r *capture.Record) error {
 // newRecord returns a record without its number and time.
 func newRecord(kind capture.Kind, source uint32, p capture.Payload) capture.Record {
 	return capture.Record{Kind: kind, Source: source, Payload: capture.AppendPayload(nil, p)}
+}
+
+// cloned returns a record with a payload of its own.
+func cloned(r *capture.Record) capture.Record {
+	c := *r
+	c.Payload = bytes.Clone(r.Payload)
+	return c
 }
 
 func newGap(source uint32, lost uint64, why string) capture.Record {
