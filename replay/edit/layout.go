@@ -22,6 +22,13 @@ type layout struct {
 	damaged bool          // some bytes are not part of a frame
 	foreign bool          // some bytes or frames belong to none of the tapes
 	newer   *tape.VersionError
+
+	// While the file is read:
+	say   func(string)
+	runs  int         // of all tapes
+	full  bool        // there are more runs than maxRuns: the others are left out
+	last  *brokenTape // the tape of the last frame
+	stray bool        // the bytes after it are not part of a frame
 }
 
 // A brokenTape lists the frames of one tape. Some of its frames may be missing.
@@ -47,21 +54,10 @@ const (
 	maxPages = 1 << 12 // of a tape's index
 )
 
-// A layoutScan makes a layout in one pass over the file.
-type layoutScan struct {
-	layout
-	runs int  // of all tapes
-	full bool // there are more runs than maxRuns: the others are left out
-	say  func(string)
-	// stray are bytes that are not part of a frame, as long as it is not known which
-	// frame follows them.
-	stray *tape.DamageError
-	last  *brokenTape // the tape of the last frame
-}
-
-// scanLayout finds all frames of a file. It passes a line about each damage to say.
+// scanLayout finds all frames of a file, in one pass. It passes a line about each
+// damage to say.
 func scanLayout(file io.ReaderAt, size int64, say func(string)) (*layout, error) {
-	s := &layoutScan{say: say}
+	s := &layout{say: say}
 	sum := sha256.New()
 	frames := tape.NewFrameScanner(io.TeeReader(io.NewSectionReader(file, 0, size), sum))
 	byID := map[uint64]*brokenTape{}
@@ -73,7 +69,7 @@ func scanLayout(file io.ReaderAt, size int64, say func(string)) (*layout, error)
 			s.assignStray(nil)
 			copy(s.sum[:], sum.Sum(nil))
 			s.dropFragments()
-			return &s.layout, nil
+			return s, nil
 		case errors.As(err, &damage):
 			s.addDamage(damage)
 			continue
@@ -95,8 +91,8 @@ func scanLayout(file io.ReaderAt, size int64, say func(string)) (*layout, error)
 	}
 }
 
-func (s *layoutScan) addDamage(d *tape.DamageError) {
-	s.stray, s.damaged = d, true
+func (s *layout) addDamage(d *tape.DamageError) {
+	s.stray, s.damaged = true, true
 	reason := d.Err.Error()
 	var newer *tape.VersionError
 	switch {
@@ -112,21 +108,19 @@ func (s *layoutScan) addDamage(d *tape.DamageError) {
 // assignStray assigns the stray bytes before the next frame to a tape: to the one
 // with frames on both sides, or to the one before them if that has no foot yet.
 // Any others may have been another tape. next is nil at the end of the file.
-func (s *layoutScan) assignStray(next *brokenTape) {
-	if s.stray == nil {
-		return
-	}
+func (s *layout) assignStray(next *brokenTape) {
 	switch {
+	case !s.stray:
 	case s.last != nil && s.last == next:
 	case s.last != nil && !s.last.foot:
 		s.last.strayTail = true
 	default:
 		s.foreign = true
 	}
-	s.stray = nil
+	s.stray = false
 }
 
-func (s *layoutScan) addFrame(t *brokenTape, f *tape.Frame) {
+func (s *layout) addFrame(t *brokenTape, f *tape.Frame) {
 	t.end = f.Offset + f.Size
 	t.head = t.head || f.Head()
 	t.strayTail = false
@@ -156,7 +150,7 @@ func (s *layoutScan) addFrame(t *brokenTape, f *tape.Frame) {
 
 // dropFragments drops the tapes that have only a foot, and those without a head
 // that lie within another tape. It puts the frames of the others in order.
-func (s *layoutScan) dropFragments() {
+func (s *layout) dropFragments() {
 	all := s.tapes
 	s.tapes = nil
 	end := int64(0) // of the tapes before

@@ -3,7 +3,6 @@ package edit
 import (
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/replay/render"
@@ -48,7 +47,7 @@ func (w *rescue) addGaps(next *capture.Record) error {
 		lost, first = chunks.records, max(first, chunks.first)
 	}
 	w.lost.records += lost
-	what, why := w.numbersText(first, next.Seq-1), render.Count(lost, "record")+" lost with the damaged part of the tape"
+	what, why := numbersText(first, next.Seq-1, w.atMost), render.Count(lost, "record")+" lost with the damaged part of the tape"
 	if lost == 0 {
 		what, why = fmt.Sprintf("everything before record %d is", next.Seq), "everything before was lost with the damaged part of the tape"
 	}
@@ -79,7 +78,7 @@ func (w *rescue) addEnd() error {
 	case chunks.records > 0:
 		w.lost.records += chunks.records
 		w.lost.counted = w.tape.foot
-		w.say(fmt.Sprintf("%s: %s lost, between %s and %s", why, w.numbersText(chunks.first, chunks.last), w.clock.text(w.out.at), w.clock.text(chunks.lastAt)))
+		w.say(fmt.Sprintf("%s: %s lost, between %s and %s", why, numbersText(chunks.first, chunks.last, w.atMost), w.clock.text(w.out.at), w.clock.text(chunks.lastAt)))
 	case w.saved == 0:
 		w.say(why + ": everything after its head is lost")
 	default:
@@ -127,19 +126,13 @@ func (w *rescue) gap(s source, lost uint64, why string) []capture.Record {
 	return []capture.Record{newRecord(capture.KindSource, s.number, &capture.Source{Open: true, Kind: s.kind}), gap}
 }
 
-func (w *rescue) numbersText(from, to uint64) string {
-	text := numbersText(from, to)
-	if w.facts.sparse() {
-		text = strings.Replace(text, "(", "(at most ", 1)
-	}
-	return text
-}
-
-func numbersText(from, to uint64) string {
+// numbersText returns a range of record numbers as the subject of a sentence. atMost is
+// "at most " if not all of these numbers are of records, or else empty.
+func numbersText(from, to uint64, atMost string) string {
 	if from == to {
 		return fmt.Sprintf("record %d is", from)
 	}
-	return fmt.Sprintf("records %d to %d (%d) are", from, to, to-from+1)
+	return fmt.Sprintf("records %d to %d (%s%d) are", from, to, atMost, to-from+1)
 }
 
 // summary describes the new tape in one line.
@@ -148,10 +141,7 @@ func (w *rescue) summary() string {
 	if w.saved > 0 {
 		line += fmt.Sprintf(", from %s to %s", w.first, w.clock.text(w.out.at))
 	}
-	lost := fmt.Sprintf("; %d lost", w.lost.records)
-	if w.facts.sparse() {
-		lost = fmt.Sprintf("; at most %d lost", w.lost.records)
-	}
+	lost := fmt.Sprintf("; %s%d lost", w.atMost, w.lost.records)
 	switch {
 	case w.lost.records > 0 && w.lost.end && !w.lost.counted:
 		return line + lost + ", and anything after them"

@@ -74,26 +74,18 @@ func (l *chunkLoss) add(e *tape.Entry) {
 		if kind == "" && (n.Source == 0 || k != capture.KindGap && k != capture.KindSource) {
 			continue
 		}
-		s := l.source(n.Source)
-		if s == nil {
-			continue
+		at := slices.IndexFunc(l.sources, func(s sourceLoss) bool { return s.number == n.Source })
+		if at < 0 {
+			if len(l.sources) == reporter.MaxSources {
+				continue
+			}
+			at = len(l.sources)
+			l.sources = append(l.sources, sourceLoss{source: source{number: n.Source}})
 		}
+		s := &l.sources[at]
 		s.kind = cmp.Or(s.kind, kind)
 		if kind != "" {
 			s.lost += n.Records
 		}
 	}
-}
-
-// source returns the loss of a source, nil if there are too many sources.
-func (l *chunkLoss) source(number uint32) *sourceLoss {
-	at := slices.IndexFunc(l.sources, func(s sourceLoss) bool { return s.number == number })
-	if at < 0 {
-		if len(l.sources) == reporter.MaxSources {
-			return nil
-		}
-		at = len(l.sources)
-		l.sources = append(l.sources, sourceLoss{source: source{number: number}})
-	}
-	return &l.sources[at]
 }

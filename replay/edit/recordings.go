@@ -12,7 +12,7 @@ import (
 // A recording is the tapes of one recording, in the order of their records.
 type recording struct {
 	tapes    []*scannedTape
-	order    int   // on the command line, of the first tape that was named
+	order    int   // on the command line
 	ticks    bool  // it has ticks
 	from, to int64 // times of its first and last record; on the time line, after it is placed there
 	sources  []source
@@ -32,7 +32,7 @@ func groupTapes(tapes []*scannedTape) (list []*recording, err error) {
 	for _, t := range tapes {
 		at := slices.IndexFunc(list, func(r *recording) bool { return r.header().Origin() == t.header.Origin() })
 		if at < 0 {
-			list = append(list, &recording{order: t.order, from: t.from})
+			list = append(list, &recording{order: len(list), from: t.from})
 			at = len(list) - 1
 		}
 		if err := list[at].add(t); err != nil {

@@ -13,10 +13,11 @@ import (
 
 // A rescue writes one tape of what is left of it.
 type rescue struct {
-	tape  *brokenTape
-	facts *tapeFacts
-	out   *tapeWriter
-	say   func(string)
+	tape   *brokenTape
+	facts  *tapeFacts
+	out    *tapeWriter
+	say    func(string)
+	atMost string // for numbersText
 
 	previous *tapeWriter      // of the tape in the file that this one continues; nil if there is none
 	carry    []capture.Record // at the head of a tape that continues the previous one, until it is stepped
@@ -41,6 +42,9 @@ func newRescue(t *brokenTape, facts *tapeFacts, sum [32]byte, previous *rescue, 
 	}
 	w := &rescue{tape: t, facts: facts, out: to, say: o.Say,
 		clock: wallClock{start: facts.header.Start}, index: lostChunks{file: t.file, pages: t.index}}
+	if facts.sparse() {
+		w.atMost = "at most "
+	}
 	if previous != nil && to.header.Continues(previous.out.header) {
 		w.previous = previous.out
 		w.clock.steps = previous.clock.steps

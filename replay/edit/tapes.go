@@ -18,7 +18,6 @@ import (
 type scannedTape struct {
 	input       replay.Input // of this tape alone
 	base        int64        // offset of the tape in its file
-	order       int          // on the command line, among all tapes
 	header      *capture.Header
 	sum         [32]byte // SHA-256 of the file
 	ending      tape.Ending
@@ -27,6 +26,8 @@ type scannedTape struct {
 	ticks       bool     // it has ticks
 	sources     []source // that have records
 	steps       []clockStep
+
+	carryLeftOut bool // of the merged tape
 }
 
 // A clockStep is a step of the wall clock.
@@ -51,10 +52,7 @@ func scanTapes(inputs []replay.Input) (tapes []*scannedTape, err error) {
 		case err != nil:
 			return nil, fmt.Errorf("%s: %w", in.Name, err)
 		}
-		for _, t := range list {
-			t.order = len(tapes)
-			tapes = append(tapes, t)
-		}
+		tapes = append(tapes, list...)
 	}
 	return tapes, nil
 }

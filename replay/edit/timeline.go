@@ -26,9 +26,8 @@ type timeLine struct {
 	// renumber says that records get new numbers. While all records are from the
 	// first recording they keep theirs, because a carry refers to them.
 	renumber bool
-	ticks    uint64         // on the line
-	end      capture.End    // made of the ends of all recordings
-	carries  []*scannedTape // those whose carry is left out
+	ticks    uint64      // on the line
+	end      capture.End // made of the ends of all recordings
 }
 
 // mergeRecordings writes the records of the recordings. It sorts them by start.
@@ -100,7 +99,7 @@ func (l *timeLine) closeSources(t *recording) error {
 // same.
 func (l *timeLine) addMissing(t *recording) error {
 	m := &t.next
-	line := fmt.Sprintf("%s on none of the tapes, before those of %s", numbersText(m.from, m.to), m.tape.input.Name)
+	line := fmt.Sprintf("%s on none of the tapes, before those of %s", numbersText(m.from, m.to, ""), m.tape.input.Name)
 	if l.alone && m.carried {
 		l.say(line + "; a carry of the state follows")
 		return nil
@@ -204,8 +203,8 @@ func (l *timeLine) keepCarry(t *recording) bool {
 	if !l.renumber && t == l.recordings[0] {
 		return true
 	}
-	if tape := t.next.tape; !slices.Contains(l.carries, tape) {
-		l.carries = append(l.carries, tape)
+	if tape := t.next.tape; !tape.carryLeftOut {
+		tape.carryLeftOut = true
 		l.say(fmt.Sprintf("%s: its carry is left out, because records of another recording precede it; connections from before its start may be missing", tape.input.Name))
 	}
 	return false
