@@ -45,7 +45,7 @@ func newRecordingReader(r *recording) *recordingReader {
 
 func (rr *recordingReader) close() {
 	for _, tr := range rr.open {
-		tr.file.Close()
+		tr.tapes.Close()
 	}
 }
 
@@ -77,9 +77,9 @@ func (rr *recordingReader) advance() error {
 	if len(rr.open) == 0 {
 		return io.EOF
 	}
-	lowest := slices.MinFunc(rr.open, func(a, b *tapeReader) int { return cmp.Compare(a.record.Seq, b.record.Seq) })
+	lowest := slices.MinFunc(rr.open, func(a, b *tapeReader) int { return cmp.Compare(a.item.Seq, b.item.Seq) })
 	for _, tr := range rr.open {
-		if tr.record.Seq == lowest.record.Seq {
+		if tr.item.Seq == lowest.item.Seq {
 			rr.used = append(rr.used, tr)
 		}
 	}
@@ -95,7 +95,7 @@ func (rr *recordingReader) advance() error {
 func (rr *recordingReader) advanceUsed() error {
 	for _, tr := range rr.used {
 		if err := tr.advance(); err != nil {
-			return fmt.Errorf("%s: %w", tr.tape.input.Name, err)
+			return err
 		}
 	}
 	rr.used = rr.used[:0]
@@ -107,7 +107,7 @@ func (rr *recordingReader) advanceUsed() error {
 func (rr *recordingReader) openDue() error {
 	for len(rr.unopened) > 0 {
 		t := rr.unopened[0]
-		if slices.ContainsFunc(rr.open, func(tr *tapeReader) bool { return tr.record.Seq < t.first }) {
+		if slices.ContainsFunc(rr.open, func(tr *tapeReader) bool { return tr.item.Seq < t.first }) {
 			return nil
 		}
 		rr.unopened = rr.unopened[1:]
@@ -126,7 +126,7 @@ func (rr *recordingReader) openDue() error {
 func pick(list []*tapeReader) (*tapeReader, error) {
 	best := list[0]
 	for _, tr := range list[1:] {
-		switch a, b := &best.record, &tr.record; {
+		switch a, b := &best.item.Record, &tr.item.Record; {
 		case tr.preference() > best.preference():
 			best = tr
 		case tr.preference() == preferFirst && best.preference() == preferFirst && !sameRecord(a, b):
@@ -140,7 +140,7 @@ func pick(list []*tapeReader) (*tapeReader, error) {
 // fillQueue queues the current record of tr. Before it go the range of records that
 // are missing there and a carry, if the records before are not complete.
 func (rr *recordingReader) fillQueue(tr *tapeReader) {
-	seq := tr.record.Seq
+	seq := tr.item.Seq
 	skips := seq > rr.reached+1
 	// Numbers may be missing on a derived tape without a loss. If one of the tapes has both records
 	// next to each other, nothing is missing between them.
@@ -160,9 +160,9 @@ func (rr *recordingReader) fillQueue(tr *tapeReader) {
 		carry[i].At = rr.at
 		rr.queue = append(rr.queue, recordingItem{record: &carry[i], tape: tr.tape})
 	}
-	rr.queueRecord(recordingItem{record: &tr.record, tape: tr.tape})
+	rr.queueRecord(recordingItem{record: &tr.item.Record, tape: tr.tape})
 	rr.begun = true
-	if !isAddedEnd(tr.tape.header, &tr.record) {
+	if !isAddedEnd(tr.tape.header, &tr.item.Record) {
 		rr.reached = seq
 	}
 }
