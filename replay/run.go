@@ -92,7 +92,7 @@ type driver struct {
 	feed    feed
 	newCore coreMaker
 	core    *Core            // ended after damage
-	tape    int              // number of the last record's tape; -1 before the first
+	header  *capture.Header  // of the last record's tape; nil before the first
 	carried bool             // the core was given a carry
 	last    *reporter.Report // of Last: the newest that may be the last
 	yielded bool             // last was yielded
@@ -104,7 +104,6 @@ type driver struct {
 
 // run reads to the end of the window, of the tapes, or of what is wanted.
 func (d *driver) run() error {
-	d.tape = -1
 	for {
 		it, err := d.feed.next()
 		switch {
@@ -118,7 +117,7 @@ func (d *driver) run() error {
 			}
 			continue
 		}
-		if it.Tape() != d.tape {
+		if it.Header != d.header {
 			if err := d.begin(it); err != nil {
 				return err
 			}
@@ -148,8 +147,8 @@ func (d *driver) damaged(err error) {
 // begin goes on to the tape of the item. It needs a new core unless the tape follows
 // the one before. The first item's tape may follow one that has no records.
 func (d *driver) begin(it *Item) (err error) {
-	first := d.tape < 0
-	d.tape = it.Tape()
+	first := d.header == nil
+	d.header = it.Header
 	if first {
 		d.options.At.settle(it.Header.Start)
 		d.summary.Header = it.Header
