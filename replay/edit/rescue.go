@@ -57,7 +57,7 @@ func newRescue(t *brokenTape, facts *tapeFacts, sum [32]byte, previous *rescue, 
 func (w *rescue) save() error {
 	if w.facts.headLost {
 		w.noteLoss()
-		w.say(fmt.Sprintf("the tape's head is lost (file id %016x); %s", w.tape.fileID, strings.Join(w.facts.guesses, "; ")))
+		w.say(fmt.Sprintf("the tape's head is lost (file id %016x); %s", w.tape.fileID, strings.Join(w.facts.guesses(), "; ")))
 	}
 	if err := w.copyRecords(); err != nil {
 		return err

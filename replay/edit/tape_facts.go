@@ -15,9 +15,11 @@ import (
 type tapeFacts struct {
 	records  uint64
 	header   capture.Header
-	headLost bool
-	guesses  []string // what the records show of a lost header, and what they do not
 	unopened []unopenedSource
+
+	headLost bool
+	// The parts of a lost header that the records show.
+	host, start, byteOrder bool
 }
 
 // An unopenedSource has records on the tape, but its opening is not there: that
@@ -51,7 +53,6 @@ func (t *brokenTape) readFacts() (*tapeFacts, error) {
 	if !facts.headLost {
 		facts.header = *reader.Header()
 	}
-	guess := headerGuess{header: &facts.header}
 	listed := map[uint32]bool{}
 	err = eachRecord(reader, func(r *capture.Record, damage *tape.DamageError) error {
 		if damage != nil {
@@ -59,7 +60,7 @@ func (t *brokenTape) readFacts() (*tapeFacts, error) {
 		}
 		facts.records++
 		if facts.headLost {
-			guess.update(r)
+			facts.guessHeader(r)
 		}
 		kind := r.Kind.Source()
 		if listed[r.Source] || len(listed) >= reporter.MaxSources || kind == "" && r.Kind != capture.KindSource {
@@ -71,50 +72,44 @@ func (t *brokenTape) readFacts() (*tapeFacts, error) {
 		}
 		return nil
 	})
-	facts.guesses = guess.texts()
 	return facts, err
 }
 
-// A headerGuess restores a lost header from the first records that have parts of it.
-type headerGuess struct {
-	header                 *capture.Header
-	host, start, byteOrder bool // the parts that are found
-}
-
-func (g *headerGuess) update(r *capture.Record) {
+// guessHeader restores parts of a lost header from the first records that have them.
+func (f *tapeFacts) guessHeader(r *capture.Record) {
 	switch r.Kind {
 	case capture.KindHost:
 		var h capture.Host
-		if !g.host && r.Decode(&h) == nil && h.ID != "" {
-			g.header.HostID, g.header.HostName, g.host = h.ID, h.Name, true
+		if !f.host && r.Decode(&h) == nil && h.ID != "" {
+			f.header.HostID, f.header.HostName, f.host = h.ID, h.Name, true
 		}
 	case capture.KindClock:
 		var c capture.Clock
-		if !g.start && r.Decode(&c) == nil {
-			g.header.Start, g.start = c.Wall-c.Step-r.At, true
+		if !f.start && r.Decode(&c) == nil {
+			f.header.Start, f.start = c.Wall-c.Step-r.At, true
 		}
 	case capture.KindConntrack, capture.KindDumpEntry: // a netlink message begins with its length
-		if n := uint32(len(r.Payload)); !g.byteOrder && n >= 16 {
+		if n := uint32(len(r.Payload)); !f.byteOrder && n >= 16 {
 			big := binary.BigEndian.Uint32(r.Payload) == n
-			g.byteOrder = big || binary.LittleEndian.Uint32(r.Payload) == n
-			g.header.BigEndian = big
+			f.byteOrder = big || binary.LittleEndian.Uint32(r.Payload) == n
+			f.header.BigEndian = big
 		}
 	}
 }
 
-// texts says which parts are found.
-func (g *headerGuess) texts() (list []string) {
-	if g.host {
-		list = append(list, "the host is "+strings.Join(slices.Compact([]string{g.header.HostID, g.header.HostName}), " "))
+// guesses says which parts of a lost header are restored.
+func (f *tapeFacts) guesses() (list []string) {
+	if f.host {
+		list = append(list, "the host is "+strings.Join(slices.Compact([]string{f.header.HostID, f.header.HostName}), " "))
 	} else {
 		list = append(list, "its host is unknown")
 	}
-	if g.start {
-		list = append(list, "it starts at "+wallText(g.header.Start)+", by a clock record")
+	if f.start {
+		list = append(list, "it starts at "+wallText(f.header.Start)+", by a clock record")
 	} else {
 		list = append(list, "its start is unknown: times are relative to it")
 	}
-	if !g.byteOrder {
+	if !f.byteOrder {
 		list = append(list, "its byte order is unknown: little endian is assumed")
 	}
 	return append(list, "local networks given by the user are lost")
