@@ -12,8 +12,8 @@ import (
 
 // A tapeWriter writes a derived tape. It steps a core through the records and replaces
 // the parents' witnesses by those of this core version. The core has the current rules,
-// which production uses by default. It may see more records than the tape gets. A
-// checksum of what is written is for readBack.
+// which production uses by default. It may see more records than the tape gets. The
+// checksum of the records is for readBack.
 type tapeWriter struct {
 	header  *capture.Header
 	tape    *tape.Writer
