@@ -8,9 +8,11 @@ import (
 	"github.com/topotape/topotape/reporter/report"
 )
 
-// A Core is a reporter that returns its panics as values. After a panic its state
-// is unknown: do not call it again.
-type Core struct{ stepper stepper }
+// A Core is a reporter that returns its panics as values. After a panic its state is
+// unknown: it has ended, and does nothing more.
+type Core struct {
+	stepper stepper // nil after a panic
+}
 
 // stepper is the part of a reporter.Reporter that a replay calls.
 type stepper interface {
@@ -41,24 +43,29 @@ type Panic struct {
 // Step applies a record. It reports whether the record is a tick, so that a report
 // can be made.
 func (c *Core) Step(r *capture.Record) (tick bool, p *Panic) {
-	defer func() {
-		if v := recover(); v != nil {
-			p = &Panic{Value: v, Stack: debug.Stack()}
-		}
-	}()
+	if c.Ended() {
+		return false, nil
+	}
+	defer c.catch(&p)
 	return c.stepper.Step(r), nil
 }
 
 // Report makes the report of the tick that was stepped last.
 func (c *Core) Report() (r *report.Report, p *Panic) {
-	defer func() {
-		if v := recover(); v != nil {
-			p = &Panic{Value: v, Stack: debug.Stack()}
-		}
-	}()
+	defer c.catch(&p)
 	return c.stepper.Report(), nil
 }
 
+func (c *Core) catch(p **Panic) {
+	if v := recover(); v != nil {
+		*p = &Panic{Value: v, Stack: debug.Stack()}
+		c.stepper = nil
+	}
+}
+
+// Ended reports whether the core has panicked.
+func (c *Core) Ended() bool { return c.stepper == nil }
+
 // Carry returns the state of the core in parts for carry records. It is nil if the
-// state is too large for a tape.
+// state is too large for a tape. The core must not have ended.
 func (c *Core) Carry() []capture.Carry { return c.stepper.Carry() }

@@ -19,8 +19,8 @@
 //   - tapes.go reads inputs one after the other; input.go opens them. An Item is a
 //     record with its tape and its place relative to the window.
 //   - carry.go decides whether the carry at the head of a segment applies.
-//   - time.go has the times that a user writes, and the bounds they are on certain
-//     tapes; extent.go finds those bounds; window.go places records between them.
+//   - time.go has the times that a user writes; extent.go finds their places on certain
+//     tapes; window.go places records between two of them.
 //   - seek.go uses the index of a tape to read less.
 //   - verify.go has the result of a verification, verifier.go makes it.
 //   - summary.go is what Run reports besides the reports.

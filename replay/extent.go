@@ -2,7 +2,6 @@ package replay
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,59 +9,25 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// resolve returns the bounds of times on the tapes. It reads the tapes only for a
-// time that counts from their end and for a mark; of a tape with an index it reads
-// only the chunks that it needs.
-func resolve(inputs []Input, times ...Time) ([]bound, error) {
-	bounds := make([]bound, len(times))
-	e := extent{inputs: inputs}
-	for i, t := range times {
-		var err error
-		if bounds[i], err = e.bound(t); err != nil {
-			return nil, err
-		}
-	}
-	return bounds, nil
-}
-
-// An extent finds the end of the tapes and their marks, each once. Damage is
-// skipped.
-type extent struct {
-	inputs []Input
-	last   *int64 // Unix ns of the last record, without steps of the wall clock; nil until it is needed
-	marks  *markList
-}
-
-func (e *extent) bound(t Time) (bound, error) {
+// resolve returns the place of a time on the tapes. It reads the tapes only for a time
+// that counts from their end and for a mark; of a tape with an index it reads only the
+// chunks that it needs. Damage is skipped.
+func resolve(inputs []Input, t Time) (Time, error) {
 	switch t.kind {
-	case timeWall:
-		return bound{kind: boundWall, ns: t.ns}, nil
-	case timeFromStart:
-		return bound{kind: boundStart, ns: t.ns}, nil
 	case timeFromEnd:
-		end, err := e.end()
-		return bound{kind: boundSteady, ns: AddTime(end, t.ns)}, err
-	case timeRecord:
-		return bound{kind: boundSeq, seq: t.seq}, nil
+		end, err := endOf(inputs)
+		t.kind, t.ns = timeSteady, AddTime(end, t.ns)
+		return t, err
 	case timeMark:
-		m, err := e.mark(t.mark)
-		return bound{kind: boundPlace, tape: m.tape, seq: m.seq}, err
+		m, err := findMark(inputs, t.mark)
+		t.kind, t.tape, t.seq = timePlace, m.tape, m.seq
+		return t, err
 	}
-	return bound{}, nil
+	return t, nil
 }
 
-func (e *extent) end() (int64, error) {
-	if e.last == nil {
-		last, err := endOf(e.inputs)
-		if err != nil {
-			return 0, err
-		}
-		e.last = &last
-	}
-	return *e.last, nil
-}
-
-// endOf returns the time of the last record, 0 if there is none. It goes back from
+// endOf returns the time of the last record, in Unix ns without the steps of the wall
+// clock, 0 if there is none. It goes back from
 // the last input to one that has records.
 func endOf(inputs []Input) (last int64, err error) {
 	for i := len(inputs) - 1; i >= 0; i-- {
@@ -70,38 +35,37 @@ func endOf(inputs []Input) (last int64, err error) {
 		if ok {
 			return end, nil
 		}
+		t, records := Records(inputs[i:i+1], Window{})
 		found := false
-		_, err := scan(inputs[i:i+1], func(it *Item) { found, last = true, it.position.steady })
-		if found || err != nil {
-			return last, err
+		for r, err := range records {
+			if err == nil {
+				found, last = true, t.header.Start+r.At
+			} else if !isDamage(err) {
+				return 0, err
+			}
+		}
+		if found {
+			return last, nil
 		}
 	}
 	return 0, nil
 }
 
-// mark returns the first mark with the text, or else the first that contains it.
+// findMark returns the first mark with the text, or else the first that contains it.
 // An index may lack marks: if its marks do not match, the tapes are read.
-func (e *extent) mark(text string) (mark, error) {
-	if e.marks == nil {
-		list, err := listMarks(e.inputs, true)
+func findMark(inputs []Input, text string) (mark, error) {
+	for byIndex := true; ; byIndex = false {
+		list, err := listMarks(inputs, byIndex)
 		if err != nil {
 			return mark{}, err
 		}
-		e.marks = &list
-	}
-	m := e.marks.find(text)
-	if m == nil && e.marks.byIndex {
-		list, err := listMarks(e.inputs, false)
-		if err != nil {
-			return mark{}, err
+		if m := list.find(text); m != nil {
+			return *m, nil
 		}
-		e.marks = &list
-		m = list.find(text)
+		if !list.byIndex {
+			return mark{}, list.missing(text)
+		}
 	}
-	if m == nil {
-		return mark{}, e.marks.missing(text)
-	}
-	return *m, nil
 }
 
 // A mark is a mark record.
@@ -166,30 +130,15 @@ func listMarks(inputs []Input, byIndex bool) (list markList, err error) {
 				continue
 			}
 		}
-		n, err := scan(inputs[i:i+1], func(it *Item) { list.marks = appendMark(list.marks, &it.Record, tapes+it.Tape()) })
-		if err != nil {
-			return markList{}, err
+		t, records := Records(inputs[i:i+1], Window{})
+		for r, err := range records {
+			if err == nil {
+				list.marks = appendMark(list.marks, &r, tapes+len(t.Ends()))
+			} else if !isDamage(err) {
+				return markList{}, err
+			}
 		}
-		tapes += n
+		tapes += len(t.Ends())
 	}
 	return list, nil
-}
-
-// scan calls each with every record of the inputs, past damage. It returns the
-// number of tapes.
-func scan(inputs []Input, each func(*Item)) (tapes int, err error) {
-	t := &Tapes{inputs: inputs}
-	defer t.Close()
-	var it Item
-	for {
-		err := t.read(&it)
-		switch {
-		case err == io.EOF:
-			return len(t.Ends()), nil
-		case err == nil:
-			each(&it)
-		case !isDamage(err):
-			return 0, err
-		}
-	}
 }

@@ -10,16 +10,11 @@ import (
 type feed struct {
 	tapes *Tapes
 	item  Item // the last one that was not read ahead
-	queue []queued
+	queue []Item
 	head  int // index of the next item in queue
 	bytes []byte
 	limit int   // of the length of bytes; 0 is maxAhead
 	err   error // from reading ahead; next returns it after the queue
-}
-
-type queued struct {
-	item       Item
-	start, end int // its payload in feed.bytes
 }
 
 // maxAhead bounds the payload bytes that are read ahead.
@@ -28,10 +23,8 @@ const maxAhead = 64 << 20
 // next returns the next item. It is valid until the next call of next or lookAhead.
 func (f *feed) next() (*Item, error) {
 	if f.head < len(f.queue) {
-		q := &f.queue[f.head]
-		q.item.Payload = f.bytes[q.start:q.end:q.end]
 		f.head++
-		return &q.item, nil
+		return &f.queue[f.head-1], nil
 	}
 	if f.err != nil {
 		return nil, f.err
@@ -44,20 +37,19 @@ func (f *feed) next() (*Item, error) {
 // next has returned all items of the last call.
 func (f *feed) lookAhead(look func(*Item) (more bool)) bool {
 	f.queue, f.head, f.bytes = f.queue[:0], 0, f.bytes[:0]
+	var it Item
 	for f.err == nil {
 		if len(f.bytes) >= cmp.Or(f.limit, maxAhead) {
 			return false
 		}
-		f.queue = append(f.queue, queued{})
-		q := &f.queue[len(f.queue)-1]
-		if f.err = f.tapes.Next(&q.item); f.err != nil {
-			f.queue = f.queue[:len(f.queue)-1]
+		if f.err = f.tapes.Next(&it); f.err != nil {
 			break
 		}
-		q.start = len(f.bytes)
-		f.bytes = append(f.bytes, q.item.Payload...)
-		q.end = len(f.bytes)
-		if !look(&q.item) {
+		start := len(f.bytes)
+		f.bytes = append(f.bytes, it.Payload...) // where it grows, earlier items keep the old bytes
+		it.Payload = f.bytes[start:len(f.bytes):len(f.bytes)]
+		f.queue = append(f.queue, it)
+		if !look(&it) {
 			break
 		}
 	}

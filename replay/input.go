@@ -33,15 +33,17 @@ func (in Input) Head() (*capture.Header, error) {
 }
 
 // Part returns a section of the input: size bytes from an offset. With it, one of
-// many tapes in a file is read without those before it.
+// many tapes in a file is read without those before it, if the file can seek.
 func (in Input) Part(from, size int64) Input {
 	return Input{Name: in.Name, Open: func() (io.ReadCloser, error) {
 		f, err := in.Open()
 		if err != nil {
 			return nil, err
 		}
-		part, err := section(f, from, size)
-		if err != nil {
+		part := io.LimitReader(f, size)
+		if at, ok := f.(io.ReaderAt); ok {
+			part = io.NewSectionReader(at, from, size)
+		} else if _, err := io.CopyN(io.Discard, f, from); err != nil {
 			f.Close()
 			return nil, err
 		}
@@ -50,18 +52,6 @@ func (in Input) Part(from, size int64) Input {
 			io.Closer
 		}{part, f}, nil
 	}}
-}
-
-// section returns size bytes of f from an offset. It reads up to there if f cannot
-// seek.
-func section(f io.Reader, from, size int64) (io.Reader, error) {
-	if at, ok := f.(io.ReaderAt); ok {
-		return io.NewSectionReader(at, from, size), nil
-	}
-	if _, err := io.CopyN(io.Discard, f, from); err != nil {
-		return nil, err
-	}
-	return io.LimitReader(f, size), nil
 }
 
 // compressions are the first bytes of compressed files, and the tool for each.

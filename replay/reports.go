@@ -6,40 +6,36 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"iter"
 
 	"github.com/topotape/topotape/reporter/report"
 )
 
-// ReadReports reads reports as replay prints them: canonical JSON, one a line or
-// indented, in an array or not. An error ends the iteration; it names the input and
-// the report. It wraps io.ErrUnexpectedEOF if the input ends within a report.
-func ReadReports(name string, r io.Reader) iter.Seq2[*report.Report, error] {
-	return func(yield func(*report.Report, error) bool) {
-		n := 0
-		err := eachJSON(r, func(text []byte) error {
-			n++
-			report, err := parseReport(text)
-			if err != nil {
-				return err
-			}
-			if !yield(report, nil) {
-				return errStop
-			}
-			return nil
-		})
-		if err != nil && err != errStop {
-			yield(nil, fmt.Errorf("%s: report %d: %w", name, n, err))
+// eachReport calls each with the reports in a file as replay prints them: canonical
+// JSON, one a line or indented, in an array or not. The error names the input and the
+// report. It wraps io.ErrUnexpectedEOF if the input ends within a report.
+func (in Input) eachReport(each func(*report.Report) error) error {
+	file, err := in.Open()
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	n := 0
+	err = eachJSON(file, func(text []byte) error {
+		n++
+		var line bytes.Buffer
+		if err := json.Compact(&line, text); err != nil {
+			return err
 		}
+		report, err := report.ParseReport(line.Bytes())
+		if err != nil {
+			return err
+		}
+		return each(report)
+	})
+	if err != nil {
+		return fmt.Errorf("%s: report %d: %w", in.Name, n, err)
 	}
-}
-
-func parseReport(text []byte) (*report.Report, error) {
-	var line bytes.Buffer
-	if err := json.Compact(&line, text); err != nil {
-		return nil, err
-	}
-	return report.ParseReport(line.Bytes())
+	return nil
 }
 
 // eachJSON calls each with the values of a stream of JSON, or with the elements of

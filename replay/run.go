@@ -55,15 +55,18 @@ type coreMaker func(h *capture.Header, rules string) (*Core, error)
 
 func run(inputs []Input, o Options, yield func(*report.Report) error, newCore coreMaker) (*Summary, error) {
 	d := &driver{options: o, yield: yield, newCore: newCore}
-	if err := o.Window.Check(); err != nil {
-		return &d.summary, err
-	}
-	bounds, err := resolve(inputs, o.At, o.Window.From, o.Window.To)
+	err := o.Window.Check()
 	if err != nil {
 		return &d.summary, err
 	}
-	d.at = bounds[0]
-	d.feed.tapes = &Tapes{inputs: inputs, window: placer{from: bounds[1], to: bounds[2]}}
+	if d.options.At, err = resolve(inputs, o.At); err != nil {
+		return &d.summary, err
+	}
+	window, err := newPlacer(inputs, o.Window)
+	if err != nil {
+		return &d.summary, err
+	}
+	d.feed.tapes = &Tapes{inputs: inputs, window: window}
 	defer d.feed.tapes.Close()
 	if o.Reports == Whole {
 		d.fold = fold.New(o.MaxConnections)
@@ -87,14 +90,13 @@ type driver struct {
 	options Options
 	yield   func(*report.Report) error
 	feed    feed
-	at      bound // Options.At
 	newCore coreMaker
-	core    *Core          // nil after a panic or damage
-	tape    int            // number of the last record's tape; -1 before the first
-	carried bool           // the core was given a carry
-	last    *report.Report // of Last: the newest that may be the last
-	yielded bool           // last was yielded
-	fold    *fold.Fold     // of Whole
+	core    *Core           // ended after damage
+	header  *capture.Header // of the last record's tape; nil before the first
+	carried bool            // the core was given a carry
+	last    *report.Report  // of Last: the newest that may be the last
+	yielded bool            // last was yielded
+	fold    *fold.Fold      // of Whole
 	verify  verifier
 	pace    pace
 	summary Summary
@@ -102,7 +104,6 @@ type driver struct {
 
 // run reads to the end of the window, of the tapes, or of what is wanted.
 func (d *driver) run() error {
-	d.tape = -1
 	for {
 		it, err := d.feed.next()
 		switch {
@@ -116,7 +117,7 @@ func (d *driver) run() error {
 			}
 			continue
 		}
-		if it.Tape() != d.tape {
+		if it.Header != d.header {
 			if err := d.begin(it); err != nil {
 				return err
 			}
@@ -140,16 +141,16 @@ func (d *driver) damaged(err error) {
 	if d.summary.Damage == nil {
 		d.summary.Damage = err
 	}
-	d.core, d.feed.err = nil, nil
+	d.core, d.feed.err = new(Core), nil
 }
 
 // begin goes on to the tape of the item. It needs a new core unless the tape follows
 // the one before. The first item's tape may follow one that has no records.
 func (d *driver) begin(it *Item) (err error) {
-	first := d.tape < 0
-	d.tape = it.Tape()
+	first := d.header == nil
+	d.header = it.Header
 	if first {
-		d.at.settle(it.Header.Start)
+		d.options.At.settle(it.Header.Start)
 		d.summary.Header = it.Header
 	}
 	follows := it.Follows && !first
@@ -170,7 +171,7 @@ func (d *driver) observe(it *Item) {
 	}
 	if it.Kind != capture.KindConntrack {
 		d.summary.note(&it.Record)
-		if d.options.Verify && d.core != nil {
+		if d.options.Verify && !d.core.Ended() {
 			d.verify.note(it)
 		}
 	}
@@ -190,9 +191,6 @@ func (d *driver) step(it *Item) bool {
 	for i := range it.Carry {
 		d.stepCarry(it, &it.Carry[i])
 	}
-	if d.core == nil {
-		return false
-	}
 	tick, panicked := d.core.Step(&it.Record)
 	if panicked != nil {
 		d.panicked(it, panicked)
@@ -207,9 +205,6 @@ func (d *driver) step(it *Item) bool {
 
 func (d *driver) stepCarry(it *Item, part *capture.Record) {
 	d.carried = true
-	if d.core == nil {
-		return
-	}
 	if _, panicked := d.core.Step(part); panicked != nil {
 		d.panicked(it, panicked)
 	}
@@ -219,7 +214,6 @@ func (d *driver) stepCarry(it *Item, part *capture.Record) {
 func (d *driver) panicked(it *Item, p *Panic) {
 	p.Record, p.count = it.Seq, it.position.count
 	d.summary.Panic = p
-	d.core = nil
 }
 
 // replayAgain makes, in a second run, two reports that the first run could not know
@@ -241,7 +235,7 @@ func (d *driver) replayAgain(inputs []Input) {
 func (d *driver) reportAt(inputs []Input, records uint64) *report.Report {
 	again := &driver{newCore: d.newCore, yield: func(*report.Report) error { return nil }}
 	again.options.Rules = d.options.Rules
-	again.at = bound{kind: boundCount, count: records}
+	again.options.At = Time{kind: timeCount, seq: records}
 	again.feed.tapes = &Tapes{inputs: inputs}
 	defer again.feed.tapes.Close()
 	if err := again.run(); err != nil {

@@ -83,16 +83,10 @@ func (in *Input) withIndex(use func(*tape.Reader, *indexed) bool) bool {
 func (in *Input) endByIndex() (last int64, ok bool) {
 	ok = in.withIndex(func(r *tape.Reader, x *indexed) bool {
 		e := x.find(func(list []tape.Entry) int { return len(list) - 1 })
-		if e == nil || x.skipTo(r, e) != nil {
-			return false
-		}
-		for {
-			rec, err := r.Next()
-			if err != nil {
-				return err == io.EOF
-			}
+		return e != nil && x.readFrom(e, r, func(rec *capture.Record) bool {
 			last = r.Header().Start + rec.At
-		}
+			return true
+		})
 	})
 	return last, ok
 }
@@ -110,7 +104,14 @@ func (in *Input) marksByIndex() (marks []mark, ok bool) {
 				return false
 			}
 			for j := range chunks {
-				if chunks[j].Holds(capture.KindMark) && !x.eachRecord(r, &chunks[j], func(rec *capture.Record) { marks = appendMark(marks, rec, 0) }) {
+				c := &chunks[j]
+				if c.Holds(capture.KindMark) && !x.readFrom(c, r, func(rec *capture.Record) bool {
+					if r.Offset() != int64(c.Offset) {
+						return false
+					}
+					marks = appendMark(marks, rec, 0)
+					return true
+				}) {
 					return false
 				}
 			}
@@ -120,27 +121,26 @@ func (in *Input) marksByIndex() (marks []mark, ok bool) {
 	return marks, ok
 }
 
-// eachRecord calls each with the records of a chunk. It returns false if the chunk
-// cannot be read.
-func (x *indexed) eachRecord(r *tape.Reader, e *tape.Entry, each func(*capture.Record)) bool {
+// readFrom calls each with the records from a chunk on, until it returns false. It
+// returns false if a record cannot be read.
+func (x *indexed) readFrom(e *tape.Entry, r *tape.Reader, each func(*capture.Record) (more bool)) bool {
 	if x.skipTo(r, e) != nil {
 		return false
 	}
 	for {
 		rec, err := r.Next()
-		if err != nil && err != io.EOF {
-			return false
-		}
-		if err == io.EOF || r.Offset() != int64(e.Offset) {
+		switch {
+		case err != nil:
+			return err == io.EOF
+		case !each(&rec):
 			return true
 		}
-		each(&rec)
 	}
 }
 
 // skipByIndex skips the chunks of the current tape that are before the window.
 func (t *Tapes) skipByIndex(in *Input, file io.Reader) {
-	if w := &t.window; w.entered || !w.from.isSet() || w.from.kind == boundCount {
+	if w := &t.window; w.entered || w.from.IsZero() {
 		return
 	}
 	if x := in.index(file); x != nil {
@@ -153,9 +153,7 @@ func (t *Tapes) skipByIndex(in *Input, file io.Reader) {
 // changes the wall time of every later record.
 func (t *Tapes) skipTo(x *indexed) {
 	from := t.window.from
-	if !t.window.settled {
-		from.settle(t.header.Start)
-	}
+	from.settle(t.header.Start)
 	e := x.find(func(list []tape.Entry) int {
 		chunk := sort.Search(len(list), func(i int) bool {
 			return from.compare(t.position(list[i].FirstSeq, list[i].FirstAt)) >= 0

@@ -37,14 +37,14 @@ func windowTape(t testing.TB, id byte, start int64, stepped bool) []byte {
 // windowLines reads a window and returns a line for each record, error and end of a
 // tape.
 func windowLines(inputs []Input, w Window) (lines []string) {
-	t, items := itemsWithin(inputs, w)
-	for it, err := range items {
+	t, records := Records(inputs, w)
+	for r, err := range records {
 		if err != nil {
 			lines = append(lines, err.Error())
 			continue
 		}
-		p := it.position
-		lines = append(lines, fmt.Sprint(it.Header.TapeID[0], p.steady, p.wall, p.tape, it.Seq, it.Kind, len(it.Payload)))
+		p := t.position(r.Seq, r.At)
+		lines = append(lines, fmt.Sprint(t.header.TapeID[0], p.steady, p.wall, p.tape, r.Seq, r.Kind, len(r.Payload)))
 	}
 	for _, e := range t.Ends() {
 		lines = append(lines, fmt.Sprint(e.Name, e.Ending))
@@ -194,12 +194,12 @@ func TestWindowsByAWrongIndex(t *testing.T) {
 		if from.NeedsScan() || from.IsZero() {
 			continue
 		}
-		bounds, err := resolve(nil, from)
+		place, err := resolve(nil, from)
 		if err != nil {
 			t.Fatal(err)
 		}
 		read := func(along *indexed) (lines []string) {
-			tapes := &Tapes{inputs: []Input{memory("x", tape)}, window: placer{from: bounds[0]}}
+			tapes := &Tapes{inputs: []Input{memory("x", tape)}, window: placer{from: place}}
 			defer tapes.Close()
 			if err := tapes.advance(); err != nil {
 				t.Fatal(err)

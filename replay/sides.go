@@ -36,20 +36,11 @@ type DiffOptions struct {
 // reports it says whether the file ends within one. Inputs may be read several
 // times.
 func Diff(a, b *Side, o DiffOptions) (d *diff.Difference, ofA, ofB *Summary, err error) {
-	ofA, ofB = new(Summary), new(Summary)
-	if !o.Whole {
-		if o.Whole, err = needsWhole(a, b); err != nil {
-			return nil, ofA, ofB, err
-		}
-	}
-	otherRules := otherRules(a, b)
-	otherTimes := otherRules || o.Whole && !sameRecords(a, b)
-	c := diff.Comparison{Selectors: o.Selectors, IgnoreRules: otherRules, IgnoreTimes: otherTimes, IgnoreCounts: otherTimes}
-	runA, runB := a.run(o, ofA), b.run(o, ofB)
-	if o.Whole {
-		d, err = c.CompareWhole(runA, runB)
-	} else {
-		d, err = c.CompareTicks(runA, runB)
+	o.Whole = o.Whole || sameTapes(a, b) && a.Window != b.Window
+	d, ofA, ofB, err = compare(a, b, o)
+	if noTickInCommon := err == nil && d.Ticks == 0 && ofA.Reports > 0 && ofB.Reports > 0; noTickInCommon {
+		o.Whole = true
+		d, ofA, ofB, err = compare(a, b, o)
 	}
 	if err == nil && d.Ticks == 0 && d.Differ == 0 {
 		err = nothingToCompare([2]*Side{a, b}, [2]*Summary{ofA, ofB})
@@ -57,25 +48,26 @@ func Diff(a, b *Side, o DiffOptions) (d *diff.Difference, ofA, ofB *Summary, err
 	return d, ofA, ofB, err
 }
 
-// needsWhole reports whether two sides cannot be compared tick by tick.
-func needsWhole(a, b *Side) (bool, error) {
-	if sameTapes(a, b) {
-		return a.Window != b.Window, nil
+func compare(a, b *Side, o DiffOptions) (d *diff.Difference, ofA, ofB *Summary, err error) {
+	tapes := !a.Reports && !b.Reports
+	otherRules := tapes && a.Rules != b.Rules
+	sameRecords := sameTapes(a, b) && a.Window == b.Window
+	otherTimes := otherRules || o.Whole && !sameRecords
+	c := diff.Comparison{Selectors: o.Selectors, IgnoreRules: otherRules, IgnoreTimes: otherTimes, IgnoreCounts: otherTimes}
+	ofA, ofB = new(Summary), new(Summary)
+	runA, runB := a.run(o, ofA), b.run(o, ofB)
+	if o.Whole {
+		d, err = c.CompareWhole(runA, runB)
+	} else {
+		d, err = c.CompareTicks(runA, runB)
 	}
-	common, err := shareTick(a, b)
-	return !common, err
+	return d, ofA, ofB, err
 }
 
 // sameTapes reports whether both sides are replays of the same tapes.
 func sameTapes(a, b *Side) bool {
 	return !a.Reports && !b.Reports && slices.EqualFunc(a.Inputs, b.Inputs, func(x, y Input) bool { return x.Name == y.Name })
 }
-
-// sameRecords reports whether both sides are replays of the same records.
-func sameRecords(a, b *Side) bool { return sameTapes(a, b) && a.Window == b.Window }
-
-// otherRules reports whether the sides are replays under different rules.
-func otherRules(a, b *Side) bool { return !a.Reports && !b.Reports && a.Rules != b.Rules }
 
 // nothingToCompare is the error for sides without reports. It names the one that has
 // none, and the damage that may be the reason.
@@ -143,97 +135,31 @@ func (s *Side) readReports(o DiffOptions, sum *Summary) iter.Seq2[diff.TickRepor
 	return func(yield func(diff.TickReport, error) bool) {
 		f := fold.New(o.MaxConnections)
 		for _, in := range s.Inputs {
-			for r, err := range in.reports() {
-				switch {
-				case errors.Is(err, io.ErrUnexpectedEOF):
-					sum.Damage = err
-				case err != nil:
-					yield(diff.TickReport{}, err)
-					return
-				case o.Whole:
+			err := in.eachReport(func(r *report.Report) error {
+				if o.Whole {
 					f.Add(r)
-				default:
-					sum.Reports++
-					if !yield(diff.TickReport{Report: r}, nil) {
-						return
-					}
+					return nil
 				}
+				sum.Reports++
+				if !yield(diff.TickReport{Report: r}, nil) {
+					return errStop
+				}
+				return nil
+			})
+			switch {
+			case errors.Is(err, errStop):
+				return
+			case errors.Is(err, io.ErrUnexpectedEOF):
+				sum.Damage = err
+			case err != nil:
+				yield(diff.TickReport{}, err)
+				return
 			}
 		}
 		if whole := f.Finish(); whole != nil {
 			sum.Reports++
 			sum.LeftOut = f.LeftOut()
 			yield(diff.TickReport{Report: whole}, nil)
-		}
-	}
-}
-
-// reports yields the reports in the input, a file of reports.
-func (in Input) reports() iter.Seq2[*report.Report, error] {
-	return func(yield func(*report.Report, error) bool) {
-		file, err := in.Open()
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		defer file.Close()
-		for r, err := range ReadReports(in.Name, file) {
-			if !yield(r, err) {
-				return
-			}
-		}
-	}
-}
-
-// shareTick reports whether two sides have ticks at the same time, or one of them
-// has no tick.
-func shareTick(a, b *Side) (bool, error) {
-	var failed error
-	nextA, stopA := iter.Pull(a.ticks(&failed))
-	defer stopA()
-	nextB, stopB := iter.Pull(b.ticks(&failed))
-	defer stopB()
-	x, okA := nextA()
-	y, okB := nextB()
-	none := !okA || !okB
-	for okA && okB && x != y {
-		if x < y {
-			x, okA = nextA()
-		} else {
-			y, okB = nextB()
-		}
-	}
-	return none || okA && okB, failed
-}
-
-// ticks yields the times of the side's reports, in Unix ns. No core is needed for
-// that.
-func (s *Side) ticks(failed *error) iter.Seq[int64] {
-	if s.Reports {
-		return s.reportTimes()
-	}
-	return func(yield func(int64) bool) {
-		_, items := itemsWithin(s.Inputs, s.Window)
-		for it, err := range items {
-			switch {
-			case err != nil:
-				if !isDamage(err) {
-					*failed = err
-				}
-				return // damage ends a replay too
-			case it.Kind == capture.KindTick && !yield(it.Wall()):
-				return
-			}
-		}
-	}
-}
-
-func (s *Side) reportTimes() iter.Seq[int64] {
-	return func(yield func(int64) bool) {
-		for n, err := range s.readReports(DiffOptions{}, new(Summary)) {
-			if err != nil || !yield(n.Report.At) {
-				return // the comparison returns the error
-			}
 		}
 	}
 }

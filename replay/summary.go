@@ -3,6 +3,7 @@ package replay
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/topotape/topotape/capture"
@@ -19,31 +20,17 @@ type Summary struct {
 	Lost         uint64 // the sum of what they say was lost
 	LeftOut      uint64 // connections beyond MaxConnections; counted up to as many again
 	Ends         []TapeEnd
-	Damage       error   // the first damage: wraps a *capture.DamageError
-	Uncarried    bool    // a tape begins with a carry that this version cannot read
-	Faults       []Fault // on the tape
-	Panic        *Panic  // of this replay
+	Damage       error           // the first damage: wraps a *capture.DamageError
+	Uncarried    bool            // a tape begins with a carry that this version cannot read
+	Faults       []capture.Fault // panics of the core in production, as the tape records them
+	Panic        *Panic          // of this replay
 	Verification *Verification
-}
-
-// A Fault is a panic of the core in production, as the tape records it.
-type Fault struct {
-	Record  uint64 // number of the record that was stepped
-	Message string
 }
 
 // Foreseen reports whether the tape has a fault for the record that this replay
 // panicked on.
 func (s *Summary) Foreseen() bool {
-	if s.Panic == nil {
-		return false
-	}
-	for _, f := range s.Faults {
-		if f.Record == s.Panic.Record {
-			return true
-		}
-	}
-	return false
+	return s.Panic != nil && slices.ContainsFunc(s.Faults, func(f capture.Fault) bool { return f.Record == s.Panic.Record })
 }
 
 // Unclean returns a text about the first tape that was not closed, of those that were
@@ -83,7 +70,7 @@ func (s *Summary) note(r *capture.Record) {
 	case capture.KindFault:
 		var f capture.Fault
 		if r.Decode(&f) == nil {
-			s.Faults = append(s.Faults, Fault{Record: f.Record, Message: f.Message})
+			s.Faults = append(s.Faults, f)
 		}
 	}
 }

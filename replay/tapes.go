@@ -65,21 +65,15 @@ type Tapes struct {
 }
 
 // Open returns the tapes of the inputs, in order, for a reading that places every
-// record relative to the window. The inputs are read first if the window needs it:
+// record relative to the window, also those of unknown kinds. The inputs are read first if the window needs it:
 // to find a mark, or the time of the last record.
 func Open(inputs []Input, w Window) (*Tapes, error) {
 	if err := w.Check(); err != nil {
 		return nil, err
 	}
-	bounds, err := resolve(inputs, w.From, w.To)
-	if err != nil {
-		return nil, err
-	}
-	return &Tapes{inputs: inputs, window: placer{from: bounds[0], to: bounds[1]}}, nil
+	window, err := newPlacer(inputs, w)
+	return &Tapes{inputs: inputs, window: window, unknown: true}, err
 }
-
-// KeepUnknown makes Next return records of unknown kinds too. Call it before Next.
-func (t *Tapes) KeepUnknown() { t.unknown = true }
 
 // Next reads the next record into it. The payload is valid until the next call.
 // After the last input Next returns io.EOF. Errors name the input. Reading can go

@@ -42,15 +42,15 @@ type tickPlan struct {
 }
 
 func (d *driver) plan(it *Item) tickPlan {
-	t := tickPlace{within: it.Place == Within, bounded: d.at.isSet(), reached: d.reached(it)}
+	t := tickPlace{within: it.Place == Within, bounded: !d.options.At.IsZero(), reached: d.reached(it)}
 	if d.options.Verify {
-		number := d.verify.ticked(it)
-		return planTick(&d.options, t, d.lookAhead(func(r *capture.Record) bool { return d.verify.isWitness(r, number) }))
+		d.verify.ticked(it)
 	}
-	if d.options.Reports == Last && t.within && t.reached {
-		return planTick(&d.options, t, d.lookAhead(func(*capture.Record) bool { return false }))
+	var next outlook
+	if d.options.Verify || d.options.Reports == Last && t.within && t.reached {
+		next = d.lookAhead()
 	}
-	return planTick(&d.options, t, outlook{})
+	return planTick(&d.options, t, next)
 }
 
 // tickPlace is where a tick is relative to the options.
@@ -88,19 +88,19 @@ func planTick(o *Options, t tickPlace, next outlook) tickPlan {
 
 // reached reports whether an item is at or before Options.At.
 func (d *driver) reached(it *Item) bool {
-	return !d.at.isSet() || d.at.compare(it.position) <= 0
+	return d.options.At.IsZero() || d.options.At.compare(it.position) <= 0
 }
 
 // lookAhead reads ahead from a tick to the next one. It stops earlier where neither
 // the witness nor the last tick is open any more.
-func (d *driver) lookAhead(isWitness func(*capture.Record) bool) outlook {
+func (d *driver) lookAhead() outlook {
 	next := outlook{last: true}
 	complete := d.feed.lookAhead(func(it *Item) bool {
 		if it.Kind == capture.KindTick {
 			next.last = !d.reached(it)
 			return false
 		}
-		next.witness = next.witness || isWitness(&it.Record)
+		next.witness = next.witness || d.verify.isWitness(&it.Record)
 		return !next.witness || d.options.Reports == Last
 	})
 	next.unknown = !complete

@@ -97,12 +97,13 @@ func TestLookAhead(t *testing.T) {
 		d := &driver{options: Options{Reports: c.reports}, verify: newVerifier("")}
 		d.feed = feed{tapes: &Tapes{inputs: []Input{memory("x", tapeOf(t, c.kinds...))}}, limit: c.limit}
 		if c.at > 0 {
-			d.at = bound{kind: boundSeq, seq: c.at}
+			d.options.At = Time{kind: timeRecord, seq: c.at}
 		}
 		if _, err := d.feed.next(); err != nil {
 			t.Fatal(err)
 		}
-		got := d.lookAhead(func(r *capture.Record) bool { return d.verify.isWitness(r, 1) })
+		d.verify.tick.number = 1
+		got := d.lookAhead()
 		if got != c.want || len(d.feed.queue) != c.read {
 			t.Errorf("%s: %+v after %d records, want %+v after %d", c.name, got, len(d.feed.queue), c.want, c.read)
 		}

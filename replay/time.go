@@ -13,20 +13,26 @@ import (
 type Time struct {
 	text string
 	kind timeKind
-	ns   int64  // of timeWall: Unix ns; of timeFromStart and timeFromEnd: a duration
-	seq  uint64 // of timeRecord: number of the record
-	mark string // of timeMark: its text
+	ns   int64  // a duration, or Unix ns
+	seq  uint64 // number of a record
+	mark string // its text
+	tape int    // number of a tape
 }
 
 type timeKind uint8
 
 const (
-	timeNone timeKind = iota
-	timeWall
-	timeFromStart
-	timeFromEnd
-	timeRecord
-	timeMark
+	timeNone      timeKind = iota
+	timeWall               // ns, as reports give it
+	timeFromStart          // ns after the recording's start, until settle is called
+	timeFromEnd            // ns, negative, until resolve is called
+	timeRecord             // seq
+	timeMark               // mark, until resolve is called
+
+	// These are not written by users.
+	timeSteady // ns, without the steps of the wall clock
+	timePlace  // tape and seq
+	timeCount  // seq is how many records were read, including the one there
 )
 
 // ParseTime reads a time: RFC 3339, +1m30s after the recording's start, -5m before
@@ -84,50 +90,27 @@ func (t Time) IsZero() bool { return t.kind == timeNone }
 // from their end, or is a mark.
 func (t Time) NeedsScan() bool { return t.kind == timeFromEnd || t.kind == timeMark }
 
-// A bound is a Time on certain tapes.
-type bound struct {
-	kind  boundKind
-	ns    int64  // of boundStart, boundSteady, boundWall
-	seq   uint64 // of boundSeq, boundPlace
-	count uint64 // of boundCount
-	tape  int    // of boundPlace
-}
-
-type boundKind uint8
-
-const (
-	boundNone   boundKind = iota
-	boundStart            // ns after the recording's start, until settle is called
-	boundSteady           // Unix ns, without the steps of the wall clock
-	boundWall             // Unix ns, as reports give it
-	boundSeq              // number of a record
-	boundCount            // how many records were read, including the one at the bound
-	boundPlace            // number of a record of one tape
-)
-
-func (b *bound) isSet() bool { return b.kind != boundNone }
-
-// settle makes a bound that counts from the start of the recording a steady time.
-func (b *bound) settle(start int64) {
-	if b.kind == boundStart {
-		b.kind, b.ns = boundSteady, AddTime(start, b.ns)
+// settle makes a time that counts from the start of the recording a steady time.
+func (t *Time) settle(start int64) {
+	if t.kind == timeFromStart {
+		t.kind, t.ns = timeSteady, AddTime(start, t.ns)
 	}
 }
 
-// compare returns -1 if a record is before the bound, 0 if it is at it, and 1 if it
-// is after it. Every record is after a bound that is not set or not settled.
-func (b *bound) compare(p position) int {
-	switch b.kind {
-	case boundSteady:
-		return cmp.Compare(p.steady, b.ns)
-	case boundWall:
-		return cmp.Compare(p.wall, b.ns)
-	case boundSeq:
-		return cmp.Compare(p.seq, b.seq)
-	case boundCount:
-		return cmp.Compare(p.count, b.count)
-	case boundPlace:
-		return cmp.Or(cmp.Compare(p.tape, b.tape), cmp.Compare(p.seq, b.seq))
+// compare returns -1 if a record is before the time, 0 if it is at it, and 1 if it is
+// after it. Every record is after a time that is none or not settled.
+func (t *Time) compare(p position) int {
+	switch t.kind {
+	case timeSteady:
+		return cmp.Compare(p.steady, t.ns)
+	case timeWall:
+		return cmp.Compare(p.wall, t.ns)
+	case timeRecord:
+		return cmp.Compare(p.seq, t.seq)
+	case timeCount:
+		return cmp.Compare(p.count, t.seq)
+	case timePlace:
+		return cmp.Or(cmp.Compare(p.tape, t.tape), cmp.Compare(p.seq, t.seq))
 	}
 	return 1
 }

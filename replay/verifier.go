@@ -42,12 +42,11 @@ func (v *verifier) begin(recording bool) {
 	}
 }
 
-// ticked replaces the last tick and returns the number of the new one.
-func (v *verifier) ticked(it *Item) (number uint64) {
+// ticked replaces the last tick.
+func (v *verifier) ticked(it *Item) {
 	var t capture.Tick
 	_ = it.Decode(&t) // note has recorded a failure
 	v.tick, v.onTape = tickReport{position: it.position, at: it.At, number: t.Number}, true
-	return t.Number
 }
 
 // reported adds the report of the last tick.
@@ -55,10 +54,10 @@ func (v *verifier) reported(r *report.Report) {
 	v.tick.report, v.tick.digests = r, r.Digests()
 }
 
-// isWitness reports whether a record is the witness of the tick with that number.
-func (v *verifier) isWitness(r *capture.Record, tick uint64) bool {
+// isWitness reports whether a record is the witness of the last tick.
+func (v *verifier) isWitness(r *capture.Record) bool {
 	var w capture.Witness
-	return r.Kind == capture.KindWitness && r.Decode(&w) == nil && w.Rules == v.rules && w.Tick == tick
+	return r.Kind == capture.KindWitness && r.Decode(&w) == nil && w.Rules == v.rules && w.Tick == v.tick.number
 }
 
 // note looks at a record before it is stepped.
@@ -74,19 +73,36 @@ func (v *verifier) note(it *Item) {
 	}
 }
 
-// witness counts a witness, and compares it if the report of its tick was made.
+// witness counts a witness, and compares it if the report of its tick was made. The
+// first mismatch is kept, or the first of this core version.
 func (v *verifier) witness(it *Item, w *capture.Witness) {
+	t := &v.tick
+	d := Mismatch{Tick: w.Tick, Record: it.Seq, At: it.At, Tape: it.input, Header: it.Header, Core: w.Core}
 	switch {
 	case w.Rules != v.rules:
 		v.result.OtherRules++
-	case v.tick.report != nil && w.Tick == v.tick.number:
-		v.compare(it, w)
+		return
+	case t.report != nil && w.Tick == t.number:
+		equal := t.digests == w.Digests
+		v.result.count(w.Core, equal)
+		if equal {
+			v.equal = t.position
+			return
+		}
+		d.digests = compareDigests(&t.digests, &w.Digests)
+		d.Record, d.At, d.Report = t.position.seq, t.at, t.report
+		d.Sections, d.Buckets = d.digests.sections(), d.digests.buckets
 	case v.elsewhere(it.Header):
 		v.result.Elsewhere++
+		return
 	default:
 		v.result.Unticked++
 		v.result.count(w.Core, false)
-		v.differs(&Mismatch{Tick: w.Tick, Record: it.Seq, At: it.At, Tape: it.input, Header: it.Header, Core: w.Core})
+	}
+	first := v.result.First
+	if first == nil || d.Core == reporter.CoreVersion && first.Core != d.Core {
+		d.equal = v.equal
+		v.result.First = &d
 	}
 }
 
@@ -96,31 +112,6 @@ func (v *verifier) witness(it *Item, w *capture.Witness) {
 func (v *verifier) elsewhere(h *capture.Header) bool {
 	part := h.Derived.Verb != "" && h.Derived.Verb != "build"
 	return part || v.unreadable || h.Segment > 0 && !v.onTape
-}
-
-// compare compares a witness with the report of the last tick.
-func (v *verifier) compare(it *Item, w *capture.Witness) {
-	t := &v.tick
-	equal := t.digests == w.Digests
-	v.result.count(w.Core, equal)
-	if equal {
-		v.equal = t.position
-		return
-	}
-	d := compareDigests(&t.digests, &w.Digests)
-	v.differs(&Mismatch{
-		Tick: w.Tick, Record: t.position.seq, At: t.at, Tape: it.input, Header: it.Header, Core: w.Core,
-		Sections: d.sections(), Buckets: d.buckets, Report: t.report, digests: d,
-	})
-}
-
-// differs keeps a mismatch if it is the first, or the first of this core version.
-func (v *verifier) differs(d *Mismatch) {
-	first := v.result.First
-	if first == nil || d.Core == reporter.CoreVersion && first.Core != d.Core {
-		d.equal = v.equal
-		v.result.First = d
-	}
 }
 
 // count counts a comparison with a witness that a core of that version made.

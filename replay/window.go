@@ -35,21 +35,25 @@ const (
 // after one within the window is within or after it: wall clocks are set back, and a
 // window has no holes.
 type placer struct {
-	from, to bound
-	settled  bool
+	from, to Time
 	entered  bool
 }
 
-func (w *placer) place(it *Item) Place {
-	if !w.settled {
-		w.settled = true
-		w.from.settle(it.Header.Start)
-		w.to.settle(it.Header.Start)
+// newPlacer returns the placer of a window on the inputs.
+func newPlacer(inputs []Input, w Window) (p placer, err error) {
+	if p.from, err = resolve(inputs, w.From); err == nil {
+		p.to, err = resolve(inputs, w.To)
 	}
-	if w.to.isSet() && w.to.compare(it.position) >= 0 && !(it.Kind == capture.KindCarry && w.to.kind == boundSeq) { // a carry has no number
+	return p, err
+}
+
+func (w *placer) place(it *Item) Place {
+	w.from.settle(it.Header.Start) // changes them at the first record only
+	w.to.settle(it.Header.Start)
+	if !w.to.IsZero() && w.to.compare(it.position) >= 0 && !(it.Kind == capture.KindCarry && w.to.kind == timeRecord) { // a carry has no number
 		return After
 	}
-	if !w.entered && w.from.isSet() && w.from.compare(it.position) < 0 {
+	if !w.entered && !w.from.IsZero() && w.from.compare(it.position) < 0 {
 		return Before
 	}
 	w.entered = true
@@ -62,27 +66,14 @@ func (w *placer) place(it *Item) Place {
 // index, records before the window are not read, so that damage there is not
 // reported.
 func Records(inputs []Input, w Window) (*Tapes, iter.Seq2[capture.Record, error]) {
-	t, items := itemsWithin(inputs, w)
-	return t, func(yield func(capture.Record, error) bool) {
-		for it, err := range items {
-			if !yield(it.Record, err) {
-				return
-			}
-		}
-	}
-}
-
-// itemsWithin is Records for items. They are valid until the next one.
-func itemsWithin(inputs []Input, w Window) (*Tapes, iter.Seq2[*Item, error]) {
 	t := &Tapes{inputs: inputs, seek: true}
-	return t, func(yield func(*Item, error) bool) {
+	return t, func(yield func(capture.Record, error) bool) {
 		defer t.Close()
-		bounds, err := resolve(inputs, w.From, w.To)
-		if err != nil {
-			yield(new(Item), err)
+		var err error
+		if t.window, err = newPlacer(inputs, w); err != nil {
+			yield(capture.Record{}, err)
 			return
 		}
-		t.window = placer{from: bounds[0], to: bounds[1]}
 		var it Item
 		for {
 			err := t.read(&it)
@@ -90,10 +81,10 @@ func itemsWithin(inputs []Input, w Window) (*Tapes, iter.Seq2[*Item, error]) {
 			case err == io.EOF || err == nil && it.Place == After:
 				return
 			case err != nil:
-				if !yield(new(Item), err) || !isDamage(err) {
+				if !yield(capture.Record{}, err) || !isDamage(err) {
 					return
 				}
-			case it.Place == Within && !yield(&it, nil):
+			case it.Place == Within && !yield(it.Record, nil):
 				return
 			}
 		}

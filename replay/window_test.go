@@ -11,23 +11,23 @@ import (
 func TestBoundCompare(t *testing.T) {
 	at := position{steady: 10, wall: 20, seq: 30, count: 40, tape: 2}
 	for _, c := range []struct {
-		b    bound
+		b    Time
 		want int
 	}{
-		{bound{kind: boundSteady, ns: 11}, -1}, {bound{kind: boundSteady, ns: 10}, 0}, {bound{kind: boundSteady, ns: 9}, 1},
-		{bound{kind: boundWall, ns: 21}, -1}, {bound{kind: boundWall, ns: 20}, 0}, {bound{kind: boundWall, ns: 19}, 1},
-		{bound{kind: boundSeq, seq: 31}, -1}, {bound{kind: boundSeq, seq: 30}, 0}, {bound{kind: boundSeq, seq: 29}, 1},
-		{bound{kind: boundCount, count: 41}, -1}, {bound{kind: boundCount, count: 40}, 0}, {bound{kind: boundCount, count: 39}, 1},
-		{bound{kind: boundPlace, tape: 3, seq: 1}, -1}, {bound{kind: boundPlace, tape: 1, seq: 99}, 1},
-		{bound{kind: boundPlace, tape: 2, seq: 31}, -1}, {bound{kind: boundPlace, tape: 2, seq: 30}, 0}, {bound{kind: boundPlace, tape: 2, seq: 29}, 1},
-		{bound{}, 1}, {bound{kind: boundStart, ns: 99}, 1},
+		{Time{kind: timeSteady, ns: 11}, -1}, {Time{kind: timeSteady, ns: 10}, 0}, {Time{kind: timeSteady, ns: 9}, 1},
+		{Time{kind: timeWall, ns: 21}, -1}, {Time{kind: timeWall, ns: 20}, 0}, {Time{kind: timeWall, ns: 19}, 1},
+		{Time{kind: timeRecord, seq: 31}, -1}, {Time{kind: timeRecord, seq: 30}, 0}, {Time{kind: timeRecord, seq: 29}, 1},
+		{Time{kind: timeCount, seq: 41}, -1}, {Time{kind: timeCount, seq: 40}, 0}, {Time{kind: timeCount, seq: 39}, 1},
+		{Time{kind: timePlace, tape: 3, seq: 1}, -1}, {Time{kind: timePlace, tape: 1, seq: 99}, 1},
+		{Time{kind: timePlace, tape: 2, seq: 31}, -1}, {Time{kind: timePlace, tape: 2, seq: 30}, 0}, {Time{kind: timePlace, tape: 2, seq: 29}, 1},
+		{Time{}, 1}, {Time{kind: timeFromStart, ns: 99}, 1},
 	} {
 		if got := c.b.compare(at); got != c.want {
 			t.Errorf("%+v: %d, want %d", c.b, got, c.want)
 		}
 	}
-	b := bound{kind: boundStart, ns: 7}
-	if b.settle(3); b != (bound{kind: boundSteady, ns: 10}) {
+	b := Time{kind: timeFromStart, ns: 7}
+	if b.settle(3); b != (Time{kind: timeSteady, ns: 10}) {
 		t.Errorf("%+v", b)
 	}
 }
@@ -36,14 +36,14 @@ func TestBoundCompare(t *testing.T) {
 func TestPlacer(t *testing.T) {
 	for _, c := range []struct {
 		name     string
-		from, to bound
+		from, to Time
 		walls    []int64
 		want     string
 	}{
-		{"open", bound{}, bound{}, []int64{1, 2}, "within within"},
-		{"half open", bound{kind: boundWall, ns: 2}, bound{kind: boundWall, ns: 4}, []int64{1, 2, 3, 4}, "before within within after"},
-		{"set back", bound{kind: boundWall, ns: 2}, bound{kind: boundWall, ns: 9}, []int64{1, 5, 1, 5}, "before within within within"},
-		{"from the start", bound{kind: boundStart, ns: 2}, bound{kind: boundStart, ns: 3}, []int64{1, 2, 3}, "before within after"},
+		{"open", Time{}, Time{}, []int64{1, 2}, "within within"},
+		{"half open", Time{kind: timeWall, ns: 2}, Time{kind: timeWall, ns: 4}, []int64{1, 2, 3, 4}, "before within within after"},
+		{"set back", Time{kind: timeWall, ns: 2}, Time{kind: timeWall, ns: 9}, []int64{1, 5, 1, 5}, "before within within within"},
+		{"from the start", Time{kind: timeFromStart, ns: 2}, Time{kind: timeFromStart, ns: 3}, []int64{1, 2, 3}, "before within after"},
 	} {
 		w := placer{from: c.from, to: c.to}
 		var got []string
@@ -55,7 +55,7 @@ func TestPlacer(t *testing.T) {
 			t.Errorf("%s: %s, want %s", c.name, g, c.want)
 		}
 	}
-	w := placer{to: bound{kind: boundSeq}}
+	w := placer{to: Time{kind: timeRecord}}
 	it := &Item{Header: new(capture.Header)}
 	it.Kind = capture.KindCarry
 	if got := w.place(it); got != Within {

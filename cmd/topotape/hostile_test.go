@@ -176,14 +176,14 @@ func TestVerbsOnHostileRecords(t *testing.T) {
 			if _, err := edit.Cut(&cut, in, edit.CutOptions{Window: w}); err != nil {
 				t.Errorf("cut: %v", err)
 			}
-			m, err := edit.Merge([]replay.Input{in[0], inputOf("cut", cut.Bytes())}, &merged, edit.MergeOptions{})
+			m, err := edit.Merge([]replay.Input{in[0], inputOf("cut", cut.Bytes())}, &merged, edit.Options{})
 			if err == nil {
 				err = m.Check(bytes.NewReader(merged.Bytes()))
 			}
 			if err != nil {
 				t.Errorf("merge: %v", err)
 			}
-			s, err := edit.Recover(bytes.NewReader(tape), int64(len(tape)), &saved, edit.RecoverOptions{})
+			s, err := edit.Recover(bytes.NewReader(tape), int64(len(tape)), &saved, edit.Options{})
 			if err == nil {
 				err = s.Check(bytes.NewReader(saved.Bytes()))
 			}

@@ -52,7 +52,7 @@ func mergeTapes(cmd *cobra.Command, args []string, out string, force bool) error
 		progress.clear()
 		warn(cmd, "%s", line)
 	}
-	m, err := edit.Merge(inputs, o, edit.MergeOptions{Tool: version, Say: report})
+	m, err := edit.Merge(inputs, o, edit.Options{Tool: version, Say: report})
 	progress.done()
 	if err == nil {
 		err = o.check(m.Check)

@@ -55,7 +55,7 @@ func recoverTape(cmd *cobra.Command, name, out string, force bool) error {
 		progress.clear()
 		warn(cmd, "%s: %s", name, line)
 	}
-	r, err := edit.Recover(watched, size, o, edit.RecoverOptions{Tool: version, Say: report})
+	r, err := edit.Recover(watched, size, o, edit.Options{Tool: version, Say: report})
 	progress.done()
 	if err == nil {
 		err = o.check(r.Check)

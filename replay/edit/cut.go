@@ -3,11 +3,8 @@ package edit
 import (
 	"errors"
 	"io"
-	"math"
-	"strings"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
 )
 
@@ -55,72 +52,19 @@ func Cut(out io.Writer, inputs []replay.Input, o CutOptions) (*CutSummary, error
 		return nil, err
 	}
 	defer tapes.Close()
-	tapes.KeepUnknown()
 	parents, err := parentsOf(inputs)
 	if err != nil {
 		return nil, err
 	}
-	derived := capture.Derived{Verb: "cut", Parent: parents[0].TapeID, SHA256: parents[0].SHA256, Args: o.Args, Others: parents[1:]}
-	c := &cutter{
-		tapes: tapes,
-		cores: cutCores{tape: -1},
-		cut:   cutTape{out: out, derived: derived, tool: o.Tool},
-	}
+	c := &cutter{options: o, parents: parents, to: out, tapes: tapes}
 	if err := c.readWindow(); err != nil {
 		return nil, err
 	}
-	if !c.cut.begun() {
-		return nil, c.emptyWindow(o.Window)
+	if !c.begun() {
+		return nil, c.emptyWindow()
 	}
-	if err := c.finish(o.Growing); err != nil {
+	if err := c.finish(); err != nil {
 		return nil, err
 	}
-	return &c.cut.summary, nil
-}
-
-// A cutTape is the tape that Cut writes, with its summary.
-type cutTape struct {
-	out     io.Writer
-	derived capture.Derived
-	tool    string
-	tape    *tape.Writer // nil before the window's first record
-	ended   bool         // the last record of the window is an end
-	summary CutSummary
-}
-
-func (t *cutTape) begun() bool { return t.tape != nil }
-
-// begin writes the head. The window begins at from, in Unix ns, on a tape with
-// the header h.
-func (t *cutTape) begin(h *capture.Header, from int64) (err error) {
-	t.summary.Header = deriveHeader(h, t.derived, t.tool)
-	t.summary.From = from
-	t.tape, err = tape.NewWriter(t.out, t.summary.Header)
-	return err
-}
-
-func (t *cutTape) missing(text string) { t.summary.Missing = append(t.summary.Missing, text) }
-
-// count counts a record of the window, whose wall time is in Unix ns.
-func (t *cutTape) count(r *capture.Record, wall int64) {
-	t.summary.Records++
-	if r.Kind == capture.KindTick {
-		t.summary.Ticks++
-	}
-	t.summary.To = wall
-	t.ended = r.Kind == capture.KindEnd
-}
-
-// close ends the tape after its last record.
-func (t *cutTape) close(last *capture.Record) error {
-	if !t.ended && last.Seq < math.MaxUint64 { // else there is no free number
-		end := &capture.End{Why: strings.Join(append([]string{endOfCut}, t.summary.Missing...), "; ")}
-		r := capture.Record{Seq: last.Seq + 1, At: last.At, Kind: capture.KindEnd, Payload: capture.AppendPayload(nil, end)}
-		if err := t.tape.Write(&r); err != nil {
-			return err
-		}
-	}
-	err := t.tape.Close()
-	t.summary.Size = t.tape.Size()
-	return err
+	return &c.summary, nil
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
+	"math"
+	"slices"
+	"strings"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/tape"
@@ -13,20 +15,36 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// A cutter reads tapes up to the end of a window. It steps the cores through all
-// records, collects evidence from those before the window and writes those of the
-// window.
+// A cutter reads tapes up to the end of a window. It steps the cores of both rule sets
+// through all records, collects evidence from those before the window and writes those
+// of the window.
 type cutter struct {
-	tapes       *replay.Tapes
-	first, last int64 // Unix ns of the first and the last record that was read
-	cores       cutCores
-	evidence    *reporter.Evidence // from before the window; nil after it began
-	damage      damageLog
-	cut         cutTape
-	// previous has the number and the time of the last record that the cores saw in
-	// order: before the window, or on the new tape.
-	previous capture.Record
+	options CutOptions
+	parents []capture.Parent
+	tapes   *replay.Tapes
+	header  *capture.Header // of the tape that was reached; nil before the first
+	to      io.Writer
+	// out has the core of the current rules. It has the number and the time of the last
+	// record that the cores saw in order: before the window, or on the new tape.
+	out       tapeWriter
+	scope2016 *replay.Core
+	stepped   bool // the cores have seen records before the window
+	unwritten bool // they have seen records that the new tape lacks since its last carry
+
+	evidence *reporter.Evidence // from before the window; nil after it began
+	open     openSources
+	damage   error    // that no record has followed yet; nil if there is none
+	damages  []string // those before it
+	first    int64    // Unix ns of the first record that was read
+	last     int64    // Unix ns of the last one
+	ended    bool     // the last record of the window is an end
+	summary  CutSummary
 }
+
+// begun reports whether the window has a record.
+func (c *cutter) begun() bool { return c.summary.Header != nil }
+
+func (c *cutter) missing(text string) { c.summary.Missing = append(c.summary.Missing, text) }
 
 // readWindow reads the tapes from their start to the end of the window.
 func (c *cutter) readWindow() error {
@@ -38,8 +56,9 @@ func (c *cutter) readWindow() error {
 		case err == io.EOF:
 			return nil
 		case errors.As(err, &damage):
-			c.damage.add(err)
-			c.cores.current.incomplete = true
+			c.settleDamage()
+			c.damage = err
+			c.out.incomplete = true
 			continue
 		case err != nil:
 			return err
@@ -60,33 +79,45 @@ func (c *cutter) readWindow() error {
 	}
 }
 
+// settleDamage is called when the last damage is known to matter for the cut.
+func (c *cutter) settleDamage() {
+	if c.damage != nil {
+		c.damages = append(c.damages, c.damage.Error())
+		c.damage = nil
+	}
+}
+
 // enterTape is called before each record. Where a tape begins that does not
 // continue the previous one, it begins with new cores.
 func (c *cutter) enterTape(it *replay.Item) error {
-	if c.cores.tape == it.Tape() {
+	h, before := it.Header, c.header
+	c.header = h
+	if h == before || before != nil && it.Follows {
 		return nil
 	}
-	first, segment, h := c.cores.tape < 0, c.cores.segment, it.Header
-	c.cores.tape, c.cores.segment = it.Tape(), h.Segment
-	if !first && it.Follows {
-		return nil
-	}
-	if cut := c.cut.summary.Header; cut != nil {
+	if cut := c.summary.Header; cut != nil {
 		if h.Origin() != cut.Recording || h.Start != cut.Start {
 			return errors.New("the window spans tapes of different recordings: cut each recording on its own")
 		}
-		if h.Segment != segment {
-			c.cut.missing(fmt.Sprintf("segment %d of the recording follows segment %d: the core starts again there", h.Segment, segment))
+		if h.Segment != before.Segment {
+			c.missing(fmt.Sprintf("segment %d of the recording follows segment %d: the core starts again there", h.Segment, before.Segment))
 		}
 	}
-	c.damage.settle()
-	if err := c.cores.renew(h); err != nil {
+	c.settleDamage()
+	return c.renewCores(h)
+}
+
+func (c *cutter) renewCores(h *capture.Header) (err error) {
+	if c.out.core, err = replay.NewCore(h, reporter.RulesCurrent); err != nil {
 		return err
 	}
-	if c.cut.begun() {
-		c.cores.unwritten = true
-	} else {
-		c.evidence, c.previous = reporter.NewEvidence(h), capture.Record{}
+	if c.scope2016, err = replay.NewCore(h, reporter.RulesScope2016); err != nil {
+		return err
+	}
+	c.out.incomplete = false
+	c.stepped, c.unwritten = false, c.begun()
+	if !c.begun() {
+		c.evidence, c.out.seq, c.out.at = reporter.NewEvidence(h), 0, 0
 	}
 	return nil
 }
@@ -112,17 +143,26 @@ func (c *cutter) read(it *replay.Item) error {
 
 func (c *cutter) readCarry(part *capture.Record, within bool) {
 	c.step(part)
-	if within {
-		c.cores.unwritten = true
-	} else {
-		c.cores.stepped = true
-	}
+	c.stepped, c.unwritten = c.stepped || !within, c.unwritten || within
 }
 
-// fillGap adds gap records before r if damage precedes it.
+// fillGap adds a gap record of every source before r if damage precedes it and numbers
+// are missing. The gaps have the first of these numbers; if there are fewer numbers
+// than sources, the last sources get no gap.
 func (c *cutter) fillGap(r *capture.Record, within bool) error {
-	for _, gap := range c.damage.gaps(&c.previous, r) {
-		if err := c.add(&gap, within && c.cut.begun()); err != nil {
+	if c.damage == nil {
+		return nil
+	}
+	c.settleDamage()
+	first := c.out.seq + 1
+	if r.Seq <= first {
+		return nil
+	}
+	gaps := c.open.gaps(fmt.Sprintf("%d records of all sources are missing: the tape was damaged", r.Seq-first))
+	slices.SortFunc(gaps, func(a, b capture.Record) int { return cmp.Compare(a.Source, b.Source) })
+	for i, gap := range gaps[:min(uint64(len(gaps)), r.Seq-first)] {
+		gap.Seq, gap.At = first+uint64(i), c.out.at
+		if err := c.add(&gap, within && c.begun()); err != nil {
 			return err
 		}
 	}
@@ -130,22 +170,22 @@ func (c *cutter) fillGap(r *capture.Record, within bool) error {
 }
 
 func (c *cutter) add(r *capture.Record, within bool) error {
-	c.damage.noteSource(r)
+	c.open.update(r)
 	if !within {
 		c.step(r)
 		c.evidence.Add(r)
-		c.cores.stepped = true
-		c.previous = capture.Record{Seq: r.Seq, At: r.At}
+		c.stepped = true
+		c.out.seq, c.out.at = r.Seq, r.At
 		return nil
 	}
-	if !c.cut.begun() {
+	if !c.begun() {
 		if err := c.begin(r); err != nil {
 			return err
 		}
 	}
-	if r.Seq <= c.previous.Seq { // a tape that overlaps the previous one has it again
+	if r.Seq <= c.out.seq { // a tape that overlaps the previous one has it again
 		c.step(r)
-		c.cores.unwritten = true
+		c.unwritten = true
 		return nil
 	}
 	return c.copy(r)
@@ -153,31 +193,33 @@ func (c *cutter) add(r *capture.Record, within bool) error {
 
 // step steps the cores through a record that is not written.
 func (c *cutter) step(r *capture.Record) {
-	if !c.cores.current.step(r) {
+	if _, panicked := c.out.core.Step(r); panicked != nil {
 		c.notePanic(r, reporter.RulesCurrent)
 	}
-	if !c.cores.stepScope2016(r) && !c.cut.begun() {
+	if _, panicked := c.scope2016.Step(r); panicked != nil && !c.begun() {
 		c.notePanic(r, reporter.RulesScope2016)
 	}
 }
 
 func (c *cutter) notePanic(r *capture.Record, rules string) {
-	c.cut.missing(fmt.Sprintf("the core panics on record %d under the rules %s: its state is not on the new tape", r.Seq, rules))
+	c.missing(fmt.Sprintf("the core panics on record %d under the rules %s: its state is not on the new tape", r.Seq, rules))
 }
 
 // begin begins the new tape, before the window's first record.
 func (c *cutter) begin(first *capture.Record) error {
-	if err := c.cut.begin(c.tapes.Header(), c.last); err != nil {
+	s := &c.summary
+	s.Header, s.From = deriveHeader(c.tapes.Header(), c.options.Tool, "cut", c.parents, c.options.Args...), c.last
+	if err := c.out.begin(c.to, s.Header); err != nil {
 		return err
 	}
-	if c.cores.stepped {
+	if c.stepped {
 		for _, e := range c.evidence.Records(first.At) {
-			if err := c.cut.tape.Write(&e); err != nil {
+			if err := c.out.put(&e); err != nil {
 				return err
 			}
-			c.cut.summary.Evidence++
+			s.Evidence++
 		}
-		if err := c.writeCarries(c.previous.At); err != nil {
+		if err := c.writeCarries(c.out.at); err != nil {
 			return err
 		}
 	}
@@ -187,36 +229,36 @@ func (c *cutter) begin(first *capture.Record) error {
 
 // copy writes a record of the window.
 func (c *cutter) copy(r *capture.Record) error {
-	if c.cores.unwritten {
+	if c.unwritten {
 		if err := c.writeCarries(r.At); err != nil {
 			return err
 		}
 	}
-	c.cores.stepScope2016(r)
-	c.cores.current.stepReporting(r)
-	c.previous = capture.Record{Seq: r.Seq, At: r.At}
-	c.cut.count(r, c.last)
-	rewritten, keep := c.cores.current.rewrite(r)
-	if !keep {
-		return nil
+	c.scope2016.Step(r)
+	c.summary.Records++
+	if r.Kind == capture.KindTick {
+		c.summary.Ticks++
 	}
-	return c.cut.tape.Write(&rewritten)
+	c.summary.To = c.last
+	c.ended = r.Kind == capture.KindEnd
+	return c.out.write(r)
 }
 
 // writeCarries writes the state of the cores.
 func (c *cutter) writeCarries(at int64) error {
-	c.cores.unwritten = false
-	for _, core := range [...]*replay.Core{c.cores.current.core, c.cores.scope2016} {
-		if core == nil { // it panicked
+	c.unwritten = false
+	for _, core := range [...]*replay.Core{c.out.core, c.scope2016} {
+		if core.Ended() {
 			continue
 		}
 		parts := core.Carry()
 		if parts == nil {
-			c.cut.missing("the state of the core is too large for a tape: reports of the new tape may lack connections")
+			c.missing("the state of the core is too large for a tape: reports of the new tape may lack connections")
 		}
 		for i := range parts {
-			r := capture.Record{At: at, Kind: capture.KindCarry, Payload: capture.AppendPayload(nil, &parts[i])}
-			if err := c.cut.tape.Write(&r); err != nil {
+			r := newRecord(capture.KindCarry, 0, &parts[i])
+			r.At = at
+			if err := c.out.put(&r); err != nil {
 				return err
 			}
 		}
@@ -225,33 +267,42 @@ func (c *cutter) writeCarries(at int64) error {
 }
 
 // finish closes the new tape.
-func (c *cutter) finish(growing func(name string) bool) error {
+func (c *cutter) finish() error {
+	growing := c.options.Growing
 	for _, e := range c.tapes.Ends() {
 		switch {
 		case growing != nil && growing(e.Name):
-			c.damage.last = nil
+			c.damage = nil
 		case e.Ending == tape.Cut:
-			c.cut.missing(e.Name + " is cut: it was not closed, its last records may be missing")
+			c.missing(e.Name + " is cut: it was not closed, its last records may be missing")
 		}
 	}
-	c.damage.settle()
-	s := &c.cut.summary
-	s.Missing = append(c.damage.texts, s.Missing...)
-	s.Witnesses, s.Differ = c.cores.current.compared, c.cores.current.differ
-	return c.cut.close(&c.previous)
+	c.settleDamage()
+	s := &c.summary
+	s.Missing = append(c.damages, s.Missing...)
+	s.Witnesses, s.Differ = c.out.compared, c.out.differ
+	if !c.ended && c.out.seq < math.MaxUint64 { // else there is no free number
+		end := &capture.End{Why: strings.Join(append([]string{endOfCut}, s.Missing...), "; ")}
+		if err := c.out.add(c.out.seq+1, newRecord(capture.KindEnd, 0, end)); err != nil {
+			return err
+		}
+	}
+	err := c.out.tape.Close()
+	s.Size = c.out.tape.Size()
+	return err
 }
 
 // emptyWindow returns the error for a window without records. It includes damage,
 // since records of the window may be lost with it.
-func (c *cutter) emptyWindow(w replay.Window) error {
-	text := func(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339Nano) }
+func (c *cutter) emptyWindow() error {
+	w := c.options.Window
 	err := fmt.Errorf("%w: the tapes have no records", errEmptyWindow)
-	if c.cores.tape >= 0 {
+	if c.header != nil {
 		err = fmt.Errorf("%w from %s to %s: the records up to there are from %s to %s", errEmptyWindow,
-			cmp.Or(w.From.String(), "start"), cmp.Or(w.To.String(), "end"), text(c.first), text(c.last))
+			cmp.Or(w.From.String(), "start"), cmp.Or(w.To.String(), "end"), wallText(c.first), wallText(c.last))
 	}
-	if c.damage.last != nil {
-		err = fmt.Errorf("%w; %w", err, c.damage.last)
+	if c.damage != nil {
+		err = fmt.Errorf("%w; %w", err, c.damage)
 	}
 	return err
 }

@@ -7,7 +7,7 @@
 // A tape that they write is called derived. Its header names its parents
 // (header.go). Records keep their numbers and times, except where Merge puts different
 // recordings onto one line. A core of this version sees all records of a derived
-// tape, and the witnesses are made again from its reports (witnesses.go, writer.go).
+// tape, and the witnesses are made again from its reports (writer.go).
 // Inputs are read several times, so that memory does not grow with the tapes.
 //
 // # Cut
@@ -20,7 +20,7 @@
 //	Run(tapes, window) = Run(Cut(tapes, window))
 //
 // byte for byte. To make that true, the new tape begins with a carry: the state of
-// the core of each rule set (cores.go). Wherever the state changes later by
+// the core of each rule set. Wherever the state changes later by
 // something that is not on the new tape, another carry follows: where a new core
 // starts, or where the core reads a carry of the input. Before the first carry
 // are the most important older records (reporter.Evidence), for a core that cannot
@@ -30,14 +30,15 @@
 //
 // # Merge
 //
-//	inputs ─ scanTapes ─> tapes ─ groupTapes ─> recordings ─┬─ one ─────> mergeRecording ─┬─> new tape
-//	                                                        └─ several ─> mergeTimeLine ──┘
+//	inputs ─ scanTapes ─> tapes ─ groupTapes ─> recordings ─ timeLine ─> new tape
 //
-// Both ways read a recording through a recordingReader, which returns each record
-// once, by number, and the ranges of numbers that are on no tape.
+// The time line reads a recording through a recordingReader, which returns each record
+// once, by number, and the ranges of numbers that are on no tape. The records of a
+// recording that is alone stay as they are. Several recordings get places, numbers of
+// records and numbers of sources on the line.
 //
 // Read merge.go, tapes.go, recordings.go, recording_reader.go with tape_reader.go,
-// and for several recordings track.go and timeline.go.
+// timeline.go and track.go.
 //
 // # Recover
 //

@@ -13,24 +13,23 @@ import (
 	"github.com/topotape/topotape/reporter"
 )
 
-// deriveHeader returns the header of a derived tape: the first parent's, with an
+// deriveHeader returns the header of a derived tape: the one of a parent, with an
 // id that is a hash of the parents, the verb and its arguments. The tape stays one
 // of the parent's recording, because records keep their numbers.
-func deriveHeader(of *capture.Header, d capture.Derived, tool string) *capture.Header {
+func deriveHeader(of *capture.Header, tool, verb string, parents []capture.Parent, args ...string) *capture.Header {
 	h := *of
 	h.Recording = of.Origin()
-	h.Minor, h.Tool, h.Core, h.Derived = tape.Minor, tool, reporter.CoreVersion, d
+	h.Minor, h.Tool, h.Core = tape.Minor, tool, reporter.CoreVersion
+	h.Derived = capture.Derived{Verb: verb, Parent: parents[0].TapeID, SHA256: parents[0].SHA256, Args: args, Others: parents[1:]}
 	sum := sha256.New()
 	add := func(b []byte) {
 		sum.Write(binary.BigEndian.AppendUint64(nil, uint64(len(b))))
 		sum.Write(b)
 	}
-	add([]byte(tool))
-	add([]byte(d.Verb))
-	for _, a := range d.Args {
-		add([]byte(a))
+	for _, text := range append([]string{tool, verb}, args...) {
+		add([]byte(text))
 	}
-	for _, p := range append([]capture.Parent{{TapeID: d.Parent, SHA256: d.SHA256}}, d.Others...) {
+	for _, p := range parents {
 		add(p.TapeID[:])
 		add(p.SHA256[:])
 	}
@@ -41,33 +40,23 @@ func deriveHeader(of *capture.Header, d capture.Derived, tool string) *capture.H
 // parentsOf reads each input once, for its hash.
 func parentsOf(inputs []replay.Input) (out []capture.Parent, err error) {
 	for _, in := range inputs {
-		p, err := parentOf(in)
+		h, err := in.Head()
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, p)
+		f, err := in.Open()
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.New()
+		_, err = io.Copy(sum, f)
+		f.Close()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", in.Name, err)
+		}
+		out = append(out, capture.Parent{TapeID: h.TapeID, SHA256: [32]byte(sum.Sum(nil))})
 	}
 	return out, nil
-}
-
-func parentOf(in replay.Input) (p capture.Parent, err error) {
-	f, err := in.Open()
-	if err != nil {
-		return p, err
-	}
-	sum := sha256.New()
-	all := io.TeeReader(f, sum)
-	r, err := tape.NewReader(all)
-	if err == nil {
-		_, err = io.CopyBuffer(io.Discard, all, make([]byte, 1<<20))
-	}
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		return p, fmt.Errorf("%s: %w", in.Name, err)
-	}
-	return capture.Parent{TapeID: r.Header().TapeID, SHA256: [32]byte(sum.Sum(nil))}, nil
 }
 
 // isDerived reports whether a verb made the tape from other tapes.

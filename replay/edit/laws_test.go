@@ -21,7 +21,7 @@ import (
 func merge(t testing.TB, tapes ...[]byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	m, err := edit.Merge(inputs(tapes...), &out, edit.MergeOptions{Tool: "test"})
+	m, err := edit.Merge(inputs(tapes...), &out, edit.Options{Tool: "test"})
 	if err == nil {
 		err = m.Check(bytes.NewReader(out.Bytes()))
 	}
@@ -35,7 +35,7 @@ func merge(t testing.TB, tapes ...[]byte) []byte {
 func saved(t testing.TB, file []byte) ([]byte, *edit.Recovery) {
 	t.Helper()
 	var out bytes.Buffer
-	s, err := edit.Recover(bytes.NewReader(file), int64(len(file)), &out, edit.RecoverOptions{Tool: "test"})
+	s, err := edit.Recover(bytes.NewReader(file), int64(len(file)), &out, edit.Options{Tool: "test"})
 	if err == nil {
 		err = s.Check(bytes.NewReader(out.Bytes()))
 	}
@@ -378,13 +378,13 @@ func TestMergeOfManyTapesInAFile(t *testing.T) {
 		var read int64
 		in := replay.Input{Name: "file", Size: int64(len(file)), Open: func() (io.ReadCloser, error) { return countedFile{bytes.NewReader(file), &read}, nil }}
 		var out, want bytes.Buffer
-		if _, err := edit.Merge([]replay.Input{in}, &out, edit.MergeOptions{}); err != nil {
+		if _, err := edit.Merge([]replay.Input{in}, &out, edit.Options{}); err != nil {
 			t.Fatal(err)
 		}
 		if read > 4*int64(len(file)) {
 			t.Errorf("%d bytes were read from a file of %d", read, len(file))
 		}
-		if _, err := edit.Merge(inputs(apart...), &want, edit.MergeOptions{}); err != nil {
+		if _, err := edit.Merge(inputs(apart...), &want, edit.Options{}); err != nil {
 			t.Fatal(err)
 		}
 		_, got, _ := records(t, out.Bytes())

@@ -22,6 +22,13 @@ type layout struct {
 	damaged bool          // some bytes are not part of a frame
 	foreign bool          // some bytes or frames belong to none of the tapes
 	newer   *tape.VersionError
+
+	// While the file is read:
+	say   func(string)
+	runs  int         // of all tapes
+	full  bool        // there are more runs than maxRuns: the others are left out
+	last  *brokenTape // the tape of the last frame
+	stray bool        // the bytes after it are not part of a frame
 }
 
 // A brokenTape lists the frames of one tape. Some of its frames may be missing.
@@ -30,7 +37,7 @@ type brokenTape struct {
 	fileID     uint64
 	runs       []frameRun   // in the order of the frames' numbers
 	index      []tape.Frame // the pages of its index, in that order
-	start, end int64        // offsets in the file: from its first frame to its last
+	end        int64        // offset in the file of the end of its last frame
 	head, foot bool         // whether it has them
 	strayTail  bool         // bytes that are not part of a frame follow its last frame
 }
@@ -47,21 +54,10 @@ const (
 	maxPages = 1 << 12 // of a tape's index
 )
 
-// A layoutScan makes a layout in one pass over the file.
-type layoutScan struct {
-	layout
-	runs int  // of all tapes
-	full bool // there are more runs than maxRuns: the others are left out
-	say  func(string)
-	// stray are bytes that are not part of a frame, as long as it is not known which
-	// frame follows them.
-	stray *tape.DamageError
-	last  *brokenTape // the tape of the last frame
-}
-
-// scanLayout finds all frames of a file. It passes a line about each damage to say.
+// scanLayout finds all frames of a file, in one pass. It passes a line about each
+// damage to say.
 func scanLayout(file io.ReaderAt, size int64, say func(string)) (*layout, error) {
-	s := &layoutScan{say: say}
+	s := &layout{say: say}
 	sum := sha256.New()
 	frames := tape.NewFrameScanner(io.TeeReader(io.NewSectionReader(file, 0, size), sum))
 	byID := map[uint64]*brokenTape{}
@@ -72,9 +68,8 @@ func scanLayout(file io.ReaderAt, size int64, say func(string)) (*layout, error)
 		case err == io.EOF:
 			s.assignStray(nil)
 			copy(s.sum[:], sum.Sum(nil))
-			s.sortRuns()
 			s.dropFragments()
-			return &s.layout, nil
+			return s, nil
 		case errors.As(err, &damage):
 			s.addDamage(damage)
 			continue
@@ -86,7 +81,7 @@ func scanLayout(file io.ReaderAt, size int64, say func(string)) (*layout, error)
 			if s.full {
 				continue
 			}
-			t = &brokenTape{file: file, fileID: f.FileID, start: f.Offset}
+			t = &brokenTape{file: file, fileID: f.FileID}
 			byID[f.FileID] = t
 			s.tapes = append(s.tapes, t)
 		}
@@ -96,8 +91,8 @@ func scanLayout(file io.ReaderAt, size int64, say func(string)) (*layout, error)
 	}
 }
 
-func (s *layoutScan) addDamage(d *tape.DamageError) {
-	s.stray, s.damaged = d, true
+func (s *layout) addDamage(d *tape.DamageError) {
+	s.stray, s.damaged = true, true
 	reason := d.Err.Error()
 	var newer *tape.VersionError
 	switch {
@@ -113,21 +108,19 @@ func (s *layoutScan) addDamage(d *tape.DamageError) {
 // assignStray assigns the stray bytes before the next frame to a tape: to the one
 // with frames on both sides, or to the one before them if that has no foot yet.
 // Any others may have been another tape. next is nil at the end of the file.
-func (s *layoutScan) assignStray(next *brokenTape) {
-	if s.stray == nil {
-		return
-	}
+func (s *layout) assignStray(next *brokenTape) {
 	switch {
+	case !s.stray:
 	case s.last != nil && s.last == next:
 	case s.last != nil && !s.last.foot:
 		s.last.strayTail = true
 	default:
 		s.foreign = true
 	}
-	s.stray = nil
+	s.stray = false
 }
 
-func (s *layoutScan) addFrame(t *brokenTape, f *tape.Frame) {
+func (s *layout) addFrame(t *brokenTape, f *tape.Frame) {
 	t.end = f.Offset + f.Size
 	t.head = t.head || f.Head()
 	t.strayTail = false
@@ -155,20 +148,15 @@ func (s *layoutScan) addFrame(t *brokenTape, f *tape.Frame) {
 	}
 }
 
-func (s *layoutScan) sortRuns() {
-	for _, t := range s.tapes {
-		slices.SortStableFunc(t.runs, func(a, b frameRun) int { return cmp.Compare(a.first, b.first) })
-		slices.SortStableFunc(t.index, func(a, b tape.Frame) int { return cmp.Compare(a.Number, b.Number) })
-	}
-}
-
 // dropFragments drops the tapes that have only a foot, and those without a head
-// that lie within another tape.
-func (s *layoutScan) dropFragments() {
+// that lie within another tape. It puts the frames of the others in order.
+func (s *layout) dropFragments() {
 	all := s.tapes
 	s.tapes = nil
 	end := int64(0) // of the tapes before
 	for _, t := range all {
+		slices.SortStableFunc(t.runs, func(a, b frameRun) int { return cmp.Compare(a.first, b.first) })
+		slices.SortStableFunc(t.index, func(a, b tape.Frame) int { return cmp.Compare(a.Number, b.Number) })
 		inside := t.end < end
 		end = max(end, t.end)
 		switch {
@@ -196,11 +184,11 @@ func (t *brokenTape) tapeID() (id [16]byte) {
 	return id
 }
 
-// open reads the frames of the tape in order. If h is not nil, a head made for it
-// precedes them, else their first frame must be a head.
-func (t *brokenTape) open(h *capture.Header) (*tape.Reader, error) {
+// open reads the frames of the tape in order. If its head is lost, one made of h
+// precedes them.
+func (t *brokenTape) open(headLost bool, h *capture.Header) (*tape.Reader, error) {
 	var parts []io.Reader
-	if h != nil {
+	if headLost {
 		var head bytes.Buffer
 		if _, err := tape.NewWriter(&head, h); err != nil {
 			return nil, err
@@ -215,4 +203,22 @@ func (t *brokenTape) open(h *capture.Header) (*tape.Reader, error) {
 		reader.Copying()
 	}
 	return reader, err
+}
+
+// eachRecord calls each with every record that is left of a tape, and with the damage
+// between them.
+func eachRecord(reader *tape.Reader, each func(*capture.Record, *tape.DamageError) error) error {
+	for {
+		r, err := reader.Next()
+		var damage *tape.DamageError
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil && !errors.As(err, &damage) {
+			return err
+		}
+		if err := each(&r, damage); err != nil {
+			return err
+		}
+	}
 }

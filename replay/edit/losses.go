@@ -3,7 +3,6 @@ package edit
 import (
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/replay/render"
@@ -19,7 +18,7 @@ type losses struct {
 
 // noteLoss records that something is lost: from here on, the witnesses of the
 // broken tape prove nothing.
-func (w *rescue) noteLoss() { w.lost.any, w.out.witnesses.incomplete = true, true }
+func (w *rescue) noteLoss() { w.lost.any, w.out.incomplete = true, true }
 
 // addGaps reports the damage before a record and adds gap records for it. They
 // have the first of the missing numbers. Before the first record of the tape they
@@ -27,7 +26,7 @@ func (w *rescue) noteLoss() { w.lost.any, w.out.witnesses.incomplete = true, tru
 func (w *rescue) addGaps(next *capture.Record) error {
 	d := w.damage
 	w.damage = nil
-	missing := next.Seq - w.seq - 1
+	missing := next.Seq - w.out.seq - 1
 	switch {
 	case missing == 0 && w.facts.sparse():
 		w.say(fmt.Sprintf("frame %d: %v: no record is lost, but a carry may be", d.Frame, d.Err))
@@ -38,17 +37,17 @@ func (w *rescue) addGaps(next *capture.Record) error {
 		return nil
 	}
 	w.noteLoss()
-	first, chunks := w.seq+1, w.index.between(w.seq+1, next.Seq-1)
-	where := fmt.Sprintf("between %s and %s", w.clock.text(w.at), w.clock.text(next.At))
-	if w.seq == 0 {
+	first, chunks := w.out.seq+1, w.index.between(w.out.seq+1, next.Seq-1)
+	where := fmt.Sprintf("between %s and %s", w.clock.text(w.out.at), w.clock.text(next.At))
+	if w.out.seq == 0 {
 		where = "before " + w.clock.text(next.At)
 	}
 	lost := missing
-	if w.seq == 0 && !w.facts.fromOne() {
+	if w.out.seq == 0 && !w.facts.fromOne() {
 		lost, first = chunks.records, max(first, chunks.first)
 	}
 	w.lost.records += lost
-	what, why := w.numbersText(first, next.Seq-1), render.Count(lost, "record")+" lost with the damaged part of the tape"
+	what, why := numbersText(first, next.Seq-1, w.atMost), render.Count(lost, "record")+" lost with the damaged part of the tape"
 	if lost == 0 {
 		what, why = fmt.Sprintf("everything before record %d is", next.Seq), "everything before was lost with the damaged part of the tape"
 	}
@@ -60,15 +59,16 @@ func (w *rescue) addGaps(next *capture.Record) error {
 	if uint64(len(gaps)) > missing { // there are no more free numbers
 		gaps = gaps[:missing]
 	}
-	if w.seq == 0 {
-		return w.add(gaps, next.Seq-uint64(len(gaps)), max(w.at, next.At))
+	if w.out.seq == 0 {
+		w.out.at = max(w.out.at, next.At)
+		return w.add(next.Seq-uint64(len(gaps)), gaps)
 	}
-	return w.add(gaps, w.seq+1, w.at)
+	return w.add(w.out.seq+1, gaps)
 }
 
 // addEnd ends a tape whose end is lost.
 func (w *rescue) addEnd() error {
-	chunks := w.index.between(w.seq+1, math.MaxUint64)
+	chunks := w.index.between(w.out.seq+1, math.MaxUint64)
 	damaged := w.damage != nil || w.tape.strayTail || w.tape.foot || chunks.records > 0
 	why := "the tape was not closed"
 	if damaged {
@@ -78,13 +78,13 @@ func (w *rescue) addEnd() error {
 	case chunks.records > 0:
 		w.lost.records += chunks.records
 		w.lost.counted = w.tape.foot
-		w.say(fmt.Sprintf("%s: %s lost, between %s and %s", why, w.numbersText(chunks.first, chunks.last), w.clock.text(w.at), w.clock.text(chunks.lastAt)))
-	case w.saved.records == 0:
+		w.say(fmt.Sprintf("%s: %s lost, between %s and %s", why, numbersText(chunks.first, chunks.last, w.atMost), w.clock.text(w.out.at), w.clock.text(chunks.lastAt)))
+	case w.saved == 0:
 		w.say(why + ": everything after its head is lost")
 	default:
-		w.say(fmt.Sprintf("%s: anything after record %d, at %s, is lost", why, w.seq, w.clock.text(w.at)))
+		w.say(fmt.Sprintf("%s: anything after record %d, at %s, is lost", why, w.out.seq, w.clock.text(w.out.at)))
 	}
-	var list []addition
+	var list []capture.Record
 	if damaged {
 		w.noteLoss()
 		list = w.open.gaps("anything after this is lost with the damaged end of the tape")
@@ -92,16 +92,16 @@ func (w *rescue) addEnd() error {
 	if w.lost.counted {
 		list = w.countedGaps(&chunks, render.Count(chunks.records, "record")+" lost with the damaged end of the tape")
 	}
-	list = append(list, newEnd(capture.End{Why: endOfRecover + why}))
-	return w.add(list, w.seq+1, w.at)
+	list = append(list, newRecord(capture.KindEnd, 0, &capture.End{Why: endOfRecover + why}))
+	return w.add(w.out.seq+1, list)
 }
 
 // unopenedGaps returns a gap of each source that the tape shows only later, without
 // its opening: it may have been open already.
-func (w *rescue) unopenedGaps(why string) (list []addition) {
+func (w *rescue) unopenedGaps(why string) (list []capture.Record) {
 	for _, s := range w.facts.unopened {
-		if !w.open.has(s.number) && s.first > w.seq {
-			list = append(list, w.openingGap(s.source, 0, why)...)
+		if !w.open.has(s.number) && s.first > w.out.seq {
+			list = append(list, w.gap(s.source, 0, why)...)
 		}
 	}
 	return list
@@ -109,51 +109,39 @@ func (w *rescue) unopenedGaps(why string) (list []addition) {
 
 // countedGaps returns a gap of each source that has lost something, with the
 // counts of the index.
-func (w *rescue) countedGaps(chunks *chunkLoss, why string) (list []addition) {
+func (w *rescue) countedGaps(chunks *chunkLoss, why string) (list []capture.Record) {
 	for _, s := range chunks.sources {
-		if w.open.has(s.number) || s.kind == "" {
-			list = append(list, newGap(s.number, s.lost, why))
-		} else {
-			list = append(list, w.openingGap(s.source, s.lost, why)...)
-		}
+		list = append(list, w.gap(s.source, s.lost, why)...)
 	}
 	return list
 }
 
-// openingGap returns a gap of a source that is not open. It opens the source first
-// if its number alone would imply another kind.
-func (w *rescue) openingGap(s source, lost uint64, why string) (list []addition) {
-	if rank(s.kind)+1 != int(s.number) {
-		list = append(list, newSource(s.number, capture.Source{Open: true, Kind: s.kind}))
+// gap returns a gap of a source. If the source is not open, and its number alone would
+// imply another kind, the gap follows a record that opens it.
+func (w *rescue) gap(s source, lost uint64, why string) []capture.Record {
+	gap := newGap(s.number, lost, why)
+	if w.open.has(s.number) || s.kind == "" || rank(s.kind)+1 == int(s.number) {
+		return []capture.Record{gap}
 	}
-	return append(list, newGap(s.number, lost, why))
+	return []capture.Record{newRecord(capture.KindSource, s.number, &capture.Source{Open: true, Kind: s.kind}), gap}
 }
 
-func (w *rescue) numbersText(from, to uint64) string {
-	text := numbersText(from, to)
-	if w.facts.sparse() {
-		text = strings.Replace(text, "(", "(at most ", 1)
-	}
-	return text
-}
-
-func numbersText(from, to uint64) string {
+// numbersText returns a range of record numbers as the subject of a sentence. atMost is
+// "at most " if not all of these numbers are of records, or else empty.
+func numbersText(from, to uint64, atMost string) string {
 	if from == to {
 		return fmt.Sprintf("record %d is", from)
 	}
-	return fmt.Sprintf("records %d to %d (%d) are", from, to, to-from+1)
+	return fmt.Sprintf("records %d to %d (%s%d) are", from, to, atMost, to-from+1)
 }
 
 // summary describes the new tape in one line.
 func (w *rescue) summary() string {
-	line := render.Count(w.saved.records, "record") + " saved"
-	if w.saved.records > 0 {
-		line += fmt.Sprintf(", from %s to %s", w.saved.first, w.clock.text(w.at))
+	line := render.Count(w.saved, "record") + " saved"
+	if w.saved > 0 {
+		line += fmt.Sprintf(", from %s to %s", w.first, w.clock.text(w.out.at))
 	}
-	lost := fmt.Sprintf("; %d lost", w.lost.records)
-	if w.facts.sparse() {
-		lost = fmt.Sprintf("; at most %d lost", w.lost.records)
-	}
+	lost := fmt.Sprintf("; %s%d lost", w.atMost, w.lost.records)
 	switch {
 	case w.lost.records > 0 && w.lost.end && !w.lost.counted:
 		return line + lost + ", and anything after them"

@@ -36,19 +36,7 @@ type sourceLoss struct {
 // between describes the chunks that have all their records from one number to
 // another. The ranges of consecutive calls must ascend.
 func (c *lostChunks) between(from, to uint64) (loss chunkLoss) {
-	for {
-		if len(c.entries) == 0 {
-			if len(c.pages) == 0 {
-				break
-			}
-			c.entries, _ = c.pages[0].Entries(c.file) // a page that does not decode has none
-			c.pages = c.pages[1:]
-			continue
-		}
-		e := &c.entries[0]
-		if e.FirstSeq > to {
-			break
-		}
+	for e := c.next(); e != nil && e.FirstSeq <= to; e = c.next() {
 		if e.FirstSeq > c.done && e.FirstSeq >= from && e.FirstSeq <= e.LastSeq && e.LastSeq <= to {
 			loss.add(e)
 			c.done = e.LastSeq
@@ -57,6 +45,18 @@ func (c *lostChunks) between(from, to uint64) (loss chunkLoss) {
 	}
 	slices.SortFunc(loss.sources, func(a, b sourceLoss) int { return compareSources(a.source, b.source) })
 	return loss
+}
+
+// next returns the next entry that is not used yet, nil at the end.
+func (c *lostChunks) next() *tape.Entry {
+	for len(c.entries) == 0 {
+		if len(c.pages) == 0 {
+			return nil
+		}
+		c.entries, _ = c.pages[0].Entries(c.file) // a page that does not decode has none
+		c.pages = c.pages[1:]
+	}
+	return &c.entries[0]
 }
 
 func (l *chunkLoss) add(e *tape.Entry) {
@@ -74,26 +74,18 @@ func (l *chunkLoss) add(e *tape.Entry) {
 		if kind == "" && (n.Source == 0 || k != capture.KindGap && k != capture.KindSource) {
 			continue
 		}
-		s := l.source(n.Source)
-		if s == nil {
-			continue
+		at := slices.IndexFunc(l.sources, func(s sourceLoss) bool { return s.number == n.Source })
+		if at < 0 {
+			if len(l.sources) == sources.Max {
+				continue
+			}
+			at = len(l.sources)
+			l.sources = append(l.sources, sourceLoss{source: source{number: n.Source}})
 		}
+		s := &l.sources[at]
 		s.kind = cmp.Or(s.kind, kind)
 		if kind != "" {
 			s.lost += n.Records
 		}
 	}
-}
-
-// source returns the loss of a source, nil if there are too many sources.
-func (l *chunkLoss) source(number uint32) *sourceLoss {
-	at := slices.IndexFunc(l.sources, func(s sourceLoss) bool { return s.number == number })
-	if at < 0 {
-		if len(l.sources) == sources.Max {
-			return nil
-		}
-		at = len(l.sources)
-		l.sources = append(l.sources, sourceLoss{source: source{number: number}})
-	}
-	return &l.sources[at]
 }

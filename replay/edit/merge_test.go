@@ -41,7 +41,7 @@ func tryMerge(tapes ...[]byte) (out []byte, m *Merged, lines []string, err error
 		inputs = append(inputs, tapeInput(fmt.Sprintf("tape%d", i), tape))
 	}
 	var b bytes.Buffer
-	if m, err = Merge(inputs, &b, MergeOptions{Tool: "test", Say: func(s string) { lines = append(lines, s) }}); err == nil {
+	if m, err = Merge(inputs, &b, Options{Tool: "test", Say: func(s string) { lines = append(lines, s) }}); err == nil {
 		err = m.Check(bytes.NewReader(b.Bytes()))
 	}
 	return b.Bytes(), m, lines, err
@@ -285,7 +285,7 @@ func TestMergeOpensFewTapes(t *testing.T) {
 			return countedFile{bytes.NewReader(tape), &open}, nil
 		}})
 	}
-	if _, err := Merge(inputs, io.Discard, MergeOptions{}); err != nil || most > 2 || open != 0 {
+	if _, err := Merge(inputs, io.Discard, Options{}); err != nil || most > 2 || open != 0 {
 		t.Errorf("%d tapes were open at once, %d were not closed: %v", most, open, err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/tape"
+	"github.com/topotape/topotape/replay"
 )
 
 // A checksum identifies the records of a tape.
@@ -33,51 +34,46 @@ func (c *checksum) add(r *capture.Record) {
 	c.sha.Write(r.Payload)
 }
 
-// readBack reads tapes that were just written, one checksum for each. They must
-// be closed and have exactly the records that were written.
-func readBack(from io.Reader, want []checksum) error {
-	if err := compareTapes(from, want); err != nil {
+// readBack reads tapes that were just written, one checksum for each. They must be
+// closed and have exactly the records that were written.
+func readBack(from io.Reader, want ...checksum) error {
+	in := replay.Input{Name: "the new tape", Open: func() (io.ReadCloser, error) { return io.NopCloser(from), nil }}
+	tapes, err := replay.Open([]replay.Input{in}, replay.Window{})
+	if err != nil {
+		return err
+	}
+	got := make([]checksum, len(want))
+	for i := range got {
+		got[i] = newChecksum()
+	}
+	var it replay.Item
+	for err = tapes.Next(&it); err == nil && it.Tape() < len(want); err = tapes.Next(&it) {
+		got[it.Tape()].add(&it.Record)
+	}
+	ends := tapes.Ends()
+	switch {
+	case err == nil || err == io.EOF && len(ends) != len(want):
+		err = fmt.Errorf("it does not have %d tapes", len(want))
+	case err == io.EOF:
+		err = nil
+	}
+	for i := 0; i < len(want) && err == nil; i++ {
+		err = got[i].compare(&want[i], ends[i].Ending)
+	}
+	if err != nil {
 		return fmt.Errorf("the new tape does not read back: %w", err)
 	}
 	return nil
 }
 
-func compareTapes(from io.Reader, want []checksum) error {
-	reader, err := tape.NewReader(from)
-	for i := range want {
-		if err != nil {
-			return fmt.Errorf("tape %d: %w", i+1, err)
-		}
-		if err := compareTape(reader, &want[i]); err != nil {
-			return err
-		}
-		var more bool
-		if more, err = reader.NextTape(); err == nil && more != (i+1 < len(want)) {
-			return fmt.Errorf("it does not have %d tapes", len(want))
-		}
-	}
-	return err
-}
-
-func compareTape(reader *tape.Reader, want *checksum) error {
-	reader.Copying()
-	got := newChecksum()
-	for {
-		r, err := reader.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		got.add(&r)
-	}
+// compare compares what was read of a tape with what was written.
+func (c *checksum) compare(want *checksum, ending tape.Ending) error {
 	switch {
-	case reader.Ending() != tape.Closed:
-		return fmt.Errorf("it is %s", reader.Ending())
-	case got.records != want.records:
-		return fmt.Errorf("it has %d records, but %d were written", got.records, want.records)
-	case string(got.sha.Sum(nil)) != string(want.sha.Sum(nil)):
+	case ending != tape.Closed:
+		return fmt.Errorf("it is %s", ending)
+	case c.records != want.records:
+		return fmt.Errorf("it has %d records, but %d were written", c.records, want.records)
+	case string(c.sha.Sum(nil)) != string(want.sha.Sum(nil)):
 		return errors.New("its records differ from those written")
 	}
 	return nil

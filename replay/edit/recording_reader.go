@@ -1,7 +1,6 @@
 package edit
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"io"
@@ -26,11 +25,12 @@ type recordingReader struct {
 	complete bool
 }
 
-// A recordingItem is a record, or a range of missing records if record is nil.
+// A recordingItem is a record, or a range of numbers that are on none of the tapes.
 type recordingItem struct {
-	record  *capture.Record // its payload is valid until the next item is read
-	tape    *scannedTape    // that the record is from, or the first record after the range
-	missing missingRange
+	record   *capture.Record // its payload is valid until the next item is read; nil for a range
+	tape     *scannedTape    // that the record is from, or the first record after the range
+	from, to uint64          // of a range
+	carried  bool            // of a range: a carry of the state at its end follows
 }
 
 func newRecordingReader(r *recording) *recordingReader {
@@ -45,7 +45,7 @@ func newRecordingReader(r *recording) *recordingReader {
 
 func (rr *recordingReader) close() {
 	for _, tr := range rr.open {
-		tr.file.Close()
+		tr.tapes.Close()
 	}
 }
 
@@ -77,9 +77,9 @@ func (rr *recordingReader) advance() error {
 	if len(rr.open) == 0 {
 		return io.EOF
 	}
-	lowest := slices.MinFunc(rr.open, func(a, b *tapeReader) int { return cmp.Compare(a.record.Seq, b.record.Seq) })
+	lowest := slices.MinFunc(rr.open, func(a, b *tapeReader) int { return cmp.Compare(a.item.Seq, b.item.Seq) })
 	for _, tr := range rr.open {
-		if tr.record.Seq == lowest.record.Seq {
+		if tr.item.Seq == lowest.item.Seq {
 			rr.used = append(rr.used, tr)
 		}
 	}
@@ -95,7 +95,7 @@ func (rr *recordingReader) advance() error {
 func (rr *recordingReader) advanceUsed() error {
 	for _, tr := range rr.used {
 		if err := tr.advance(); err != nil {
-			return fmt.Errorf("%s: %w", tr.tape.input.Name, err)
+			return err
 		}
 	}
 	rr.used = rr.used[:0]
@@ -107,7 +107,7 @@ func (rr *recordingReader) advanceUsed() error {
 func (rr *recordingReader) openDue() error {
 	for len(rr.unopened) > 0 {
 		t := rr.unopened[0]
-		if slices.ContainsFunc(rr.open, func(tr *tapeReader) bool { return tr.record.Seq < t.first }) {
+		if slices.ContainsFunc(rr.open, func(tr *tapeReader) bool { return tr.item.Seq < t.first }) {
 			return nil
 		}
 		rr.unopened = rr.unopened[1:]
@@ -126,7 +126,7 @@ func (rr *recordingReader) openDue() error {
 func pick(list []*tapeReader) (*tapeReader, error) {
 	best := list[0]
 	for _, tr := range list[1:] {
-		switch a, b := &best.record, &tr.record; {
+		switch a, b := &best.item.Record, &tr.item.Record; {
 		case tr.preference() > best.preference():
 			best = tr
 		case tr.preference() == preferFirst && best.preference() == preferFirst && !sameRecord(a, b):
@@ -140,8 +140,7 @@ func pick(list []*tapeReader) (*tapeReader, error) {
 // fillQueue queues the current record of tr. Before it go the range of records that
 // are missing there and a carry, if the records before are not complete.
 func (rr *recordingReader) fillQueue(tr *tapeReader) {
-	seq := tr.record.Seq
-	missing := missingRange{from: rr.reached + 1, to: seq - 1}
+	seq := tr.item.Seq
 	skips := seq > rr.reached+1
 	// Numbers may be missing on a derived tape without a loss. If one of the tapes has both records
 	// next to each other, nothing is missing between them.
@@ -151,20 +150,19 @@ func (rr *recordingReader) fillQueue(tr *tapeReader) {
 		if at := slices.IndexFunc(rr.used, func(tr *tapeReader) bool { return len(tr.carry) > 0 }); at >= 0 {
 			carry = rr.used[at].carry
 		}
-		missing.carried = len(carry) > 0
-		rr.complete = missing.carried || !skips && (rr.complete || seq == 1)
+		rr.complete = len(carry) > 0 || !skips && (rr.complete || seq == 1)
 	}
 	if skips && !consecutive {
-		rr.queue = append(rr.queue, recordingItem{tape: tr.tape, missing: missing})
+		rr.queue = append(rr.queue, recordingItem{tape: tr.tape, from: rr.reached + 1, to: seq - 1, carried: len(carry) > 0})
 	}
 	for i := range carry {
 		rr.at = max(rr.at, carry[i].At) // time does not go back
 		carry[i].At = rr.at
 		rr.queue = append(rr.queue, recordingItem{record: &carry[i], tape: tr.tape})
 	}
-	rr.queueRecord(recordingItem{record: &tr.record, tape: tr.tape})
+	rr.queueRecord(recordingItem{record: &tr.item.Record, tape: tr.tape})
 	rr.begun = true
-	if !isAddedEnd(tr.tape.header, &tr.record) {
+	if !isAddedEnd(tr.tape.header, &tr.item.Record) {
 		rr.reached = seq
 	}
 }
@@ -173,8 +171,7 @@ func (rr *recordingReader) fillQueue(tr *tapeReader) {
 // follow.
 func (rr *recordingReader) queueRecord(item recordingItem) {
 	if item.record.Kind == capture.KindEnd {
-		end := *item.record
-		end.Payload = bytes.Clone(end.Payload)
+		end := cloned(item.record)
 		rr.end = &recordingItem{record: &end, tape: item.tape}
 		return
 	}

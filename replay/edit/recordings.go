@@ -7,20 +7,24 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/replay"
 )
 
 // A recording is the tapes of one recording, in the order of their records.
 type recording struct {
 	tapes    []*scannedTape
-	order    int   // on the command line, of the first tape that was named
+	order    int   // on the command line
 	ticks    bool  // it has ticks
-	from, to int64 // times of its first and last record
-	sources  []seenSource
+	from, to int64 // times of its first and last record; on the time line, after it is placed there
+	sources  []source
 	steps    []clockStep
+	track
 }
 
 func (r *recording) header() *capture.Header { return r.tapes[0].header }
+
+func compareStarts(a, b *recording) int {
+	return cmp.Or(cmp.Compare(a.header().Start, b.header().Start), cmp.Compare(a.order, b.order))
+}
 
 // groupTapes groups the tapes by recording. The recordings are in the order of
 // the command line.
@@ -28,7 +32,7 @@ func groupTapes(tapes []*scannedTape) (list []*recording, err error) {
 	for _, t := range tapes {
 		at := slices.IndexFunc(list, func(r *recording) bool { return r.header().Origin() == t.header.Origin() })
 		if at < 0 {
-			list = append(list, &recording{order: t.order, from: t.from})
+			list = append(list, &recording{order: len(list), from: t.from})
 			at = len(list) - 1
 		}
 		if err := list[at].add(t); err != nil {
@@ -49,40 +53,17 @@ func (r *recording) add(t *scannedTape) error {
 	if len(r.tapes) > 0 && r.header().Start != t.header.Start {
 		return fmt.Errorf("%s and %s are of one recording, but have different starts", r.tapes[0].input.Name, t.input.Name)
 	}
+	if slices.ContainsFunc(r.tapes, func(o *scannedTape) bool { return o.input.Name == t.input.Name && o.base == t.base && o.sum == t.sum }) {
+		return nil // it was named twice
+	}
 	r.tapes = append(r.tapes, t)
 	r.ticks = r.ticks || t.ticks
 	r.from, r.to = min(r.from, t.from), max(r.to, t.to)
 	r.steps = append(r.steps, t.steps...)
 	for _, s := range t.sources {
-		if !slices.ContainsFunc(r.sources, func(o seenSource) bool { return o.number == s.number }) {
+		if !slices.ContainsFunc(r.sources, func(o source) bool { return o.number == s.number }) {
 			r.sources = append(r.sources, s)
 		}
 	}
 	return nil
-}
-
-// inputs returns the tapes, without those that were named twice.
-func (r *recording) inputs() (list []replay.Input) {
-	type place struct {
-		name string
-		base int64
-	}
-	listed := map[place]bool{}
-	for _, t := range r.tapes {
-		if p := (place{t.input.Name, t.base}); !listed[p] {
-			listed[p] = true
-			list = append(list, t.input)
-		}
-	}
-	return list
-}
-
-// names returns the names of the files.
-func (r *recording) names() (list []string) {
-	for _, t := range r.tapes {
-		if !slices.Contains(list, t.input.Name) {
-			list = append(list, t.input.Name)
-		}
-	}
-	return list
 }

@@ -8,13 +8,6 @@ import (
 	"github.com/topotape/topotape/replay/render"
 )
 
-// RecoverOptions are the options of Recover.
-type RecoverOptions struct {
-	Tool string            // version, for the headers
-	Args []string          // of the command line, for the headers
-	Say  func(line string) // gets a line about each loss; may be nil
-}
-
 // A Recovery describes the result of Recover.
 type Recovery struct {
 	Tapes  int
@@ -41,7 +34,7 @@ func (r *Recovery) String() string {
 }
 
 // Check reads the new tapes back.
-func (r *Recovery) Check(written io.Reader) error { return readBack(written, r.written) }
+func (r *Recovery) Check(written io.Reader) error { return readBack(written, r.written...) }
 
 var errNothing = errors.New("nothing can be saved")
 
@@ -50,7 +43,7 @@ var errNothing = errors.New("nothing can be saved")
 // in the order in which they were written, and with a gap record of each source
 // where records are missing. The input is read three times. The caller must read
 // the new tapes back with Check.
-func Recover(file io.ReaderAt, size int64, out io.Writer, o RecoverOptions) (*Recovery, error) {
+func Recover(file io.ReaderAt, size int64, out io.Writer, o Options) (*Recovery, error) {
 	if o.Say == nil {
 		o.Say = func(string) {}
 	}
@@ -69,11 +62,10 @@ func Recover(file io.ReaderAt, size int64, out io.Writer, o RecoverOptions) (*Re
 			result.Whole = false
 			continue
 		}
-		w, err := newRescue(t, facts, l.sum, out, o)
+		w, err := newRescue(t, facts, l.sum, previous, out, o)
 		if err != nil {
 			return nil, err
 		}
-		w.follow(previous)
 		if err := w.save(); err != nil {
 			return nil, err
 		}
@@ -91,9 +83,9 @@ func Recover(file io.ReaderAt, size int64, out io.Writer, o RecoverOptions) (*Re
 
 func (r *Recovery) add(w *rescue) {
 	r.Tapes++
-	r.Saved += w.saved.records
+	r.Saved += w.saved
 	r.Lost += w.lost.records
-	r.Differ += w.out.witnesses.differ
+	r.Differ += w.out.differ
 	r.Whole = r.Whole && !w.lost.any && !w.lost.end
 	r.Sound = r.Sound && w.tape.foot && len(w.tape.runs) == 1 && !w.lost.any
 	r.lastTape = w.summary()

@@ -29,7 +29,7 @@ type recovered struct {
 func recoverAll(t testing.TB, file []byte) (tapes []recovered, r *Recovery, lines []string, out []byte) {
 	t.Helper()
 	var b bytes.Buffer
-	r, err := Recover(bytes.NewReader(file), int64(len(file)), &b, RecoverOptions{Tool: "test", Say: func(s string) { lines = append(lines, s) }})
+	r, err := Recover(bytes.NewReader(file), int64(len(file)), &b, Options{Tool: "test", Say: func(s string) { lines = append(lines, s) }})
 	if errors.Is(err, errNothing) {
 		return nil, nil, lines, nil
 	}
@@ -324,10 +324,10 @@ func TestRecoverOfNewerFormat(t *testing.T) {
 	recorded[10]++ // the major version, and the kind, as another layout has it
 	recorded[12] ^= 0x55
 	var newer *tape.VersionError
-	if _, err := Recover(bytes.NewReader(recorded[:100]), 100, io.Discard, RecoverOptions{}); !errors.As(err, &newer) || newer.Major != tape.Format+1 {
+	if _, err := Recover(bytes.NewReader(recorded[:100]), 100, io.Discard, Options{}); !errors.As(err, &newer) || newer.Major != tape.Format+1 {
 		t.Error(err)
 	}
-	if _, err := Recover(bytes.NewReader(recorded[11:60]), 49, io.Discard, RecoverOptions{}); !errors.Is(err, errNothing) {
+	if _, err := Recover(bytes.NewReader(recorded[11:60]), 49, io.Discard, Options{}); !errors.Is(err, errNothing) {
 		t.Error(err)
 	}
 }

@@ -1,10 +1,10 @@
 package edit
 
 import (
-	"bytes"
-	"errors"
+	"cmp"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/topotape/topotape/capture"
@@ -13,82 +13,56 @@ import (
 
 // A rescue writes one tape of what is left of it.
 type rescue struct {
-	tape  *brokenTape
-	facts *tapeFacts
-	out   *tapeWriter
-	say   func(string)
+	tape   *brokenTape
+	facts  *tapeFacts
+	out    *tapeWriter
+	say    func(string)
+	atMost string // for numbersText
 
-	carry  headCarry
-	clock  wallClock
-	open   openSources
-	index  lostChunks
-	saved  savedRecords
-	lost   losses
-	damage *tape.DamageError // that no record has followed yet; nil if there is none
-	seq    uint64            // highest number on the new tape
-	at     int64             // time of its last record
+	previous *tapeWriter      // of the tape in the file that this one continues; nil if there is none
+	carry    []capture.Record // at the head of a tape that continues the previous one, until it is stepped
+	clock    wallClock
+	open     openSources
+	index    lostChunks
+	saved    uint64 // records copied to the new tape
+	first    string // time of the first of them, as text
+	ended    bool   // the last of them is the end of the tape
+	lost     losses
+	damage   *tape.DamageError // that no record has followed yet; nil if there is none
 }
 
-// savedRecords describes the records that are copied to the new tape.
-type savedRecords struct {
-	records uint64
-	first   string // time of the first one, as text
-	ended   bool   // the last one is the end of the tape
-}
-
-// A headCarry keeps the carry of a tape that continues the previous one. The core
-// needs it only if records are missing between the two.
-type headCarry struct {
-	continues bool   // the tape continues the previous one
-	previous  uint64 // last number on the previous tape
-	parts     []capture.Record
-}
-
-// take returns the parts if the tape's first number shows that records are missing.
-func (c *headCarry) take(first uint64) (parts []capture.Record) {
-	if first != c.previous+1 {
-		parts = c.parts
-	}
-	c.parts = nil
-	return parts
-}
-
-// newRescue writes the head of a new tape. sum is the SHA-256 of the broken file.
-func newRescue(t *brokenTape, facts *tapeFacts, sum [32]byte, out io.Writer, o RecoverOptions) (*rescue, error) {
-	derived := capture.Derived{Verb: "recover", Parent: facts.header.TapeID, SHA256: sum, Args: o.Args}
-	w, err := newTapeWriter(out, deriveHeader(&facts.header, derived, o.Tool))
+// newRescue writes the head of a new tape. sum is the SHA-256 of the broken file. The
+// rescue takes over the state of the previous tape in the file if its tape is the next
+// segment of that recording; previous may be nil.
+func newRescue(t *brokenTape, facts *tapeFacts, sum [32]byte, previous *rescue, out io.Writer, o Options) (*rescue, error) {
+	parent := capture.Parent{TapeID: facts.header.TapeID, SHA256: sum}
+	to, err := newTapeWriter(out, deriveHeader(&facts.header, o.Tool, "recover", []capture.Parent{parent}))
 	if err != nil {
 		return nil, err
 	}
-	return &rescue{tape: t, facts: facts, out: w, say: o.Say,
-		clock: wallClock{start: facts.header.Start}, index: lostChunks{file: t.file, pages: t.index}}, nil
-}
-
-// follow takes over the state of the previous tape in the file if this tape is the
-// next segment of its recording. previous may be nil.
-func (w *rescue) follow(previous *rescue) {
-	if previous == nil || !w.out.header.Continues(previous.out.header) {
-		return
+	w := &rescue{tape: t, facts: facts, out: to, say: o.Say,
+		clock: wallClock{start: facts.header.Start}, index: lostChunks{file: t.file, pages: t.index}}
+	if facts.sparse() {
+		w.atMost = "at most "
 	}
-	w.carry = headCarry{continues: true, previous: previous.seq}
-	w.clock.steps = previous.clock.steps
-	w.out.witnesses.core = previous.out.witnesses.core
-	w.out.witnesses.incomplete = previous.out.witnesses.incomplete
+	if previous != nil && to.header.Continues(previous.out.header) {
+		w.previous = previous.out
+		w.clock.steps = previous.clock.steps
+		to.core = previous.out.core
+		to.incomplete = previous.out.incomplete
+	}
+	return w, nil
 }
 
 func (w *rescue) save() error {
 	if w.facts.headLost {
 		w.noteLoss()
-		line := fmt.Sprintf("the tape's head is lost (file id %016x)", w.tape.fileID)
-		for _, g := range w.facts.guesses {
-			line += "; " + g
-		}
-		w.say(line)
+		w.say(fmt.Sprintf("the tape's head is lost (file id %016x); %s", w.tape.fileID, strings.Join(w.facts.guesses(), "; ")))
 	}
 	if err := w.copyRecords(); err != nil {
 		return err
 	}
-	if !w.saved.ended { // after the end record there are only the index and the foot
+	if !w.ended { // after the end record there are only the index and the foot
 		w.lost.end = true
 		if err := w.addEnd(); err != nil {
 			return err
@@ -99,86 +73,64 @@ func (w *rescue) save() error {
 
 // copyRecords copies the records that are left, with gap records between them.
 func (w *rescue) copyRecords() error {
-	var head *capture.Header
-	if w.facts.headLost {
-		head = &capture.Header{TapeID: w.tape.tapeID()}
-	}
-	reader, err := w.tape.open(head)
+	reader, err := w.tape.open(w.facts.headLost, &w.facts.header)
 	if err != nil {
 		return err
 	}
-	for {
-		r, err := reader.Next()
-		var damage *tape.DamageError
-		switch {
-		case err == io.EOF:
+	return eachRecord(reader, func(r *capture.Record, damage *tape.DamageError) error {
+		if damage != nil {
+			w.damage = cmp.Or(w.damage, damage)
 			return nil
-		case errors.As(err, &damage):
-			if w.damage == nil {
-				w.damage = damage
-			}
-			continue
-		case err != nil:
-			return err
 		}
 		if w.damage != nil && r.Seq != 0 {
-			if err := w.addGaps(&r); err != nil {
+			if err := w.addGaps(r); err != nil {
 				return err
 			}
 		}
-		if err := w.copy(&r); err != nil {
-			return err
-		}
-	}
+		return w.copy(r)
+	})
 }
 
 func (w *rescue) copy(r *capture.Record) error {
 	w.open.update(r)
 	w.clock.update(r)
-	w.step(r)
-	if w.saved.records == 0 {
-		w.saved.first = w.clock.text(r.At)
+	if w.saved == 0 {
+		w.first = w.clock.text(r.At)
 	}
-	w.saved.records++
-	w.saved.ended = r.Kind == capture.KindEnd
-	w.seq, w.at = max(w.seq, r.Seq), r.At
+	if r.Seq > 1 && w.saved == 0 && w.previous == nil && !w.facts.sparse() {
+		w.out.incomplete = true // the records before it are not in the file
+	}
+	w.saved++
+	w.ended = r.Kind == capture.KindEnd
+	if r.Seq == 0 && w.out.seq == 0 && w.previous != nil {
+		w.carry = append(w.carry, cloned(r))
+		w.out.at = r.At
+		return w.out.put(r)
+	}
+	w.stepCarry(r.Seq)
 	return w.out.write(r)
 }
 
-// step steps the core through a record, as a replay does.
-func (w *rescue) step(r *capture.Record) {
-	if r.Seq == 0 && w.seq == 0 && w.carry.continues {
-		part := *r
-		part.Payload = bytes.Clone(r.Payload)
-		w.carry.parts = append(w.carry.parts, part)
-		return
-	}
-	if r.Seq > 1 && w.saved.records == 0 && !w.carry.continues && !w.facts.sparse() {
-		w.out.witnesses.incomplete = true // the records before it are not in the file
-	}
-	w.stepCarry(r.Seq)
-	w.out.witnesses.stepReporting(r)
-}
-
-// stepCarry is called before a record number is used.
+// stepCarry is called before a record number is used. The core needs the carry only
+// if the tape's first number shows that records are missing.
 func (w *rescue) stepCarry(seq uint64) {
-	for _, part := range w.carry.take(seq) {
-		w.out.witnesses.stepReporting(&part)
+	if w.previous != nil && seq != w.previous.seq+1 {
+		for _, part := range w.carry {
+			w.out.step(&part)
+		}
 	}
+	w.carry = nil
 }
 
 // add writes records that Recover adds, with consecutive numbers.
-func (w *rescue) add(list []addition, seq uint64, at int64) error {
-	for i := range list {
-		w.open.updateAdded(&list[i])
+func (w *rescue) add(seq uint64, list []capture.Record) error {
+	if len(list) > 0 {
 		w.stepCarry(seq)
-		if err := w.out.add(seq, at, &list[i]); err != nil {
-			return err
-		}
-		w.seq, w.at = seq, at
-		seq++
 	}
-	return nil
+	for i := range list {
+		w.open.update(&list[i])
+	}
+	return w.out.add(seq, list...)
 }
 
 // A wallClock is the wall clock of a recording at a place of a tape.

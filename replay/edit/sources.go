@@ -8,22 +8,33 @@ import (
 	sources "github.com/topotape/topotape/reporter/source"
 )
 
-// rank orders kinds of sources by how much a loss of theirs damages the reports,
-// the worst first. It is one less than the number that a kind has by convention.
+// ranked are the kinds of sources by how much a loss of theirs damages the reports, the
+// worst first. The number that a kind has by convention is its place here, from 1.
+var ranked = []string{capture.SourceConntrack, capture.SourceProc, capture.SourceDNS, capture.SourceRDNS}
+
+// rank returns the place of a kind from 0; other kinds come last.
 func rank(kind string) int {
-	for i, k := range [...]string{capture.SourceConntrack, capture.SourceProc, capture.SourceDNS, capture.SourceRDNS} {
-		if k == kind {
-			return i
-		}
+	if at := slices.Index(ranked, kind); at >= 0 {
+		return at
 	}
-	return 4
+	return len(ranked)
 }
 
 // A source is a source of a tape, by its number there.
 type source struct {
 	number uint32
-	kind   string
+	sourceID
 }
+
+// A sourceID says what a source observes. Sources of different recordings with the
+// same id may be one source.
+type sourceID struct {
+	kind      string
+	netns     uint64
+	Interface string
+}
+
+func idOf(s *capture.Source) sourceID { return sourceID{s.Kind, s.Netns, s.Interface} }
 
 func compareSources(a, b source) int {
 	return cmp.Or(cmp.Compare(rank(a.kind), rank(b.kind)), cmp.Compare(a.number, b.number))
@@ -47,17 +58,10 @@ func (o *openSources) update(r *capture.Record) {
 	}
 }
 
-// updateAdded applies a record that a verb adds.
-func (o *openSources) updateAdded(a *addition) {
-	if s, ok := a.payload.(*capture.Source); ok {
-		o.set(a.source, s)
-	}
-}
-
 func (o *openSources) set(number uint32, s *capture.Source) {
 	*o = slices.DeleteFunc(*o, func(x source) bool { return x.number == number })
 	if s.Open && len(*o) < sources.Max {
-		opened := source{number, s.Kind}
+		opened := source{number, idOf(s)}
 		at, _ := slices.BinarySearchFunc(*o, opened, compareSources)
 		*o = slices.Insert(*o, at, opened)
 	}
@@ -68,7 +72,7 @@ func (o openSources) has(number uint32) bool {
 }
 
 // gaps returns a gap of every open source.
-func (o openSources) gaps(why string) (list []addition) {
+func (o openSources) gaps(why string) (list []capture.Record) {
 	for _, s := range o {
 		list = append(list, newGap(s.number, 0, why))
 	}

@@ -3,7 +3,6 @@ package edit
 import (
 	"encoding/binary"
 	"errors"
-	"io"
 	"slices"
 	"strings"
 
@@ -16,9 +15,11 @@ import (
 type tapeFacts struct {
 	records  uint64
 	header   capture.Header
-	headLost bool
-	guesses  []string // what the records show of a lost header, and what they do not
 	unopened []unopenedSource
+
+	headLost bool
+	// The parts of a lost header that the records show.
+	host, start, byteOrder bool
 }
 
 // An unopenedSource has records on the tape, but its opening is not there: that
@@ -39,102 +40,76 @@ func (f *tapeFacts) sparse() bool { return isDerived(&f.header) }
 
 // readFacts reads the tape from start to end. If its head is lost, it makes a header.
 func (t *brokenTape) readFacts() (*tapeFacts, error) {
-	reader, err := t.openWithHead()
+	facts := &tapeFacts{header: capture.Header{Minor: tape.Minor, TapeID: t.tapeID(), Note: "the head of this tape was lost; this head is made from its records"}}
+	reader, err := t.open(false, nil)
+	var damage *tape.DamageError
+	if !t.head || errors.As(err, &damage) || errors.Is(err, tape.ErrNotTape) {
+		facts.headLost = true
+		reader, err = t.open(true, &facts.header)
+	}
 	if err != nil {
 		return nil, err
 	}
-	facts := &tapeFacts{headLost: reader == nil}
-	guess := headerGuess{header: capture.Header{Minor: tape.Minor, TapeID: t.tapeID(), Note: "the head of this tape was lost; this head is made from its records"}}
-	if facts.headLost {
-		if reader, err = t.open(&guess.header); err != nil {
-			return nil, err
-		}
-	} else {
+	if !facts.headLost {
 		facts.header = *reader.Header()
 	}
 	listed := map[uint32]bool{}
-	for {
-		r, err := reader.Next()
-		var damage *tape.DamageError
-		switch {
-		case err == io.EOF:
-			if facts.headLost {
-				facts.header, facts.guesses = guess.header, guess.texts()
-			}
-			return facts, nil
-		case errors.As(err, &damage):
-			continue
-		case err != nil:
-			return nil, err
+	err = eachRecord(reader, func(r *capture.Record, damage *tape.DamageError) error {
+		if damage != nil {
+			return nil
 		}
 		facts.records++
 		if facts.headLost {
-			guess.update(&r)
+			facts.guessHeader(r)
 		}
 		kind := r.Kind.Source()
 		if listed[r.Source] || len(listed) >= sources.Max || kind == "" && r.Kind != capture.KindSource {
-			continue
+			return nil
 		}
 		listed[r.Source] = true
 		if kind != "" {
-			facts.unopened = append(facts.unopened, unopenedSource{source{r.Source, kind}, r.Seq})
+			facts.unopened = append(facts.unopened, unopenedSource{source{r.Source, sourceID{kind: kind}}, r.Seq})
 		}
-	}
+		return nil
+	})
+	return facts, err
 }
 
-// openWithHead opens the tape with its own head. It returns nil if that is lost.
-func (t *brokenTape) openWithHead() (*tape.Reader, error) {
-	if !t.head {
-		return nil, nil
-	}
-	reader, err := t.open(nil)
-	var damage *tape.DamageError
-	if errors.As(err, &damage) || errors.Is(err, tape.ErrNotTape) {
-		return nil, nil
-	}
-	return reader, err
-}
-
-// A headerGuess restores a lost header from the first records that have parts of it.
-type headerGuess struct {
-	header                 capture.Header
-	host, start, byteOrder bool // the parts that are found
-}
-
-func (g *headerGuess) update(r *capture.Record) {
+// guessHeader restores parts of a lost header from the first records that have them.
+func (f *tapeFacts) guessHeader(r *capture.Record) {
 	switch r.Kind {
 	case capture.KindHost:
 		var h capture.Host
-		if !g.host && r.Decode(&h) == nil && h.ID != "" {
-			g.header.HostID, g.header.HostName, g.host = h.ID, h.Name, true
+		if !f.host && r.Decode(&h) == nil && h.ID != "" {
+			f.header.HostID, f.header.HostName, f.host = h.ID, h.Name, true
 		}
 	case capture.KindClock:
 		var c capture.Clock
-		if !g.start && r.Decode(&c) == nil {
-			g.header.Start, g.start = c.Wall-c.Step-r.At, true
+		if !f.start && r.Decode(&c) == nil {
+			f.header.Start, f.start = c.Wall-c.Step-r.At, true
 		}
 	case capture.KindConntrack, capture.KindDumpEntry: // a netlink message begins with its length
-		if n := uint32(len(r.Payload)); !g.byteOrder && n >= 16 {
+		if n := uint32(len(r.Payload)); !f.byteOrder && n >= 16 {
 			big := binary.BigEndian.Uint32(r.Payload) == n
-			g.byteOrder = big || binary.LittleEndian.Uint32(r.Payload) == n
-			g.header.BigEndian = big
+			f.byteOrder = big || binary.LittleEndian.Uint32(r.Payload) == n
+			f.header.BigEndian = big
 		}
 	}
 }
 
-// texts says which parts are found.
-func (g *headerGuess) texts() (list []string) {
-	if g.host {
-		list = append(list, "the host is "+strings.Join(slices.Compact([]string{g.header.HostID, g.header.HostName}), " "))
+// guesses says which parts of a lost header are restored.
+func (f *tapeFacts) guesses() (list []string) {
+	if f.host {
+		list = append(list, "the host is "+strings.Join(slices.Compact([]string{f.header.HostID, f.header.HostName}), " "))
 	} else {
 		list = append(list, "its host is unknown")
 	}
-	if g.start {
-		list = append(list, "it starts at "+wallText(g.header.Start)+", by a clock record")
+	if f.start {
+		list = append(list, "it starts at "+wallText(f.header.Start)+", by a clock record")
 	} else {
 		list = append(list, "its start is unknown: times are relative to it")
 	}
-	if !g.byteOrder {
+	if !f.byteOrder {
 		list = append(list, "its byte order is unknown: little endian is assumed")
 	}
 	return append(list, "local networks given by the user are lost")

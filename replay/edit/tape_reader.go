@@ -2,37 +2,31 @@ package edit
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/capture/tape"
+	"github.com/topotape/topotape/replay"
 )
 
 // A tapeReader reads one tape, from numbered record to numbered record.
 type tapeReader struct {
 	tape     *scannedTape
-	file     io.Closer
-	reader   *tape.Reader
-	record   capture.Record   // the current one; its payload is valid until advance
+	tapes    *replay.Tapes    // this one
+	item     replay.Item      // the current record; its payload is valid until advance
 	carry    []capture.Record // between it and the one before
 	previous uint64           // number of the one before; 0 if there is none
 	done     bool             // there is no current record, and the file is closed
 }
 
 func openTape(t *scannedTape) (*tapeReader, error) {
-	f, err := t.input.Open()
+	tapes, err := replay.Open([]replay.Input{t.input}, replay.Window{})
 	if err != nil {
 		return nil, err
 	}
-	tr := &tapeReader{tape: t, file: f}
-	if tr.reader, err = tape.NewReader(f); err == nil {
-		tr.reader.Copying()
-		err = tr.advance()
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("%s: %w", t.input.Name, err)
+	tr := &tapeReader{tape: t, tapes: tapes}
+	if err := tr.advance(); err != nil {
+		tapes.Close()
+		return nil, err
 	}
 	return tr, nil
 }
@@ -42,23 +36,22 @@ func openTape(t *scannedTape) (*tapeReader, error) {
 const maxCarry = 1 << 30
 
 // advance goes to the next numbered record. The parts of a carry have no number.
-func (tr *tapeReader) advance() (err error) {
-	tr.previous, tr.carry = tr.record.Seq, nil
+func (tr *tapeReader) advance() error {
+	tr.previous, tr.carry = tr.item.Seq, nil
 	for size := 0; ; {
-		if tr.record, err = tr.reader.Next(); err == io.EOF {
-			tr.done = true
-			return tr.file.Close()
+		err := tr.tapes.Next(&tr.item)
+		tr.done = err == io.EOF
+		if tr.done {
+			return nil
 		}
-		if err != nil || tr.record.Seq != 0 {
+		if err != nil || tr.item.Seq != 0 {
 			return err
 		}
-		if size += len(tr.record.Payload); size > maxCarry {
+		if size += len(tr.item.Payload); size > maxCarry {
 			tr.carry = nil
 			continue
 		}
-		part := tr.record
-		part.Payload = bytes.Clone(part.Payload)
-		tr.carry = append(tr.carry, part)
+		tr.carry = append(tr.carry, cloned(&tr.item.Record))
 	}
 }
 
@@ -76,9 +69,9 @@ const (
 // uses any.
 func (tr *tapeReader) preference() preference {
 	switch {
-	case tr.record.Kind == capture.KindEnd:
+	case tr.item.Kind == capture.KindEnd:
 		return preferLast
-	case tr.tape.mayBeAdded(tr.record.Kind):
+	case tr.tape.mayBeAdded(tr.item.Kind):
 		return preferAdded
 	}
 	return preferFirst

@@ -18,29 +18,16 @@ import (
 type scannedTape struct {
 	input       replay.Input // of this tape alone
 	base        int64        // offset of the tape in its file
-	order       int          // on the command line, among all tapes
 	header      *capture.Header
 	sum         [32]byte // SHA-256 of the file
 	ending      tape.Ending
-	first, last uint64 // lowest and highest record number; 0 if no record has one
-	from, to    int64  // times of the first and the last record
-	ticks       bool   // it has ticks
-	sources     []seenSource
+	first, last uint64   // lowest and highest record number; 0 if no record has one
+	from, to    int64    // times of the first and the last record
+	ticks       bool     // it has ticks
+	sources     []source // that have records
 	steps       []clockStep
-}
 
-// A seenSource is a source that has records on a tape.
-type seenSource struct {
-	number uint32
-	id     sourceID
-}
-
-// A sourceID says what a source observes. Sources of different recordings with the
-// same id may be one source.
-type sourceID struct {
-	kind      string
-	netns     uint64
-	Interface string
+	carryLeftOut bool // of the merged tape
 }
 
 // A clockStep is a step of the wall clock.
@@ -65,10 +52,7 @@ func scanTapes(inputs []replay.Input) (tapes []*scannedTape, err error) {
 		case err != nil:
 			return nil, fmt.Errorf("%s: %w", in.Name, err)
 		}
-		for _, t := range list {
-			t.order = len(tapes)
-			tapes = append(tapes, t)
-		}
+		tapes = append(tapes, list...)
 	}
 	return tapes, nil
 }
@@ -139,19 +123,19 @@ func (t *scannedTape) noteSource(r *capture.Record) {
 	if r.Source == 0 {
 		return
 	}
-	at := slices.IndexFunc(t.sources, func(s seenSource) bool { return s.number == r.Source })
-	if at >= 0 && (r.Kind != capture.KindSource || t.sources[at].id != sourceID{kind: t.sources[at].id.kind}) {
+	at := slices.IndexFunc(t.sources, func(s source) bool { return s.number == r.Source })
+	if at >= 0 && (r.Kind != capture.KindSource || t.sources[at].sourceID != sourceID{kind: t.sources[at].kind}) {
 		return
 	}
 	id := sourceID{kind: r.Kind.Source()}
 	var s capture.Source
 	if r.Kind == capture.KindSource && r.Decode(&s) == nil {
-		id = sourceID{s.Kind, s.Netns, s.Interface}
+		id = idOf(&s)
 	}
 	if at < 0 {
-		t.sources = append(t.sources, seenSource{r.Source, id})
+		t.sources = append(t.sources, source{r.Source, id})
 	} else {
-		t.sources[at].id = id
+		t.sources[at].sourceID = id
 	}
 }
 

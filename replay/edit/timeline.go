@@ -7,62 +7,67 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/replay/render"
 )
 
-// A timeLine merges several recordings of one host by time. Records with equal
-// times are in the order in which their tapes were named. Where recordings overlap,
-// ticks and clock records are those of the recording that was named first.
+// A timeLine merges the recordings of one host by time. Records with equal times are
+// in the order in which their tapes were named. Where recordings overlap, ticks and
+// clock records are those of the recording that was named first. The records of a
+// recording that is alone stay as they are.
 type timeLine struct {
-	out     *mergeWriter
-	say     func(string)
-	tracks  []*track // all, by start
-	ticking []*track // those with ticks
-	live    []*track // those that have a next record
+	out        *tapeWriter
+	say        func(string)
+	recordings []*recording // all, by start
+	ticking    []*recording // those with ticks
+	live       []*recording // those that have a next record
+	alone      bool         // there is one recording
+	ended      bool         // it is alone, and the last record is its end
+	incomplete bool         // witnesses of the recordings prove nothing
 	// renumber says that records get new numbers. While all records are from the
 	// first recording they keep theirs, because a carry refers to them.
 	renumber bool
-	ticks    uint64         // on the line
-	end      capture.End    // made of the ends of all recordings
-	carries  []*scannedTape // those whose carry is left out
+	ticks    uint64      // on the line
+	end      capture.End // made of the ends of all recordings
 }
 
-// mergeTimeLine writes the records of several recordings.
-func mergeTimeLine(out *mergeWriter, recordings []*recording, say func(string)) error {
-	out.writer.witnesses.incomplete = true
-	l := &timeLine{out: out, say: say, tracks: placeRecordings(recordings)}
-	numberSources(l.tracks)
-	for _, t := range l.tracks {
-		if t.recording.ticks {
-			l.ticking = append(l.ticking, t)
+// mergeRecordings writes the records of the recordings. It sorts them by start.
+func mergeRecordings(out *tapeWriter, recordings []*recording, say func(string)) error {
+	alone := len(recordings) == 1
+	l := &timeLine{out: out, say: say, recordings: recordings, alone: alone, incomplete: !alone}
+	placeRecordings(recordings)
+	numberSources(recordings)
+	for _, r := range recordings {
+		if r.ticks {
+			l.ticking = append(l.ticking, r)
 		}
-		t.reader = newRecordingReader(t.recording)
-		defer t.reader.close()
+		r.reader = newRecordingReader(r)
+		defer r.reader.close()
 	}
-	l.live = slices.Clone(l.tracks)
-	for _, t := range l.tracks {
-		if err := l.advance(t); err != nil {
+	l.live = slices.Clone(recordings)
+	for _, r := range recordings {
+		if err := l.advance(r); err != nil {
 			return err
 		}
 	}
 	for len(l.live) > 0 {
-		t := slices.MinFunc(l.live, compareNext)
-		if err := l.put(t); err != nil {
+		r := slices.MinFunc(l.live, compareNext)
+		if err := l.put(r); err != nil {
 			return err
 		}
-		if err := l.advance(t); err != nil {
+		if err := l.advance(r); err != nil {
 			return err
 		}
 	}
 	return l.finish()
 }
 
-// advance reads the next record of a track.
-func (l *timeLine) advance(t *track) (err error) {
+// advance reads the next record of a recording.
+func (l *timeLine) advance(t *recording) (err error) {
 	for {
 		t.next, err = t.reader.next()
 		switch {
 		case err == io.EOF:
-			l.live = slices.DeleteFunc(l.live, func(o *track) bool { return o == t })
+			l.live = slices.DeleteFunc(l.live, func(o *recording) bool { return o == t })
 			return l.closeSources(t)
 		case err != nil:
 			return err
@@ -75,36 +80,47 @@ func (l *timeLine) advance(t *track) (err error) {
 	}
 }
 
-// closeSources closes the sources of a track that ends before the line does.
-func (l *timeLine) closeSources(t *track) error {
+// closeSources closes the sources of a recording that ends before the line does.
+func (l *timeLine) closeSources(t *recording) error {
 	if len(l.live) == 0 {
 		return nil
 	}
+	var closed []capture.Record
 	for _, s := range t.open {
-		closed := newSource(s.number, capture.Source{Kind: s.kind, Why: "its recording ended"})
-		if err := l.out.add(l.out.seq+1, &closed); err != nil {
-			return err
-		}
+		closed = append(closed, newRecord(capture.KindSource, s.number, &capture.Source{Kind: s.kind, Why: "its recording ended"}))
 	}
-	return nil
+	return l.out.add(l.out.seq+1, closed...)
 }
 
 // addMissing reports records of a recording that are on none of its tapes, and adds
-// a gap of each of its sources.
-func (l *timeLine) addMissing(t *track) error {
-	m := t.next.missing
-	l.say(fmt.Sprintf("%s on none of the tapes, before those of %s", numbersText(m.from, m.to), t.next.tape.input.Name))
-	for _, gap := range t.open.gaps(m.why()) {
-		if err := l.out.add(l.out.seq+1, &gap); err != nil {
-			return err
-		}
+// a gap of each of its sources. If records keep their numbers, the gaps have those of
+// the missing records, as far as there are enough. A recording that is alone needs no
+// gaps if a carry with the state of the cores follows: the reports are right all the
+// same.
+func (l *timeLine) addMissing(t *recording) error {
+	m := &t.next
+	line := fmt.Sprintf("%s on none of the tapes, before those of %s", numbersText(m.from, m.to, ""), m.tape.input.Name)
+	if l.alone && m.carried {
+		l.say(line + "; a carry of the state follows")
+		return nil
 	}
-	return nil
+	l.say(line)
+	l.incomplete = true
+	missing := m.to - m.from + 1
+	gaps := t.open.gaps(render.Count(missing, "record") + " on none of the merged tapes")
+	if l.renumber {
+		return l.out.add(l.out.seq+1, gaps...)
+	}
+	return l.out.add(m.from, gaps[:min(uint64(len(gaps)), missing)]...)
 }
 
-// put writes the next record of a track.
-func (l *timeLine) put(t *track) error {
+// put writes the next record of a recording.
+func (l *timeLine) put(t *recording) error {
 	r := *t.next.record
+	if l.alone {
+		l.ended = r.Kind == capture.KindEnd
+		return l.write(t, &r)
+	}
 	r.At = max(l.out.at, t.lineTime(r.At))
 	r.Source = t.numbers[r.Source]
 	if r.Kind == capture.KindEnd {
@@ -120,18 +136,23 @@ func (l *timeLine) put(t *track) error {
 		return nil
 	}
 	if r.Seq != 0 {
-		if l.renumber = l.renumber || t != l.tracks[0]; l.renumber {
+		if l.renumber = l.renumber || t != l.recordings[0]; l.renumber {
 			r.Seq = l.out.seq + 1
 		}
 		t.renumbered.add(t.next.record.Seq, r.Seq)
 	}
-	t.open.update(&r)
-	return l.out.write(&r)
+	return l.write(t, &r)
+}
+
+func (l *timeLine) write(t *recording, r *capture.Record) error {
+	t.open.update(r)
+	l.out.incomplete = l.incomplete || t.next.tape.recovered()
+	return l.out.write(r)
 }
 
 // adapt changes the record numbers, tick numbers and times in a record's payload to
 // those of the line. It returns false for a record that is left out.
-func (l *timeLine) adapt(t *track, r *capture.Record) bool {
+func (l *timeLine) adapt(t *recording, r *capture.Record) bool {
 	switch r.Kind {
 	case capture.KindCarry:
 		return l.keepCarry(t)
@@ -151,34 +172,46 @@ func (l *timeLine) adapt(t *track, r *capture.Record) bool {
 		p.Tick = l.ticks
 		setPayload(r, &p)
 	case capture.KindClock:
-		return !t.namedAfter(l.tracks, r.At)
+		return !t.namedAfter(l.recordings, r.At)
 	case capture.KindFault:
 		var p capture.Fault
 		if r.Decode(&p) == nil {
 			p.Record = t.renumbered.get(p.Record)
 			setPayload(r, &p)
 		}
-	default:
-		t.shiftTimes(r)
+	case capture.KindProcNet:
+		var p capture.ProcNet
+		if t.offset != 0 && r.Decode(&p) == nil {
+			p.ReadStart, p.ReadEnd = t.lineTime(p.ReadStart), t.lineTime(p.ReadEnd)
+			setPayload(r, &p)
+		}
+	case capture.KindProcUnchanged:
+		var p capture.ProcUnchanged
+		if t.offset != 0 && r.Decode(&p) == nil {
+			p.Checked = t.lineTime(p.Checked)
+			setPayload(r, &p)
+		}
 	}
 	return true
 }
 
+func setPayload(r *capture.Record, p capture.Payload) { r.Payload = capture.AppendPayload(nil, p) }
+
 // keepCarry reports whether a carry is kept: only at the start of the line, because
 // a core that reads it drops all that it knew before.
-func (l *timeLine) keepCarry(t *track) bool {
-	if !l.renumber && t == l.tracks[0] {
+func (l *timeLine) keepCarry(t *recording) bool {
+	if !l.renumber && t == l.recordings[0] {
 		return true
 	}
-	if tape := t.next.tape; !slices.Contains(l.carries, tape) {
-		l.carries = append(l.carries, tape)
+	if tape := t.next.tape; !tape.carryLeftOut {
+		tape.carryLeftOut = true
 		l.say(fmt.Sprintf("%s: its carry is left out, because records of another recording precede it; connections from before its start may be missing", tape.input.Name))
 	}
 	return false
 }
 
 // addTotals adds the totals that a recording has at its end.
-func (l *timeLine) addTotals(t *track, list []capture.Total) {
+func (l *timeLine) addTotals(t *recording, list []capture.Total) {
 	for _, n := range list {
 		n.Source = t.numbers[n.Source]
 		at := slices.IndexFunc(l.end.Totals, func(o capture.Total) bool { return o.Source == n.Source && o.Kind == n.Kind })
@@ -196,8 +229,14 @@ func (l *timeLine) addTotals(t *track, list []capture.Total) {
 }
 
 func (l *timeLine) finish() error {
-	l.end.Why = cmp.Or(l.end.Why, endOfMerge+"no tape was closed")
+	if l.ended {
+		return nil
+	}
+	why := "no tape was closed"
+	if l.alone {
+		why = "the last tape was not closed"
+	}
+	l.end.Why = cmp.Or(l.end.Why, endOfMerge+why)
 	slices.SortFunc(l.end.Totals, func(a, b capture.Total) int { return cmp.Compare(a.Source, b.Source) })
-	end := newEnd(l.end)
-	return l.out.add(l.out.seq+1, &end)
+	return l.out.add(l.out.seq+1, newRecord(capture.KindEnd, 0, &l.end))
 }

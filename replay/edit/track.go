@@ -5,16 +5,13 @@ import (
 	"math"
 	"slices"
 
-	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/replay"
 )
 
-// A track is one recording on a time line. Times and numbers on the line are those
-// of the new tape.
+// A track is the place of a recording on a time line. Times and numbers on the line
+// are those of the new tape.
 type track struct {
-	recording  *recording
 	offset     int64             // time on the line at which the recording starts
-	from, to   int64             // times of its first and last record on the line
 	numbers    map[uint32]uint32 // of its sources: the recording's to the line's
 	reader     *recordingReader
 	next       recordingItem // the next record
@@ -26,78 +23,48 @@ type track struct {
 // lineTime returns the time on the line of one of the recording's times.
 func (t *track) lineTime(at int64) int64 { return replay.AddTime(t.offset, at) }
 
-func compareNext(a, b *track) int {
-	return cmp.Or(cmp.Compare(a.lineTime(a.next.record.At), b.lineTime(b.next.record.At)), cmp.Compare(a.recording.order, b.recording.order))
+func compareNext(a, b *recording) int {
+	return cmp.Or(cmp.Compare(a.lineTime(a.next.record.At), b.lineTime(b.next.record.At)), cmp.Compare(a.order, b.order))
 }
 
-// includes reports whether a time of the line is within the recording.
-func (t *track) includes(at int64) bool { return t.from <= at && at <= t.to }
+func (r *recording) overlaps(o *recording) bool { return o.from <= r.to && r.from <= o.to }
 
-func (t *track) overlaps(o *track) bool { return o.from <= t.to && t.from <= o.to }
-
-// namedAfter reports whether a time of the line is within a track of the list that
-// was named before t.
-func (t *track) namedAfter(list []*track, at int64) bool {
-	return slices.ContainsFunc(list, func(o *track) bool { return o.recording.order < t.recording.order && o.includes(at) })
+// namedAfter reports whether a time of the line is within a recording of the list that
+// was named before r.
+func (r *recording) namedAfter(list []*recording, at int64) bool {
+	return slices.ContainsFunc(list, func(o *recording) bool { return o.order < r.order && o.from <= at && at <= o.to })
 }
-
-// shiftTimes changes the times in a payload to those of the line.
-func (t *track) shiftTimes(r *capture.Record) {
-	if t.offset == 0 {
-		return
-	}
-	switch r.Kind {
-	case capture.KindProcNet:
-		var p capture.ProcNet
-		if r.Decode(&p) == nil {
-			p.ReadStart, p.ReadEnd = t.lineTime(p.ReadStart), t.lineTime(p.ReadEnd)
-			setPayload(r, &p)
-		}
-	case capture.KindProcUnchanged:
-		var p capture.ProcUnchanged
-		if r.Decode(&p) == nil {
-			p.Checked = t.lineTime(p.Checked)
-			setPayload(r, &p)
-		}
-	}
-}
-
-func setPayload(r *capture.Record, p capture.Payload) { r.Payload = capture.AppendPayload(nil, p) }
 
 // recentNumbers maps the numbers of a recording's last records to their numbers on
 // the line. A fault refers to a record that is not far before it.
 type recentNumbers struct {
-	pairs [64]struct{ recording, line uint64 }
-	next  int // index of the pair to be replaced
+	recording, line [64]uint64
+	next            int // index of the pair to be replaced
 }
 
 func (n *recentNumbers) add(recording, line uint64) {
-	n.pairs[n.next] = struct{ recording, line uint64 }{recording, line}
-	n.next = (n.next + 1) % len(n.pairs)
+	n.recording[n.next], n.line[n.next] = recording, line
+	n.next = (n.next + 1) % len(n.line)
 }
 
 // get returns 0 for a record that is too far back.
 func (n *recentNumbers) get(recording uint64) uint64 {
-	for _, p := range n.pairs {
-		if p.recording == recording {
-			return p.line
-		}
+	if at := slices.Index(n.recording[:], recording); at >= 0 {
+		return n.line[at]
 	}
 	return 0
 }
 
 // placeRecordings puts recordings onto a line that starts with the first of them.
 // Each starts where the wall clock of the line, with the steps of the recordings
-// placed before, shows its start. The tracks are by start.
-func placeRecordings(recordings []*recording) (tracks []*track) {
-	sorted := slices.SortedStableFunc(slices.Values(recordings), compareStarts)
-	start := sorted[0].header().Start
-	for _, r := range sorted {
-		t := &track{recording: r, offset: timeAtWall(r.header().Start, start, wallSteps(tracks))}
-		t.from, t.to = t.lineTime(r.from), t.lineTime(r.to)
-		tracks = append(tracks, t)
+// placed before, shows its start. It sorts the recordings by start.
+func placeRecordings(recordings []*recording) {
+	slices.SortStableFunc(recordings, compareStarts)
+	start := recordings[0].header().Start
+	for i, r := range recordings {
+		r.offset = timeAtWall(r.header().Start, start, wallSteps(recordings[:i]))
+		r.from, r.to = r.lineTime(r.from), r.lineTime(r.to)
 	}
-	return tracks
 }
 
 // timeAtWall returns the time on a line at which its wall clock shows wall, in Unix
@@ -116,10 +83,10 @@ func timeAtWall(wall, start int64, steps []clockStep) int64 {
 }
 
 // wallSteps returns the clock steps on the line, by time.
-func wallSteps(tracks []*track) (steps []clockStep) {
-	for _, t := range tracks {
-		for _, s := range t.recording.steps {
-			if at := t.lineTime(s.at); !t.namedAfter(tracks, at) {
+func wallSteps(placed []*recording) (steps []clockStep) {
+	for _, r := range placed {
+		for _, s := range r.steps {
+			if at := r.lineTime(s.at); !r.namedAfter(placed, at) {
 				steps = append(steps, clockStep{at, s.step})
 			}
 		}
@@ -130,45 +97,40 @@ func wallSteps(tracks []*track) (steps []clockStep) {
 
 // A lineSource is a source on the line, with the recordings that it is in.
 type lineSource struct {
-	seenSource
-	tracks []*track
+	source
+	recordings []*recording
 }
 
 // numberSources gives the recordings' sources their numbers on the line. The first
 // recording keeps its numbers. Sources with the same id are one source if their
 // recordings follow one another: it is closed and opened again. If their recordings
 // overlap, they are different sources.
-func numberSources(tracks []*track) {
-	free := freeNumber(tracks)
-	var sources []*lineSource
-	for _, t := range tracks {
-		t.numbers = map[uint32]uint32{0: 0}
-		for _, s := range t.recording.sources {
-			at := slices.IndexFunc(sources, func(o *lineSource) bool { return o.id == s.id && !slices.ContainsFunc(o.tracks, t.overlaps) })
-			if at < 0 {
-				own := s
-				if slices.ContainsFunc(sources, func(o *lineSource) bool { return o.number == s.number }) {
-					own.number, free = free, free+1
-				}
-				sources = append(sources, &lineSource{seenSource: own})
-				at = len(sources) - 1
-			}
-			sources[at].tracks = append(sources[at].tracks, t)
-			t.numbers[s.number] = sources[at].number
-		}
-	}
-}
-
-// freeNumber returns a number above those of all sources, and above those that have
-// a kind by convention.
-func freeNumber(tracks []*track) uint32 {
-	free := uint32(5)
-	for _, t := range tracks {
-		for _, s := range t.recording.sources {
+func numberSources(recordings []*recording) {
+	free := uint32(5) // above the numbers that have a kind by convention, and above all others
+	for _, r := range recordings {
+		for _, s := range r.sources {
 			if s.number < math.MaxUint32 {
 				free = max(free, s.number+1)
 			}
 		}
 	}
-	return free
+	var sources []*lineSource
+	for _, r := range recordings {
+		r.numbers = map[uint32]uint32{0: 0}
+		for _, s := range r.sources {
+			at := slices.IndexFunc(sources, func(o *lineSource) bool {
+				return o.sourceID == s.sourceID && !slices.ContainsFunc(o.recordings, r.overlaps)
+			})
+			if at < 0 {
+				own := s
+				if slices.ContainsFunc(sources, func(o *lineSource) bool { return o.number == s.number }) {
+					own.number, free = free, free+1
+				}
+				sources = append(sources, &lineSource{source: own})
+				at = len(sources) - 1
+			}
+			sources[at].recordings = append(sources[at].recordings, r)
+			r.numbers[s.number] = sources[at].number
+		}
+	}
 }
