@@ -15,7 +15,7 @@ import (
 // BenchmarkStep is one conntrack record of short connections, a tick every
 // 10,000 records included.
 func BenchmarkStep(b *testing.B) {
-	messages := reportertest.Lives(10000)
+	messages := reportertest.ShortConnections(10000)
 	h := newHost(b)
 	tick := capture.AppendPayload(nil, &capture.Tick{Interval: 3e9})
 	step := func(i int) {
@@ -38,7 +38,7 @@ func BenchmarkStep(b *testing.B) {
 // which the kernel remembers 100,000, with a report and its digests every 3 s.
 func BenchmarkBusy(b *testing.B) {
 	const connections, remembered = 150000, 100000
-	one := reportertest.Lives(connections)
+	one := reportertest.ShortConnections(connections)
 	var messages [][]byte
 	for i := 0; i < len(one); i += 7 * 10 {
 		messages = append(messages, one[i:i+30]...) // ten are opened
@@ -97,12 +97,12 @@ func (k kind) tuples(i int) (orig, reply string) {
 // order and /proc knows every fourth.
 func established(b *testing.B, n int, k kind) *host {
 	h := newHost(b)
-	var socks []reportertest.Sock
+	var socks []reportertest.Socket
 	for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(n) {
 		orig, reply := k.tuples(i)
-		h.Send(reportertest.CT{Typ: ctmsg.Update, Id: uint32(i), State: "ESTABLISHED", Flags: 3, Tuples: orig + " | " + reply})
+		h.Send(reportertest.Message{Type: ctmsg.Update, ID: uint32(i), State: "ESTABLISHED", Flags: 3, Tuples: orig + " | " + reply})
 		if i%4 == 0 {
-			socks = append(socks, reportertest.Sock{Netns: 1, Row: orig, Inode: uint64(i + 1)})
+			socks = append(socks, reportertest.Socket{Netns: 1, Row: orig, Inode: uint64(i + 1)})
 		}
 	}
 	h.Walk(socks...)
@@ -160,7 +160,7 @@ func BenchmarkReportOfSeveralSources(b *testing.B) {
 				k := kind{nat: how == "behind"}
 				for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(n) {
 					orig, reply := k.tuples(i)
-					m := reportertest.CT{Typ: ctmsg.Update, Id: uint32(i), State: "ESTABLISHED", Flags: 3, Tuples: orig + " | " + reply, Source: uint32(1 + i&1)}
+					m := reportertest.Message{Type: ctmsg.Update, ID: uint32(i), State: "ESTABLISHED", Flags: 3, Tuples: orig + " | " + reply, Source: uint32(1 + i&1)}
 					h.Send(m)
 					if how != "apart" {
 						server, client, _ := strings.Cut(reply, ">")

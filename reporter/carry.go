@@ -22,7 +22,7 @@ func (r *Reporter) Carry() []capture.Carry {
 	c := carry.NewWriter()
 	layout := uint32(carryLayout)
 	carry.Uint(c, &layout)
-	r.rules.Carry(c)
+	r.machine.Carry(c)
 	state := c.Bytes()
 	if len(state) > maxCarry || !c.OK() {
 		return nil
@@ -31,7 +31,7 @@ func (r *Reporter) Carry() []capture.Carry {
 	for more := true; more; {
 		n := min(len(state), carryPart)
 		more = n < len(state)
-		parts = append(parts, capture.Carry{Core: CoreVersion, Rules: r.name, Part: uint32(len(parts)), More: more, State: state[:n]})
+		parts = append(parts, capture.Carry{Core: CoreVersion, Rules: r.rules, Part: uint32(len(parts)), More: more, State: state[:n]})
 		state = state[n:]
 	}
 	return parts
@@ -45,7 +45,7 @@ func (r *Reporter) Carried() bool { return r.carried }
 // known, unless it is another core's, or cannot be read: then it is ignored.
 func (r *Reporter) addCarry(rec *capture.Record) {
 	var p capture.Carry
-	if rec.Decode(&p) != nil || p.Rules != r.name {
+	if rec.Decode(&p) != nil || p.Rules != r.rules {
 		return
 	}
 	if p.Part == 0 {
@@ -65,8 +65,8 @@ func (r *Reporter) addCarry(rec *capture.Record) {
 	if carry.Uint(c, &layout); layout != carryLayout {
 		return
 	}
-	fresh := newMachine(r.header, r.name)
+	fresh := newMachine(r.header, r.rules)
 	if fresh.Carry(c); c.Err() == nil {
-		r.rules, r.carried = fresh, true
+		r.machine, r.carried = fresh, true
 	}
 }

@@ -39,7 +39,7 @@ func carriedState(t testing.TB, rules string, program []byte) (state []byte) {
 	return state
 }
 
-func playHostile(t testing.TB, rules string, state []byte) (taken bool) {
+func playHostile(t testing.TB, rules string, state []byte) (accepted bool) {
 	r, err := New(&capture.Header{HostID: "h"}, rules)
 	if err != nil {
 		t.Fatal(err)
@@ -48,9 +48,9 @@ func playHostile(t testing.TB, rules string, state []byte) (taken bool) {
 	for i, rec := range reportertest.ProgramRecords(reportertest.RandomProgram(7)[:360]) {
 		rec.Seq, rec.At = rec.Seq+1000, rec.At+1e12
 		if r.Step(&rec) {
-			rep := r.Report()
-			rep.AppendJSON(nil)
-			rep.Scope()
+			made := r.Report()
+			made.AppendJSON(nil)
+			made.Scope()
 		}
 		if i%60 == 59 {
 			r.Carry()
@@ -112,7 +112,7 @@ func TestCarryInParts(t *testing.T) {
 		"empty":              {[]*capture.Carry{part(0, false, nil)}, false},
 	} {
 		h := newHost(t)
-		h.Ct(ctmsg.Update, 7, "ESTABLISHED", reportertest.Plain)
+		h.Conntrack(ctmsg.Update, 7, "ESTABLISHED", reportertest.Plain)
 		for _, p := range test.parts {
 			h.r.Step(&capture.Record{Kind: capture.KindCarry, Payload: capture.AppendPayload(nil, p)})
 		}

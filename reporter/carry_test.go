@@ -27,7 +27,7 @@ type memoryTape struct {
 }
 
 // shipped are the tapes of all fixtures.
-func shipped(t testing.TB) (out []memoryTape) {
+func fixtureTapes(t testing.TB) (out []memoryTape) {
 	t.Helper()
 	scripts, _ := filepath.Glob("../fixtures/corpus/*/tape.jsonl")
 	tapes, _ := filepath.Glob("../fixtures/*/*/capture.tape")
@@ -69,7 +69,7 @@ func shipped(t testing.TB) (out []memoryTape) {
 }
 
 // streams is DNS over TCP of which the end comes before the middle, or that begins anywhere.
-func streams() memoryTape {
+func dnsStreams() memoryTape {
 	const syn, fin, ack = 2, 1, 16
 	x := memoryTape{"streams", &capture.Header{HostID: "h"}, nil}
 	segment := func(client byte, seq uint32, flags byte, payload string) {
@@ -98,12 +98,12 @@ func newReporter(t testing.TB, h *capture.Header, rules string) *reporter.Report
 }
 
 // said is all that a report says.
-func said(r *report.Report) string {
+func reportText(r *report.Report) string {
 	return fmt.Sprintf("%s\n%+v", r.AppendJSON(nil), *r.Scope())
 }
 
 // handOver gives what a reporter knows to a new one.
-func handOver(t testing.TB, r *reporter.Reporter, h *capture.Header, rules string) *reporter.Reporter {
+func restore(t testing.TB, r *reporter.Reporter, h *capture.Header, rules string) *reporter.Reporter {
 	t.Helper()
 	fresh := newReporter(t, h, rules)
 	for _, p := range r.Carry() {
@@ -119,11 +119,11 @@ func handOver(t testing.TB, r *reporter.Reporter, h *capture.Header, rules strin
 // same reports from there on.
 func TestCarryIsTheWholeState(t *testing.T) {
 	seen := map[string]bool{}
-	tapes := shipped(t)
+	tapes := fixtureTapes(t)
 	for seed := range uint64(40) {
 		tapes = append(tapes, memoryTape{fmt.Sprintf("seed %d", seed), &capture.Header{HostID: "h"}, reportertest.RandomRecords(seed)})
 	}
-	tapes = append(tapes, streams())
+	tapes = append(tapes, dnsStreams())
 	for i, x := range tapes {
 		for _, rules := range allRules {
 			checkCarry(t, &x, rules, rand.New(rand.NewPCG(uint64(i), 1)), seen)
@@ -142,28 +142,28 @@ func TestCarryIsTheWholeState(t *testing.T) {
 func checkCarry(t *testing.T, x *memoryTape, rules string, rng *rand.Rand, seen map[string]bool) {
 	const places = 8
 	r := newReporter(t, x.header, rules)
-	var heirs []*reporter.Reporter
+	var restored []*reporter.Reporter
 	for i := range x.records {
 		rec := &x.records[i]
 		if rng.IntN(max(1, len(x.records)/places)) == 0 {
-			heir := handOver(t, r, x.header, rules)
-			if d := reporter.Difference(r, heir); d != "" {
+			other := restore(t, r, x.header, rules)
+			if d := reporter.Difference(r, other); d != "" {
 				t.Fatalf("before record %d the state that is carried differs (-it is +carried):\n%s", rec.Seq, d)
 			}
 			reporter.Seen(r, seen)
-			heirs = append(heirs, heir)
+			restored = append(restored, other)
 		}
 		tick := r.Step(rec)
 		want := ""
 		if tick {
-			want = said(r.Report())
+			want = reportText(r.Report())
 		}
-		for _, heir := range heirs {
-			if heir.Step(rec) != tick {
+		for _, other := range restored {
+			if other.Step(rec) != tick {
 				t.Fatalf("record %d is a tick for one", rec.Seq)
 			}
 			if tick {
-				if got := said(heir.Report()); got != want {
+				if got := reportText(other.Report()); got != want {
 					t.Fatalf("tick %d:\n got %s\nwant %s", rec.Seq, got, want)
 				}
 			}

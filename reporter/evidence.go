@@ -19,29 +19,29 @@ import (
 // message and the last ones, and the valid answers. With them a core of any version and
 // rules that cannot read a state comes close to it.
 type Evidence struct {
-	header  *capture.Header
-	source  map[uint32]capture.Record // the last of each
-	gap     map[uint32]capture.Record // the last of each, since its last whole dump or walk
-	dump    map[uint32]capture.Record // begin of the dump that goes on
-	hosts   []capture.Record          // the last ones: which addresses are gone takes two
-	clock   []capture.Record
-	flows   map[evidenceKey]*flowEvidence
-	gone    []*flowEvidence // flows that the kernel no longer has, in order
-	ticked  uint64          // record of the last tick
-	walk    walkEvidence
-	forward validAnswers
-	reverse validAnswers
+	header    *capture.Header
+	source    map[uint32]capture.Record // the last of each
+	gap       map[uint32]capture.Record // the last of each, since its last whole dump or walk
+	dump      map[uint32]capture.Record // begin of the dump that goes on
+	hosts     []capture.Record          // the last ones: which addresses are gone takes two
+	clock     []capture.Record
+	flows     map[evidenceKey]*flowEvidence
+	destroyed []*flowEvidence // flows that the kernel no longer has, in order
+	lastTick  uint64          // record of the last tick
+	walk      walkEvidence
+	forward   validAnswers
+	reverse   validAnswers
 
 	message ctmsg.Message // reused from record to record
 	packet  dnsmsg.Packet
 	dns     dnsmsg.Message
-	found   []dnsmsg.Answer
+	answers []dnsmsg.Answer
 }
 
 // NewEvidence returns the evidence of a tape with that header.
 func NewEvidence(h *capture.Header) *Evidence {
 	return &Evidence{header: h, source: map[uint32]capture.Record{}, gap: map[uint32]capture.Record{}, dump: map[uint32]capture.Record{},
-		flows: map[evidenceKey]*flowEvidence{}, forward: validAnswers{by: map[answerKey]*validAnswer{}}, reverse: validAnswers{by: map[answerKey]*validAnswer{}}}
+		flows: map[evidenceKey]*flowEvidence{}, forward: validAnswers{byKey: map[answerKey]*validAnswer{}}, reverse: validAnswers{byKey: map[answerKey]*validAnswer{}}}
 }
 
 // Add adds the next record. It keeps a copy of its payload.
@@ -60,7 +60,7 @@ func (e *Evidence) Add(r *capture.Record) {
 	case capture.KindConntrack, capture.KindDumpEntry:
 		e.conntrack(r)
 	case capture.KindDumpBegin:
-		keepLast(e.dump, r)
+		setLast(e.dump, r)
 	case capture.KindDumpEnd:
 		e.dumpEnd(r)
 	case capture.KindWalkBegin, capture.KindWalkEnd, capture.KindProcNet, capture.KindProcSockets, capture.KindProcUnchanged:
@@ -76,18 +76,18 @@ func (e *Evidence) Add(r *capture.Record) {
 			e.reverse.add([]answerKey{{name: p.Addr}}, r, r.At+max(cmp.Or(p.TTL, current.ReverseTTL), current.MinTTL))
 		}
 	case capture.KindSource:
-		keepLast(e.source, r)
+		setLast(e.source, r)
 	case capture.KindGap:
-		keepLast(e.gap, r)
+		setLast(e.gap, r)
 	case capture.KindHost:
 		if len(e.hosts) == maxHosts {
 			e.hosts = slices.Delete(e.hosts, 0, 1)
 		}
-		e.hosts = append(e.hosts, keep(r))
+		e.hosts = append(e.hosts, copyRecord(r))
 	case capture.KindClock:
-		e.clock = append(e.clock, keep(r))
+		e.clock = append(e.clock, copyRecord(r))
 	case capture.KindTick:
-		e.ticked = r.Seq
+		e.lastTick = r.Seq
 		e.forget()
 	}
 }
@@ -100,7 +100,7 @@ type evidenceKey struct {
 	zone   uint16
 }
 
-func keep(r *capture.Record) capture.Record {
+func copyRecord(r *capture.Record) capture.Record {
 	k := *r
 	k.Payload = bytes.Clone(r.Payload)
 	return k
@@ -113,9 +113,9 @@ const (
 )
 
 // keepLast keeps the last record of each source.
-func keepLast(by map[uint32]capture.Record, r *capture.Record) {
+func setLast(by map[uint32]capture.Record, r *capture.Record) {
 	if _, known := by[r.Source]; known || len(by) < source.Max {
-		by[r.Source] = keep(r)
+		by[r.Source] = copyRecord(r)
 	}
 }
 
@@ -127,11 +127,11 @@ func (e *Evidence) Records(at int64) []capture.Record {
 		out = slices.AppendSeq(out, maps.Values(by)) // sorted below
 	}
 	for _, f := range e.flows { // sorted below
-		if f.ended == 0 || e.needs(f.ended) {
+		if f.ended == 0 || e.stillNeeded(f.ended) {
 			out = f.appendTo(out)
 		}
 	}
-	for _, f := range e.gone {
+	for _, f := range e.destroyed {
 		out = f.appendTo(out)
 	}
 	out = e.walk.appendTo(out)
@@ -145,42 +145,42 @@ const maxHosts = 16
 // flowEvidence is a flow's first message and its last, which may be one, and the last one
 // that showed a state if the last message does not.
 type flowEvidence struct {
-	key                evidenceKey
-	first, state, last capture.Record
-	stated             bool   // last shows a state
-	ended              uint64 // record that showed the flow's end, 0 if it is open
+	key                    evidenceKey
+	first, lastState, last capture.Record
+	lastHasState           bool   // last shows a state
+	ended                  uint64 // record that showed the flow's end, 0 if it is open
 }
 
 func (f *flowEvidence) begin(key *evidenceKey, r *capture.Record, m *ctmsg.Message) {
-	f.key, f.ended, f.stated, f.state.Seq = *key, 0, false, 0
-	keepIn(&f.first, r)
-	f.goOn(r, m)
+	f.key, f.ended, f.lastHasState, f.lastState.Seq = *key, 0, false, 0
+	copyInto(&f.first, r)
+	f.add(r, m)
 }
 
-func (f *flowEvidence) goOn(r *capture.Record, m *ctmsg.Message) {
+func (f *flowEvidence) add(r *capture.Record, m *ctmsg.Message) {
 	switch {
 	case m.HasState:
-		f.state.Seq, f.ended = 0, 0
+		f.lastState.Seq, f.ended = 0, 0
 		if m.State == ctmsg.TimeWait || m.State == ctmsg.Close {
 			f.ended = r.Seq
 		}
-	case f.stated:
-		f.state, f.last = f.last, f.state
+	case f.lastHasState:
+		f.lastState, f.last = f.last, f.lastState
 	}
-	f.stated = m.HasState
-	keepIn(&f.last, r)
+	f.lastHasState = m.HasState
+	copyInto(&f.last, r)
 }
 
 // keepIn keeps a record in the memory of another one.
-func keepIn(to, r *capture.Record) {
+func copyInto(to, r *capture.Record) {
 	room := to.Payload
 	*to = *r
 	to.Payload = append(room[:0], r.Payload...)
 }
 
 func (f *flowEvidence) appendTo(out []capture.Record) []capture.Record {
-	if f.state.Seq != 0 {
-		out = append(out, f.state)
+	if f.lastState.Seq != 0 {
+		out = append(out, f.lastState)
 	}
 	return append(out, f.first, f.last)
 }
@@ -200,11 +200,11 @@ func (e *Evidence) conntrack(r *capture.Record) {
 	case m.Type == ctmsg.New && r.Kind == capture.KindConntrack:
 		f.begin(&key, r, m)
 	default:
-		f.goOn(r, m)
+		f.add(r, m)
 	}
 	if m.Type == ctmsg.Destroy && r.Kind == capture.KindConntrack {
 		delete(e.flows, key)
-		e.gone = append(e.gone, f)
+		e.destroyed = append(e.destroyed, f)
 	}
 }
 
@@ -225,23 +225,23 @@ func (e *Evidence) dumpEnd(r *capture.Record) {
 }
 
 // needs reports whether the end of a flow is not reported yet, or a row can contradict it.
-func (e *Evidence) needs(end uint64) bool {
-	return end > e.ticked || e.walk.finished > 0 && end > e.walk.finished
+func (e *Evidence) stillNeeded(end uint64) bool {
+	return end > e.lastTick || e.walk.wholeSeq > 0 && end > e.walk.wholeSeq
 }
 
 // maxGone bounds the flows that are kept for a walk that does not end.
-const maxGone = 1 << 16
+const maxDestroyed = 1 << 16
 
 // forget drops the flows that were reported as closed, once a walk that began
 // after their end has finished: until then a row may show them.
 func (e *Evidence) forget() {
 	i := 0
-	for ; i < len(e.gone); i++ {
-		if len(e.gone)-i <= maxGone && e.needs(e.gone[i].last.Seq) {
+	for ; i < len(e.destroyed); i++ {
+		if len(e.destroyed)-i <= maxDestroyed && e.stillNeeded(e.destroyed[i].last.Seq) {
 			break
 		}
 	}
-	e.gone = slices.Delete(e.gone, 0, i)
+	e.destroyed = slices.Delete(e.destroyed, 0, i)
 }
 
 // dnsPacket keeps a packet as long as an answer in it is valid.
@@ -251,10 +251,10 @@ func (e *Evidence) dnsPacket(r *capture.Record) {
 		e.dns.Decode(e.packet.Payload) != nil {
 		return
 	}
-	e.found = e.dns.Answers(e.found[:0])
-	keys, ttl := make([]answerKey, 0, len(e.found)), int64(current.MinTTL)
-	for i := range e.found {
-		a := &e.found[i]
+	e.answers = e.dns.Answers(e.answers[:0])
+	keys, ttl := make([]answerKey, 0, len(e.answers)), int64(current.MinTTL)
+	for i := range e.answers {
+		a := &e.answers[i]
 		keys = append(keys, answerKey{a.Addr, a.Name})
 		ttl = max(ttl, int64(a.TTL)*1e9)
 	}
@@ -274,9 +274,9 @@ type validAnswer struct {
 
 // validAnswers are the last ones, by what they answer.
 type validAnswers struct {
-	by    map[answerKey]*validAnswer
-	sweep int // when the map has that many
-	bytes int // of records that were added since
+	byKey   map[answerKey]*validAnswer
+	sweepAt int // when the map has that many
+	bytes   int // of records that were added since
 }
 
 const (
@@ -288,28 +288,28 @@ func (a *validAnswers) add(keys []answerKey, r *capture.Record, expires int64) {
 	if len(keys) == 0 {
 		return
 	}
-	x := &validAnswer{keep(r), expires}
+	x := &validAnswer{copyRecord(r), expires}
 	for _, k := range keys {
-		a.by[k] = x
+		a.byKey[k] = x
 	}
-	if a.bytes += len(r.Payload); len(a.by) < a.sweep && a.bytes < maxAnswerBytes {
+	if a.bytes += len(r.Payload); len(a.byKey) < a.sweepAt && a.bytes < maxAnswerBytes {
 		return
 	}
-	maps.DeleteFunc(a.by, func(_ answerKey, x *validAnswer) bool { return x.expires <= r.At })
+	maps.DeleteFunc(a.byKey, func(_ answerKey, x *validAnswer) bool { return x.expires <= r.At })
 	a.bytes = 0
-	for _, x := range a.by { // order cannot matter: a sum
+	for _, x := range a.byKey { // order cannot matter: a sum
 		a.bytes += len(x.Payload)
 	}
-	if len(a.by) > maxAnswers || a.bytes > maxAnswerBytes/2 {
-		clear(a.by)
+	if len(a.byKey) > maxAnswers || a.bytes > maxAnswerBytes/2 {
+		clear(a.byKey)
 		a.bytes = 0
 	}
-	a.sweep = 2*len(a.by) + 1024
+	a.sweepAt = 2*len(a.byKey) + 1024
 }
 
 // appendTo appends the records that are valid at a time; the caller sorts them.
 func (a *validAnswers) appendTo(out []capture.Record, at int64) []capture.Record {
-	for _, x := range a.by { // sorted below, in Records
+	for _, x := range a.byKey { // sorted below, in Records
 		if x.expires > at {
 			out = append(out, x.Record)
 		}

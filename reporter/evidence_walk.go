@@ -22,26 +22,26 @@ const ownersTable = "owners"
 // does that.
 type walkStep struct {
 	capture.Record
-	asserted *reading
+	unchanged *reading
 }
 
 // walkEvidence is what the last whole walk of /proc brought, and what the one
 // that goes on has brought so far.
 type walkEvidence struct {
-	last, now []walkStep
-	walking   bool
-	begun     uint64                       // record of the begin of the walk that goes on
-	finished  uint64                       // record of the begin of the last whole walk
-	readings  map[source.TableKey]*reading // the last of each
-	loose     []*reading                   // of tables outside a walk since the last whole one
-	size      int                          // bytes of what came since then, or since the walk's begin
+	last, current []walkStep
+	walking       bool
+	beginSeq      uint64                       // record of the begin of the walk that goes on
+	wholeSeq      uint64                       // record of the begin of the last whole walk
+	readings      map[source.TableKey]*reading // the last of each
+	outside       []*reading                   // of tables outside a walk since the last whole one
+	size          int                          // bytes of what came since then, or since the walk's begin
 }
 
 // grow counts the bytes of a record. If they are too many, all that came since the last
 // whole walk is forgotten.
-func (w *walkEvidence) grow(r *capture.Record) {
+func (w *walkEvidence) countBytes(r *capture.Record) {
 	if w.size += len(r.Payload) + 64; w.size > source.MaxWalk {
-		w.walking, w.now, w.loose, w.readings, w.size = false, nil, nil, nil, 0
+		w.walking, w.current, w.outside, w.readings, w.size = false, nil, nil, nil, 0
 	}
 }
 
@@ -49,7 +49,7 @@ func (w *walkEvidence) grow(r *capture.Record) {
 func (w *walkEvidence) add(r *capture.Record) (whole bool) {
 	switch r.Kind {
 	case capture.KindWalkBegin:
-		w.walking, w.begun, w.now, w.size = true, r.Seq, []walkStep{{Record: keep(r)}}, 0
+		w.walking, w.beginSeq, w.current, w.size = true, r.Seq, []walkStep{{Record: copyRecord(r)}}, 0
 	case capture.KindWalkEnd:
 		return w.end(r)
 	case capture.KindProcNet:
@@ -67,30 +67,30 @@ func (w *walkEvidence) add(r *capture.Record) (whole bool) {
 		if r.Decode(&p) != nil || !w.walking {
 			break
 		}
-		if w.grow(r); w.walking {
-			w.now = append(w.now, walkStep{keep(r), w.readings[source.TableKey{Netns: p.Netns, Name: p.Table}]})
+		if w.countBytes(r); w.walking {
+			w.current = append(w.current, walkStep{copyRecord(r), w.readings[source.TableKey{Netns: p.Netns, Name: p.Table}]})
 		}
 	}
 	return false
 }
 
 func (w *walkEvidence) read(r *capture.Record, key source.TableKey, part uint32) {
-	w.grow(r)
+	w.countBytes(r)
 	if w.readings == nil {
 		w.readings = make(map[source.TableKey]*reading)
 	}
-	k := keep(r)
-	m := w.readings[key]
-	if part == 0 || m == nil {
-		m = &reading{key: key}
-		w.readings[key] = m
+	k := copyRecord(r)
+	table := w.readings[key]
+	if part == 0 || table == nil {
+		table = &reading{key: key}
+		w.readings[key] = table
 		if !w.walking {
-			w.loose = append(slices.DeleteFunc(w.loose, func(o *reading) bool { return o.key == key }), m)
+			w.outside = append(slices.DeleteFunc(w.outside, func(o *reading) bool { return o.key == key }), table)
 		}
 	}
-	m.parts = append(m.parts, k)
+	table.parts = append(table.parts, k)
 	if w.walking {
-		w.now = append(w.now, walkStep{Record: k})
+		w.current = append(w.current, walkStep{Record: k})
 	}
 }
 
@@ -101,33 +101,33 @@ func (w *walkEvidence) end(r *capture.Record) (whole bool) {
 	}
 	w.walking = false
 	if p.Failed != "" {
-		w.now = nil
+		w.current = nil
 		return false
 	}
-	w.last, w.now, w.loose, w.finished, w.size = append(w.now, walkStep{Record: keep(r)}), nil, nil, w.begun, 0
-	asserted := make(map[*reading]bool)
+	w.last, w.current, w.outside, w.wholeSeq, w.size = append(w.current, walkStep{Record: copyRecord(r)}), nil, nil, w.beginSeq, 0
+	unchanged := make(map[*reading]bool)
 	for i := range w.last {
-		asserted[w.last[i].asserted] = true
+		unchanged[w.last[i].unchanged] = true
 	}
 	maps.DeleteFunc(w.readings, func(_ source.TableKey, m *reading) bool { // of namespaces that are gone
-		return !asserted[m] && m.parts[len(m.parts)-1].Seq < w.begun
+		return !unchanged[m] && m.parts[len(m.parts)-1].Seq < w.beginSeq
 	})
 	return true
 }
 
 func (w *walkEvidence) appendTo(out []capture.Record) []capture.Record {
-	asserted := make(map[*reading]bool)
-	for _, steps := range [...][]walkStep{w.last, w.now} {
+	appended := make(map[*reading]bool)
+	for _, steps := range [...][]walkStep{w.last, w.current} {
 		for i := range steps {
-			if m := steps[i].asserted; m != nil && !asserted[m] {
-				asserted[m] = true
-				out = append(out, m.parts...)
+			if table := steps[i].unchanged; table != nil && !appended[table] {
+				appended[table] = true
+				out = append(out, table.parts...)
 			}
 			out = append(out, steps[i].Record)
 		}
 	}
-	for _, m := range w.loose {
-		out = append(out, m.parts...)
+	for _, table := range w.outside {
+		out = append(out, table.parts...)
 	}
 	return out
 }

@@ -21,7 +21,7 @@ var neverSet = []string{"current.side.row", "report.Connection.NAT", "report.Con
 // Difference says where the states of two reporters differ, "" if nowhere.
 func Difference(a, b *Reporter) string {
 	d := differ{visited: map[[2]uintptr]bool{}}
-	d.compare("state", reflect.ValueOf(a.rules), reflect.ValueOf(b.rules))
+	d.compare("state", reflect.ValueOf(a.machine), reflect.ValueOf(b.machine))
 	return d.found
 }
 
@@ -107,7 +107,7 @@ func fieldName(t reflect.Type, field string) string {
 
 // Seen notes all fields of the state that hold anything but zero.
 func Seen(r *Reporter, seen map[string]bool) {
-	see(reflect.ValueOf(r.rules), seen, map[uintptr]bool{})
+	see(reflect.ValueOf(r.machine), seen, map[uintptr]bool{})
 }
 
 func see(v reflect.Value, seen map[string]bool, visited map[uintptr]bool) {

@@ -60,10 +60,10 @@ func play(t *testing.T, rules string, program []byte, every int) [][]byte {
 		if r.Step(&rec) {
 			out = append(out, nil)
 			if len(out)%every == 0 {
-				rep := r.Report()
-				reportertest.CheckReport(t, rep)
-				d := rep.Digests()
-				out[len(out)-1] = binary.BigEndian.AppendUint64(rep.AppendJSON(nil), d.Endpoints)
+				made := r.Report()
+				reportertest.CheckReport(t, made)
+				d := made.Digests()
+				out[len(out)-1] = binary.BigEndian.AppendUint64(made.AppendJSON(nil), d.Endpoints)
 			}
 		}
 	}

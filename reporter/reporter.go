@@ -22,8 +22,8 @@ const (
 // A Reporter turns records into reports. It is not safe for concurrent use.
 type Reporter struct {
 	header  *capture.Header
-	name    string // of the rules
-	rules   machine
+	rules   string // of the rules
+	machine machine
 	state   []byte // of a carry record whose last part has not come
 	parts   uint32 // that came
 	carried bool
@@ -46,7 +46,7 @@ func New(h *capture.Header, rules string) (*Reporter, error) {
 	if m == nil {
 		return nil, fmt.Errorf("rules %q: there are %q and %q", rules, RulesCurrent, RulesScope2016)
 	}
-	return &Reporter{header: h, name: rules, rules: m}, nil
+	return &Reporter{header: h, rules: rules, machine: m}, nil
 }
 
 func newMachine(h *capture.Header, rules string) machine {
@@ -66,13 +66,13 @@ func (r *Reporter) Step(rec *capture.Record) (tick bool) {
 		r.addCarry(rec)
 		return false
 	}
-	return r.rules.Step(rec)
+	return r.machine.Step(rec)
 }
 
 // Report makes the report of the last tick. It must be called before the next
 // Step, or not at all.
 func (r *Reporter) Report() *report.Report {
-	made := r.rules.Report()
-	made.Rules = r.name
-	return made
+	out := r.machine.Report()
+	out.Rules = r.rules
+	return out
 }

@@ -11,25 +11,25 @@ import (
 )
 
 // carry is all of the state but what is made again from it or for every record.
-func (c *Machine) Carry(x *carry.Coder) {
-	x.String(&c.hostID)
-	x.String(&c.host)
-	carry.Int(x, &c.wall)
-	carryAddresses(x, &c.local)
-	carryFacts(x, &c.facts)
-	source.CarryTick(x, &c.tick, &c.tickAt, &c.lastTick, &c.window)
-	c.sources.Carry(x)
-	c.flows.carry(x, &c.sources)
-	c.sockets.carry(x, &c.sources)
-	c.names.forward.carry(x)
-	c.names.reverse.carry(x)
-	c.dns.Carry(x, func(source uint32) bool { return c.sources.Get(source) != nil })
+func (m *Machine) Carry(c *carry.Coder) {
+	c.String(&m.hostID)
+	c.String(&m.host)
+	carry.Int(c, &m.wall)
+	carryAddresses(c, &m.addresses)
+	carryScopeInput(c, &m.scopeInput)
+	source.CarryTick(c, &m.tick, &m.tickAt, &m.lastTick, &m.window)
+	m.sources.Carry(c)
+	m.flows.carry(c, &m.sources)
+	m.sockets.carry(c, &m.sources)
+	m.names.forward.carry(c)
+	m.names.reverse.carry(c)
+	m.dns.Carry(c, func(source uint32) bool { return m.sources.Get(source) != nil })
 }
 
-func carryFacts(c *carry.Coder, f *report.TapeFacts) {
-	carry.Int(c, &f.Wall)
-	source.CarryNetworks(c, &f.Local)
-	carry.List(c, &f.Listed, 1, (*carry.Coder).String)
+func carryScopeInput(c *carry.Coder, f *report.ScopeInput) {
+	carry.Int(c, &f.Start)
+	source.CarryNetworks(c, &f.HostScoped)
+	carry.List(c, &f.LocalNetworks, 1, (*carry.Coder).String)
 }
 
 func carryAddresses(c *carry.Coder, set *map[netip.Addr]bool) {

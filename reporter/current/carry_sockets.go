@@ -15,7 +15,7 @@ import (
 // their rows beside them.
 func (k *sockets) carry(c *carry.Coder, ss *source.Sources) {
 	carryTables(c, &k.tables, ss, nil)
-	source.CarryLists(c, &k.lists)
+	source.CarryProcesses(c, &k.lists)
 	built := k.owned.all != nil
 	c.Bools(&built, &k.walking, &k.implicit, &k.walked)
 	k.begun.carry(c)
@@ -23,7 +23,7 @@ func (k *sockets) carry(c *carry.Coder, ss *source.Sources) {
 	c.Check((k.walking || !k.implicit) && (built || len(k.tables)+len(k.lists) == 0))
 	if k.walking {
 		carryTables(c, &k.pending, ss, k.tables)
-		source.CarryLists(c, &k.pendingOwners)
+		source.CarryProcesses(c, &k.pendingOwners)
 	}
 	if c.Reading() && c.OK() && built {
 		k.build()

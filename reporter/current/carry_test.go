@@ -11,19 +11,19 @@ import (
 // The addresses of a carried state cannot bring a report out of order.
 func TestCarriedAddressesKeepTheOrder(t *testing.T) {
 	h := newMachineHost(t)
-	h.Walk(reportertest.Sock{Netns: 7, Row: "10.0.0.1:1000>10.0.0.2:80", Inode: 3})
-	h.Pass(1).Ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:1000>10.0.0.2:80")
-	h.Pass(1).Ct(ctmsg.Update, 2, "ESTABLISHED", "10.0.0.5:1000>10.0.0.2:80")
-	h.Pass(1).Ct(ctmsg.Destroy, 1, "", "10.0.0.1:1000>10.0.0.2:80")
+	h.Walk(reportertest.Socket{Netns: 7, Row: "10.0.0.1:1000>10.0.0.2:80", Inode: 3})
+	h.Pass(1).Conntrack(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:1000>10.0.0.2:80")
+	h.Pass(1).Conntrack(ctmsg.Update, 2, "ESTABLISHED", "10.0.0.5:1000>10.0.0.2:80")
+	h.Pass(1).Conntrack(ctmsg.Destroy, 1, "", "10.0.0.1:1000>10.0.0.2:80")
 	h.Pass(1).Walk()
 	kept := 0
-	for _, f := range h.c.flows.all {
+	for _, f := range h.m.flows.all {
 		if f.sides != nil {
 			f.sides[0].addr = netip.MustParseAddrPort("200.0.0.1:1")
 			kept++
 		}
 	}
-	heir, taken := handedOver(t, h)
+	heir, taken := restored(t, h)
 	if r := heir.Report(); !taken || kept != 1 || len(r.Connections) != 2 {
 		t.Errorf("taken %v, kept %d: %s", taken, kept, r.AppendJSON(nil))
 	} else {
@@ -35,11 +35,11 @@ func TestCarriedAddressesKeepTheOrder(t *testing.T) {
 func TestCarriedEndsArePlain(t *testing.T) {
 	for _, addr := range []string{"[fe80::1%a]:1", "[::ffff:1.2.3.4]:1", "9.9.9.9:1"} {
 		h := newMachineHost(t)
-		h.Walk(reportertest.Sock{Netns: 7, Row: "10.0.0.1:1000>10.0.0.2:80", Inode: 3})
+		h.Walk(reportertest.Socket{Netns: 7, Row: "10.0.0.1:1000>10.0.0.2:80", Inode: 3})
 		h.Pass(1).Walk()
-		closed := h.c.sockets.closed
+		closed := h.m.sockets.closed
 		closed[0].conn.From.Addr = netip.MustParseAddrPort(addr)
-		heir, taken := handedOver(t, h)
+		heir, taken := restored(t, h)
 		if taken != (addr == "9.9.9.9:1") {
 			t.Errorf("%s: taken %v", addr, taken)
 		}

@@ -35,23 +35,23 @@ type flow struct {
 	sides *[2]side // client's and server's sockets, which newer tables of /proc lack: only of an ended flow, else nil
 
 	first, last int64
-	touched     uint64 // record of its last message
-	shown       uint64 // record that last showed its state
+	lastSeq     uint64 // record of its last message
+	stateSeq    uint64 // record that last showed its state
 	end         stamp
 	window      uint64 // in which it ended
 	goneSeq     uint64 // record that removed it
 
-	state     ctmsg.State
-	hasState  bool
-	nat       bool // the reply is not the original reversed
-	named     bool // it is found by its key
-	edge      bool // an established past was shown with a reply seen
-	ended     bool // by CLOSE, TIME_WAIT, DESTROY or a dump that lacks it
-	gone      bool // the kernel no longer has it
-	handshake bool // a SYN was seen: the original direction is the client's
-	born      bool // its first packet was seen, at first
-	pending   bool // its chain is not reported as closed yet
-	observed  bool // by an event, not only by dumps
+	state       ctmsg.State
+	hasState    bool
+	nat         bool // the reply is not the original reversed
+	indexed     bool // it is found by its key
+	established bool // an established past was shown with a reply seen
+	ended       bool // by CLOSE, TIME_WAIT, DESTROY or a dump that lacks it
+	gone        bool // the kernel no longer has it
+	handshake   bool // a SYN was seen: the original direction is the client's
+	sawFirst    bool // its first packet was seen, at first
+	pending     bool // its chain is not reported as closed yet
+	observed    bool // by an event, not only by dumps
 }
 
 func translated(orig, reply *ctmsg.Tuple) bool { return *reply != orig.Reversed() }
@@ -82,20 +82,20 @@ func (t *flows) find(key *flowKey) *flow {
 func (t *flows) add(key *flowKey, reply *ctmsg.Tuple, at int64) *flow {
 	f := &flow{key: *key, reply: *reply, nat: translated(&key.orig, reply), first: at, last: at}
 	t.all = append(t.all, f)
-	t.name(f)
+	t.index(f)
 	return f
 }
 
 // name makes a flow the last life of its entry.
-func (t *flows) name(f *flow) {
+func (t *flows) index(f *flow) {
 	e := f.key.entry()
-	f.older, f.named = t.byEntry[e], true
+	f.older, f.indexed = t.byEntry[e], true
 	t.byEntry[e] = f
 }
 
 // unname makes a flow unknown by its key.
-func (t *flows) unname(f *flow) {
-	if !f.named {
+func (t *flows) unindex(f *flow) {
+	if !f.indexed {
 		return
 	}
 	e := f.key.entry()
@@ -110,7 +110,7 @@ func (t *flows) unname(f *flow) {
 	default:
 		delete(t.byEntry, e)
 	}
-	f.older, f.named = nil, false
+	f.older, f.indexed = nil, false
 }
 
 // hasOpen reports whether an open connection has the tuple, as original or as reply. It
@@ -119,7 +119,7 @@ func (t *flows) hasOpen(tuple *ctmsg.Tuple) bool {
 	if t.open == nil {
 		t.open = make(map[ctmsg.Tuple]int)
 		for _, f := range t.all {
-			if f.edge && !f.ended {
+			if f.established && !f.ended {
 				t.count(f, 1)
 			}
 		}
@@ -144,7 +144,7 @@ func (t *flows) remove(f *flow, now stamp) {
 
 // detach makes an ended flow unknown by its key, for its next life.
 func (t *flows) detach(f *flow, now stamp) {
-	t.unname(f)
+	t.unindex(f)
 	if !f.gone {
 		t.remove(f, now)
 	}
@@ -163,11 +163,11 @@ func (t *flows) sweep(window uint64, ss *source.Sources, k *sockets) (broken boo
 		}
 		s := ss.Get(f.key.source)
 		dumping := s != nil && s.Dumping && s.DumpFrom < f.goneSeq
-		if !excess[f] && (f.window == window || f.pending || dumping || k.needs(f.end)) {
+		if !excess[f] && (f.window == window || f.pending || dumping || k.mayShow(f.end)) {
 			return false
 		}
 		broken = broken || f.pending
-		t.unname(f)
+		t.unindex(f)
 		t.gone--
 		return true
 	})

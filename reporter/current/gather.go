@@ -12,7 +12,7 @@ import (
 func gather(all []*flow, window uint64, pending bool) []*flow {
 	out := make([]*flow, 0, len(all))
 	for _, f := range all {
-		if !f.ended || f.edge && (f.window == window || pending && f.pending) {
+		if !f.ended || f.established && (f.window == window || pending && f.pending) {
 			out = append(out, f)
 		}
 	}
@@ -59,13 +59,13 @@ func (c *chain) reported(window uint64) bool {
 
 // chains returns the connections that flows show in a report of the window. Where several
 // namespaces are watched, their flows are linked.
-func (c *Machine) chains(window uint64) []chain {
-	several := c.sources.Several()
-	flows := gather(c.flows.all, window, several)
+func (m *Machine) chains(window uint64) []chain {
+	several := m.sources.SeveralConntrack()
+	flows := gather(m.flows.all, window, several)
 	if !several {
 		return alone(flows)
 	}
-	return slices.DeleteFunc(linkFlows(flows, &c.sources), func(x chain) bool { return !x.reported(window) })
+	return slices.DeleteFunc(linkFlows(flows, &m.sources), func(x chain) bool { return !x.reported(window) })
 }
 
 // setPending keeps the flows of chains that are not reported as closed yet, even if the

@@ -11,7 +11,7 @@ import (
 // A machineHost feeds a machine.
 type machineHost struct {
 	*reportertest.Host
-	c *Machine
+	m *Machine
 }
 
 func newMachineHost(t testing.TB) *machineHost {
@@ -25,15 +25,15 @@ func machineHostWith(t testing.TB, h *capture.Header) *machineHost {
 
 // handedOver returns a host with a machine that read the state of h's machine; taken is
 // false if it refused the state.
-func handedOver(t testing.TB, h *machineHost) (heir *machineHost, taken bool) {
+func restored(t testing.TB, h *machineHost) (other *machineHost, accepted bool) {
 	w := carry.NewWriter()
-	h.c.Carry(w)
-	heir = newMachineHost(t)
+	h.m.Carry(w)
+	other = newMachineHost(t)
 	r := carry.NewReader(w.Bytes())
-	heir.c.Carry(r)
-	if taken = r.Err() == nil; !taken {
-		heir = newMachineHost(t)
+	other.m.Carry(r)
+	if accepted = r.Err() == nil; !accepted {
+		other = newMachineHost(t)
 	}
-	heir.At, heir.Seq = h.At, h.Seq
-	return heir, taken
+	other.At, other.Seq = h.At, h.Seq
+	return other, accepted
 }

@@ -27,7 +27,7 @@ func join(chains []chain, k *sockets, ss *source.Sources, used rowSet) []joined 
 		j := joined{chain: c, observed: observe(c, ss)}
 		j.client = k.matchRow(c.head(), 0, ss, used)
 		j.server = k.matchRow(c.tail(), 1, ss, used)
-		if j.edge || j.client != nil || j.server != nil {
+		if j.established || j.client != nil || j.server != nil {
 			out = append(out, j)
 		}
 	}
@@ -135,7 +135,7 @@ func tallyOf(flows []joined, rest []pair, ss *source.Sources) (t tally) {
 			}
 		}
 	}
-	watched := ss.Watched()
+	watched := ss.ConntrackNamespaces()
 	for _, p := range rest {
 		for _, w := range [...]*socketRow{p.row, p.peer} {
 			if w != nil && w.state == procnet.Established && watches(watched, w) {

@@ -222,7 +222,7 @@ func (l *linker) joins(c *chain, g *flow) bool {
 	netns := l.sources.NetnsOf(g.key.source)
 	for _, list := range [...][]*flow{c.path, c.passive} {
 		for _, f := range list {
-			if f.ended && (f.end.at < g.first || !g.ended && !g.edge) || g.ended && (g.end.at < f.first || !f.ended && !f.edge) {
+			if f.ended && (f.end.at < g.first || !g.ended && !g.established) || g.ended && (g.end.at < f.first || !f.ended && !f.established) {
 				return false
 			}
 			if (f.key.source == g.key.source || netns != 0 && netns == l.sources.NetnsOf(f.key.source)) && f.sharesTuple(g) {

@@ -49,7 +49,7 @@ func threeNamespaces() *source.Sources {
 // openFlow is an established flow in the notation of ct.
 func openFlow(source uint32, tuples string) *flow {
 	o, r, nat := strings.Cut(tuples, " | ")
-	f := &flow{key: flowKey{orig: reportertest.TCP(o), source: source}, edge: true, handshake: true}
+	f := &flow{key: flowKey{orig: reportertest.TCP(o), source: source}, established: true, handshake: true}
 	if f.reply = f.key.orig.Reversed(); nat {
 		f.reply = reportertest.TCP(r)
 	}
@@ -154,8 +154,8 @@ func TestManyLivesOfOneTupleInTwoNamespaces(t *testing.T) {
 		for i := range uint32(lives) {
 			h.At = int64(i+1) * 1e6
 			for _, source := range sources {
-				h.Send(reportertest.CT{Typ: ctmsg.Update, Id: i, Source: source, State: "ESTABLISHED", Tuples: reportertest.Plain})
-				h.Send(reportertest.CT{Typ: ctmsg.Destroy, Id: i, Source: source, Tuples: reportertest.Plain})
+				h.Send(reportertest.Message{Type: ctmsg.Update, ID: i, Source: source, State: "ESTABLISHED", Tuples: reportertest.Plain})
+				h.Send(reportertest.Message{Type: ctmsg.Destroy, ID: i, Source: source, Tuples: reportertest.Plain})
 			}
 		}
 		if len(sources) == 1 && sources[0] == 1 {
@@ -172,13 +172,13 @@ func TestManyLivesOfOneTupleInTwoNamespaces(t *testing.T) {
 // connection.
 func TestEndedFlowsHideNoPartner(t *testing.T) {
 	h := newMachineHost(t)
-	h.Walk(reportertest.Sock{Netns: 7, Row: "10.3.3.3:1>10.4.4.4:2", Inode: 3}) // the only one
-	h.Pass(1).Send(reportertest.CT{Typ: ctmsg.Update, Id: 1, Source: 5, State: "ESTABLISHED", Tuples: reportertest.Plain})
+	h.Walk(reportertest.Socket{Netns: 7, Row: "10.3.3.3:1>10.4.4.4:2", Inode: 3}) // the only one
+	h.Pass(1).Send(reportertest.Message{Type: ctmsg.Update, ID: 1, Source: 5, State: "ESTABLISHED", Tuples: reportertest.Plain})
 	const lives = 600
 	for i := range uint32(lives) {
-		h.Pass(1).Send(reportertest.CT{Typ: ctmsg.Update, Id: i + 9, Source: 1, State: "ESTABLISHED", Tuples: reportertest.Plain})
+		h.Pass(1).Send(reportertest.Message{Type: ctmsg.Update, ID: i + 9, Source: 1, State: "ESTABLISHED", Tuples: reportertest.Plain})
 		if i < lives-1 {
-			h.Pass(1).Send(reportertest.CT{Typ: ctmsg.Destroy, Id: i + 9, Source: 1, Tuples: reportertest.Plain})
+			h.Pass(1).Send(reportertest.Message{Type: ctmsg.Destroy, ID: i + 9, Source: 1, Tuples: reportertest.Plain})
 		}
 		if i%50 > 0 && i < lives-1 {
 			h.Put(capture.KindTick, 0, &capture.Tick{})
@@ -228,17 +228,17 @@ func BenchmarkReportOfOneTuple(b *testing.B) {
 	for _, n := range []int{1000, 10000, 100000} {
 		b.Run(fmt.Sprintf("lives=%d", n), func(b *testing.B) {
 			h := newMachineHost(b)
-			h.Send(reportertest.CT{Typ: ctmsg.Update, Id: 1, Source: 5, State: "ESTABLISHED", Tuples: "10.0.0.9:1>10.0.0.2:80"})
+			h.Send(reportertest.Message{Type: ctmsg.Update, ID: 1, Source: 5, State: "ESTABLISHED", Tuples: "10.0.0.9:1>10.0.0.2:80"})
 			for i := range uint32(n) {
 				h.At += 1000
-				h.Send(reportertest.CT{Typ: ctmsg.Update, Id: i, State: "ESTABLISHED", Tuples: reportertest.Plain})
+				h.Send(reportertest.Message{Type: ctmsg.Update, ID: i, State: "ESTABLISHED", Tuples: reportertest.Plain})
 				h.At += 1000
-				h.Send(reportertest.CT{Typ: ctmsg.Destroy, Id: i, Tuples: reportertest.Plain})
+				h.Send(reportertest.Message{Type: ctmsg.Destroy, ID: i, Tuples: reportertest.Plain})
 			}
 			h.Put(capture.KindTick, 0, &capture.Tick{Interval: 3e9})
 			b.ReportAllocs()
 			for b.Loop() {
-				c := h.c
+				c := h.m
 				c.linked = nil // as without the tick's
 				if got := len(c.Report().Connections); got != n+1 {
 					b.Fatal(got)

@@ -13,8 +13,8 @@ import (
 // recording.
 func TestMemoryIsBoundedByOpenFlows(t *testing.T) {
 	h := newMachineHost(t)
-	c := h.c
-	for i, m := range reportertest.Lives(100000) {
+	c := h.m
+	for i, m := range reportertest.ShortConnections(100000) {
 		h.At += 1e5
 		h.Raw(capture.KindConntrack, 1, m)
 		if i%1000 == 999 {
@@ -31,9 +31,9 @@ func TestMemoryIsBoundedByOpenFlows(t *testing.T) {
 func TestFewFlowsOfOneTupleAreNamed(t *testing.T) {
 	for _, typ := range []ctmsg.Type{ctmsg.Update, ctmsg.Dump} {
 		h := newMachineHost(t)
-		c := h.c
+		c := h.m
 		for id := range uint32(1000) {
-			h.Send(reportertest.CT{Typ: typ, Id: id, State: "ESTABLISHED", Tuples: "10.0.0.1:40000>10.0.0.2:80"})
+			h.Send(reportertest.Message{Type: typ, ID: id, State: "ESTABLISHED", Tuples: "10.0.0.1:40000>10.0.0.2:80"})
 		}
 		for _, f := range c.flows.byEntry {
 			n := 0
@@ -67,14 +67,14 @@ func TestFlowsAreCounted(t *testing.T) {
 			flows.hasOpen(new(ctmsg.Tuple)) // from now on they are counted
 			open, gone, named := map[ctmsg.Tuple]int{}, 0, 0
 			for _, f := range flows.all {
-				if f.edge && !f.ended {
+				if f.established && !f.ended {
 					open[f.key.orig]++
 					open[f.reply]++
 				}
 				if f.gone {
 					gone++
 				}
-				if f.named {
+				if f.indexed {
 					named++
 					if flows.find(&f.key) != f {
 						t.Fatalf("seed %d: flow %v is not found", seed, f.key)

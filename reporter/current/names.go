@@ -175,44 +175,44 @@ func (c *cache) of(addr netip.Addr, at int64) []string {
 }
 
 // learn adds the DNS answers that the record completes.
-func (c *Machine) learn(r *capture.Record, answers []dnsmsg.Answer) {
+func (m *Machine) learn(r *capture.Record, answers []dnsmsg.Answer) {
 	removed := 0
 	for i := range answers {
-		removed += c.names.answer(&answers[i], r.At)
+		removed += m.names.answer(&answers[i], r.At)
 	}
-	c.forgot(capture.SourceDNS, removed, r)
+	m.namesForgotten(capture.SourceDNS, removed, r)
 }
 
 // forgot degrades the source for this window if names were removed too early.
-func (c *Machine) forgot(kind string, addresses int, r *capture.Record) {
-	if s := c.sources.First(kind); s != nil && addresses > 0 {
-		s.Hides("too many names: some were forgotten before their time", r.Seq, c.window)
+func (m *Machine) namesForgotten(kind string, addresses int, r *capture.Record) {
+	if s := m.sources.First(kind); s != nil && addresses > 0 {
+		s.DegradeWindow("too many names: some were forgotten before their time", r.Seq, m.window)
 	}
 }
 
-func (c *Machine) dnsPacket(r *capture.Record) {
+func (m *Machine) dnsPacket(r *capture.Record) {
 	var p capture.DNS
-	if _, ok := c.sources.Observe(r, &p); ok {
-		c.learn(r, c.dns.Packet(r.Source, r.At, p.Packet))
+	if _, ok := m.sources.Observe(r, &p); ok {
+		m.learn(r, m.dns.Packet(r.Source, r.At, p.Packet))
 	}
 }
 
 // dnsLost drops the incomplete datagrams and streams of a DNS source that was closed or
 // lost packets.
-func (c *Machine) dnsLost(r *capture.Record, s *source.Source) {
+func (m *Machine) dnsLost(r *capture.Record, s *source.Source) {
 	if s.Kind == capture.SourceDNS {
-		c.learn(r, c.dns.Lost(r.Source))
+		m.learn(r, m.dns.Lost(r.Source))
 	}
 }
 
 // namesOf lists the names of the addresses in the report.
-func (c *Machine) namesOf(r *report.Report) []report.Names {
-	if len(c.names.forward.byAddr) == 0 && len(c.names.reverse.byAddr) == 0 && len(c.local) == 0 {
+func (m *Machine) namesOf(r *report.Report) []report.Names {
+	if len(m.names.forward.byAddr) == 0 && len(m.names.reverse.byAddr) == 0 && len(m.addresses) == 0 {
 		return nil
 	}
 	firstSeen := make(map[netip.Addr]int64) // of the address's oldest connection
 	note := func(a netip.Addr, first int64) {
-		if c.names.forward.byAddr[a] == nil && c.names.reverse.byAddr[a] == nil && !c.local[a] {
+		if m.names.forward.byAddr[a] == nil && m.names.reverse.byAddr[a] == nil && !m.addresses[a] {
 			return
 		}
 		if oldest, ok := firstSeen[a]; !ok || first < oldest {
@@ -232,9 +232,9 @@ func (c *Machine) namesOf(r *report.Report) []report.Names {
 	var out []report.Names
 	for a, first := range firstSeen { // sorted below
 		// A connection keeps the names that had not expired when it was first seen.
-		n := report.Names{Addr: a, Forward: c.names.forward.of(a, first), Reverse: c.names.reverse.of(a, first)}
-		if c.local[a] && a.IsGlobalUnicast() { // other addresses are local to the host or the link
-			n.Host = plainName(c.host)
+		n := report.Names{Addr: a, Forward: m.names.forward.of(a, first), Reverse: m.names.reverse.of(a, first)}
+		if m.addresses[a] && a.IsGlobalUnicast() { // other addresses are local to the host or the link
+			n.Host = plainName(m.host)
 		}
 		if len(n.Forward) > 0 || len(n.Reverse) > 0 || n.Host != "" {
 			out = append(out, n)

@@ -12,7 +12,7 @@ type observed struct {
 	state       ctmsg.State
 	hasState    bool
 	rank        uint8 // of the flow that has the state, 0 before the first flow
-	edge        bool  // one shows an established past
+	established bool  // one shows an established past
 	handshake   bool  // one saw a SYN
 	closed      bool  // all have ended
 	hidden      bool  // a gap may hide the ends of all
@@ -36,18 +36,18 @@ func (o *observed) add(f *flow, s *source.Source) {
 		o.rank, o.state, o.hasState = rank, f.state, f.hasState
 	}
 	o.first, o.last, o.gap = min(o.first, f.first), max(o.last, f.last), max(o.gap, s.GapSeq)
-	o.edge, o.handshake = o.edge || f.edge, o.handshake || f.handshake
-	o.closed, o.hidden = o.closed && f.ended, o.hidden && s.Hidden(f.shown)
+	o.established, o.handshake = o.established || f.established, o.handshake || f.handshake
+	o.closed, o.hidden = o.closed && f.ended, o.hidden && s.Hidden(f.stateSeq)
 }
 
 // rank orders flows of one connection by what their state is worth.
 func (f *flow) rank() uint8 {
 	switch {
-	case f.edge && !f.ended:
+	case f.established && !f.ended:
 		return 4
 	case !f.ended:
 		return 3
-	case f.edge:
+	case f.established:
 		return 2
 	}
 	return 1

@@ -13,7 +13,7 @@ import (
 // A reply tuple of another protocol, which no kernel sends, is no translation.
 func TestProtocolOfTheReplyDoesNotCount(t *testing.T) {
 	h := newMachineHost(t)
-	h.Walk(reportertest.Sock{Netns: 7, Row: "10.0.0.1:1000>10.0.0.2:80", Inode: 3}, reportertest.Sock{Netns: 8, Row: "10.0.0.2:80>10.0.0.1:1000", Inode: 4})
+	h.Walk(reportertest.Socket{Netns: 7, Row: "10.0.0.1:1000>10.0.0.2:80", Inode: 3}, reportertest.Socket{Netns: 8, Row: "10.0.0.2:80>10.0.0.1:1000", Inode: 4})
 	o := reportertest.Ends("10.0.0.1:1000>10.0.0.2:80")
 	m := ctmsg.Message{Type: ctmsg.Update, ID: 1, HasStatus: true, Status: ctmsg.SeenReply, HasState: true, State: ctmsg.Established,
 		Orig: ctmsg.TupleOf(o.Src, o.Dst, 6), Reply: ctmsg.TupleOf(o.Dst, o.Src, 17)}
@@ -31,7 +31,7 @@ func TestAddressOfTwoZonesIsKeptWithOne(t *testing.T) {
 		h.Put(capture.KindHost, 0, &capture.Host{Interfaces: []capture.Interface{{Addresses: addrs}}})
 	}
 	list("fe80::1%eth0", "fe80::1%eth1")
-	h.Ct(ctmsg.Update, 1, "ESTABLISHED", "[fe80::1]:1000>[fe80::2]:80")
+	h.Conntrack(ctmsg.Update, 1, "ESTABLISHED", "[fe80::1]:1000>[fe80::2]:80")
 	list("fe80::1%eth0")
 	if r := h.Report(); len(r.Connections) != 1 || r.Connections[0].Closed {
 		t.Errorf("%s", r.AppendJSON(nil))
@@ -42,10 +42,10 @@ func TestAddressOfTwoZonesIsKeptWithOne(t *testing.T) {
 func TestMoreSourcesThanAreKept(t *testing.T) {
 	h := newMachineHost(t)
 	for i := range uint32(source.Max + 50) {
-		h.Send(reportertest.CT{Typ: ctmsg.Update, Id: i, State: "ESTABLISHED", Source: i + 1, Tuples: fmt.Sprintf("10.0.%d.%d:1000>10.9.0.1:80", i/200, i%200)})
+		h.Send(reportertest.Message{Type: ctmsg.Update, ID: i, State: "ESTABLISHED", Source: i + 1, Tuples: fmt.Sprintf("10.0.%d.%d:1000>10.9.0.1:80", i/200, i%200)})
 	}
 	reportertest.CheckReport(t, h.Report())
-	if n := len(h.c.sources.List); n != source.Max {
+	if n := len(h.m.sources.List); n != source.Max {
 		t.Errorf("%d sources", n)
 	}
 }
@@ -55,9 +55,9 @@ func TestEndpointsOfAnyHostAreInOrder(t *testing.T) {
 	for _, id := range []string{"", "0", "9abc", ";", ";10", ";127.0.0.1", "host", "~"} {
 		h := machineHostWith(t, &capture.Header{HostID: id})
 		for i, tuples := range []string{"10.0.0.1:1000>10.0.0.2:80", "127.0.0.1:1000>127.0.0.1:80", "127.0.0.1:9>127.0.0.1:10", "[::1]:1000>[::1]:80", "[2001:db8::1]:9>[2001:db8::2]:80"} {
-			h.Ct(ctmsg.Update, uint32(i), "ESTABLISHED", tuples)
+			h.Conntrack(ctmsg.Update, uint32(i), "ESTABLISHED", tuples)
 		}
-		h.Walk(reportertest.Sock{Netns: 7, Row: "127.0.0.1:3000>127.0.0.1:80", Inode: 3}, reportertest.Sock{Netns: 70, Row: "127.0.0.1:3000>127.0.0.1:80", Inode: 4})
+		h.Walk(reportertest.Socket{Netns: 7, Row: "127.0.0.1:3000>127.0.0.1:80", Inode: 3}, reportertest.Socket{Netns: 70, Row: "127.0.0.1:3000>127.0.0.1:80", Inode: 4})
 		rep := h.Report()
 		reportertest.CheckReport(t, rep)
 		if len(rep.Endpoints) != 14 {
@@ -70,9 +70,9 @@ func TestEndpointsOfAnyHostAreInOrder(t *testing.T) {
 // unknown one, with the same addresses.
 func TestLoopbackWithScopesAndWithout(t *testing.T) {
 	h := machineHostWith(t, &capture.Header{})
-	h.Ct(ctmsg.Update, 1, "ESTABLISHED", "[2001:db8::1]:9>[2001:db8::2]:80")
-	h.Walk(reportertest.Sock{Netns: 7, Row: "[::1]:3000>[::1]:80", Inode: 3}, reportertest.Sock{Row: "[::1]:3001>[::1]:80", Inode: 4})
-	h.Ct(ctmsg.Update, 2, "ESTABLISHED", "[::1]:3002>[::1]:80")
+	h.Conntrack(ctmsg.Update, 1, "ESTABLISHED", "[2001:db8::1]:9>[2001:db8::2]:80")
+	h.Walk(reportertest.Socket{Netns: 7, Row: "[::1]:3000>[::1]:80", Inode: 3}, reportertest.Socket{Row: "[::1]:3001>[::1]:80", Inode: 4})
+	h.Conntrack(ctmsg.Update, 2, "ESTABLISHED", "[::1]:3002>[::1]:80")
 	rep := h.Report()
 	reportertest.CheckReport(t, rep)
 	if len(rep.Connections) != 4 || len(rep.Endpoints) != 7 {

@@ -13,13 +13,13 @@ import (
 // oneWalk is a host without a walk of /proc to come: flows that end are kept.
 func oneWalk(t *testing.T) *machineHost {
 	h := newMachineHost(t)
-	h.Walk(reportertest.Sock{Netns: 7, Row: "10.3.3.3:1>10.4.4.4:2", Inode: 3})
+	h.Walk(reportertest.Socket{Netns: 7, Row: "10.3.3.3:1>10.4.4.4:2", Inode: 3})
 	return h
 }
 
 // later sends, a moment later, what one namespace shows of a connection.
 func (h *machineHost) later(source, id uint32, typ ctmsg.Type, tuples string) {
-	m := reportertest.CT{Typ: typ, Id: id, Source: source, Tuples: tuples}
+	m := reportertest.Message{Type: typ, ID: id, Source: source, Tuples: tuples}
 	if typ != ctmsg.Destroy {
 		m.State = "ESTABLISHED"
 	}
@@ -49,8 +49,8 @@ func TestEndedConnectionsStayApart(t *testing.T) {
 	h.later(5, 2, ctmsg.Destroy, reportertest.Plain) // kept: none follows
 	for tick := range 4 {
 		h.Put(capture.KindTick, 0, &capture.Tick{Interval: 3e9})
-		heir, taken := handedOver(t, h)
-		a, b := h.c.Report(), heir.c.Report()
+		heir, taken := restored(t, h)
+		a, b := h.m.Report(), heir.m.Report()
 		if !taken || string(a.AppendJSON(nil)) != string(b.AppendJSON(nil)) {
 			t.Errorf("tick %d: taken is %v; the heir reports\n%s, not\n%s", tick, taken, b.AppendJSON(nil), a.AppendJSON(nil))
 		}
@@ -80,24 +80,24 @@ func TestPassiveFlowsArePending(t *testing.T) {
 func TestPendingFlowsAreForgotten(t *testing.T) {
 	for name, end := range map[string]func(*machineHost){
 		"half open": func(h *machineHost) {
-			h.Send(reportertest.CT{Typ: ctmsg.Destroy, Id: 1, Source: 1, Tuples: reportertest.Plain})
-			h.Send(reportertest.CT{Typ: ctmsg.Destroy, Id: 1, Source: 5, Tuples: reportertest.Plain})
+			h.Send(reportertest.Message{Type: ctmsg.Destroy, ID: 1, Source: 1, Tuples: reportertest.Plain})
+			h.Send(reportertest.Message{Type: ctmsg.Destroy, ID: 1, Source: 5, Tuples: reportertest.Plain})
 		},
 		"one namespace left": func(h *machineHost) {
-			h.Send(reportertest.CT{Typ: ctmsg.Destroy, Id: 1, Source: 5, Tuples: reportertest.Plain})
+			h.Send(reportertest.Message{Type: ctmsg.Destroy, ID: 1, Source: 5, Tuples: reportertest.Plain})
 			h.Report()
 			h.Put(capture.KindSource, 1, &capture.Source{Open: true, Kind: capture.SourceProc})
 		},
 	} {
 		h := newMachineHost(t)
-		h.Send(reportertest.CT{Typ: ctmsg.New, Id: 1, Source: 1, State: "SYN_SENT", Tuples: reportertest.Plain})
-		h.Send(reportertest.CT{Typ: ctmsg.Update, Id: 1, Source: 5, State: "ESTABLISHED", Tuples: reportertest.Plain})
+		h.Send(reportertest.Message{Type: ctmsg.New, ID: 1, Source: 1, State: "SYN_SENT", Tuples: reportertest.Plain})
+		h.Send(reportertest.Message{Type: ctmsg.Update, ID: 1, Source: 5, State: "ESTABLISHED", Tuples: reportertest.Plain})
 		h.Report()
 		end(h)
 		for range 4 {
 			h.Report()
 		}
-		if n := h.c.flows.gone; n > 0 {
+		if n := h.m.flows.gone; n > 0 {
 			t.Errorf("%s: %d flows are kept", name, n)
 		}
 	}
@@ -108,7 +108,7 @@ func TestPendingFlowsAreForgotten(t *testing.T) {
 func TestMoreGoneFlowsThanAreKept(t *testing.T) {
 	const nat, behind = "10.0.0.1:1000>10.0.0.2:80 | 172.17.0.2:8080>10.0.0.1:1000", "10.0.0.1:1000>172.17.0.2:8080"
 	h := oneWalk(t)
-	flows := &h.c.flows
+	flows := &h.m.flows
 	flows.maxGone = 10
 	h.later(1, 1, ctmsg.Update, nat)
 	h.later(5, 1, ctmsg.Update, behind)

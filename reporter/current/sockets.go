@@ -78,7 +78,7 @@ type closedRows struct {
 
 // needs reports whether the end of a flow still matters: a table that was read before
 // it is current or may become so.
-func (k *sockets) needs(end stamp) bool {
+func (k *sockets) mayShow(end stamp) bool {
 	return (k.walking || k.walked || len(k.tables) > 0) && !k.committed.after(end)
 }
 
@@ -88,12 +88,12 @@ func (k *sockets) begin(r *capture.Record) {
 	k.pendingOwners = nil
 }
 
-func (k *sockets) void() {
+func (k *sockets) abort() {
 	k.walking, k.implicit, k.pending, k.pendingOwners = false, false, nil, nil
 }
 
 // enter makes sure that there is a walk for what r brings.
-func (k *sockets) enter(r *capture.Record) {
+func (k *sockets) ensureWalk(r *capture.Record) {
 	if !k.walking {
 		k.begin(r)
 		k.implicit = true
@@ -106,7 +106,7 @@ func (k *sockets) table(p *capture.ProcNet, r *capture.Record, s *source.Source,
 		s.Ignored++
 		return
 	}
-	k.enter(r)
+	k.ensureWalk(r)
 	key := source.TableKey{Netns: p.Netns, Name: p.Table}
 	t := k.pending[key]
 	if t == nil || p.Part == 0 && p.Netns != 0 { // of unknown namespaces there may be several
@@ -134,7 +134,7 @@ func (k *sockets) unchanged(p *capture.ProcUnchanged, r *capture.Record) {
 	if last == nil {
 		return
 	}
-	k.enter(r)
+	k.ensureWalk(r)
 	t := *last
 	t.at, t.readStart, t.readEnd = stamp{r.At, r.Seq}, p.Checked, p.Checked
 	k.pending[key] = &t
@@ -142,7 +142,7 @@ func (k *sockets) unchanged(p *capture.ProcUnchanged, r *capture.Record) {
 
 // owners adds a list of processes, which counts from the walk's end.
 func (k *sockets) owners(p *capture.ProcSockets, r *capture.Record) {
-	k.enter(r)
+	k.ensureWalk(r)
 	for i := range p.Processes {
 		p.Processes[i].Cgroup = nil // it points into the record
 	}

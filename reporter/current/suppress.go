@@ -59,25 +59,25 @@ func (w *socketRow) suppress(end stamp) bool {
 
 // supersede ends the connections that only rows show when a flow begins with their
 // tuple.
-func (c *Machine) supersede(f *flow) {
-	k := &c.sockets
-	for _, v := range views(&c.sources, f) {
+func (m *Machine) supersede(f *flow) {
+	k := &m.sockets
+	for _, v := range views(&m.sources, f) {
 		for w := k.firstOf(v); w != nil; w = following(w, v) {
 			if w.suppressed == (stamp{}) && w.table.readEnd < f.first {
-				c.supersedeRow(w, f.first)
+				m.supersedeRow(w, f.first)
 			}
 		}
 		k.suppressOlder(v, f.first)
 	}
 }
 
-func (c *Machine) supersedeRow(w *socketRow, at int64) {
-	k := &c.sockets
-	if c.flows.hasOpen(&w.Tuple) { // its end was lost, and is reported when that is found out
+func (m *Machine) supersedeRow(w *socketRow, at int64) {
+	k := &m.sockets
+	if m.flows.hasOpen(&w.Tuple) { // its end was lost, and is reported when that is found out
 		return
 	}
 	p := pair{w, k.mirror(w, func(o *socketRow) bool { return o == w || o.suppressed != (stamp{}) })}
-	k.closed = append(k.closed, closedRows{c.window, k.closedConnection(p)})
+	k.closed = append(k.closed, closedRows{m.window, k.closedConnection(p)})
 	if p.peer != nil {
 		p.peer.suppress(stamp{at: at})
 	}

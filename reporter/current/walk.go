@@ -10,11 +10,11 @@ import (
 
 // commit makes what the walk brought current. A whole walk replaces all that was known;
 // one that lost something only adds to it.
-func (c *Machine) commit() (whole bool) {
-	k := &c.sockets
+func (m *Machine) commit() (whole bool) {
+	k := &m.sockets
 	old := *k
 	whole = !k.implicit
-	for _, s := range c.sources.List {
+	for _, s := range m.sources.List {
 		whole = whole && (s.Kind != capture.SourceProc || s.GapSeq < k.begun.seq)
 	}
 	if whole {
@@ -24,12 +24,12 @@ func (c *Machine) commit() (whole bool) {
 	}
 	k.tables, k.lists = k.pending, k.pendingOwners
 	k.build()
-	k.void()
-	for _, f := range c.flows.all {
-		c.carryOver(f, &old)
+	k.abort()
+	for _, f := range m.flows.all {
+		m.carryOver(f, &old)
 	}
-	for _, conn := range k.vanished(&old, c) {
-		k.closed = append(k.closed, closedRows{c.window, conn})
+	for _, conn := range k.vanished(&old, m) {
+		k.closed = append(k.closed, closedRows{m.window, conn})
 	}
 	return whole
 }
@@ -54,12 +54,12 @@ func (k *sockets) addTo(old *sockets) {
 
 // carryOver applies a flow's first packet and its end to the new rows, and keeps for an
 // ended flow the sockets that the old tables have.
-func (c *Machine) carryOver(f *flow, old *sockets) {
-	if !f.ended && !f.born {
+func (m *Machine) carryOver(f *flow, old *sockets) {
+	if !f.ended && !f.sawFirst {
 		return
 	}
-	for i, v := range views(&c.sources, f) {
-		if f.ended && f.edge && f.window == c.window {
+	for i, v := range views(&m.sources, f) {
+		if f.ended && f.established && f.window == m.window {
 			if w := old.match(f, v, nil); w != nil {
 				if f.sides == nil {
 					f.sides = new([2]side)
@@ -68,18 +68,18 @@ func (c *Machine) carryOver(f *flow, old *sockets) {
 				f.sides[i].row = nil
 			}
 		}
-		if f.born {
-			c.sockets.suppressOlder(v, f.first-drainLag)
+		if f.sawFirst {
+			m.sockets.suppressOlder(v, f.first-drainLag)
 		}
 		if f.ended {
-			c.sockets.end(v, f.end)
+			m.sockets.end(v, f.end)
 		}
 	}
 }
 
 // vanished carries over since when the rows are known, and returns the connections that
 // only rows showed and that have no row any more.
-func (k *sockets) vanished(old *sockets, c *Machine) []report.Connection {
+func (k *sockets) vanished(old *sockets, m *Machine) []report.Connection {
 	lost, used := old.noRows(), old.noRows()
 	any := false
 	for i := range old.rows {
@@ -95,11 +95,11 @@ func (k *sockets) vanished(old *sockets, c *Machine) []report.Connection {
 	if !any {
 		return nil
 	}
-	for _, f := range c.flows.all { // the end of an open flow is reported with the flow
-		if f.ended || !f.edge {
+	for _, f := range m.flows.all { // the end of an open flow is reported with the flow
+		if f.ended || !f.established {
 			continue
 		}
-		for _, v := range views(&c.sources, f) {
+		for _, v := range views(&m.sources, f) {
 			for was := old.firstOf(v); was != nil; was = following(was, v) {
 				used[was.number] = true
 			}

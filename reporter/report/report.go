@@ -23,8 +23,8 @@ type Report struct {
 	Endpoints   []Endpoint
 	Names       []Names
 
-	scope *ScopeReport // the view of rules scope2016; nil if the view follows from the other fields
-	Tape  TapeFacts
+	scope      *ScopeReport // the view of rules scope2016; nil if the view follows from the other fields
+	ScopeInput ScopeInput
 }
 
 // Coverage describes how completely a source saw the host. Counts are totals since the

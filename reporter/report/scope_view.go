@@ -10,10 +10,10 @@ import (
 
 // TapeFacts are the facts of the tape that the view of Scope needs in addition to a
 // report's fields.
-type TapeFacts struct {
-	Wall   int64          // Unix ns at the recording's start
-	Local  []netip.Prefix // ids of addresses in them begin with the host's id
-	Listed []string       // all local networks
+type ScopeInput struct {
+	Start         int64          // Unix ns at the recording's start
+	HostScoped    []netip.Prefix // ids of addresses in them begin with the host's id
+	LocalNetworks []string       // all local networks
 }
 
 // SetScope sets the view of a report that was made of other reports: the caller makes it
@@ -56,7 +56,7 @@ func (r *Report) deriveScope() *ScopeReport {
 	for i := range r.Names {
 		names[r.Names[i].Addr] = &r.Names[i]
 	}
-	s := &ScopeReport{HostID: r.HostID, HostName: r.HostName, LocalNetworks: r.Tape.Listed, At: r.At, Nodes: make([]ScopeNode, len(v.nodes))}
+	s := &ScopeReport{HostID: r.HostID, HostName: r.HostName, LocalNetworks: r.ScopeInput.LocalNetworks, At: r.At, Nodes: make([]ScopeNode, len(v.nodes))}
 	for i := range v.nodes {
 		s.Nodes[i] = v.finish(&v.nodes[i], names)
 	}
@@ -70,7 +70,7 @@ func (r *Report) deriveScope() *ScopeReport {
 func (v *viewBuilder) id(addr netip.AddrPort, netns uint64) string {
 	scope, a := "", addr.Addr()
 	switch {
-	case slices.ContainsFunc(v.r.Tape.Local, func(p netip.Prefix) bool { return p.Contains(a) }):
+	case slices.ContainsFunc(v.r.ScopeInput.HostScoped, func(p netip.Prefix) bool { return p.Contains(a) }):
 		scope = v.r.HostID
 	case a.IsLoopback():
 		scope = v.r.HostID
@@ -153,7 +153,7 @@ func (v *viewBuilder) finish(n *viewNode, names map[netip.Addr]*Names) ScopeNode
 	out := n.ScopeNode
 	add := func(key, value string, at int64) {
 		if at >= 0 {
-			out.Latest = append(out.Latest, ScopeValue{key, value, v.r.Tape.Wall + at})
+			out.Latest = append(out.Latest, ScopeValue{key, value, v.r.ScopeInput.Start + at})
 		}
 	}
 	add("addr", n.addr.Addr().String(), from.seen)

@@ -18,20 +18,20 @@ import (
 // A Host feeds a machine with the records of a tape. Sources have their conventional
 // numbers; time stands still until the test moves it.
 type Host struct {
-	T       testing.TB
-	machine Machine
-	At      int64
-	Seq     uint64
-	Tick    uint64
-	rec     capture.Record
-	Also    func(*capture.Record) // is shown every record, too
+	T        testing.TB
+	machine  Machine
+	At       int64
+	Seq      uint64
+	Tick     uint64
+	rec      capture.Record
+	OnRecord func(*capture.Record) // is shown every record, too
 }
 
 func (h *Host) Raw(kind capture.Kind, source uint32, payload []byte) bool {
 	h.Seq++
 	h.rec = capture.Record{Seq: h.Seq, At: h.At, Kind: kind, Source: source, Payload: payload}
-	if h.Also != nil {
-		h.Also(&h.rec)
+	if h.OnRecord != nil {
+		h.OnRecord(&h.rec)
 	}
 	return h.machine.Step(&h.rec)
 }
@@ -55,9 +55,9 @@ func TCP(s string) ctmsg.Tuple { t := Ends(s); return ctmsg.TupleOf(t.Src, t.Dst
 
 // A CT is one conntrack message in the notation "O | R"; the reply is the
 // original reversed where it is not given. An empty state is no protocol info.
-type CT struct {
-	Typ      ctmsg.Type
-	Id       uint32
+type Message struct {
+	Type     ctmsg.Type
+	ID       uint32
 	Zone     uint16
 	State    string
 	Tuples   string
@@ -68,50 +68,50 @@ type CT struct {
 	Protocol uint8
 }
 
-func (h *Host) Ct(typ ctmsg.Type, id uint32, state, tuples string) {
-	h.Send(CT{Typ: typ, Id: id, State: state, Tuples: tuples})
+func (h *Host) Conntrack(typ ctmsg.Type, id uint32, state, tuples string) {
+	h.Send(Message{Type: typ, ID: id, State: state, Tuples: tuples})
 }
 
-func (h *Host) Send(c CT) {
-	o, r, nat := strings.Cut(c.Tuples, " | ")
+func (h *Host) Send(m Message) {
+	o, r, nat := strings.Cut(m.Tuples, " | ")
 	orig := Ends(o)
 	reply := endPair{orig.Dst, orig.Src}
 	if nat {
 		reply = Ends(r)
 	}
-	proto := c.Protocol
+	proto := m.Protocol
 	if proto == 0 {
 		proto = dnsmsg.TCP
 	}
-	m := ctmsg.Message{
-		Type: c.Typ, ID: c.Id, Zone: c.Zone, HasStatus: true,
+	msg := ctmsg.Message{
+		Type: m.Type, ID: m.ID, Zone: m.Zone, HasStatus: true,
 		Orig:  ctmsg.TupleOf(orig.Src, orig.Dst, proto),
 		Reply: ctmsg.TupleOf(reply.Src, reply.Dst, proto),
 	}
-	if c.State != "" {
+	if m.State != "" {
 		var ok bool
-		if m.State, ok = ctmsg.ParseState(c.State); !ok {
-			h.T.Fatalf("state %q", c.State)
+		if msg.State, ok = ctmsg.ParseState(m.State); !ok {
+			h.T.Fatalf("state %q", m.State)
 		}
-		m.HasState = true
-		if c.Flags != 0 {
-			m.HasFlags, m.FlagsOrig, m.FlagsReply = true, c.Flags, c.Flags
+		msg.HasState = true
+		if m.Flags != 0 {
+			msg.HasFlags, msg.FlagsOrig, msg.FlagsReply = true, m.Flags, m.Flags
 		}
 	}
-	if !c.Unseen && c.Typ != ctmsg.New && c.State != "SYN_SENT" {
-		m.Status |= ctmsg.SeenReply
+	if !m.Unseen && m.Type != ctmsg.New && m.State != "SYN_SENT" {
+		msg.Status |= ctmsg.SeenReply
 	}
-	if c.Assured {
-		m.Status |= ctmsg.Assured
+	if m.Assured {
+		msg.Status |= ctmsg.Assured
 	}
 	kind := capture.KindConntrack
-	if c.Typ == ctmsg.Dump {
+	if m.Type == ctmsg.Dump {
 		kind = capture.KindDumpEntry
 	}
-	if c.Source == 0 {
-		c.Source = 1
+	if m.Source == 0 {
+		m.Source = 1
 	}
-	h.Raw(kind, c.Source, m.Append(nil, false))
+	h.Raw(kind, m.Source, msg.Append(nil, false))
 }
 
 func (h *Host) DumpBegin() { h.Put(capture.KindDumpBegin, 1, &capture.ConntrackDump{}) }
@@ -126,30 +126,30 @@ func (h *Host) Dump(entries map[uint32]string) {
 	}
 	slices.Sort(ids)
 	for _, id := range ids {
-		h.Ct(ctmsg.Dump, id, "ESTABLISHED", entries[id])
+		h.Conntrack(ctmsg.Dump, id, "ESTABLISHED", entries[id])
 	}
 	h.DumpEnd()
 }
 
 // A Sock is a row: "L>R", a state (01 when 0), an inode, and who holds it.
-type Sock struct {
-	Netns uint64
-	Row   string
-	State procnet.State
-	Inode uint64
-	Procs []report.Process
+type Socket struct {
+	Netns     uint64
+	Row       string
+	State     procnet.State
+	Inode     uint64
+	Processes []report.Process
 }
 
-func Listen(netns uint64, addr string) Sock {
+func Listen(netns uint64, addr string) Socket {
 	any := "0.0.0.0:0"
 	if strings.HasPrefix(addr, "[") {
 		any = "[::]:0"
 	}
-	return Sock{Netns: netns, Row: addr + ">" + any, State: procnet.Listen, Inode: 1}
+	return Socket{Netns: netns, Row: addr + ">" + any, State: procnet.Listen, Inode: 1}
 }
 
 // Walk is one whole walk of /proc.
-func (h *Host) Walk(socks ...Sock) {
+func (h *Host) Walk(socks ...Socket) {
 	h.WalkBegin()
 	h.Tables(socks...)
 	h.WalkEnd()
@@ -158,7 +158,7 @@ func (h *Host) Walk(socks ...Sock) {
 func (h *Host) WalkBegin() { h.Put(capture.KindWalkBegin, 2, &capture.ProcWalk{}) }
 func (h *Host) WalkEnd()   { h.Put(capture.KindWalkEnd, 2, &capture.ProcWalk{}) }
 
-func (h *Host) Tables(socks ...Sock) {
+func (h *Host) Tables(socks ...Socket) {
 	type key struct {
 		netns uint64
 		v6    bool
@@ -185,7 +185,7 @@ func (h *Host) Tables(socks ...Sock) {
 		h.Put(capture.KindProcNet, 2, &capture.ProcNet{Netns: k.netns, Table: name, ReadStart: h.At, ReadEnd: h.At, Text: text[k]})
 	}
 	for _, s := range socks {
-		for _, p := range s.Procs {
+		for _, p := range s.Processes {
 			h.Put(capture.KindProcSockets, 2, &capture.ProcSockets{Netns: s.Netns,
 				Processes: []capture.Process{{PID: p.PID, Comm: p.Comm, Inodes: []uint64{s.Inode}}}})
 		}
@@ -249,7 +249,7 @@ func CoverageOf(r *report.Report, kind string) report.Coverage {
 }
 
 // Lives is the messages of n short connections, ten of them open at a time.
-func Lives(n int) [][]byte {
+func ShortConnections(n int) [][]byte {
 	var out [][]byte
 	state := func(m *ctmsg.Message, typ ctmsg.Type, s ctmsg.State) {
 		m.Type, m.State, m.HasState = typ, s, typ != ctmsg.Destroy
@@ -370,7 +370,7 @@ func CheckReport(t *testing.T, r *report.Report) {
 
 const (
 	Plain = "10.0.0.1:40000>10.0.0.2:80"
-	Dnat  = "10.0.0.1:40000>10.0.0.80:80 | 172.17.0.2:8080>10.0.0.1:40000"
+	DNAT  = "10.0.0.1:40000>10.0.0.80:80 | 172.17.0.2:8080>10.0.0.1:40000"
 )
 
 // RandomRecords is a tape of records of few flows and few sockets.

@@ -9,19 +9,19 @@ import (
 )
 
 // carry is all of the state but what is reused from record to record.
-func (c *Machine) Carry(x *carry.Coder) {
-	x.String(&c.hostID)
-	x.String(&c.host)
-	carry.Int(x, &c.wall)
-	source.CarryNetworks(x, &c.local)
-	carry.List(x, &c.listed, 1, (*carry.Coder).String)
-	source.CarryTick(x, &c.tick, &c.tickAt, &c.lastTick, &c.window)
-	c.sources.Carry(x)
-	c.flows.carry(x)
-	c.nat.carry(x)
-	c.proc.carry(x)
-	c.snooped.carry(x)
-	c.reversed.carry(x)
+func (m *Machine) Carry(c *carry.Coder) {
+	c.String(&m.hostID)
+	c.String(&m.host)
+	carry.Int(c, &m.wall)
+	source.CarryNetworks(c, &m.local)
+	carry.List(c, &m.listed, 1, (*carry.Coder).String)
+	source.CarryTick(c, &m.tick, &m.tickAt, &m.lastTick, &m.window)
+	m.sources.Carry(c)
+	m.flows.carry(c)
+	m.nat.carry(c)
+	m.proc.carry(c)
+	m.snooped.carry(c)
+	m.reversed.carry(c)
 }
 
 // carry is the active flows by id, and those that ended.
@@ -66,7 +66,7 @@ func (f *flow) carry(c *carry.Coder) {
 // when each row is known.
 func (k *proc) carry(c *carry.Coder) {
 	carryTexts(c, &k.tables, nil)
-	source.CarryLists(c, &k.lists)
+	source.CarryProcesses(c, &k.lists)
 	carry.Int(c, &k.read)
 	c.Bools(&k.walking, &k.implicit)
 	c.Check(k.walking || !k.implicit)
@@ -74,7 +74,7 @@ func (k *proc) carry(c *carry.Coder) {
 	carry.Int(c, &k.pendingRead)
 	carry.Int(c, &k.size)
 	carryTexts(c, &k.pending, k.tables)
-	source.CarryLists(c, &k.pendingLists)
+	source.CarryProcesses(c, &k.pendingLists)
 	if c.Reading() && c.OK() {
 		k.list()
 	}

@@ -17,7 +17,7 @@ func CarryTick(c *carry.Coder, t *capture.Tick, at, before *int64, window *uint6
 }
 
 // CarryLists is lists of processes, as payloads: their new fields are carried, too.
-func CarryLists(c *carry.Coder, lists *[]capture.ProcSockets) {
+func CarryProcesses(c *carry.Coder, lists *[]capture.ProcSockets) {
 	carry.List(c, lists, 1, func(c *carry.Coder, p *capture.ProcSockets) {
 		var b []byte
 		if !c.Reading() {

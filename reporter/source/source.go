@@ -117,7 +117,7 @@ func (ss *Sources) count(kind string) int {
 	return n
 }
 
-func (ss *Sources) Several() bool { return ss.count(capture.SourceConntrack) > 1 }
+func (ss *Sources) SeveralConntrack() bool { return ss.count(capture.SourceConntrack) > 1 }
 
 // NetnsOf is the namespace that the numbered source sees, 0 when unknown.
 func (ss *Sources) NetnsOf(number uint32) uint64 {
@@ -184,7 +184,7 @@ func (s *Source) Gap(p *capture.Gap, seq, window uint64) {
 }
 
 // Hides says that in this window something of the source is not shown.
-func (s *Source) Hides(reason string, seq, window uint64) {
+func (s *Source) DegradeWindow(reason string, seq, window uint64) {
 	s.window = window
 	s.Degrade(reason, seq)
 }
@@ -250,7 +250,7 @@ func (ss *Sources) Coverage(reported uint64, untracked string) []report.Coverage
 
 // Watched are the namespaces whose connections conntrack should know, sorted; 0 is an
 // unknown one.
-func (ss *Sources) Watched() (out []uint64) {
+func (ss *Sources) ConntrackNamespaces() (out []uint64) {
 	for _, s := range ss.List {
 		if s.Kind == capture.SourceConntrack && !s.closed {
 			out = append(out, s.Netns)
