@@ -16,7 +16,7 @@ var notCarried = []string{
 }
 
 // neverSet are fields that are zero whenever a state can be carried.
-var neverSet = []string{"current.side.row", "report.Connection.NAT", "report.Connection.MayHaveClosed", "report.TapeFacts.Wall", "scope2016.snooped.dirty"}
+var neverSet = []string{"current.side.row", "report.Connection.NAT", "report.Connection.MayHaveClosed", "report.ScopeInput.Start", "scope2016.snooped.dirty"}
 
 // Difference says where the states of two reporters differ, "" if nowhere.
 func Difference(a, b *Reporter) string {

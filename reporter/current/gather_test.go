@@ -67,7 +67,7 @@ func TestReportedChains(t *testing.T) {
 // Observing flows joins their times, and takes the state of the one that knows best.
 func TestObserve(t *testing.T) {
 	ss := threeNamespaces()
-	ss.List[0].GapSeq, ss.List[0].Degraded = 7, true
+	ss.List[0].Degrade("a gap", 7)
 	open, half := flow{key: flowKey{source: 1}, first: 10, last: 30, stateSeq: 3, state: 3, hasState: true, established: true}, flow{key: flowKey{source: 2}, first: 5, last: 20, state: 1, hasState: true, handshake: true}
 	ended := flow{key: flowKey{source: 1}, first: 20, last: 40, stateSeq: 9, state: 4, hasState: true, established: true, ended: true}
 	for name, c := range map[string]struct {

@@ -156,7 +156,7 @@ func (m *Machine) walk(r *capture.Record) {
 		s.Degrade("the last walk of /proc failed: "+p.Failed, r.Seq)
 	case m.sockets.walking:
 		if whole := m.commit(); whole {
-			s.Degraded, s.Reason = false, ""
+			s.Recover()
 		}
 	}
 }

@@ -190,14 +190,10 @@ func (m *Machine) dump(r *capture.Record) {
 		return
 	}
 	if r.Kind == capture.KindDumpBegin {
-		s.Dumping, s.DumpFrom, s.DumpGap = true, r.Seq, false
+		s.BeginDump(r.Seq)
 		return
 	}
-	if !s.Dumping {
-		return
-	}
-	s.Dumping = false
-	if s.DumpGap || p.Failed != "" {
+	if complete := s.EndDump(p.Failed != ""); !complete {
 		return // its entries count; another dump follows
 	}
 	now := stamp{r.At, r.Seq}
@@ -206,7 +202,6 @@ func (m *Machine) dump(r *capture.Record) {
 			m.remove(f, now)
 		}
 	}
-	s.Degraded, s.Reason = false, ""
 }
 
 // dropAddresses ends the flows that have an end at one of the addresses.

@@ -8,17 +8,16 @@ import (
 	"strings"
 )
 
-// TapeFacts are the facts of the tape that the view of Scope needs in addition to a
-// report's fields.
+// A ScopeInput is what Scope needs from the tape in addition to the other fields of a
+// report.
 type ScopeInput struct {
-	Start         int64          // Unix ns at the recording's start
-	HostScoped    []netip.Prefix // ids of addresses in them begin with the host's id
-	LocalNetworks []string       // all local networks
+	Start         int64          // Unix ns at the recording's start, after all steps of the wall clock
+	HostScoped    []netip.Prefix // networks whose addresses are scoped to the host
+	LocalNetworks []string       // all local networks, sorted
 }
 
-// SetScope sets the view of a report that was made of other reports: the caller makes it
-// of their views. A report of the current rules needs no such view, because it follows
-// from the report.
+// SetScope sets the view of Weave Scope. The rules of 2016 make their own view; the view of
+// a report of the current rules is derived from its other fields.
 func (r *Report) SetScope(s *ScopeReport) { r.scope = s }
 
 // A viewBuilder makes the view of Scope from the connections of a report.
@@ -42,8 +41,8 @@ type viewNode struct {
 	copiedLast int64 // last seen of the node that it is a copy of
 }
 
-// deriveScope makes the view of Scope of a report of the current rules. Only real ends
-// have adjacencies: a copy has none, so that no connection counts twice.
+// deriveScope makes the view of Scope from a report of the current rules. Only real ends
+// have adjacencies. A copy has none, so that no connection counts twice.
 func (r *Report) deriveScope() *ScopeReport {
 	v := &viewBuilder{r: r, index: make(map[string]int)}
 	for i := range r.Connections {

@@ -146,13 +146,10 @@ func (m *Machine) dump(r *capture.Record) {
 		return
 	}
 	if r.Kind == capture.KindDumpBegin {
-		s.Dumping, s.DumpGap = true, false
+		s.BeginDump(0) // these rules do not use DumpFrom
 		return
 	}
-	if s.Dumping && !s.DumpGap && p.Failed == "" {
-		s.Degraded, s.Reason = false, ""
-	}
-	s.Dumping = false
+	s.EndDump(p.Failed != "")
 }
 
 func (m *Machine) procWalk(r *capture.Record) {
@@ -172,7 +169,7 @@ func (m *Machine) procWalk(r *capture.Record) {
 		s.Degrade("the last walk of /proc failed: "+p.Failed, r.Seq)
 	case m.proc.walking:
 		if !m.proc.implicit && s.GapSeq < m.proc.begun {
-			s.Degraded, s.Reason = false, ""
+			s.Recover()
 		}
 		m.proc.commit()
 	}

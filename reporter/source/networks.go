@@ -7,11 +7,11 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// LocalNetworks returns the networks whose addresses have ids that begin with the
-// host's id, and lists all networks that the tape calls local.
+// LocalNetworks returns the networks whose addresses are scoped to the host, and the texts
+// of all local networks of the tape, sorted.
 //
-// The original took the networks that a user gave it, and looked up the one of the
-// Docker bridge. The recorder lists the networks of all interfaces: they do not count.
+// Weave Scope used the networks that a user gave it, and the network of the Docker bridge.
+// The recorder lists the networks of all interfaces as well; these do not count here.
 func LocalNetworks(h *capture.Header, p *capture.Host) (local []netip.Prefix, listed []string) {
 	const dockerBridge = "docker0"
 	byHand := AppendNetworks(nil, p.LocalNetworks)
@@ -29,7 +29,7 @@ func LocalNetworks(h *capture.Header, p *capture.Host) (local []netip.Prefix, li
 	return local, slices.Compact(listed)
 }
 
-// AppendNetworks parses networks and appends them. It skips other texts.
+// AppendNetworks parses texts as networks and appends them. It skips invalid texts.
 func AppendNetworks(b []netip.Prefix, texts []string) []netip.Prefix {
 	for _, s := range texts {
 		if n, err := netip.ParsePrefix(s); err == nil {
