@@ -14,20 +14,21 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// Evidence keeps the records of a tape on which later reports depend, as they are: sources
-// and the host, all steps of the clock, the last walk of /proc, of each flow the first
-// message and the last ones, and the valid answers. With them a core of any version and
-// rules that cannot read a state comes close to it.
+// Evidence selects the records of a tape on which later reports depend: the last records of
+// sources and of the host, all steps of the clock, the last complete walk of /proc, the first
+// and the last messages of each flow, and the DNS answers that have not expired. A tape that
+// is cut from this one starts with copies of them. A core that cannot read a carry record, because its
+// version or its rules differ, reads them instead and makes nearly the same reports.
 type Evidence struct {
 	header    *capture.Header
-	source    map[uint32]capture.Record // the last of each
-	gap       map[uint32]capture.Record // the last of each, since its last whole dump or walk
-	dump      map[uint32]capture.Record // begin of the dump that goes on
-	hosts     []capture.Record          // the last ones: which addresses are gone takes two
+	source    map[uint32]capture.Record // the last of each source
+	gap       map[uint32]capture.Record // the last of each since its last complete dump or walk
+	dump      map[uint32]capture.Record // the begin of each unfinished dump
+	hosts     []capture.Record          // the last ones: two of them show which addresses the host no longer has
 	clock     []capture.Record
 	flows     map[evidenceKey]*flowEvidence
-	destroyed []*flowEvidence // flows that the kernel no longer has, in order
-	lastTick  uint64          // record of the last tick
+	destroyed []*flowEvidence // flows that the kernel no longer has, in the order of their DESTROY
+	lastTick  uint64          // number of the record of the last tick
 	walk      walkEvidence
 	forward   validAnswers
 	reverse   validAnswers
@@ -38,13 +39,13 @@ type Evidence struct {
 	answers []dnsmsg.Answer
 }
 
-// NewEvidence returns the evidence of a tape with that header.
+// NewEvidence returns the Evidence for a tape with this header.
 func NewEvidence(h *capture.Header) *Evidence {
 	return &Evidence{header: h, source: map[uint32]capture.Record{}, gap: map[uint32]capture.Record{}, dump: map[uint32]capture.Record{},
 		flows: map[evidenceKey]*flowEvidence{}, forward: validAnswers{byKey: map[answerKey]*validAnswer{}}, reverse: validAnswers{byKey: map[answerKey]*validAnswer{}}}
 }
 
-// Add adds the next record. It keeps a copy of its payload.
+// Add adds the next record of the tape. It copies the payload if it keeps the record.
 func (e *Evidence) Add(r *capture.Record) {
 	switch size := len(r.Payload); r.Kind {
 	case capture.KindConntrack, capture.KindDumpEntry, capture.KindDumpBegin, capture.KindSource, capture.KindGap:
@@ -64,7 +65,7 @@ func (e *Evidence) Add(r *capture.Record) {
 	case capture.KindDumpEnd:
 		e.dumpEnd(r)
 	case capture.KindWalkBegin, capture.KindWalkEnd, capture.KindProcNet, capture.KindProcSockets, capture.KindProcUnchanged:
-		if whole := e.walk.add(r); whole {
+		if complete := e.walk.add(r); complete {
 			delete(e.gap, r.Source)
 			e.forget()
 		}
@@ -100,31 +101,32 @@ type evidenceKey struct {
 	zone   uint16
 }
 
+// copyRecord returns a record with a payload of its own.
 func copyRecord(r *capture.Record) capture.Record {
 	k := *r
 	k.Payload = bytes.Clone(r.Payload)
 	return k
 }
 
-// Bytes of records that are kept at most: the kernel sends none larger.
+// Larger records are ignored: the kernel sends no messages or packets of this size, in bytes.
 const (
 	maxMessage = 8 << 10
 	maxPacket  = 68 << 10
 )
 
-// keepLast keeps the last record of each source.
-func setLast(by map[uint32]capture.Record, r *capture.Record) {
-	if _, known := by[r.Source]; known || len(by) < source.Max {
-		by[r.Source] = copyRecord(r)
+// setLast makes a record the last one of its source.
+func setLast(bySource map[uint32]capture.Record, r *capture.Record) {
+	if _, known := bySource[r.Source]; known || len(bySource) < source.Max {
+		bySource[r.Source] = copyRecord(r)
 	}
 }
 
-// Records returns the records that are kept and still valid at a time, in the order of
-// the tape. They are valid until the next Add.
+// Records returns the selected records, in the order of the tape, without the answers that
+// have expired at a time. The payloads may change with the next Add.
 func (e *Evidence) Records(at int64) []capture.Record {
 	out := slices.Concat(e.clock, e.hosts)
-	for _, by := range [...]map[uint32]capture.Record{e.source, e.gap, e.dump} {
-		out = slices.AppendSeq(out, maps.Values(by)) // sorted below
+	for _, bySource := range [...]map[uint32]capture.Record{e.source, e.gap, e.dump} {
+		out = slices.AppendSeq(out, maps.Values(bySource)) // sorted below
 	}
 	for _, f := range e.flows { // sorted below
 		if f.ended == 0 || e.stillNeeded(f.ended) {
@@ -142,21 +144,23 @@ func (e *Evidence) Records(at int64) []capture.Record {
 
 const maxHosts = 16
 
-// flowEvidence is a flow's first message and its last, which may be one, and the last one
-// that showed a state if the last message does not.
+// A flowEvidence is a flow's first message and its last one, which may be the same. If the
+// last message shows no state, the last one that did is kept too.
 type flowEvidence struct {
 	key                    evidenceKey
 	first, lastState, last capture.Record
 	lastHasState           bool   // last shows a state
-	ended                  uint64 // record that showed the flow's end, 0 if it is open
+	ended                  uint64 // number of the record that showed the flow's end, 0 if it is open
 }
 
+// begin starts a flow with its first message.
 func (f *flowEvidence) begin(key *evidenceKey, r *capture.Record, m *ctmsg.Message) {
 	f.key, f.ended, f.lastHasState, f.lastState.Seq = *key, 0, false, 0
 	copyInto(&f.first, r)
 	f.add(r, m)
 }
 
+// add adds a later message.
 func (f *flowEvidence) add(r *capture.Record, m *ctmsg.Message) {
 	switch {
 	case m.HasState:
@@ -171,11 +175,11 @@ func (f *flowEvidence) add(r *capture.Record, m *ctmsg.Message) {
 	copyInto(&f.last, r)
 }
 
-// keepIn keeps a record in the memory of another one.
+// copyInto copies a record and reuses the memory of the target's payload.
 func copyInto(to, r *capture.Record) {
-	room := to.Payload
+	payload := append(to.Payload[:0], r.Payload...)
 	*to = *r
-	to.Payload = append(room[:0], r.Payload...)
+	to.Payload = payload
 }
 
 func (f *flowEvidence) appendTo(out []capture.Record) []capture.Record {
@@ -185,6 +189,7 @@ func (f *flowEvidence) appendTo(out []capture.Record) []capture.Record {
 	return append(out, f.first, f.last)
 }
 
+// conntrack adds a message to its flow.
 func (e *Evidence) conntrack(r *capture.Record) {
 	m := &e.message
 	if m.Decode(r.Payload, e.header.BigEndian) != nil || m.Orig.Proto != dnsmsg.TCP {
@@ -208,7 +213,7 @@ func (e *Evidence) conntrack(r *capture.Record) {
 	}
 }
 
-// dumpEnd ends the flows that a whole dump lacks.
+// dumpEnd drops the flows that a complete dump lacks.
 func (e *Evidence) dumpEnd(r *capture.Record) {
 	begin, dumping := e.dump[r.Source]
 	delete(e.dump, r.Source)
@@ -217,23 +222,24 @@ func (e *Evidence) dumpEnd(r *capture.Record) {
 		return
 	}
 	delete(e.gap, r.Source)
-	for key, f := range e.flows { // order cannot matter: a map less some
+	for key, f := range e.flows { // the order cannot matter: some keys are deleted
 		if key.source == r.Source && f.last.Seq < begin.Seq {
 			delete(e.flows, key)
 		}
 	}
 }
 
-// needs reports whether the end of a flow is not reported yet, or a row can contradict it.
+// stillNeeded reports whether a later report depends on the end of a flow: no report has
+// shown the end, or no complete walk of /proc began after it, so that a row may show the flow
+// as open.
 func (e *Evidence) stillNeeded(end uint64) bool {
-	return end > e.lastTick || e.walk.wholeSeq > 0 && end > e.walk.wholeSeq
+	return end > e.lastTick || e.walk.completeSeq > 0 && end > e.walk.completeSeq
 }
 
-// maxGone bounds the flows that are kept for a walk that does not end.
+// maxDestroyed bounds the destroyed flows that wait for a complete walk.
 const maxDestroyed = 1 << 16
 
-// forget drops the flows that were reported as closed, once a walk that began
-// after their end has finished: until then a row may show them.
+// forget drops the destroyed flows that no later report depends on.
 func (e *Evidence) forget() {
 	i := 0
 	for ; i < len(e.destroyed); i++ {
@@ -244,7 +250,7 @@ func (e *Evidence) forget() {
 	e.destroyed = slices.Delete(e.destroyed, 0, i)
 }
 
-// dnsPacket keeps a packet as long as an answer in it is valid.
+// dnsPacket adds a packet, which is kept until its last answer expires.
 func (e *Evidence) dnsPacket(r *capture.Record) {
 	var p capture.DNS
 	if r.Decode(&p) != nil || e.packet.Decode(p.Packet) != nil || e.packet.IsFragment() || e.packet.Proto == dnsmsg.TCP ||
@@ -261,22 +267,23 @@ func (e *Evidence) dnsPacket(r *capture.Record) {
 	e.forward.add(keys, r, r.At+ttl)
 }
 
+// An answerKey is what an answer says: a name of an address.
 type answerKey struct {
 	addr netip.Addr
 	name string
 }
 
-// A validAnswer is a record with an answer that no later record repeats.
+// A validAnswer is a record with an answer, and when the answer expires.
 type validAnswer struct {
 	capture.Record
 	expires int64
 }
 
-// validAnswers are the last ones, by what they answer.
+// validAnswers are the last records of all answers.
 type validAnswers struct {
 	byKey   map[answerKey]*validAnswer
-	sweepAt int // when the map has that many
-	bytes   int // of records that were added since
+	sweepAt int // the number of keys at which expired answers are removed
+	bytes   int // of the records, at least: replaced ones count until the next sweep
 }
 
 const (
@@ -284,6 +291,8 @@ const (
 	maxAnswerBytes = 256 << 20
 )
 
+// add adds a record. When there are many, it removes the expired ones, and all if too many
+// are left.
 func (a *validAnswers) add(keys []answerKey, r *capture.Record, expires int64) {
 	if len(keys) == 0 {
 		return
@@ -297,7 +306,7 @@ func (a *validAnswers) add(keys []answerKey, r *capture.Record, expires int64) {
 	}
 	maps.DeleteFunc(a.byKey, func(_ answerKey, x *validAnswer) bool { return x.expires <= r.At })
 	a.bytes = 0
-	for _, x := range a.byKey { // order cannot matter: a sum
+	for _, x := range a.byKey { // the order cannot matter: a sum
 		a.bytes += len(x.Payload)
 	}
 	if len(a.byKey) > maxAnswers || a.bytes > maxAnswerBytes/2 {

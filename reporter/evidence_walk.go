@@ -8,45 +8,45 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// A reading is the records of one reading of a table, or of one list of
+// A reading is the records of one reading of a table of /proc/net, or of one list of
 // processes.
 type reading struct {
 	key   source.TableKey
 	parts []capture.Record
 }
 
-// ownersTable is the name that lists of processes have among the tables.
+// ownersTable is the table name in the key of a list of processes.
 const ownersTable = "owners"
 
-// A walkStep is one record of a walk, with the reading that it asserts again if it only
-// does that.
+// A walkStep is one record of a walk. If the record only shows that a table has not changed,
+// unchanged is the last reading of that table.
 type walkStep struct {
 	capture.Record
 	unchanged *reading
 }
 
-// walkEvidence is what the last whole walk of /proc brought, and what the one
-// that goes on has brought so far.
+// walkEvidence is the records of the last complete walk of /proc, and of the current walk so
+// far.
 type walkEvidence struct {
 	last, current []walkStep
 	walking       bool
-	beginSeq      uint64                       // record of the begin of the walk that goes on
-	wholeSeq      uint64                       // record of the begin of the last whole walk
-	readings      map[source.TableKey]*reading // the last of each
-	outside       []*reading                   // of tables outside a walk since the last whole one
-	size          int                          // bytes of what came since then, or since the walk's begin
+	beginSeq      uint64                       // number of the record that began the current walk
+	completeSeq   uint64                       // number of the record that began the last complete walk
+	readings      map[source.TableKey]*reading // the last one of each table
+	outside       []*reading                   // outside a walk, since the last complete one
+	size          int                          // bytes of the current walk and of the readings outside one
 }
 
-// grow counts the bytes of a record. If they are too many, all that came since the last
-// whole walk is forgotten.
+// countBytes counts the bytes of a record. If there are too many, it drops the current walk
+// and all readings.
 func (w *walkEvidence) countBytes(r *capture.Record) {
 	if w.size += len(r.Payload) + 64; w.size > source.MaxWalk {
 		w.walking, w.current, w.outside, w.readings, w.size = false, nil, nil, nil, 0
 	}
 }
 
-// add adds a record. It returns true when a whole walk has ended.
-func (w *walkEvidence) add(r *capture.Record) (whole bool) {
+// add adds a record of /proc. It returns true if the record completes a walk.
+func (w *walkEvidence) add(r *capture.Record) (complete bool) {
 	switch r.Kind {
 	case capture.KindWalkBegin:
 		w.walking, w.beginSeq, w.current, w.size = true, r.Seq, []walkStep{{Record: copyRecord(r)}}, 0
@@ -74,6 +74,7 @@ func (w *walkEvidence) add(r *capture.Record) (whole bool) {
 	return false
 }
 
+// read adds one part of a reading.
 func (w *walkEvidence) read(r *capture.Record, key source.TableKey, part uint32) {
 	w.countBytes(r)
 	if w.readings == nil {
@@ -94,7 +95,8 @@ func (w *walkEvidence) read(r *capture.Record, key source.TableKey, part uint32)
 	}
 }
 
-func (w *walkEvidence) end(r *capture.Record) (whole bool) {
+// end ends the walk. A failed walk is dropped.
+func (w *walkEvidence) end(r *capture.Record) (complete bool) {
 	var p capture.ProcWalk
 	if r.Decode(&p) != nil || !w.walking {
 		return false
@@ -104,17 +106,18 @@ func (w *walkEvidence) end(r *capture.Record) (whole bool) {
 		w.current = nil
 		return false
 	}
-	w.last, w.current, w.outside, w.wholeSeq, w.size = append(w.current, walkStep{Record: copyRecord(r)}), nil, nil, w.beginSeq, 0
+	w.last, w.current, w.outside, w.completeSeq, w.size = append(w.current, walkStep{Record: copyRecord(r)}), nil, nil, w.beginSeq, 0
 	unchanged := make(map[*reading]bool)
 	for i := range w.last {
 		unchanged[w.last[i].unchanged] = true
 	}
-	maps.DeleteFunc(w.readings, func(_ source.TableKey, m *reading) bool { // of namespaces that are gone
+	maps.DeleteFunc(w.readings, func(_ source.TableKey, m *reading) bool { // tables that the walk did not find
 		return !unchanged[m] && m.parts[len(m.parts)-1].Seq < w.beginSeq
 	})
 	return true
 }
 
+// appendTo appends the records of the walks, and the readings that they show as unchanged.
 func (w *walkEvidence) appendTo(out []capture.Record) []capture.Record {
 	appended := make(map[*reading]bool)
 	for _, steps := range [...][]walkStep{w.last, w.current} {

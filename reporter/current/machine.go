@@ -10,7 +10,7 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// stamp places an event: by time, and among equal times by record number.
+// A stamp is the time of a record; the record's number orders equal times.
 type stamp struct {
 	at  int64
 	seq uint64
@@ -18,12 +18,12 @@ type stamp struct {
 
 func (s stamp) after(t stamp) bool { return s.at > t.at || s.at == t.at && s.seq > t.seq }
 
-// Machine is the rule set that reports what is right.
+// Machine is the state machine of the current rules.
 type Machine struct {
 	header     *capture.Header
 	hostID     string
 	host       string
-	wall       int64 // Unix ns at At 0, moved by every step of the wall clock
+	wall       int64 // Unix ns at the recording's start, after all steps of the wall clock
 	addresses  map[netip.Addr]bool
 	scopeInput report.ScopeInput
 	sources    source.Sources
@@ -31,16 +31,17 @@ type Machine struct {
 	sockets    sockets
 	names      names
 
-	window   uint64 // counts ticks; what ends now is reported at the next one
+	window   uint64 // number of ticks so far: what ends now is in this window, and in the next report
 	tick     capture.Tick
 	tickAt   int64
 	lastTick int64
 
-	linked  []chain       // of several namespaces, linked at the last tick; nil if a record came since
+	linked  []chain       // the chains of several namespaces as of the last tick; nil once another record came
 	message ctmsg.Message // reused from record to record
 	dns     *dnsmsg.Assembler
 }
 
+// New returns a machine for a tape with this header.
 func New(h *capture.Header) *Machine {
 	m := &Machine{header: h, hostID: h.HostID, host: h.HostName, wall: h.Start}
 	m.scopeInput.HostScoped, m.scopeInput.LocalNetworks = source.LocalNetworks(h, &capture.Host{})
@@ -54,6 +55,7 @@ func New(h *capture.Header) *Machine {
 	return m
 }
 
+// Step applies a record, and returns true for a tick.
 func (m *Machine) Step(r *capture.Record) bool {
 	m.linked = nil
 	switch r.Kind {
@@ -113,8 +115,8 @@ func (m *Machine) Step(r *capture.Record) bool {
 	return false
 }
 
-// ticked closes the window. The flows that ended in the window before it were reported,
-// and are forgotten.
+// ticked ends the window. It drops the flows that ended in the window before: they were
+// reported.
 func (m *Machine) ticked(r *capture.Record) bool {
 	var t capture.Tick
 	if r.Decode(&t) != nil {
@@ -137,6 +139,7 @@ func (m *Machine) ticked(r *capture.Record) bool {
 	return true
 }
 
+// walk begins or ends a walk of /proc.
 func (m *Machine) walk(r *capture.Record) {
 	var p capture.ProcWalk
 	s, ok := m.sources.Decode(r, &p)
@@ -161,8 +164,8 @@ func (m *Machine) walk(r *capture.Record) {
 	}
 }
 
-// hostChanged sets the host's names, and drops the flows of addresses that the host no
-// longer has: nothing will end them.
+// hostChanged applies a host record. It ends the flows of addresses that the host no longer
+// has: no message will end them.
 func (m *Machine) hostChanged(p *capture.Host, r *capture.Record) {
 	if p.ID != "" {
 		m.hostID = p.ID
@@ -183,7 +186,7 @@ func (m *Machine) hostChanged(p *capture.Host, r *capture.Record) {
 		}
 	}
 	gone := m.addresses
-	for a := range now { // order cannot matter: a set less a set
+	for a := range now { // the order cannot matter: a difference of sets
 		delete(gone, a)
 	}
 	if len(gone) > 0 {
@@ -192,8 +195,8 @@ func (m *Machine) hostChanged(p *capture.Host, r *capture.Record) {
 	m.addresses = now
 }
 
-// factsSoFar returns the facts of the tape so far.
-func (m *Machine) factsSoFar() report.ScopeInput {
+// scopeInputNow returns what the Scope view of a report needs.
+func (m *Machine) scopeInputNow() report.ScopeInput {
 	f := m.scopeInput
 	f.Start = m.wall
 	return f

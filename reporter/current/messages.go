@@ -8,7 +8,7 @@ import (
 	"github.com/topotape/topotape/reporter/dnsmsg"
 )
 
-// conntrack applies one message, an event or an entry of a dump.
+// conntrack applies a message: an event or an entry of a dump.
 func (m *Machine) conntrack(r *capture.Record) {
 	s := m.sources.Of(r)
 	s.Records++
@@ -21,14 +21,14 @@ func (m *Machine) conntrack(r *capture.Record) {
 		s.Ignored++
 		return
 	}
-	msg.Reply.Proto = msg.Orig.Proto // the reply's own is ignored: only addresses and ports count
+	msg.Reply.Proto = msg.Orig.Proto // the reply's protocol is ignored
 	key := flowKey{orig: msg.Orig, id: msg.ID, source: s.Number, zone: msg.Zone}
 	now := stamp{r.At, r.Seq}
 	f := m.flows.find(&key)
 	if r.Kind == capture.KindDumpEntry {
 		msg.Type = ctmsg.Dump
 		if f != nil && s.Dumping && f.lastSeq > s.DumpFrom && (f.ended || f.hasState) {
-			return // the entry may be older than the events since the dump's begin
+			return // events since the begin of the dump may be newer than the entry
 		}
 	}
 	if msg.Type == ctmsg.Destroy {
@@ -61,8 +61,8 @@ func (m *Machine) conntrack(r *capture.Record) {
 	}
 }
 
-// destroyed applies the last message of a flow. It may be the only trace of an unknown
-// one, and an older entry of a dump or row of a table may follow.
+// destroyed applies a DESTROY message. It adds an unknown flow if the message shows an
+// established past, or if an older entry of a dump or row of a table may follow.
 func (m *Machine) destroyed(f *flow, msg *ctmsg.Message, key *flowKey, now stamp, dumping bool) {
 	if f != nil && f.gone {
 		f.lastSeq = now.seq
@@ -79,16 +79,16 @@ func (m *Machine) destroyed(f *flow, msg *ctmsg.Message, key *flowKey, now stamp
 	m.remove(f, now)
 }
 
-// reborn reports whether a message about an ended flow belongs to a new life: the
-// kernel reuses an entry whose tuple opens again. Later states do not count: the
-// message may be older than the end that a dump showed.
+// reopens reports whether a message with the key of an ended flow belongs to a new connection:
+// the kernel reuses the entry if its tuple is opened again. Later states do not count, because
+// the message may be older than the dump that showed the end.
 func reopens(m *ctmsg.Message) bool {
 	return m.Type == ctmsg.New || m.HasState && (m.State == ctmsg.SynSent || m.State == ctmsg.SynRecv || m.State == ctmsg.Established)
 }
 
 // reused reports whether m belongs to a later flow with the same key: the DESTROY was
-// lost. A flow begins once, and an entry opens again only when it is closed. A flow that
-// only a dump showed may be younger than the events that follow.
+// lost. A flow has one NEW message, and the kernel opens an entry again only after it closed.
+// If only a dump has shown the flow, older events may still follow.
 func (f *flow) reused(m *ctmsg.Message) bool {
 	switch {
 	case m.Type == ctmsg.New:
@@ -99,12 +99,12 @@ func (f *flow) reused(m *ctmsg.Message) bool {
 	return f.hasState && f.state >= ctmsg.Established && f.state < ctmsg.TimeWait
 }
 
-// maxLives bounds the flows of one entry that are found by their ids: the open one, and
-// those whose DESTROY may still come.
+// maxLives bounds the flows of one entry that are found by their keys: the open one, and
+// ended ones whose DESTROY may still come.
 const maxLives = 4
 
-// succeed ends the flows that had a new flow's entry before. An entry of a dump ends
-// none: it may be older than the events.
+// endOlder ends the earlier flows of a new flow's entry. A flow that a dump entry shows ends
+// none, because the entry may be older than the events.
 func (m *Machine) endOlder(f *flow, now stamp, dumped bool) {
 	lives := 1
 	for g := f.older; g != nil; {
@@ -120,7 +120,7 @@ func (m *Machine) endOlder(f *flow, now stamp, dumped bool) {
 	}
 }
 
-// apply adds what a message shows to a flow of the table.
+// apply applies a message to a flow, and counts the flow once it is established.
 func (m *Machine) apply(f *flow, msg *ctmsg.Message, now stamp) {
 	had := f.established
 	f.apply(msg, now)
@@ -129,14 +129,14 @@ func (m *Machine) apply(f *flow, msg *ctmsg.Message, now stamp) {
 	}
 }
 
-// apply adds what a message shows. An ended flow does not change any more.
+// apply applies a message. An ended flow does not change any more.
 func (f *flow) apply(m *ctmsg.Message, now stamp) {
 	f.lastSeq = now.seq
 	if f.ended {
 		return
 	}
 	f.last = now.at
-	late := m.Type == ctmsg.New && f.hasState // a dump showed the flow before its event came
+	late := m.Type == ctmsg.New && f.hasState // a dump showed the flow first
 	if m.HasState {
 		f.stateSeq = now.seq
 		if m.State == ctmsg.SynSent || m.State == ctmsg.SynRecv {
@@ -155,15 +155,14 @@ func (f *flow) apply(m *ctmsg.Message, now stamp) {
 	f.established = f.hasState && (f.state >= ctmsg.Established && f.state <= ctmsg.TimeWait || f.state == ctmsg.Close && m.Status&ctmsg.Assured != 0)
 }
 
-// handshakeFlags reports whether the kernel saw a SYN begin both directions. It always
-// did, unless it picked the flow up in mid-stream: then it sets the fourth bit and cannot
-// know of window scaling.
+// handshakeFlags reports whether the kernel saw the SYN of a flow. If it picked the flow up in
+// mid-stream, it sets FlagBeLiberal and does not know about window scaling.
 func handshakeFlags(flags uint8) bool {
 	return flags&ctmsg.FlagBeLiberal == 0 || flags&ctmsg.FlagWindowScale != 0
 }
 
-// finish ends a flow. A socket that was connected shows an established past, even where
-// no message did.
+// finish ends a flow. A current row of one of its sockets shows that it was established, even
+// if no message did.
 func (m *Machine) finish(f *flow, now stamp) {
 	if f.established {
 		m.flows.count(f, -1)
@@ -174,7 +173,7 @@ func (m *Machine) finish(f *flow, now stamp) {
 	f.established = f.established || a || b
 }
 
-// remove ends a flow that the kernel no longer has.
+// remove ends a flow whose entry the kernel has removed.
 func (m *Machine) remove(f *flow, now stamp) {
 	if !f.ended {
 		m.finish(f, now)
@@ -182,7 +181,7 @@ func (m *Machine) remove(f *flow, now stamp) {
 	m.flows.remove(f, now)
 }
 
-// dump begins or ends a table dump.
+// dump begins or ends a dump. A complete dump ends the flows that it lacks.
 func (m *Machine) dump(r *capture.Record) {
 	var p capture.ConntrackDump
 	s, ok := m.sources.Decode(r, &p)
@@ -194,7 +193,7 @@ func (m *Machine) dump(r *capture.Record) {
 		return
 	}
 	if complete := s.EndDump(p.Failed != ""); !complete {
-		return // its entries count; another dump follows
+		return // its entries have been applied; another dump follows
 	}
 	now := stamp{r.At, r.Seq}
 	for _, f := range m.flows.all {
@@ -207,8 +206,8 @@ func (m *Machine) dump(r *capture.Record) {
 // dropAddresses ends the flows that have an end at one of the addresses.
 func (m *Machine) dropAddresses(lost map[netip.Addr]bool, now stamp) {
 	had := make(map[ctmsg.IP]bool, len(lost))
-	for a := range lost { // order cannot matter: into a set
-		if a.Zone() == "" { // no flow has one
+	for a := range lost { // the order cannot matter: a set
+		if a.Zone() == "" { // no flow has an address with an IPv6 zone
 			had[ctmsg.IPOf(a)] = true
 		}
 	}

@@ -2,7 +2,7 @@ package current
 
 import "github.com/topotape/topotape/reporter/report"
 
-// report makes the report of the last tick.
+// Report returns the report of the last tick.
 func (m *Machine) Report() *report.Report {
 	window := m.window - 1
 	chains := m.linked
@@ -15,7 +15,7 @@ func (m *Machine) Report() *report.Report {
 	connections, swapped := inOrder(draftConnections(flows, rows, m.sockets.closedIn(window), &m.sockets, &m.sources))
 	r := &report.Report{
 		HostID: m.hostID, HostName: m.host, Tick: m.tick.Number, At: m.wall + m.tickAt,
-		Window: m.tick.Interval, ScopeInput: m.factsSoFar(),
+		Window: m.tick.Interval, ScopeInput: m.scopeInputNow(),
 	}
 	if r.Window == 0 {
 		r.Window = m.tickAt - m.lastTick
