@@ -10,7 +10,7 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// carry is all of the state but what is made again from it or for every record.
+// Carry codes the state, without what is derived from it and what every record sets again.
 func (m *Machine) Carry(c *carry.Coder) {
 	c.String(&m.hostID)
 	c.String(&m.host)
@@ -26,12 +26,14 @@ func (m *Machine) Carry(c *carry.Coder) {
 	m.dns.Carry(c, func(source uint32) bool { return m.sources.Get(source) != nil })
 }
 
+// carryScopeInput codes the input of the Scope view.
 func carryScopeInput(c *carry.Coder, f *report.ScopeInput) {
 	carry.Int(c, &f.Start)
 	source.CarryNetworks(c, &f.HostScoped)
 	carry.List(c, &f.LocalNetworks, 1, (*carry.Coder).String)
 }
 
+// carryAddresses codes a set of addresses, in order.
 func carryAddresses(c *carry.Coder, set *map[netip.Addr]bool) {
 	list := slices.AppendSeq(make([]netip.Addr, 0, len(*set)), maps.Keys(*set))
 	slices.SortFunc(list, netip.Addr.Compare)
@@ -44,7 +46,7 @@ func carryAddresses(c *carry.Coder, set *map[netip.Addr]bool) {
 	}
 }
 
-// carry is the addresses, the one answered longest ago first, and their names.
+// carry codes the addresses and their names, the address answered longest ago first.
 func (k *cache) carry(c *carry.Coder) {
 	n := k.order.Len()
 	c.Len(&n, 2)

@@ -6,11 +6,11 @@ import (
 )
 
 const (
-	maxCarriedFlows = 4 << 20 // bounds the flows that are taken over: to about 1 GiB
-	minFlowSize     = 20      // bytes of a flow's state
+	maxCarriedFlows = 4 << 20 // flows that are read at most: about 1 GiB
+	minFlowSize     = 20      // bytes of a flow's state at least
 )
 
-// carry is the flows, in the order in which they were first seen.
+// carry codes the flows, in the order in which they were first seen.
 func (t *flows) carry(c *carry.Coder, ss *source.Sources) {
 	n := len(t.all)
 	c.Len(&n, minFlowSize)
@@ -28,7 +28,7 @@ func (t *flows) carry(c *carry.Coder, ss *source.Sources) {
 	}
 }
 
-// readd adds a flow that was read.
+// restore adds a flow that was read.
 func (t *flows) restore(c *carry.Coder, f *flow) {
 	t.all = append(t.all, f)
 	if f.gone {
@@ -46,6 +46,7 @@ func (t *flows) restore(c *carry.Coder, f *flow) {
 	t.index(f)
 }
 
+// carry codes a flow, without the fields that its flags make unnecessary.
 func (f *flow) carry(c *carry.Coder) {
 	plain, sides := !f.nat, f.sides != nil
 	c.Bools(&plain, &sides, &f.hasState, &f.indexed, &f.established, &f.ended, &f.gone, &f.handshake, &f.sawFirst, &f.pending, &f.observed)
@@ -80,6 +81,7 @@ func (f *flow) carry(c *carry.Coder) {
 	}
 }
 
+// carry codes the key.
 func (k *flowKey) carry(c *carry.Coder) {
 	carryTCP(c, &k.orig)
 	carry.Uint(c, &k.id)
@@ -87,7 +89,7 @@ func (k *flowKey) carry(c *carry.Coder) {
 	carry.Uint(c, &k.zone)
 }
 
-// carry is one side of a flow that ended. It has no address where no socket was known.
+// carry codes one side of an ended flow. A side without a socket has no address.
 func (s *side) carry(c *carry.Coder) {
 	c.AddrPort(&s.addr)
 	carry.Uint(c, &s.netns)

@@ -158,7 +158,7 @@ func (m *Machine) walk(r *capture.Record) {
 		m.sockets.abort()
 		s.Degrade("the last walk of /proc failed: "+p.Failed, r.Seq)
 	case m.sockets.walking:
-		if whole := m.commit(); whole {
+		if complete := m.commit(); complete {
 			s.Recover()
 		}
 	}

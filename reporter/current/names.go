@@ -64,9 +64,9 @@ func (n *names) answer(a *dnsmsg.Answer, at int64) (removed int) {
 	return n.forward.add(a.Addr, a.Name, at, max(int64(a.TTL)*1e9, MinTTL))
 }
 
-// reverseAnswer replaces the names of the address. If there are too many, the first ones
-// in alphabetical order count. A failed look-up changes nothing. The result is that of
-// answer.
+// reverseAnswer replaces the reverse names of an address. If there are too many, the first ones
+// in alphabetical order count. A failed look-up changes nothing. It returns what answer
+// returns.
 func (n *names) reverseAnswer(p *capture.ReverseName, at int64) (removed int) {
 	addr, err := netip.ParseAddr(p.Addr)
 	if err != nil {
@@ -97,6 +97,7 @@ func (n *names) reverseAnswer(p *capture.ReverseName, at int64) (removed int) {
 
 func (c *cache) init() { c.byAddr, c.order = make(map[netip.Addr]*list.Element), list.New() }
 
+// get returns an address and its names, nil if the cache lacks it.
 func (c *cache) get(addr netip.Addr) *addrNames {
 	if e := c.byAddr[addr]; e != nil {
 		return e.Value.(*addrNames)
@@ -114,6 +115,7 @@ func (c *cache) clear(addr netip.Addr) {
 	}
 }
 
+// cost returns the bytes that count for a name.
 func (e *nameEntry) cost() int { return len(e.name) + nameCost }
 
 // add adds a name that expires after ttl ns. It removes other addresses if the cache is
@@ -158,7 +160,7 @@ func (c *cache) addName(n *addrNames, name string, expires int64) {
 	c.bytes += n.names[len(n.names)-1].cost()
 }
 
-// of lists the names of an address that had not expired at a time, sorted.
+// of returns the names of an address that had not expired at a time, sorted.
 func (c *cache) of(addr netip.Addr, at int64) []string {
 	e := c.get(addr)
 	if e == nil {
@@ -183,13 +185,15 @@ func (m *Machine) learn(r *capture.Record, answers []dnsmsg.Answer) {
 	m.namesForgotten(capture.SourceDNS, removed, r)
 }
 
-// forgot degrades the source for this window if names were removed too early.
+// namesForgotten degrades the source of names for this window if addresses were removed whose
+// names had not expired.
 func (m *Machine) namesForgotten(kind string, addresses int, r *capture.Record) {
 	if s := m.sources.First(kind); s != nil && addresses > 0 {
 		s.DegradeWindow("too many names: some were forgotten before their time", r.Seq, m.window)
 	}
 }
 
+// dnsPacket applies a captured packet.
 func (m *Machine) dnsPacket(r *capture.Record) {
 	var p capture.DNS
 	if _, ok := m.sources.Observe(r, &p); ok {
@@ -205,7 +209,7 @@ func (m *Machine) dnsLost(r *capture.Record, s *source.Source) {
 	}
 }
 
-// namesOf lists the names of the addresses in the report.
+// namesOf returns the names of the addresses in the report.
 func (m *Machine) namesOf(r *report.Report) []report.Names {
 	if len(m.names.forward.byAddr) == 0 && len(m.names.reverse.byAddr) == 0 && len(m.addresses) == 0 {
 		return nil

@@ -5,20 +5,20 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// observed is what the flows of one connection show together.
+// An observed is what all flows of a chain show together.
 type observed struct {
 	first, last int64
-	gap         uint64 // record of the last gap of their sources
+	gap         uint64 // number of the record of the last gap of their sources
 	state       ctmsg.State
 	hasState    bool
-	rank        uint8 // of the flow that has the state, 0 before the first flow
-	established bool  // one shows an established past
-	handshake   bool  // one saw a SYN
+	rank        uint8 // of the flow that the state is taken from, 0 before the first flow
+	established bool  // a flow is or was established
+	handshake   bool  // a flow saw a SYN
 	closed      bool  // all have ended
-	hidden      bool  // a gap may hide the ends of all
+	hidden      bool  // a gap may hide the ends of all flows
 }
 
-// observe joins what the flows of a chain show.
+// observe combines what the flows of a chain show.
 func observe(c *chain, ss *source.Sources) (o observed) {
 	for _, list := range [...][]*flow{c.path, c.passive} {
 		for _, f := range list {
@@ -28,6 +28,7 @@ func observe(c *chain, ss *source.Sources) (o observed) {
 	return o
 }
 
+// add adds a flow and its source.
 func (o *observed) add(f *flow, s *source.Source) {
 	if o.rank == 0 {
 		o.first, o.last, o.closed, o.hidden = f.first, f.last, true, true
@@ -40,7 +41,7 @@ func (o *observed) add(f *flow, s *source.Source) {
 	o.closed, o.hidden = o.closed && f.ended, o.hidden && s.Hidden(f.stateSeq)
 }
 
-// rank orders flows of one connection by what their state is worth.
+// rank orders the flows of a chain: the state of the highest one is reported.
 func (f *flow) rank() uint8 {
 	switch {
 	case f.established && !f.ended:
