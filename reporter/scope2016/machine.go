@@ -9,18 +9,16 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// Machine is the rule set of Weave Scope's endpoint reporter as it was on
-// 2016-09-26, defect for defect. Where the original depended on the order of a Go map
-// or on the timing of goroutines, this rule set always makes the same one of the
-// possible choices. The comments marked "chosen" say which.
+// Machine is the state machine of the rules of 2016.
 //
-// The original makes a report at every tick, even if nobody asks for it here.
+// The original made a report at every tick. A Machine behaves so too, even if Report is not
+// called.
 type Machine struct {
 	header  *capture.Header
 	hostID  string
 	host    string
-	wall    int64          // Unix ns at At 0, moved by every step of the wall clock
-	local   []netip.Prefix // ids of addresses in them begin with the host's id
+	wall    int64          // Unix ns at the recording's start, after all steps of the wall clock
+	local   []netip.Prefix // networks whose addresses are scoped to the host
 	listed  []string       // the host's local networks, as on the tape
 	sources source.Sources
 
@@ -31,7 +29,7 @@ type Machine struct {
 	snooped    snoopedNames
 	reversed   reverseNames
 
-	window   uint64 // counts ticks
+	window   uint64 // number of ticks so far
 	tick     capture.Tick
 	tickAt   int64
 	lastTick int64
@@ -41,6 +39,7 @@ type Machine struct {
 	dns     dnsmsg.Message
 }
 
+// New returns a machine for a tape with this header.
 func New(h *capture.Header) *Machine {
 	m := &Machine{header: h, hostID: h.HostID, host: h.HostName, wall: h.Start, listed: h.LocalNetworks}
 	m.local = source.AppendNetworks(nil, h.LocalNetworks)
@@ -51,6 +50,7 @@ func New(h *capture.Header) *Machine {
 	return m
 }
 
+// Step applies a record, and returns true for a tick.
 func (m *Machine) Step(r *capture.Record) bool {
 	switch r.Kind {
 	case capture.KindConntrack, capture.KindDumpEntry:
@@ -152,6 +152,7 @@ func (m *Machine) dump(r *capture.Record) {
 	s.EndDump(p.Failed != "")
 }
 
+// procWalk begins or ends a walk of /proc.
 func (m *Machine) procWalk(r *capture.Record) {
 	var p capture.ProcWalk
 	s, ok := m.sources.Decode(r, &p)

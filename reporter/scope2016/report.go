@@ -64,6 +64,7 @@ type topology struct {
 	rank         []int                    // of nodes: their places in order
 }
 
+// Report returns the report of the last tick.
 func (m *Machine) Report() *report.Report {
 	n := len(m.flows.active) + len(m.flows.shown) + len(m.proc.rows) // observations
 	t := &topology{machine: m, nodes: make([]node, 0, 2*n), index: make(map[nodeKey]int, 2*n), observations: make([]observation, 0, n),
@@ -195,7 +196,7 @@ func (t *topology) addServers() {
 
 // copyNodes copies the node of each translated address to the address that NAT shows
 // instead. It returns these addresses for each of the first n nodes. Flows come in the
-// order of scopeFlows.each; a later flow can copy a copy.
+// order of flows.each; a later flow can copy a copy.
 func (t *topology) copyNodes(n int) [][]netip.AddrPort {
 	aliases := make([][]netip.AddrPort, n)
 	type pair struct{ from, to int }
