@@ -318,25 +318,6 @@ func TestHalfOpenFlowIsNoViewOfAnEndedOne(t *testing.T) {
 	h.Want()
 }
 
-func TestClosedSource(t *testing.T) {
-	h := newMachineHost(t)
-	h.Conntrack(ctmsg.Update, 1, "ESTABLISHED", reportertest.Plain)
-	h.Put(capture.KindSource, 1, &capture.Source{Kind: "conntrack", Why: "permission denied"})
-	r := h.Want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original maybe")
-	if c := reportertest.CoverageOf(r, "conntrack"); c.State != report.CoverageOff || c.Why != "permission denied" {
-		t.Errorf("%+v", c)
-	}
-	h.Put(capture.KindSource, 1, &capture.Source{Kind: "conntrack", Open: true})
-	if c := reportertest.CoverageOf(h.Report(), "conntrack"); c.State != report.CoverageDegraded {
-		t.Errorf("%+v", c)
-	}
-	h.Dump(map[uint32]string{1: reportertest.Plain})
-	r = h.Want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original")
-	if c := reportertest.CoverageOf(r, "conntrack"); c.State != report.CoverageOK {
-		t.Errorf("%+v", c)
-	}
-}
-
 func TestPartsOfAChainEndApart(t *testing.T) {
 	one := "10.1.0.1:40000>10.9.9.9:80 | 10.2.0.1:8080>10.2.0.254:50000"
 	two := "10.2.0.254:50000>10.2.0.1:8080 | 10.3.0.1:9000>10.3.0.254:60000"
@@ -373,27 +354,4 @@ func TestPickupElsewhereIsTheSameConnection(t *testing.T) {
 	// Two sockets in one namespace see everything twice: that is no chain.
 	h.Put(capture.KindSource, 5, &capture.Source{Open: true, Kind: "conntrack", Netns: 100})
 	h.Want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED handshake", "10.0.0.2:80 -> 10.0.0.1:40000 ESTABLISHED original")
-}
-
-func TestUnusableMessagesAreCounted(t *testing.T) {
-	h := newMachineHost(t)
-	h.Raw(capture.KindConntrack, 1, []byte("no message"))
-	h.Send(reportertest.Message{Type: ctmsg.Update, ID: 1, Tuples: "10.0.0.1:40000>10.0.0.2:53", Protocol: 17})
-	h.Raw(capture.KindDNS, 3, []byte{0xc1})
-	h.Put(capture.KindDNS, 3, &capture.DNS{Packet: []byte{0x45, 0}})
-	h.Raw(capture.KindProcNet, 2, nil)
-	r := h.Want()
-	for kind, want := range map[string]report.Coverage{
-		"conntrack": {Records: 2, Undecodable: 1, Ignored: 1},
-		"dns":       {Records: 2, Undecodable: 2},
-		"proc":      {Records: 1, Undecodable: 1},
-	} {
-		want.Source, want.State = kind, report.CoverageOK
-		if got := reportertest.CoverageOf(r, kind); got != want {
-			t.Errorf("got %+v, want %+v", got, want)
-		}
-	}
-	if got := reportertest.CoverageOf(newMachineHost(t).Want(), "conntrack"); got.State != report.CoverageOff {
-		t.Errorf("nothing recorded: %+v", got)
-	}
 }
