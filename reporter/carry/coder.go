@@ -103,7 +103,7 @@ func (c *Coder) Bools(flags ...*bool) {
 	}
 }
 
-// Len codes a number of items, each of which needs least bytes or more.
+// Len codes a number of items. Each item takes at least least bytes.
 func (c *Coder) Len(n *int, least int) {
 	v := uint64(*n)
 	Uint(c, &v)

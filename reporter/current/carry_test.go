@@ -8,7 +8,7 @@ import (
 	"github.com/topotape/topotape/reporter/reportertest"
 )
 
-// The addresses of a carried state cannot bring a report out of order.
+// A report is sorted, for any addresses in the state that was read.
 func TestCarriedAddressesKeepTheOrder(t *testing.T) {
 	h := newMachineHost(t)
 	h.Walk(reportertest.Socket{Netns: 7, Row: "10.0.0.1:1000>10.0.0.2:80", Inode: 3})
@@ -31,7 +31,7 @@ func TestCarriedAddressesKeepTheOrder(t *testing.T) {
 	}
 }
 
-// An end with an address that no row can have is refused.
+// A state with an address that no row can have is not accepted.
 func TestCarriedEndsArePlain(t *testing.T) {
 	for _, addr := range []string{"[fe80::1%a]:1", "[::ffff:1.2.3.4]:1", "9.9.9.9:1"} {
 		h := newMachineHost(t)

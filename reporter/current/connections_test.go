@@ -9,7 +9,7 @@ import (
 	"github.com/topotape/topotape/reporter/report"
 )
 
-// randomDrafts are drafts of few ends, so that many have some in common.
+// randomDrafts returns drafts with few different ends, so that many have ends in common.
 func randomDrafts(rng *rand.Rand, n int) []draft {
 	addrs := []string{"9.0.0.1", "10.0.0.1", "127.0.0.1", "2001:db8::1", "::1", "2001:db8::10"}
 	addr := func() netip.AddrPort {
@@ -36,13 +36,12 @@ func randomDrafts(rng *rand.Rand, n int) []draft {
 	return out
 }
 
-// Each connection goes before the next, and equal ones keep their order: then they have
-// one place only.
+// Every connection is sorted before the next one, and equal ones keep their order.
 func TestConnectionsAreInOrder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 200 {
 		drafts := randomDrafts(rng, rng.IntN(200))
-		for i := range drafts { // so that each is found again
+		for i := range drafts { // so that each draft is identified
 			drafts[i].Proto, drafts[i].State = "tcp", string(rune(i+1))
 		}
 		connections, swapped := inOrder(drafts)

@@ -13,6 +13,7 @@ Files in reading order, first the state:
 	machine.go     Machine: the record kinds
 	messages.go    how a conntrack message or dump changes flows
 	flows.go       the table of flows
+	tuple.go       tuples of sockets
 	sockets.go     tables of /proc/net
 	walk.go        how a walk of /proc makes new tables current
 	suppress.go    rows that do not count, and the rows of a flow

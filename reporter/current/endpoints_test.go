@@ -12,7 +12,7 @@ import (
 	"github.com/topotape/topotape/reporter/reportertest"
 )
 
-// Endpoints are in order whatever the name of the host.
+// Endpoints are in order for any id of the host.
 func TestEndpointsOfAnyHostAreInOrder(t *testing.T) {
 	for _, id := range []string{"", "0", "9abc", ";", ";10", ";127.0.0.1", "host", "~"} {
 		h := machineHostWith(t, &capture.Header{HostID: id})
@@ -20,29 +20,29 @@ func TestEndpointsOfAnyHostAreInOrder(t *testing.T) {
 			h.Conntrack(ctmsg.Update, uint32(i), "ESTABLISHED", tuples)
 		}
 		h.Walk(reportertest.Socket{Netns: 7, Row: "127.0.0.1:3000>127.0.0.1:80", Inode: 3}, reportertest.Socket{Netns: 70, Row: "127.0.0.1:3000>127.0.0.1:80", Inode: 4})
-		rep := h.Report()
-		reportertest.CheckReport(t, rep)
-		if len(rep.Endpoints) != 14 {
-			t.Errorf("host %q: %d endpoints: %s", id, len(rep.Endpoints), rep.AppendJSON(nil))
+		r := h.Report()
+		reportertest.CheckReport(t, r)
+		if len(r.Endpoints) != 14 {
+			t.Errorf("host %q: %d endpoints: %s", id, len(r.Endpoints), r.AppendJSON(nil))
 		}
 	}
 }
 
-// Of a host without an id, loopback has a scope in some namespaces and none in the
-// unknown one, with the same addresses.
+// If the host has no id, loopback addresses in the unknown namespace have no scope, but those in
+// known namespaces have one.
 func TestLoopbackWithScopesAndWithout(t *testing.T) {
 	h := machineHostWith(t, &capture.Header{})
 	h.Conntrack(ctmsg.Update, 1, "ESTABLISHED", "[2001:db8::1]:9>[2001:db8::2]:80")
 	h.Walk(reportertest.Socket{Netns: 7, Row: "[::1]:3000>[::1]:80", Inode: 3}, reportertest.Socket{Row: "[::1]:3001>[::1]:80", Inode: 4})
 	h.Conntrack(ctmsg.Update, 2, "ESTABLISHED", "[::1]:3002>[::1]:80")
-	rep := h.Report()
-	reportertest.CheckReport(t, rep)
-	if len(rep.Connections) != 4 || len(rep.Endpoints) != 7 {
-		t.Errorf("%s", rep.AppendJSON(nil))
+	r := h.Report()
+	reportertest.CheckReport(t, r)
+	if len(r.Connections) != 4 || len(r.Endpoints) != 7 {
+		t.Errorf("%s", r.AppendJSON(nil))
 	}
 }
 
-// The list of endpoints has each end once, in order, with all that any connection shows.
+// The list of endpoints has each end once, in order, with what all connections show.
 func TestListEndpoints(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	for range 200 {
@@ -91,7 +91,7 @@ func TestListEndpoints(t *testing.T) {
 	}
 }
 
-// Endpoints are in the order of scopes, then of addresses as netip has it, then of ports.
+// Endpoints are ordered by scope, then by address as netip compares, then by port.
 func TestOrderOfEndpoints(t *testing.T) {
 	var list []report.Endpoint
 	for _, e := range []struct{ scope, addr string }{

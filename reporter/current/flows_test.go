@@ -10,7 +10,7 @@ import (
 	"github.com/topotape/topotape/reporter/reportertest"
 )
 
-func TestLifeOfAFlow(t *testing.T) {
+func TestFlowFromOpenToClosed(t *testing.T) {
 	h := newMachineHost(t)
 	h.Conntrack(ctmsg.New, 7, "SYN_SENT", reportertest.Plain)
 	h.Want()
@@ -18,7 +18,7 @@ func TestLifeOfAFlow(t *testing.T) {
 	h.Want()
 	h.Conntrack(ctmsg.Update, 7, "ESTABLISHED", reportertest.Plain)
 	h.Want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED handshake")
-	h.Conntrack(ctmsg.Update, 7, "", reportertest.Plain) // inherits
+	h.Conntrack(ctmsg.Update, 7, "", reportertest.Plain) // keeps the state
 	h.Want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED handshake")
 	h.Conntrack(ctmsg.Update, 7, "FIN_WAIT", reportertest.Plain)
 	h.Conntrack(ctmsg.Update, 7, "LAST_ACK", reportertest.Plain)
@@ -31,7 +31,7 @@ func TestLifeOfAFlow(t *testing.T) {
 	h.Want()
 }
 
-func TestNoEdgeWithoutAnEstablishedPast(t *testing.T) {
+func TestFlowsWithoutEstablishedStateShowNoConnection(t *testing.T) {
 	h := newMachineHost(t)
 	h.Conntrack(ctmsg.New, 1, "SYN_SENT", reportertest.Plain) // refused
 	h.Conntrack(ctmsg.Destroy, 1, "", reportertest.Plain)
@@ -40,7 +40,7 @@ func TestNoEdgeWithoutAnEstablishedPast(t *testing.T) {
 	h.Conntrack(ctmsg.Update, 3, "SYN_RECV", "10.0.0.4:1>10.0.0.2:80")
 	h.Conntrack(ctmsg.Update, 3, "CLOSE", "10.0.0.4:1>10.0.0.2:80")
 	h.Conntrack(ctmsg.Destroy, 3, "CLOSE", "10.0.0.4:1>10.0.0.2:80")
-	h.Conntrack(ctmsg.Update, 4, "", "10.0.0.5:1>10.0.0.2:80") // nothing to inherit
+	h.Conntrack(ctmsg.Update, 4, "", "10.0.0.5:1>10.0.0.2:80") // there is no state to keep
 	h.Conntrack(ctmsg.Update, 5, "SYN_SENT2", "10.0.0.6:1>10.0.0.2:80")
 	h.DumpBegin()
 	h.Conntrack(ctmsg.Dump, 6, "TIME_WAIT", "10.0.0.7:1>10.0.0.2:80")
@@ -48,18 +48,18 @@ func TestNoEdgeWithoutAnEstablishedPast(t *testing.T) {
 	h.Conntrack(ctmsg.Dump, 8, "SYN_SENT", "10.0.0.9:1>10.0.0.2:80")
 	h.DumpEnd()
 	h.Want()
-	h.Conntrack(ctmsg.Destroy, 6, "TIME_WAIT", "10.0.0.7:1>10.0.0.2:80") // it was known, and ended
+	h.Conntrack(ctmsg.Destroy, 6, "TIME_WAIT", "10.0.0.7:1>10.0.0.2:80") // it was known, and had ended
 	h.Want()
 }
 
-func TestWholeLifeInOneWindow(t *testing.T) {
+func TestConnectionsOfOneWindow(t *testing.T) {
 	h := newMachineHost(t)
 	h.Conntrack(ctmsg.New, 1, "SYN_SENT", reportertest.DNAT)
 	h.Conntrack(ctmsg.Update, 1, "ESTABLISHED", reportertest.DNAT)
 	h.Conntrack(ctmsg.Destroy, 1, "", reportertest.DNAT)
 	h.Conntrack(ctmsg.Update, 2, "TIME_WAIT", reportertest.Plain)          // unknown until now
-	h.Conntrack(ctmsg.Destroy, 3, "ESTABLISHED", "10.0.0.9:7>10.0.0.2:80") // its only trace
-	h.Conntrack(ctmsg.Destroy, 3, "ESTABLISHED", "10.0.0.9:7>10.0.0.2:80") // twice is once
+	h.Conntrack(ctmsg.Destroy, 3, "ESTABLISHED", "10.0.0.9:7>10.0.0.2:80") // the only message of the flow
+	h.Conntrack(ctmsg.Destroy, 3, "ESTABLISHED", "10.0.0.9:7>10.0.0.2:80") // a repeated message
 	h.Send(reportertest.Message{Type: ctmsg.Destroy, ID: 4, State: "CLOSE", Tuples: "10.0.0.9:8>10.0.0.2:80", Assured: true})
 	h.Send(reportertest.Message{Type: ctmsg.Destroy, ID: 5, Tuples: "10.0.0.9:9>10.0.0.2:80", Assured: true})
 	h.Send(reportertest.Message{Type: ctmsg.Update, ID: 6, State: "SYN_RECV", Tuples: "10.0.0.9:10>10.0.0.2:80", Assured: true})
@@ -92,7 +92,7 @@ func TestRecycledIDs(t *testing.T) {
 	h.Conntrack(ctmsg.Destroy, 7, "", "10.0.0.1:1>10.0.0.2:80")
 	h.Want("10.0.0.1:1 -> 10.0.0.2:80 ESTABLISHED original closed",
 		"10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED original")
-	// The same id and tuple again, right after its end: two connections.
+	// The same id and tuple are used again right after the end: two connections.
 	h.Conntrack(ctmsg.Destroy, 7, "", "10.0.0.1:2>10.0.0.2:80")
 	h.Pass(1).Conntrack(ctmsg.New, 7, "SYN_SENT", "10.0.0.1:2>10.0.0.2:80")
 	h.Conntrack(ctmsg.Update, 7, "ESTABLISHED", "10.0.0.1:2>10.0.0.2:80")
@@ -101,7 +101,7 @@ func TestRecycledIDs(t *testing.T) {
 	h.Want("10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED handshake")
 }
 
-func TestNewFlowEndsTheOneOfItsTuple(t *testing.T) {
+func TestNewFlowEndsTheEarlierOne(t *testing.T) {
 	h := newMachineHost(t)
 	shifted := "10.0.0.1:2>10.0.0.2:80 | 10.0.0.2:80>192.0.2.1:"
 	h.Conntrack(ctmsg.New, 7, "SYN_SENT", reportertest.Plain)
@@ -117,17 +117,17 @@ func TestNewFlowEndsTheOneOfItsTuple(t *testing.T) {
 	r := h.Want("10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED handshake nat1 closed",
 		"10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED handshake nat1",
 		"10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED handshake closed",
-		"10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original", // of the other zone
+		"10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original", // in the other zone
 		"10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED handshake")
 	if got := r.Connections[1].NAT[0].ReplyDst.Port(); got != 3 {
 		t.Errorf("the new connection is translated to port %d", got)
 	}
-	// An end that comes late is not reported again.
+	// A late DESTROY is not reported again.
 	h.Pass(1).Conntrack(ctmsg.Destroy, 7, "TIME_WAIT", reportertest.Plain)
 	h.Want("10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED handshake nat1",
 		"10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original",
 		"10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED handshake")
-	// An entry that is in SYN_SENT again was closed before.
+	// An entry that is in SYN_SENT again had closed.
 	h.Pass(1).Conntrack(ctmsg.Update, 9, "SYN_SENT", reportertest.Plain)
 	h.Want("10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED handshake nat1",
 		"10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original",
@@ -155,13 +155,13 @@ func TestDumpReconciles(t *testing.T) {
 	h.Conntrack(ctmsg.Dump, 1, "ESTABLISHED", a)
 	h.Conntrack(ctmsg.Destroy, 1, "", a)
 	h.Conntrack(ctmsg.Dump, 1, "ESTABLISHED", a) // older than its end
-	h.Conntrack(ctmsg.Update, 2, "", b)          // touched, though not in the dump
+	h.Conntrack(ctmsg.Update, 2, "", b)          // an event of a flow that the dump lacks
 	h.DumpEnd()
 	h.Want("10.0.0.1:1 -> 10.0.0.2:80 ESTABLISHED original closed",
 		"10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED original",
 		"10.0.0.1:3 -> 10.0.0.2:80 ESTABLISHED original closed")
 	h.DumpBegin()
-	h.DumpBegin() // the first one is void
+	h.DumpBegin() // an unfinished dump has no effect
 	h.Want("10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED original")
 	h.DumpEnd()
 	h.Want("10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED original closed")
@@ -182,7 +182,7 @@ func TestDumpEntriesMayBeOlderThanEvents(t *testing.T) {
 	h.Want("10.0.0.1:1 -> 10.0.0.2:80 LAST_ACK original")
 }
 
-func TestShortLivesCostTheMemoryOfAWindow(t *testing.T) {
+func TestShortConnectionsUseTheMemoryOfAWindow(t *testing.T) {
 	const perWindow = 700
 	h := newMachineHost(t)
 	h.Walk()
@@ -217,8 +217,8 @@ func TestGapForgetsNothing(t *testing.T) {
 	h.DumpBegin()
 	h.Put(capture.KindGap, 1, &capture.Gap{Lost: 42})
 	h.Conntrack(ctmsg.Update, 2, "ESTABLISHED", b)
-	h.Conntrack(ctmsg.Update, 3, "", c) // a mark, say: it may have closed all the same
-	h.DumpEnd()                         // add-only: something was lost during the dump
+	h.Conntrack(ctmsg.Update, 3, "", c) // without a state, for example a changed mark: it may have closed
+	h.DumpEnd()                         // the dump had a gap: it ends no flow
 	r := h.Want("10.0.0.1:1 -> 10.0.0.2:80 ESTABLISHED original maybe",
 		"10.0.0.1:2 -> 10.0.0.2:80 ESTABLISHED original",
 		"10.0.0.1:3 -> 10.0.0.2:80 ESTABLISHED original maybe")
@@ -264,7 +264,7 @@ func TestNAT(t *testing.T) {
 	}
 }
 
-func TestNamespacesMeet(t *testing.T) {
+func TestChainOfThreeNamespaces(t *testing.T) {
 	h := newMachineHost(t)
 	for source, netns := range map[uint32]uint64{1: 100, 5: 200, 6: 300} {
 		h.Put(capture.KindSource, source, &capture.Source{Open: true, Kind: "conntrack", Netns: netns})
@@ -289,7 +289,7 @@ func TestHairpin(t *testing.T) {
 			h.Put(capture.KindSource, uint32(source), &capture.Source{Open: true, Kind: "conntrack", Netns: netns})
 		}
 	}
-	// What a namespace sends to a service comes back to it, translated by another.
+	// Packets from a namespace to a service return to the namespace, translated by another one.
 	out, between, back := "10.0.0.2:4000>10.9.9.9:80", "10.0.0.2:4000>10.9.9.9:80 | 10.0.0.2:8080>10.0.0.1:4000", "10.0.0.1:4000>10.0.0.2:8080"
 	all := func(typ ctmsg.Type, state string) {
 		h.Send(reportertest.Message{Type: typ, Source: 1, ID: 1, State: state, Tuples: out})
@@ -306,7 +306,7 @@ func TestHairpin(t *testing.T) {
 	h.Want()
 }
 
-func TestHalfOpenFlowIsNoViewOfAnEndedOne(t *testing.T) {
+func TestHalfOpenFlowDoesNotJoinAnEndedOne(t *testing.T) {
 	h := newMachineHost(t)
 	h.Put(capture.KindSource, 1, &capture.Source{Open: true, Kind: "conntrack", Netns: 100})
 	h.Put(capture.KindSource, 2, &capture.Source{Open: true, Kind: "conntrack", Netns: 200})
@@ -318,7 +318,7 @@ func TestHalfOpenFlowIsNoViewOfAnEndedOne(t *testing.T) {
 	h.Want()
 }
 
-func TestPartsOfAChainEndApart(t *testing.T) {
+func TestFlowsOfAChainEndInDifferentWindows(t *testing.T) {
 	one := "10.1.0.1:40000>10.9.9.9:80 | 10.2.0.1:8080>10.2.0.254:50000"
 	two := "10.2.0.254:50000>10.2.0.1:8080 | 10.3.0.1:9000>10.3.0.254:60000"
 	for _, firstOne := range []bool{true, false} {
@@ -344,14 +344,14 @@ func TestPartsOfAChainEndApart(t *testing.T) {
 	}
 }
 
-func TestPickupElsewhereIsTheSameConnection(t *testing.T) {
+func TestPickupInAnotherNamespaceIsTheSameConnection(t *testing.T) {
 	h := newMachineHost(t)
 	h.Put(capture.KindSource, 1, &capture.Source{Open: true, Kind: "conntrack", Netns: 100})
 	h.Put(capture.KindSource, 5, &capture.Source{Open: true, Kind: "conntrack", Netns: 200})
 	h.Send(reportertest.Message{Type: ctmsg.Update, Source: 5, ID: 2, State: "ESTABLISHED", Flags: 0x0a, Tuples: "10.0.0.2:80>10.0.0.1:40000"})
 	h.Send(reportertest.Message{Type: ctmsg.Update, Source: 1, ID: 1, State: "ESTABLISHED", Flags: 0x23, Tuples: reportertest.Plain})
 	h.Want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED handshake")
-	// Two sockets in one namespace see everything twice: that is no chain.
+	// Two netlink sockets in one namespace receive every message twice: that is no chain.
 	h.Put(capture.KindSource, 5, &capture.Source{Open: true, Kind: "conntrack", Netns: 100})
 	h.Want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED handshake", "10.0.0.2:80 -> 10.0.0.1:40000 ESTABLISHED original")
 }

@@ -41,7 +41,7 @@ func TestGather(t *testing.T) {
 	}
 }
 
-// A chain is reported while a flow is open, and in the window in which the last closed.
+// A chain is reported while a flow is open, and in the window in which the last flow ended.
 func TestReportedChains(t *testing.T) {
 	const window = 5
 	for _, c := range []struct {
@@ -64,7 +64,7 @@ func TestReportedChains(t *testing.T) {
 	}
 }
 
-// Observing flows joins their times, and takes the state of the one that knows best.
+// observe combines the times of flows, and takes the state of the flow with the highest rank.
 func TestObserve(t *testing.T) {
 	ss := threeNamespaces()
 	ss.List[0].Degrade("a gap", 7)

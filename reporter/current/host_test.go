@@ -8,7 +8,7 @@ import (
 	"github.com/topotape/topotape/reporter/reportertest"
 )
 
-// A machineHost feeds a machine.
+// A machineHost is a Host with a machine of the current rules.
 type machineHost struct {
 	*reportertest.Host
 	m *Machine
@@ -23,8 +23,8 @@ func machineHostWith(t testing.TB, h *capture.Header) *machineHost {
 	return &machineHost{reportertest.NewHost(t, c), c}
 }
 
-// handedOver returns a host with a machine that read the state of h's machine; taken is
-// false if it refused the state.
+// restored returns a host with a new machine that has read the state of h's machine. accepted is
+// false if the state is not valid.
 func restored(t testing.TB, h *machineHost) (other *machineHost, accepted bool) {
 	w := carry.NewWriter()
 	h.m.Carry(w)

@@ -11,7 +11,7 @@ import (
 	"github.com/topotape/topotape/reporter/reportertest"
 )
 
-// half opens so many flows of which no answer is seen.
+// half sends the SYNs of n flows without an answer.
 func (h *machineHost) half(n int) {
 	for i := range n {
 		client := fmt.Sprintf("10.7.%d.%d:40000", i>>8, i&255)
@@ -19,7 +19,7 @@ func (h *machineHost) half(n int) {
 	}
 }
 
-// A flood of SYNs makes no connections, and a report keeps no memory for them.
+// A SYN flood makes no connections, and the report reserves no memory for them.
 func TestHalfOpenFlowsReserveNothing(t *testing.T) {
 	h := newMachineHost(t)
 	h.Conntrack(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:40000>10.0.0.2:80")
@@ -32,8 +32,8 @@ func TestHalfOpenFlowsReserveNothing(t *testing.T) {
 	}
 }
 
-// Reports are values: appending to one part changes no other, and the next report does not
-// change the last.
+// Reports are values: appending to one list changes no other, and the next report does not change
+// the one before.
 func TestReportsShareNoMemory(t *testing.T) {
 	h := newMachineHost(t)
 	for i := range 8 {
@@ -74,8 +74,8 @@ func TestReportsShareNoMemory(t *testing.T) {
 	}
 }
 
-// A server's sockets may be held by many processes; each is listed once, in
-// order, and the connections keep theirs.
+// Many processes may have a server's sockets open. The endpoint lists each once, in order, and
+// each connection lists its own.
 func TestAnEndpointHasTheProcessesOfAllItsConnections(t *testing.T) {
 	h := newMachineHost(t)
 	var socks []reportertest.Socket
@@ -102,8 +102,7 @@ func TestAnEndpointHasTheProcessesOfAllItsConnections(t *testing.T) {
 	}
 }
 
-// A translated flow of loopback joins the rows of its ends only if one namespace
-// has them all: it is never made of two.
+// A translated loopback flow joins the rows of its ends only if all of them are in one namespace.
 func TestTranslatedLoopback(t *testing.T) {
 	const flow = "127.0.0.1:42001>127.0.0.1:80 | 127.0.0.1:8080>127.0.0.1:42001"
 	client := func(netns uint64) reportertest.Socket {

@@ -11,8 +11,8 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// An address that the host has on another interface as well is still its own.
-func TestAddressOfTwoZonesIsKeptWithOne(t *testing.T) {
+// An address that one of two interfaces loses is still an address of the host.
+func TestAddressOfTwoInterfaces(t *testing.T) {
 	h := newMachineHost(t)
 	list := func(addrs ...string) {
 		h.Put(capture.KindHost, 0, &capture.Host{Interfaces: []capture.Interface{{Addresses: addrs}}})
@@ -25,8 +25,8 @@ func TestAddressOfTwoZonesIsKeptWithOne(t *testing.T) {
 	}
 }
 
-// Sources beyond those that are kept count as the last, with their flows.
-func TestMoreSourcesThanAreKept(t *testing.T) {
+// Records of sources beyond source.Max count for the last source.
+func TestMoreThanMaxSources(t *testing.T) {
 	h := newMachineHost(t)
 	for i := range uint32(source.Max + 50) {
 		h.Send(reportertest.Message{Type: ctmsg.Update, ID: i, State: "ESTABLISHED", Source: i + 1, Tuples: fmt.Sprintf("10.0.%d.%d:1000>10.9.0.1:80", i/200, i%200)})

@@ -9,8 +9,8 @@ import (
 	"github.com/topotape/topotape/reporter/reportertest"
 )
 
-// A reply tuple of another protocol, which no kernel sends, is no translation.
-func TestProtocolOfTheReplyDoesNotCount(t *testing.T) {
+// A reply tuple with another protocol, which no kernel sends, is no translation.
+func TestProtocolOfTheReplyIsIgnored(t *testing.T) {
 	h := newMachineHost(t)
 	h.Walk(reportertest.Socket{Netns: 7, Row: "10.0.0.1:1000>10.0.0.2:80", Inode: 3}, reportertest.Socket{Netns: 8, Row: "10.0.0.2:80>10.0.0.1:1000", Inode: 4})
 	o := reportertest.Ends("10.0.0.1:1000>10.0.0.2:80")

@@ -57,7 +57,7 @@ func TestNames(t *testing.T) {
 	h.answer("WWW.Example.com.", dns.TypeA, "www.example.COM. 300 IN CNAME cdn.example.net.",
 		"cdn.example.net. 300 IN CNAME edge.example.net.", "edge.example.net. 10 IN A 10.0.0.2")
 	h.answer("six.example.com.", dns.TypeAAAA, "six.example.com. 60 IN AAAA fd00::2")
-	h.answer("other.example.com.", dns.TypeA, "other.example.com. 60 IN A 10.0.0.99") // of no connection
+	h.answer("other.example.com.", dns.TypeA, "other.example.com. 60 IN A 10.0.0.99") // not in a connection
 	h.answer("svc.", dns.TypeA, "svc. 60 IN A 10.0.0.80")
 	h.wantNames("")
 	h.Pass(1).Conntrack(ctmsg.Update, 1, "ESTABLISHED", reportertest.Plain)
@@ -70,7 +70,7 @@ func TestNames(t *testing.T) {
 	h.Conntrack(ctmsg.New, 4, "SYN_SENT", "10.0.0.1:40001>10.0.0.2:80")
 	h.Conntrack(ctmsg.Update, 4, "ESTABLISHED", "10.0.0.1:40001>10.0.0.2:80")
 	h.Report()
-	h.wantNames("10.0.0.80=svc/ fd00::2=six.example.com/") // the connection with 10.0.0.2 that is left is younger than its name
+	h.wantNames("10.0.0.80=svc/ fd00::2=six.example.com/") // the name of 10.0.0.2 expired before its other connection began
 }
 
 func (h *machineHost) reverse(addr string, ttl int64, names ...string) {
@@ -92,7 +92,7 @@ func TestReverseNames(t *testing.T) {
 	h.reverse("10.0.0.2", 60e9)
 	h.reverse("10.0.0.2", 60e9, "", ".")
 	h.Pass(61)
-	h.wantNames(both) // a connection that was first seen before keeps them
+	h.wantNames(both) // a connection that was first seen before they expire keeps them
 	h.reverse("10.0.0.2", 60e9, "new.internal.")
 	h.wantNames("10.0.0.1=/client.internal 10.0.0.2=/new.internal")
 	h.Conntrack(ctmsg.Destroy, 1, "", reportertest.Plain)

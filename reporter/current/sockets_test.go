@@ -32,20 +32,20 @@ func TestRowsOfFlow(t *testing.T) {
 	h.Want("10.0.0.1:40000@1(100 curl) -> 172.17.0.2:8080@2(200 nginx) TIME_WAIT original nat1 closed")
 	h.Want() // the rows were read before the end
 	h.Pass(1).Walk()
-	h.Want() // and their vanishing is no second end
+	h.Want() // and when they are gone, the end is not reported again
 }
 
 func TestRowReadAfterTheEndCounts(t *testing.T) {
 	h := newMachineHost(t)
 	h.Conntrack(ctmsg.Update, 7, "ESTABLISHED", reportertest.Plain)
-	h.Pass(1).Conntrack(ctmsg.Destroy, 7, "", reportertest.Plain) // evicted, not closed
+	h.Pass(1).Conntrack(ctmsg.Destroy, 7, "", reportertest.Plain) // the entry was evicted, the socket is open
 	h.Pass(1).Walk(reportertest.Socket{Row: reportertest.Plain, Inode: 11, Processes: curl})
 	h.Want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original closed",
 		"10.0.0.1:40000(100 curl) -> 10.0.0.2:80 ESTABLISHED port-order")
 	h.Want("10.0.0.1:40000(100 curl) -> 10.0.0.2:80 ESTABLISHED port-order")
 }
 
-func TestEndsAreKeptForTheWalkThatGoesOn(t *testing.T) {
+func TestEndsAreKeptForTheUnfinishedWalk(t *testing.T) {
 	h := newMachineHost(t)
 	h.Conntrack(ctmsg.Update, 7, "ESTABLISHED", reportertest.Plain)
 	h.Walk()
@@ -55,7 +55,7 @@ func TestEndsAreKeptForTheWalkThatGoesOn(t *testing.T) {
 	h.Want("10.0.0.1:40000 -> 10.0.0.2:80 ESTABLISHED original closed")
 	h.Want()
 	h.Want()
-	h.WalkEnd() // brings a row that was read before the end
+	h.WalkEnd() // has a row that was read before the end
 	h.Want()
 	h.Walk()
 	h.Want()
@@ -74,22 +74,21 @@ func TestPortReuseKeepsProcessesApart(t *testing.T) {
 	h.Want("10.0.0.1:40000(200 nginx) -> 10.0.0.2:80 ESTABLISHED handshake")
 }
 
-func TestRowIsNotOfAYoungerFlow(t *testing.T) {
+func TestRowDoesNotJoinALaterFlow(t *testing.T) {
 	h := newMachineHost(t)
 	h.Walk(reportertest.Socket{Row: reportertest.Plain, Inode: 11, Processes: curl})
 	h.Want("10.0.0.1:40000(100 curl) -> 10.0.0.2:80 ESTABLISHED port-order")
 	h.Pass(1).Conntrack(ctmsg.New, 8, "SYN_SENT", reportertest.Plain)
 	h.Conntrack(ctmsg.Update, 8, "ESTABLISHED", reportertest.Plain)
 	h.Conntrack(ctmsg.Update, 8, "TIME_WAIT", reportertest.Plain)
-	h.Want("10.0.0.1:40000(100 curl) -> 10.0.0.2:80 ESTABLISHED port-order closed", // it had ended unseen
+	h.Want("10.0.0.1:40000(100 curl) -> 10.0.0.2:80 ESTABLISHED port-order closed", // its end was not seen
 		"10.0.0.1:40000 -> 10.0.0.2:80 TIME_WAIT handshake closed")
 	h.Walk()
 	h.Want()
 }
 
-// What a report showed is in a later one with closed set, however it ends.
-// An event's stamp is a little later than the event: a table that was read in
-// between has the flow's own socket.
+// The record of an event is a little later than the event: a table that was read between them has
+// the flow's own socket.
 func TestRowReadBeforeTheStampOfItsFlow(t *testing.T) {
 	for _, c := range []struct {
 		later float64
@@ -110,6 +109,7 @@ func TestRowReadBeforeTheStampOfItsFlow(t *testing.T) {
 	}
 }
 
+// A connection that was reported is closed in a later report, for every way to end.
 func TestSocketsEndWithTheirFlow(t *testing.T) {
 	open := "10.0.0.1:40000(100 curl) -> 10.0.0.2:80 ESTABLISHED "
 	rows := []reportertest.Socket{{Row: reportertest.Plain, Inode: 11, Processes: curl}}
@@ -157,7 +157,7 @@ func TestClosedKeepsItsProcesses(t *testing.T) {
 	}
 }
 
-func TestGapInsideAWalkTakesNothingAway(t *testing.T) {
+func TestWalkWithAGapOnlyAdds(t *testing.T) {
 	h := newMachineHost(t)
 	x := "10.0.0.9:4000>10.0.0.2:81"
 	h.Walk(reportertest.Socket{Netns: 5, Row: reportertest.Plain}, reportertest.Socket{Netns: 6, Row: x, Inode: 9, Processes: curl})
@@ -183,9 +183,9 @@ func TestTablesOutsideAWalkAdd(t *testing.T) {
 	h.Want("10.0.0.1:40000@5(100 curl) -> 10.0.0.2:80 ESTABLISHED port-order closed", "10.0.0.9:4000@6 -> 10.0.0.2:81 ESTABLISHED port-order closed")
 }
 
-// Before the first whole walk too, what ended does not come back: not with the
-// rows that were known, and not with a walk that only adds to them.
-func TestEndsAreKeptBeforeTheFirstWholeWalk(t *testing.T) {
+// A connection that ended before the first complete walk is not reported as open again: neither
+// from the rows so far, nor from a walk that adds to them.
+func TestEndsAreKeptBeforeTheFirstCompleteWalk(t *testing.T) {
 	for _, live := range []bool{false, true} {
 		h := newMachineHost(t)
 		h.WalkBegin()
@@ -206,11 +206,11 @@ func TestEndsAreKeptBeforeTheFirstWholeWalk(t *testing.T) {
 	}
 }
 
-func TestRowsAlone(t *testing.T) {
+func TestRowsWithoutFlows(t *testing.T) {
 	h := newMachineHost(t)
 	h.Walk(reportertest.Socket{Netns: 1, Row: "10.0.0.1:40000>10.0.0.2:80", Inode: 11, Processes: curl},
-		reportertest.Socket{Netns: 2, Row: "10.0.0.2:80>10.0.0.1:40000", Inode: 12, Processes: nginx}, // its mirror
-		reportertest.Socket{Netns: 3, Row: "10.0.0.1:40000>10.0.0.2:80", Inode: 13},                   // equal orientation: another one
+		reportertest.Socket{Netns: 2, Row: "10.0.0.2:80>10.0.0.1:40000", Inode: 12, Processes: nginx}, // the other socket of the connection
+		reportertest.Socket{Netns: 3, Row: "10.0.0.1:40000>10.0.0.2:80", Inode: 13},                   // the same tuple in another namespace: another connection
 		reportertest.Socket{Netns: 1, Row: "10.0.0.1:5000>10.0.0.3:5000", State: procnet.CloseWait})
 	h.Want("10.0.0.1:5000@1 -> 10.0.0.3:5000 CLOSE_WAIT unknown",
 		"10.0.0.1:40000@1(100 curl) -> 10.0.0.2:80@2(200 nginx) ESTABLISHED port-order",
@@ -233,8 +233,8 @@ func TestRowsWithoutInode(t *testing.T) {
 		reportertest.Socket{Row: "10.0.0.1:80>10.0.0.2:1003", Inode: 9, Processes: nginx})
 	h.Want("10.0.0.2:1000 -> 10.0.0.1:80 ESTABLISHED port-order", "10.0.0.2:1001 -> 10.0.0.1:80 ESTABLISHED port-order",
 		"10.0.0.2:1002 -> 10.0.0.1:80 ESTABLISHED port-order", "10.0.0.2:1003 -> 10.0.0.1:80(200 nginx) ESTABLISHED port-order")
-	// An accept gives a row its inode: it is the same connection. Another
-	// inode is another one.
+	// A row has no inode until accept: with one it is the same connection. Another inode is another
+	// connection.
 	h.Pass(1).Walk(reportertest.Socket{Row: "10.0.0.1:80>10.0.0.2:1000", Inode: 7, Processes: nginx}, reportertest.Socket{Row: "10.0.0.1:80>10.0.0.2:1003", Inode: 10})
 	h.Want("10.0.0.2:1000 -> 10.0.0.1:80(200 nginx) ESTABLISHED port-order",
 		"10.0.0.2:1001 -> 10.0.0.1:80 ESTABLISHED port-order closed", "10.0.0.2:1002 -> 10.0.0.1:80 ESTABLISHED port-order closed",
@@ -252,12 +252,12 @@ func TestLoopback(t *testing.T) {
 	if r.Endpoints[1].ID() != "host1-1;127.0.0.1;40000" {
 		t.Errorf("id %s", r.Endpoints[1].ID())
 	}
-	// Two namespaces have the tuple: the flow may be of either.
+	// Two namespaces have the tuple: the flow may belong to either.
 	h.Walk(reportertest.Socket{Netns: 1, Row: lo}, reportertest.Socket{Netns: 1, Row: back}, reportertest.Socket{Netns: 2, Row: back})
 	h.Want("127.0.0.1:40000 -> 127.0.0.1:6379 ESTABLISHED original",
 		"127.0.0.1:40000@1 -> 127.0.0.1:6379@1 ESTABLISHED port-order",
 		"127.0.0.1:40000@2 -> 127.0.0.1:6379@2 ESTABLISHED port-order")
-	// Its namespace is known: it joins those rows alone.
+	// The namespace of the flow is known: it joins only the rows there.
 	h.Put(capture.KindSource, 1, &capture.Source{Open: true, Kind: "conntrack", Netns: 2})
 	h.Want("127.0.0.1:40000@1 -> 127.0.0.1:6379@1 ESTABLISHED port-order",
 		"127.0.0.1:40000@2 -> 127.0.0.1:6379@2 ESTABLISHED original")

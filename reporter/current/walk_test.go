@@ -14,10 +14,10 @@ func TestWalks(t *testing.T) {
 	h.Pass(1).WalkBegin()
 	h.Tables(reportertest.Socket{Netns: 2, Row: "10.0.0.9:4001>10.0.0.2:81"})
 	h.Want("10.0.0.1:40000@1(100 curl) -> 10.0.0.2:80 ESTABLISHED port-order",
-		"10.0.0.9:4000@2 -> 10.0.0.2:81 ESTABLISHED port-order") // not before its end
+		"10.0.0.9:4000@2 -> 10.0.0.2:81 ESTABLISHED port-order") // the walk has not ended
 	h.Put(capture.KindProcUnchanged, 2, &capture.ProcUnchanged{Netns: 1, Table: "tcp", Checked: h.At})
 	h.WalkEnd()
-	r := h.Want("10.0.0.1:40000@1 -> 10.0.0.2:80 ESTABLISHED port-order", // the owners are those of this walk
+	r := h.Want("10.0.0.1:40000@1 -> 10.0.0.2:80 ESTABLISHED port-order", // the owners are from this walk
 		"10.0.0.9:4000@2 -> 10.0.0.2:81 ESTABLISHED port-order closed",
 		"10.0.0.9:4001@2 -> 10.0.0.2:81 ESTABLISHED port-order")
 	if c := r.Connections[0]; c.FirstSeen != 0 || c.LastSeen != 1e9 {

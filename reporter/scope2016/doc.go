@@ -6,6 +6,7 @@ time can be replayed and compared.
 Files in reading order:
 
 	machine.go   Machine: the record kinds
+	tuple.go     a tuple as the original kept it
 	flows.go     conntrack messages, as the original's two conntrack processes gave them
 	proc.go      tables of /proc/net, their rows and the owners of sockets
 	names.go     names from DNS answers and from reverse look-ups

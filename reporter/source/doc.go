@@ -8,8 +8,7 @@ Files in reading order:
 	networks.go   local networks
 	carry.go      the parts of a state that all rule sets have, for carry records
 
-A source is degraded by a gap, by the end of its recording, or by a failed walk. Then ends of
-connections may be missing. A complete dump of conntrack or walk of /proc shows all connections
+A gap, a failed walk, and the closing of a source degrade it: ends of connections may be missing. A complete dump of conntrack or walk of /proc shows all connections
 again, and the source recovers. Sources of names have no such dump: a lost name degrades them for
 one window.
 
