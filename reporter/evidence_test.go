@@ -13,7 +13,7 @@ import (
 	"github.com/topotape/topotape/reporter/reportertest"
 )
 
-// witnessHost is a host whose records are evidence.
+// evidenceHost returns a host, and the Evidence of its records.
 func evidenceHost(t *testing.T) (*host, *Evidence) {
 	h := newHost(t)
 	e := NewEvidence(&capture.Header{})
@@ -21,7 +21,7 @@ func evidenceHost(t *testing.T) (*host, *Evidence) {
 	return h, e
 }
 
-// numbers lists what is kept.
+// numbers returns the numbers of the selected records.
 func (e *Evidence) numbers(at int64) string {
 	var out []string
 	for _, r := range e.Records(at) {
@@ -33,12 +33,12 @@ func (e *Evidence) numbers(at int64) string {
 func (h *host) wantEvidence(e *Evidence, want string) {
 	h.T.Helper()
 	if got := e.numbers(h.At); got != want {
-		h.T.Errorf("kept are %s, want %s", got, want)
+		h.T.Errorf("records %s, want %s", got, want)
 	}
 }
 
-// Of a flow its first message and its last one count, until it was reported as
-// closed and no row can show it.
+// The first and the last message of a flow are selected until the flow was reported as closed and no
+// row can show it.
 func TestEvidenceOfFlows(t *testing.T) {
 	h, e := evidenceHost(t)
 	h.Conntrack(ctmsg.New, 7, "SYN_SENT", reportertest.Plain)       // 1
@@ -46,8 +46,8 @@ func TestEvidenceOfFlows(t *testing.T) {
 	h.Conntrack(ctmsg.Update, 7, "ESTABLISHED", reportertest.Plain) // 3
 	h.wantEvidence(e, "1 3")
 	h.Conntrack(ctmsg.Destroy, 7, "", reportertest.Plain)     // 4
-	h.wantEvidence(e, "1 3 4")                                // the last one shows no state
-	h.Conntrack(ctmsg.New, 7, "SYN_SENT", reportertest.Plain) // 5: another life
+	h.wantEvidence(e, "1 3 4")                                // the last message shows no state
+	h.Conntrack(ctmsg.New, 7, "SYN_SENT", reportertest.Plain) // 5: the next flow
 	h.wantEvidence(e, "1 3 4 5")
 	h.Report() // 6
 	h.wantEvidence(e, "5")
@@ -56,7 +56,7 @@ func TestEvidenceOfFlows(t *testing.T) {
 	h.wantEvidence(e, "5 7 8")
 	h.Conntrack(ctmsg.Destroy, 7, "", reportertest.Plain) // 9
 	h.Report()                                            // 10
-	h.wantEvidence(e, "5 7 8 9")                          // a table that is in force was read before
+	h.wantEvidence(e, "5 7 8 9")                          // the current tables are older than the end
 	h.WalkBegin()                                         // 11
 	h.wantEvidence(e, "5 7 8 9 11")
 	h.WalkEnd() // 12
@@ -75,7 +75,7 @@ func TestEvidenceOfFlows(t *testing.T) {
 	h.wantEvidence(e, "22 23")
 }
 
-// A table that was found unchanged is kept as it was read, however long ago.
+// An unchanged table is selected as it was last read, for any number of walks.
 func TestEvidenceOfWalks(t *testing.T) {
 	h, e := evidenceHost(t)
 	unchanged := func() {
@@ -88,13 +88,13 @@ func TestEvidenceOfWalks(t *testing.T) {
 	h.wantEvidence(e, "1 2 3 4 5 6")
 	h.WalkEnd() // 7
 	h.wantEvidence(e, "2 5 6 7")
-	h.WalkBegin()                                                    // 8
-	unchanged()                                                      // 9
-	h.WalkEnd()                                                      // 10
-	h.WalkBegin()                                                    // 11
-	h.Tables(reportertest.Socket{Netns: 1, Row: reportertest.Plain}) // 12
-	h.wantEvidence(e, "2 8 9 10 11 12")                              // the one in force, and what comes
-	h.Put(capture.KindWalkEnd, 2, &capture.ProcWalk{Failed: "void"}) // 13
+	h.WalkBegin()                                                           // 8
+	unchanged()                                                             // 9
+	h.WalkEnd()                                                             // 10
+	h.WalkBegin()                                                           // 11
+	h.Tables(reportertest.Socket{Netns: 1, Row: reportertest.Plain})        // 12
+	h.wantEvidence(e, "2 8 9 10 11 12")                                     // the last complete walk and the current one
+	h.Put(capture.KindWalkEnd, 2, &capture.ProcWalk{Failed: "interrupted"}) // 13
 	h.wantEvidence(e, "2 8 9 10")
 	h.Walk() // 14, 15
 	h.wantEvidence(e, "14 15")
@@ -103,7 +103,7 @@ func TestEvidenceOfWalks(t *testing.T) {
 	h.wantEvidence(e, "14 15 17")
 }
 
-// Names count as long as they hold, and the last answer for each.
+// The last answer for each address is selected until it expires.
 func TestEvidenceOfNames(t *testing.T) {
 	h, e := evidenceHost(t)
 	name := func(addr string, ttl int64, names ...string) {
@@ -120,8 +120,8 @@ func TestEvidenceOfNames(t *testing.T) {
 	h.wantEvidence(e, "")
 }
 
-// The last word on sources and the host counts, and every step of the clock.
-func TestEvidenceOfTheRest(t *testing.T) {
+// The last records of sources and the host are selected, and every step of the clock.
+func TestEvidenceOfSourcesAndHost(t *testing.T) {
 	h, e := evidenceHost(t)
 	open := &capture.Source{Open: true, Kind: capture.SourceConntrack}
 	h.Put(capture.KindSource, 1, open)                      // 1
@@ -139,8 +139,8 @@ func TestEvidenceOfTheRest(t *testing.T) {
 	h.wantEvidence(e, "2 3 5 6 7 8")
 	h.Dump(nil) // 13, 14
 	h.wantEvidence(e, "2 3 5 6 7")
-	kept := e.Records(h.At)
-	if !slices.ContainsFunc(kept, func(r capture.Record) bool { return bytes.Contains(r.Payload, []byte("b")) }) {
-		t.Error("the payload was not kept")
+	records := e.Records(h.At)
+	if !slices.ContainsFunc(records, func(r capture.Record) bool { return bytes.Contains(r.Payload, []byte("b")) }) {
+		t.Error("the payload was not copied")
 	}
 }

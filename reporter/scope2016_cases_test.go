@@ -17,7 +17,7 @@ import (
 	"github.com/topotape/topotape/reporter/reportertest"
 )
 
-// node writes a node of the view in short notation, "" if there is none.
+// nodeText returns a node of the view in short notation, "" if there is none.
 func nodeText(r *report.Report, id string) string {
 	for _, n := range r.Scope().Nodes {
 		if n.ID != id {
@@ -233,7 +233,7 @@ func TestScope2016LocalNetworks(t *testing.T) {
 	}
 }
 
-// The caches keep so many addresses.
+// The bounds of the caches, in addresses.
 const snoopedAddresses, reversedAddresses = 10000, 500
 
 // The caches drop the address that was written first.

@@ -12,7 +12,7 @@ import (
 	"github.com/topotape/topotape/reporter/reportertest"
 )
 
-// text writes a node in one line, with times in seconds since start, which is Unix ns.
+// scopeNodeText returns a node in one line, with times in seconds since start (Unix ns).
 func scopeNodeText(n *report.ScopeNode, start int64) string {
 	s := n.ID
 	for _, v := range n.Latest {
@@ -27,7 +27,7 @@ func scopeNodeText(n *report.ScopeNode, start int64) string {
 	return s
 }
 
-// wantScope makes a tick and compares the nodes of the view.
+// wantScope sends a tick and compares the nodes of the view.
 func (h *host) wantScope(start int64, lines ...string) *report.ScopeReport {
 	h.T.Helper()
 	s := h.Report().Scope()
@@ -41,11 +41,12 @@ func (h *host) wantScope(start int64, lines ...string) *report.ScopeReport {
 	return s
 }
 
+// scopeHost returns a host with local networks, whose recording starts at start (Unix ns).
 func scopeHost(t *testing.T, start int64, local ...string) *host {
 	return newHostWith(t, &capture.Header{HostID: "h1", HostName: "web", Start: start, LocalNetworks: local}, RulesCurrent)
 }
 
-// The view has ids, sources, processes and names, and when each was last seen.
+// The view has ids, sources, processes and names, and the times at which each was last seen.
 func TestScopeView(t *testing.T) {
 	const start = 1767323045e9
 	h := scopeHost(t, start, "172.17.0.0/16", "no network")
