@@ -17,7 +17,7 @@ func (m *Machine) Carry(c *carry.Coder) {
 	carry.Int(c, &m.wall)
 	carryAddresses(c, &m.addresses)
 	carryScopeInput(c, &m.scopeInput)
-	source.CarryTick(c, &m.tick, &m.tickAt, &m.lastTick, &m.window)
+	m.ticks.Carry(c)
 	m.sources.Carry(c)
 	m.flows.carry(c, &m.sources)
 	m.sockets.carry(c, &m.sources)

@@ -23,9 +23,9 @@ func TestCarriedAddressesKeepTheOrder(t *testing.T) {
 			kept++
 		}
 	}
-	heir, taken := restored(t, h)
-	if r := heir.Report(); !taken || kept != 1 || len(r.Connections) != 2 {
-		t.Errorf("taken %v, kept %d: %s", taken, kept, r.AppendJSON(nil))
+	heir, accepted := restored(t, h)
+	if r := heir.Report(); !accepted || kept != 1 || len(r.Connections) != 2 {
+		t.Errorf("accepted %v, kept %d: %s", accepted, kept, r.AppendJSON(nil))
 	} else {
 		reportertest.CheckReport(t, r)
 	}
@@ -39,9 +39,9 @@ func TestCarriedEndsArePlain(t *testing.T) {
 		h.Pass(1).Walk()
 		closed := h.m.sockets.closed
 		closed[0].conn.From.Addr = netip.MustParseAddrPort(addr)
-		heir, taken := restored(t, h)
-		if taken != (addr == "9.9.9.9:1") {
-			t.Errorf("%s: taken %v", addr, taken)
+		heir, accepted := restored(t, h)
+		if accepted != (addr == "9.9.9.9:1") {
+			t.Errorf("%s: accepted %v", addr, accepted)
 		}
 		reportertest.CheckReport(t, heir.Report())
 	}

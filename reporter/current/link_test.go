@@ -192,7 +192,7 @@ func TestEndedFlowsAreNotLinkedWithOpenOnes(t *testing.T) {
 			}
 		}
 		if open != 1 {
-			t.Fatalf("%d open connections after %d lives", open, i+1)
+			t.Fatalf("%d open connections after %d in turn", open, i+1)
 		}
 	}
 }

@@ -22,19 +22,15 @@ func (s stamp) after(t stamp) bool { return s.at > t.at || s.at == t.at && s.seq
 type Machine struct {
 	header     *capture.Header
 	hostID     string
-	host       string
-	wall       int64 // Unix ns at the recording's start, after all steps of the wall clock
-	addresses  map[netip.Addr]bool
+	host       string              // its name
+	wall       int64               // Unix ns at the recording's start, after all steps of the wall clock
+	addresses  map[netip.Addr]bool // of the host, as its last record has them
 	scopeInput report.ScopeInput
 	sources    source.Sources
 	flows      flows
 	sockets    sockets
 	names      names
-
-	window   uint64 // number of ticks so far: what ends now is in this window, and in the next report
-	tick     capture.Tick
-	tickAt   int64
-	lastTick int64
+	ticks      source.Ticks
 
 	linked  []chain       // the chains of several namespaces as of the last tick; nil once another record came
 	message ctmsg.Message // reused from record to record
@@ -96,7 +92,7 @@ func (m *Machine) Step(r *capture.Record) bool {
 	case capture.KindGap:
 		var p capture.Gap
 		if s, ok := m.sources.Decode(r, &p); ok {
-			s.Gap(&p, r.Seq, m.window)
+			s.Gap(&p, r.Seq, m.ticks.Window)
 			m.dnsLost(r, s)
 		}
 	case capture.KindHost:
@@ -127,15 +123,14 @@ func (m *Machine) ticked(r *capture.Record) bool {
 	}
 	m.learn(r, m.dns.Expire(r.At))
 	if m.sources.SeveralConntrack() {
-		m.linked = m.chains(m.window)
+		m.linked = m.chains(m.ticks.Window)
 	}
 	m.flows.setPending(m.linked)
-	if broken := m.flows.sweep(m.window, &m.sources, &m.sockets); broken {
+	if broken := m.flows.sweep(m.ticks.Window, &m.sources, &m.sockets); broken {
 		m.linked = nil
 	}
-	m.sockets.forget(m.window)
-	m.lastTick, m.tickAt, m.tick = m.tickAt, r.At, t
-	m.window++
+	m.sockets.forget(m.ticks.Window)
+	m.ticks.Add(r.At, t)
 	return true
 }
 

@@ -167,7 +167,7 @@ func (m *Machine) finish(f *flow, now stamp) {
 	if f.established {
 		m.flows.count(f, -1)
 	}
-	f.ended, f.end, f.window = true, now, m.window
+	f.ended, f.end, f.window = true, now, m.ticks.Window
 	v := views(&m.sources, f)
 	a, b := m.sockets.end(v[0], now), m.sockets.end(v[1], now)
 	f.established = f.established || a || b

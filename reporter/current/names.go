@@ -189,7 +189,7 @@ func (m *Machine) learn(r *capture.Record, answers []dnsmsg.Answer) {
 // names had not expired.
 func (m *Machine) namesForgotten(kind string, addresses int, r *capture.Record) {
 	if s := m.sources.First(kind); s != nil && addresses > 0 {
-		s.DegradeWindow("too many names: some were forgotten before their time", r.Seq, m.window)
+		s.DegradeWindow("too many names: some were forgotten before their time", r.Seq, m.ticks.Window)
 	}
 }
 

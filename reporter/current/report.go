@@ -4,7 +4,7 @@ import "github.com/topotape/topotape/reporter/report"
 
 // Report returns the report of the last tick.
 func (m *Machine) Report() *report.Report {
-	window := m.window - 1
+	window := m.ticks.Window - 1
 	chains := m.linked
 	if chains == nil {
 		chains = m.chains(window)
@@ -13,13 +13,8 @@ func (m *Machine) Report() *report.Report {
 	flows := join(chains, &m.sockets, &m.sources, used)
 	rows := m.sockets.unexplained(used)
 	connections, swapped := inOrder(draftConnections(flows, rows, m.sockets.closedIn(window), &m.sockets, &m.sources))
-	r := &report.Report{
-		HostID: m.hostID, HostName: m.host, Tick: m.tick.Number, At: m.wall + m.tickAt,
-		Window: m.tick.Interval, ScopeInput: m.scopeInputNow(),
-	}
-	if r.Window == 0 {
-		r.Window = m.tickAt - m.lastTick
-	}
+	r := &report.Report{HostID: m.hostID, HostName: m.host, ScopeInput: m.scopeInputNow()}
+	m.ticks.Set(r, m.wall)
 	r.Connections = connections
 	r.Endpoints = listEndpoints(connections, swapped, m.hostID)
 	r.Names = m.namesOf(r)

@@ -29,7 +29,7 @@ func (m *Machine) commit() (complete bool) {
 		m.carryOver(f, &old)
 	}
 	for _, conn := range k.vanished(&old, m) {
-		k.closed = append(k.closed, closedRows{m.window, conn})
+		k.closed = append(k.closed, closedRows{m.ticks.Window, conn})
 	}
 	return complete
 }
@@ -59,7 +59,7 @@ func (m *Machine) carryOver(f *flow, old *sockets) {
 		return
 	}
 	for i, v := range views(&m.sources, f) {
-		if f.ended && f.established && f.window == m.window {
+		if f.ended && f.established && f.window == m.ticks.Window {
 			if w := old.match(f, v, nil); w != nil {
 				if f.sides == nil {
 					f.sides = new([2]side)

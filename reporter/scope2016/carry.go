@@ -15,7 +15,7 @@ func (m *Machine) Carry(c *carry.Coder) {
 	carry.Int(c, &m.wall)
 	source.CarryNetworks(c, &m.local)
 	carry.List(c, &m.listed, 1, (*carry.Coder).String)
-	source.CarryTick(c, &m.tick, &m.tickAt, &m.lastTick, &m.window)
+	m.ticks.Carry(c)
 	m.sources.Carry(c)
 	m.flows.carry(c)
 	m.nat.carry(c)

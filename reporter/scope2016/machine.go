@@ -29,10 +29,7 @@ type Machine struct {
 	snooped    snoopedNames
 	reversed   reverseNames
 
-	window   uint64 // number of ticks so far
-	tick     capture.Tick
-	tickAt   int64
-	lastTick int64
+	ticks source.Ticks
 
 	message ctmsg.Message // reused from record to record
 	packet  dnsmsg.Packet
@@ -95,7 +92,7 @@ func (m *Machine) Step(r *capture.Record) bool {
 	case capture.KindGap:
 		var p capture.Gap
 		if s, ok := m.sources.Decode(r, &p); ok {
-			s.Gap(&p, r.Seq, m.window)
+			s.Gap(&p, r.Seq, m.ticks.Window)
 			m.endFlows(r.Source)
 		}
 	case capture.KindHost:
@@ -126,8 +123,7 @@ func (m *Machine) ticked(r *capture.Record) bool {
 	}
 	m.flows.tick()
 	m.nat.tick()
-	m.lastTick, m.tickAt, m.tick = m.tickAt, r.At, t
-	m.window++
+	m.ticks.Add(r.At, t)
 	return true
 }
 

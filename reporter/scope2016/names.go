@@ -177,7 +177,7 @@ func (n *reverseNames) answer(p *capture.ReverseName, at int64) {
 		return
 	}
 	addr = addr.Unmap()
-	for len(n.order) > 0 && n.byAddr[n.order[0]].expires < at { // all live equally long
+	for len(n.order) > 0 && n.byAddr[n.order[0]].expires < at { // all are kept for the same time
 		n.dropFirst()
 	}
 	if _, known := n.byAddr[addr]; known {

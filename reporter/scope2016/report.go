@@ -70,13 +70,8 @@ func (m *Machine) Report() *report.Report {
 	t := &topology{machine: m, nodes: make([]node, 0, 2*n), index: make(map[nodeKey]int, 2*n), observations: make([]observation, 0, n),
 		nameSets: make(map[netip.Addr]*indexSet)}
 	t.observe()
-	r := &report.Report{
-		HostID: m.hostID, HostName: m.host, Tick: m.tick.Number, At: m.wall + m.tickAt,
-		Window: m.tick.Interval,
-	}
-	if r.Window == 0 {
-		r.Window = m.tickAt - m.lastTick
-	}
+	r := &report.Report{HostID: m.hostID, HostName: m.host}
+	m.ticks.Set(r, m.wall)
 	real := len(t.nodes) // the nodes that copyNodes adds are copies
 	processes := t.processes()
 	r.Connections = t.connections(processes)
@@ -84,7 +79,7 @@ func (m *Machine) Report() *report.Report {
 	t.assignIDs()
 	r.Endpoints = t.endpoints(processes, aliases)
 	r.Names = t.names(r)
-	r.Coverage = m.sources.Coverage(m.window-1, "")
+	r.Coverage = m.sources.Coverage(m.ticks.Window-1, "")
 	r.SetScope(t.view(r))
 	return r
 }
@@ -169,7 +164,7 @@ func (t *topology) nameSet(a netip.Addr) *indexSet {
 		return s
 	}
 	var s *indexSet
-	n := namedAddr{a, t.machine.snooped.of(a), t.machine.reversed.of(a, t.machine.tickAt)}
+	n := namedAddr{a, t.machine.snooped.of(a), t.machine.reversed.of(a, t.machine.ticks.At)}
 	if len(n.forward) > 0 || len(n.reverse) > 0 {
 		s = &indexSet{list: []int{len(t.named)}, shared: true}
 		t.named = append(t.named, n)

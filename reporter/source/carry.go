@@ -7,16 +7,6 @@ import (
 	"github.com/topotape/topotape/reporter/carry"
 )
 
-// CarryTick codes the last tick, its time, the time of the tick before, and the number of
-// windows so far.
-func CarryTick(c *carry.Coder, t *capture.Tick, at, before *int64, window *uint64) {
-	carry.Uint(c, &t.Number)
-	carry.Int(c, &t.Interval)
-	carry.Int(c, at)
-	carry.Int(c, before)
-	carry.Uint(c, window)
-}
-
 // CarryProcesses codes lists of processes as their payloads, so that a new field of the
 // payload is carried too.
 func CarryProcesses(c *carry.Coder, lists *[]capture.ProcSockets) {

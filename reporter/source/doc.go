@@ -4,6 +4,7 @@ Package source keeps what all rule sets need to know of a tape's sources.
 Files in reading order:
 
 	source.go     Source and Sources: which namespace a source sees, and its coverage
+	ticks.go      ticks and windows
 	table.go      keys of the tables of /proc/net
 	networks.go   local networks
 	carry.go      the parts of a state that all rule sets have, for carry records
