@@ -283,7 +283,7 @@ type validAnswer struct {
 type validAnswers struct {
 	byKey   map[answerKey]*validAnswer
 	sweepAt int // the number of keys at which expired answers are removed
-	bytes   int // of the records, at least: replaced ones count until the next sweep
+	bytes   int // of the added records; replaced ones count until expired ones are removed
 }
 
 const (

@@ -111,8 +111,8 @@ func (w *walkEvidence) end(r *capture.Record) (complete bool) {
 	for i := range w.last {
 		unchanged[w.last[i].unchanged] = true
 	}
-	maps.DeleteFunc(w.readings, func(_ source.TableKey, m *reading) bool { // tables that the walk did not find
-		return !unchanged[m] && m.parts[len(m.parts)-1].Seq < w.beginSeq
+	maps.DeleteFunc(w.readings, func(_ source.TableKey, table *reading) bool { // tables that the walk did not find
+		return !unchanged[table] && table.parts[len(table.parts)-1].Seq < w.beginSeq
 	})
 	return true
 }

@@ -14,13 +14,13 @@ import (
 // The original made a report at every tick. A Machine behaves so too, even if Report is not
 // called.
 type Machine struct {
-	header  *capture.Header
-	hostID  string
-	host    string
-	wall    int64          // Unix ns at the recording's start, after all steps of the wall clock
-	local   []netip.Prefix // networks whose addresses are scoped to the host
-	listed  []string       // the host's local networks, as on the tape
-	sources source.Sources
+	header        *capture.Header
+	hostID        string
+	host          string
+	wall          int64          // Unix ns at the recording's start, after all steps of the wall clock
+	hostScoped    []netip.Prefix // networks whose addresses are scoped to the host
+	localNetworks []string       // the host's local networks, as on the tape
+	sources       source.Sources
 
 	// The original read from two processes: conntrack, and conntrack --any-nat.
 	// Chosen: both see each message at the same time, and the same gap ends both.
@@ -38,8 +38,8 @@ type Machine struct {
 
 // New returns a machine for a tape with this header.
 func New(h *capture.Header) *Machine {
-	m := &Machine{header: h, hostID: h.HostID, host: h.HostName, wall: h.Start, listed: h.LocalNetworks}
-	m.local = source.AppendNetworks(nil, h.LocalNetworks)
+	m := &Machine{header: h, hostID: h.HostID, host: h.HostName, wall: h.Start, localNetworks: h.LocalNetworks}
+	m.hostScoped = source.AppendNetworks(nil, h.LocalNetworks)
 	m.flows.active = make(map[uint32]*flow)
 	m.nat.active = make(map[uint32]*flow)
 	m.snooped.init()
@@ -181,12 +181,12 @@ func (m *Machine) hostChanged(p *capture.Host) {
 		m.host = p.Name
 	}
 	m.sources.HostChanged(p)
-	m.local, m.listed = source.LocalNetworks(m.header, p)
+	m.hostScoped, m.localNetworks = source.LocalNetworks(m.header, p)
 }
 
 // isLocal reports whether an address is in a local network.
 func (m *Machine) isLocal(a netip.Addr) bool {
-	for _, n := range m.local {
+	for _, n := range m.hostScoped {
 		if n.Contains(a) {
 			return true
 		}

@@ -12,7 +12,7 @@ import (
 //
 // Weave Scope used the networks that a user gave it, and the network of the Docker bridge.
 // The recorder lists the networks of all interfaces as well; these do not count here.
-func LocalNetworks(h *capture.Header, p *capture.Host) (local []netip.Prefix, listed []string) {
+func LocalNetworks(h *capture.Header, p *capture.Host) (hostScoped []netip.Prefix, all []string) {
 	const dockerBridge = "docker0"
 	byHand := AppendNetworks(nil, p.LocalNetworks)
 	var bridge []netip.Prefix
@@ -23,10 +23,10 @@ func LocalNetworks(h *capture.Header, p *capture.Host) (local []netip.Prefix, li
 			bridge = append(bridge, networks...)
 		}
 	}
-	local = slices.Concat(AppendNetworks(nil, h.LocalNetworks), byHand, bridge)
-	listed = slices.Concat(h.LocalNetworks, p.LocalNetworks)
-	slices.Sort(listed)
-	return local, slices.Compact(listed)
+	hostScoped = slices.Concat(AppendNetworks(nil, h.LocalNetworks), byHand, bridge)
+	all = slices.Concat(h.LocalNetworks, p.LocalNetworks)
+	slices.Sort(all)
+	return hostScoped, slices.Compact(all)
 }
 
 // AppendNetworks parses texts as networks and appends them. It skips invalid texts.
