@@ -12,14 +12,14 @@ import (
 	"github.com/topotape/topotape/reporter/report"
 )
 
-// A Machine makes reports of records: a reporter, or the machine of one rule set.
-type Machine interface {
+// A machine makes reports from records: a Reporter, or the state machine of one rule set.
+type machine interface {
 	Step(*capture.Record) (tick bool)
 	Report() *report.Report
 }
 
 // NewHost returns a host for a machine.
-func NewHost(t testing.TB, m Machine) *Host { return &Host{T: t, machine: m} }
+func NewHost(t testing.TB, m machine) *Host { return &Host{T: t, machine: m} }
 
 // A Host feeds a machine with records. Its sources have the usual numbers: conntrack 1, proc
 // 2, DNS 3, reverse look-ups 4. Its clock moves only by Pass.
@@ -30,7 +30,7 @@ type Host struct {
 	Tick     uint64                // number of the last tick
 	OnRecord func(*capture.Record) // is called with every record, if it is not nil
 
-	machine Machine
+	machine machine
 	rec     capture.Record
 }
 

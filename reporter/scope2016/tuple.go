@@ -10,6 +10,8 @@ import (
 // invalid.
 type tuple struct{ src, dst netip.AddrPort }
 
+// reversed returns the other direction.
 func (t tuple) reversed() tuple { return tuple{t.dst, t.src} }
 
+// tupleOf returns the tuple of a message.
 func tupleOf(t *ctmsg.Tuple) tuple { return tuple{t.Src(), t.Dst()} }
