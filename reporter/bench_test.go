@@ -12,10 +12,10 @@ import (
 	"github.com/topotape/topotape/reporter/reportertest"
 )
 
-// BenchmarkStep is one conntrack record of short connections, a tick every
-// 10,000 records included.
+// BenchmarkStep measures one conntrack record of short connections. There is a tick after every
+// 10,000 records.
 func BenchmarkStep(b *testing.B) {
-	messages := reportertest.Lives(10000)
+	messages := reportertest.ShortConnections(10000)
 	h := newHost(b)
 	tick := capture.AppendPayload(nil, &capture.Tick{Interval: 3e9})
 	step := func(i int) {
@@ -34,19 +34,19 @@ func BenchmarkStep(b *testing.B) {
 	}
 }
 
-// BenchmarkBusy is one conntrack record of 5,000 short connections a second, of
-// which the kernel remembers 100,000, with a report and its digests every 3 s.
+// BenchmarkBusy measures one conntrack record of 5,000 short connections per second. The kernel
+// keeps the last 100,000 in TIME_WAIT. A report and its digests are made every 3 s.
 func BenchmarkBusy(b *testing.B) {
-	const connections, remembered = 150000, 100000
-	one := reportertest.Lives(connections)
+	const connections, kept = 150000, 100000
+	one := reportertest.ShortConnections(connections)
 	var messages [][]byte
 	for i := 0; i < len(one); i += 7 * 10 {
 		messages = append(messages, one[i:i+30]...) // ten are opened
 		for k := range 10 {
-			life := one[i+30+4*k:]
-			old := (i/7 + k + connections - remembered) % connections
+			rest := one[i+30+4*k:]
+			old := (i/7 + k + connections - kept) % connections
 			destroy := one[old/10*70+30+4*(old%10)+3]
-			messages = append(messages, life[0], life[1], life[2], destroy)
+			messages = append(messages, rest[0], rest[1], rest[2], destroy)
 		}
 	}
 	h := newHost(b)
@@ -69,21 +69,21 @@ func BenchmarkBusy(b *testing.B) {
 	}
 }
 
-// A kind of connections: with nat they are translated, with hub all have one
+// A kind is a kind of connections: with nat they are translated, with hub all have the same
 // server.
 type kind struct{ nat, hub, ipv6 bool }
 
-// tuples are those of connection i, as conntrack has them.
+// tuples returns the tuples of connection i.
 func (k kind) tuples(i int) (orig, reply string) {
 	server := i
 	if k.hub {
 		server = 0
 	}
-	ends := func(client, server, behind string) (orig, reply string) {
+	ends := func(client, server, backend string) (orig, reply string) {
 		if !k.nat {
-			behind = server
+			backend = server
 		}
-		return client + ">" + server, behind + ">" + client
+		return client + ">" + server, backend + ">" + client
 	}
 	if k.ipv6 {
 		return ends(fmt.Sprintf("[2001:db8:1::%x:%x]:%d", i>>22, i>>6&0xffff, 20000+i&63),
@@ -93,23 +93,23 @@ func (k kind) tuples(i int) (orig, reply string) {
 		fmt.Sprintf("10.0.%d.%d:80", server>>8&255, server&255), fmt.Sprintf("172.17.%d.%d:8080", server>>8&255, server&255))
 }
 
-// established is a host with n connections, of which conntrack was told in any
-// order and /proc knows every fourth.
+// established returns a host with n connections. Conntrack shows all of them, in random order, and
+// /proc every fourth.
 func established(b *testing.B, n int, k kind) *host {
 	h := newHost(b)
-	var socks []reportertest.Sock
+	var sockets []reportertest.Socket
 	for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(n) {
 		orig, reply := k.tuples(i)
-		h.Send(reportertest.CT{Typ: ctmsg.Update, Id: uint32(i), State: "ESTABLISHED", Flags: 3, Tuples: orig + " | " + reply})
+		h.Send(reportertest.Message{Type: ctmsg.Update, ID: uint32(i), State: "ESTABLISHED", Flags: 3, Tuples: orig + " | " + reply})
 		if i%4 == 0 {
-			socks = append(socks, reportertest.Sock{Netns: 1, Row: orig, Inode: uint64(i + 1)})
+			sockets = append(sockets, reportertest.Socket{Netns: 1, Row: orig, Inode: uint64(i + 1)})
 		}
 	}
-	h.Walk(socks...)
+	h.Walk(sockets...)
 	return h
 }
 
-// reports makes reports of n connections, each at a tick.
+// reports measures a report of n connections.
 func (h *host) reports(b *testing.B, n int) {
 	h.Report()
 	tick := capture.AppendPayload(nil, &capture.Tick{Interval: 3e9})
@@ -146,9 +146,8 @@ func BenchmarkReport(b *testing.B) {
 	}
 }
 
-// BenchmarkReportOfSeveralSources is a report where two namespaces are watched: each
-// of them has connections of its own, or both have the same ones, or what one
-// translates the other has behind it.
+// BenchmarkReportOfSeveralSources measures a report of two conntrack sources: each has connections
+// of its own, or both have the same ones, or one translates the connections that the other has.
 func BenchmarkReportOfSeveralSources(b *testing.B) {
 	for _, n := range []int{1000, 10000, 100000, 1000000} {
 		if n > 100000 && testing.Short() {
@@ -160,7 +159,7 @@ func BenchmarkReportOfSeveralSources(b *testing.B) {
 				k := kind{nat: how == "behind"}
 				for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(n) {
 					orig, reply := k.tuples(i)
-					m := reportertest.CT{Typ: ctmsg.Update, Id: uint32(i), State: "ESTABLISHED", Flags: 3, Tuples: orig + " | " + reply, Source: uint32(1 + i&1)}
+					m := reportertest.Message{Type: ctmsg.Update, ID: uint32(i), State: "ESTABLISHED", Flags: 3, Tuples: orig + " | " + reply, Source: uint32(1 + i&1)}
 					h.Send(m)
 					if how != "apart" {
 						server, client, _ := strings.Cut(reply, ">")
@@ -175,7 +174,7 @@ func BenchmarkReportOfSeveralSources(b *testing.B) {
 	}
 }
 
-// BenchmarkJSON is a report's canonical JSON, and then its digests.
+// BenchmarkJSON measures a report's canonical JSON and its digests.
 func BenchmarkJSON(b *testing.B) {
 	for _, nat := range []bool{false, true} {
 		const n = 10000

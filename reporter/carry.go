@@ -5,24 +5,24 @@ import (
 	"github.com/topotape/topotape/reporter/carry"
 )
 
-// carryLayout is the first number of a state. It changes with the fields that are carried
-// and with their order: CoreVersion need not, when no output changes.
+// carryLayout is the first number of a state. It changes when the carried fields or their
+// order change. CoreVersion changes only when reports change.
 const carryLayout = 3
 
 const (
-	carryPart = 1 << 20   // bytes of state in one record
-	maxCarry  = 512 << 20 // bytes of state that are taken over
+	carryPart = 1 << 20   // bytes of state in one record at most
+	maxCarry  = 512 << 20 // bytes of a whole state at most
 )
 
-// Carry returns all that the reporter knows, in the parts of a carry record: another
-// reporter of the same rules and core version that is shown them makes the same reports
-// from then on. It is nil if that is more than a reporter takes over. It may be called
-// between any two Steps.
+// Carry returns the state of the reporter, in parts for carry records. A reporter of the same
+// rules and core version that is stepped with them makes the same reports from then on. The
+// result is nil if the state is too large for a reporter to read. Carry may be called between
+// any two Steps.
 func (r *Reporter) Carry() []capture.Carry {
 	c := carry.NewWriter()
 	layout := uint32(carryLayout)
 	carry.Uint(c, &layout)
-	r.rules.Carry(c)
+	r.machine.Carry(c)
 	state := c.Bytes()
 	if len(state) > maxCarry || !c.OK() {
 		return nil
@@ -31,21 +31,20 @@ func (r *Reporter) Carry() []capture.Carry {
 	for more := true; more; {
 		n := min(len(state), carryPart)
 		more = n < len(state)
-		parts = append(parts, capture.Carry{Core: CoreVersion, Rules: r.name, Part: uint32(len(parts)), More: more, State: state[:n]})
+		parts = append(parts, capture.Carry{Core: CoreVersion, Rules: r.rules, Part: uint32(len(parts)), More: more, State: state[:n]})
 		state = state[n:]
 	}
 	return parts
 }
 
-// Carried reports whether the reporter took over a carry record: it knows what happened
-// before the records that it was shown.
+// Carried reports whether the reporter has read a state from carry records.
 func (r *Reporter) Carried() bool { return r.carried }
 
-// addCarry adds one part of a state. At the last one the state replaces all that was
-// known, unless it is another core's, or cannot be read: then it is ignored.
+// addCarry adds one part of a state. The last part completes the state, which replaces the
+// machine's. A state of another core version or layout, or one that cannot be read, is ignored.
 func (r *Reporter) addCarry(rec *capture.Record) {
 	var p capture.Carry
-	if rec.Decode(&p) != nil || p.Rules != r.name {
+	if rec.Decode(&p) != nil || p.Rules != r.rules {
 		return
 	}
 	if p.Part == 0 {
@@ -65,8 +64,8 @@ func (r *Reporter) addCarry(rec *capture.Record) {
 	if carry.Uint(c, &layout); layout != carryLayout {
 		return
 	}
-	fresh := newMachine(r.header, r.name)
+	fresh := newMachine(r.header, r.rules)
 	if fresh.Carry(c); c.Err() == nil {
-		r.rules, r.carried = fresh, true
+		r.machine, r.carried = fresh, true
 	}
 }

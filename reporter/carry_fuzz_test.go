@@ -12,8 +12,8 @@ import (
 	"github.com/topotape/topotape/reporter/reportertest"
 )
 
-// FuzzCarry shows a core a state that anybody may have made, then records and
-// ticks: it must take it over or not, and go on.
+// FuzzCarry steps a reporter with an arbitrary state, then with records and ticks. The reporter may
+// accept or ignore the state, and must work in both cases.
 func FuzzCarry(f *testing.F) {
 	for seed := range uint64(3) {
 		for i, rules := range []string{RulesCurrent, RulesScope2016} {
@@ -25,6 +25,7 @@ func FuzzCarry(f *testing.F) {
 	})
 }
 
+// carriedState returns the state of a reporter after the records of a program.
 func carriedState(t testing.TB, rules string, program []byte) (state []byte) {
 	r, err := New(&capture.Header{HostID: "h"}, rules)
 	if err != nil {
@@ -39,7 +40,9 @@ func carriedState(t testing.TB, rules string, program []byte) (state []byte) {
 	return state
 }
 
-func playHostile(t testing.TB, rules string, state []byte) (taken bool) {
+// playHostile reads a state into a reporter, steps it with records, and reports whether the state
+// was accepted.
+func playHostile(t testing.TB, rules string, state []byte) (accepted bool) {
 	r, err := New(&capture.Header{HostID: "h"}, rules)
 	if err != nil {
 		t.Fatal(err)
@@ -48,9 +51,9 @@ func playHostile(t testing.TB, rules string, state []byte) (taken bool) {
 	for i, rec := range reportertest.ProgramRecords(reportertest.RandomProgram(7)[:360]) {
 		rec.Seq, rec.At = rec.Seq+1000, rec.At+1e12
 		if r.Step(&rec) {
-			rep := r.Report()
-			rep.AppendJSON(nil)
-			rep.Scope()
+			made := r.Report()
+			made.AppendJSON(nil)
+			made.Scope()
 		}
 		if i%60 == 59 {
 			r.Carry()
@@ -59,17 +62,17 @@ func playHostile(t testing.TB, rules string, state []byte) (taken bool) {
 	return r.Carried()
 }
 
-// Of a state in which anything was changed most cannot be taken over, and what
-// can does no harm.
-func TestCarryOfAnybody(t *testing.T) {
+// A truncated state is ignored. A state with changed bytes does no harm, whether it is accepted or
+// not.
+func TestCarryOfChangedState(t *testing.T) {
 	for _, rules := range []string{RulesCurrent, RulesScope2016} {
 		for seed := range uint64(12) {
 			state := carriedState(t, rules, reportertest.RandomProgram(seed))
 			if !playHostile(t, rules, state) {
-				t.Fatal("the state itself was not taken")
+				t.Fatal("the unchanged state was not accepted")
 			}
 			if playHostile(t, rules, append(state, 0)) {
-				t.Error("a state with a byte more was taken")
+				t.Error("a state with an additional byte was accepted")
 			}
 			rng := rand.New(rand.NewPCG(seed, 2))
 			for range 25 {
@@ -79,14 +82,14 @@ func TestCarryOfAnybody(t *testing.T) {
 				}
 				playHostile(t, rules, bad)
 				if cut := rng.IntN(len(state)); playHostile(t, rules, state[:cut]) {
-					t.Errorf("%d of %d bytes of a state were taken", cut, len(state))
+					t.Errorf("the first %d of %d bytes of a state were accepted", cut, len(state))
 				}
 			}
 		}
 	}
 }
 
-// What parts do not make a state are as if they were not there.
+// Parts that make no complete state are ignored.
 func TestCarryInParts(t *testing.T) {
 	state := carriedState(t, RulesCurrent, reportertest.RandomProgram(1))
 	part := func(n uint32, more bool, b []byte) *capture.Carry {
@@ -96,41 +99,40 @@ func TestCarryInParts(t *testing.T) {
 	a, b, c := state[:third], state[third:2*third], state[2*third:]
 	foreign := func(p *capture.Carry, change func(*capture.Carry)) *capture.Carry { change(p); return p }
 	for name, test := range map[string]struct {
-		parts []*capture.Carry
-		taken bool
+		parts    []*capture.Carry
+		accepted bool
 	}{
-		"in parts":           {[]*capture.Carry{part(0, true, a), part(1, true, b), part(2, false, c)}, true},
-		"begun again":        {[]*capture.Carry{part(0, true, a), part(0, true, a), part(1, true, b), part(2, false, c)}, true},
-		"other rules' among": {[]*capture.Carry{part(0, true, a), foreign(part(0, false, b), func(p *capture.Carry) { p.Rules = RulesScope2016 }), part(1, true, b), part(2, false, c)}, true},
-		"one is missing":     {[]*capture.Carry{part(0, true, a), part(2, false, c)}, false},
-		"one twice":          {[]*capture.Carry{part(0, true, a), part(1, true, b), part(1, true, b), part(2, false, c)}, false},
-		"no first one":       {[]*capture.Carry{part(1, true, b), part(2, false, c)}, false},
-		"no last one":        {[]*capture.Carry{part(0, true, a), part(1, true, b)}, false},
-		"of another version": {[]*capture.Carry{foreign(part(0, false, state), func(p *capture.Carry) { p.Core++ })}, false},
-		"of no rules":        {[]*capture.Carry{foreign(part(0, false, state), func(p *capture.Carry) { p.Rules = "" })}, false},
-		"of another layout":  {[]*capture.Carry{part(0, false, append([]byte{carryLayout + 1}, state[1:]...))}, false},
-		"empty":              {[]*capture.Carry{part(0, false, nil)}, false},
+		"in parts":              {[]*capture.Carry{part(0, true, a), part(1, true, b), part(2, false, c)}, true},
+		"started again":         {[]*capture.Carry{part(0, true, a), part(0, true, a), part(1, true, b), part(2, false, c)}, true},
+		"a part of other rules": {[]*capture.Carry{part(0, true, a), foreign(part(0, false, b), func(p *capture.Carry) { p.Rules = RulesScope2016 }), part(1, true, b), part(2, false, c)}, true},
+		"a missing part":        {[]*capture.Carry{part(0, true, a), part(2, false, c)}, false},
+		"a repeated part":       {[]*capture.Carry{part(0, true, a), part(1, true, b), part(1, true, b), part(2, false, c)}, false},
+		"no first part":         {[]*capture.Carry{part(1, true, b), part(2, false, c)}, false},
+		"no last part":          {[]*capture.Carry{part(0, true, a), part(1, true, b)}, false},
+		"another core version":  {[]*capture.Carry{foreign(part(0, false, state), func(p *capture.Carry) { p.Core++ })}, false},
+		"no rules":              {[]*capture.Carry{foreign(part(0, false, state), func(p *capture.Carry) { p.Rules = "" })}, false},
+		"another layout":        {[]*capture.Carry{part(0, false, append([]byte{carryLayout + 1}, state[1:]...))}, false},
+		"empty":                 {[]*capture.Carry{part(0, false, nil)}, false},
 	} {
 		h := newHost(t)
-		h.Ct(ctmsg.Update, 7, "ESTABLISHED", reportertest.Plain)
+		h.Conntrack(ctmsg.Update, 7, "ESTABLISHED", reportertest.Plain)
 		for _, p := range test.parts {
 			h.r.Step(&capture.Record{Kind: capture.KindCarry, Payload: capture.AppendPayload(nil, p)})
 		}
-		if h.r.Carried() != test.taken {
-			t.Errorf("%s: taken is %v", name, h.r.Carried())
+		if h.r.Carried() != test.accepted {
+			t.Errorf("%s: accepted is %v", name, h.r.Carried())
 		}
 		known := false
 		for _, c := range h.Report().Connections {
 			known = known || c.From.Addr.String()+">"+c.To.Addr.String() == reportertest.Plain
 		}
-		if known == test.taken {
-			t.Errorf("%s: what was known before is known: %v", name, known)
+		if known == test.accepted {
+			t.Errorf("%s: the reporter has its earlier state: %v", name, known)
 		}
 	}
 }
 
-// TestCarryLayout guards the number that tells states apart which only differ in
-// what is carried, and how.
+// TestCarryLayout fails when the same records give another state but carryLayout is the same.
 func TestCarryLayout(t *testing.T) {
 	type written struct {
 		layout, core int
@@ -147,14 +149,14 @@ func TestCarryLayout(t *testing.T) {
 	switch {
 	case now == known:
 	case now.layout == known.layout && now.core == known.core:
-		t.Errorf("the same records make another state (%s, was %s): count carryLayout up", now.sum, known.sum)
+		t.Errorf("the same records give another state (%s, was %s): increase carryLayout", now.sum, known.sum)
 	default:
-		t.Errorf("write down here what layout %d of core %d is: %q", now.layout, now.core, now.sum)
+		t.Errorf("set known to layout %d, core %d, sum %q", now.layout, now.core, now.sum)
 	}
 }
 
-// A few bytes do not make the core reserve much.
-func TestCarryReservesLittle(t *testing.T) {
+// A short state with large counts does not make the reporter allocate much memory.
+func TestCarryAllocatesLittle(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for _, rules := range []string{RulesCurrent, RulesScope2016} {
@@ -167,11 +169,11 @@ func TestCarryReservesLittle(t *testing.T) {
 	}
 	runtime.ReadMemStats(&after)
 	if got := after.TotalAlloc - before.TotalAlloc; got > 1<<30 {
-		t.Errorf("%d MiB were reserved", got>>20)
+		t.Errorf("%d MiB were allocated", got>>20)
 	}
 }
 
-// BenchmarkCarry is what a core of 100,000 connections knows, written and read.
+// BenchmarkCarry measures writing and reading the state of 100,000 connections.
 func BenchmarkCarry(b *testing.B) {
 	h := established(b, 100000, kind{nat: true, hub: true})
 	size := 0
@@ -198,7 +200,7 @@ func BenchmarkCarry(b *testing.B) {
 				r.Step(&records[i])
 			}
 			if !r.Carried() {
-				b.Fatal(fmt.Sprint(len(records), " parts were not taken"))
+				b.Fatal(fmt.Sprint(len(records), " parts were not accepted"))
 			}
 		}
 	})

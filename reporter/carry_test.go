@@ -19,15 +19,15 @@ import (
 
 var allRules = []string{reporter.RulesCurrent, reporter.RulesScope2016}
 
-// A tape in memory.
+// A memoryTape is a tape in memory.
 type memoryTape struct {
 	name    string
 	header  *capture.Header
 	records []capture.Record
 }
 
-// shipped are the tapes of all fixtures.
-func shipped(t testing.TB) (out []memoryTape) {
+// fixtureTapes returns the tapes of all fixtures.
+func fixtureTapes(t testing.TB) (out []memoryTape) {
 	t.Helper()
 	scripts, _ := filepath.Glob("../fixtures/corpus/*/tape.jsonl")
 	tapes, _ := filepath.Glob("../fixtures/*/*/capture.tape")
@@ -68,8 +68,8 @@ func shipped(t testing.TB) (out []memoryTape) {
 	return out
 }
 
-// streams is DNS over TCP of which the end comes before the middle, or that begins anywhere.
-func streams() memoryTape {
+// dnsStreams returns a tape with DNS over TCP: streams with segments out of order, or without a SYN.
+func dnsStreams() memoryTape {
 	const syn, fin, ack = 2, 1, 16
 	x := memoryTape{"streams", &capture.Header{HostID: "h"}, nil}
 	segment := func(client byte, seq uint32, flags byte, payload string) {
@@ -97,33 +97,33 @@ func newReporter(t testing.TB, h *capture.Header, rules string) *reporter.Report
 	return r
 }
 
-// said is all that a report says.
-func said(r *report.Report) string {
+// reportText returns a report and its view of Weave Scope as a text.
+func reportText(r *report.Report) string {
 	return fmt.Sprintf("%s\n%+v", r.AppendJSON(nil), *r.Scope())
 }
 
-// handOver gives what a reporter knows to a new one.
-func handOver(t testing.TB, r *reporter.Reporter, h *capture.Header, rules string) *reporter.Reporter {
+// restore returns a new reporter that has read the state of r.
+func restore(t testing.TB, r *reporter.Reporter, h *capture.Header, rules string) *reporter.Reporter {
 	t.Helper()
 	fresh := newReporter(t, h, rules)
 	for _, p := range r.Carry() {
 		fresh.Step(&capture.Record{Kind: capture.KindCarry, Payload: capture.AppendPayload(nil, &p)})
 	}
 	if !fresh.Carried() {
-		t.Fatal("the carry was not taken")
+		t.Fatal("the state was not accepted")
 	}
 	return fresh
 }
 
-// A reporter that was handed over anywhere has the same state, and makes the
-// same reports from there on.
-func TestCarryIsTheWholeState(t *testing.T) {
+// A reporter that has read the state of another one, at any record, has the same state and makes
+// the same reports from then on.
+func TestCarryIsTheCompleteState(t *testing.T) {
 	seen := map[string]bool{}
-	tapes := shipped(t)
+	tapes := fixtureTapes(t)
 	for seed := range uint64(40) {
 		tapes = append(tapes, memoryTape{fmt.Sprintf("seed %d", seed), &capture.Header{HostID: "h"}, reportertest.RandomRecords(seed)})
 	}
-	tapes = append(tapes, streams())
+	tapes = append(tapes, dnsStreams())
 	for i, x := range tapes {
 		for _, rules := range allRules {
 			checkCarry(t, &x, rules, rand.New(rand.NewPCG(uint64(i), 1)), seen)
@@ -134,36 +134,37 @@ func TestCarryIsTheWholeState(t *testing.T) {
 	}
 	for field, nonzero := range seen {
 		if !nonzero {
-			t.Errorf("no tape made %s anything but zero: whether it is carried was not seen", field)
+			t.Errorf("%s is zero on all tapes: the test does not show whether it is carried", field)
 		}
 	}
 }
 
+// checkCarry restores a reporter at some records of a tape, and compares all of them.
 func checkCarry(t *testing.T, x *memoryTape, rules string, rng *rand.Rand, seen map[string]bool) {
 	const places = 8
 	r := newReporter(t, x.header, rules)
-	var heirs []*reporter.Reporter
+	var restored []*reporter.Reporter
 	for i := range x.records {
 		rec := &x.records[i]
 		if rng.IntN(max(1, len(x.records)/places)) == 0 {
-			heir := handOver(t, r, x.header, rules)
-			if d := reporter.Difference(r, heir); d != "" {
-				t.Fatalf("before record %d the state that is carried differs (-it is +carried):\n%s", rec.Seq, d)
+			other := restore(t, r, x.header, rules)
+			if d := reporter.Difference(r, other); d != "" {
+				t.Fatalf("before record %d the restored state differs:\n%s", rec.Seq, d)
 			}
 			reporter.Seen(r, seen)
-			heirs = append(heirs, heir)
+			restored = append(restored, other)
 		}
 		tick := r.Step(rec)
 		want := ""
 		if tick {
-			want = said(r.Report())
+			want = reportText(r.Report())
 		}
-		for _, heir := range heirs {
-			if heir.Step(rec) != tick {
-				t.Fatalf("record %d is a tick for one", rec.Seq)
+		for _, other := range restored {
+			if other.Step(rec) != tick {
+				t.Fatalf("record %d is a tick for one reporter only", rec.Seq)
 			}
 			if tick {
-				if got := said(heir.Report()); got != want {
+				if got := reportText(other.Report()); got != want {
 					t.Fatalf("tick %d:\n got %s\nwant %s", rec.Seq, got, want)
 				}
 			}

@@ -14,37 +14,38 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// Evidence keeps the records of a tape on which later reports depend, as they are: sources
-// and the host, all steps of the clock, the last walk of /proc, of each flow the first
-// message and the last ones, and the valid answers. With them a core of any version and
-// rules that cannot read a state comes close to it.
+// Evidence selects the records of a tape on which later reports depend: the last records of
+// sources and of the host, all steps of the clock, the last complete walk of /proc, the first
+// and the last messages of each flow, and the DNS answers that have not expired. A tape that
+// is cut from this one starts with copies of them. A core that cannot read a carry record, because its
+// version or its rules differ, reads them instead and makes nearly the same reports.
 type Evidence struct {
-	header  *capture.Header
-	source  map[uint32]capture.Record // the last of each
-	gap     map[uint32]capture.Record // the last of each, since its last whole dump or walk
-	dump    map[uint32]capture.Record // begin of the dump that goes on
-	hosts   []capture.Record          // the last ones: which addresses are gone takes two
-	clock   []capture.Record
-	flows   map[evidenceKey]*flowEvidence
-	gone    []*flowEvidence // flows that the kernel no longer has, in order
-	ticked  uint64          // record of the last tick
-	walk    walkEvidence
-	forward validAnswers
-	reverse validAnswers
+	header    *capture.Header
+	source    map[uint32]capture.Record // the last of each source
+	gap       map[uint32]capture.Record // the last of each since its last complete dump or walk
+	dump      map[uint32]capture.Record // the begin of each unfinished dump
+	hosts     []capture.Record          // the last ones: two of them show which addresses the host no longer has
+	clock     []capture.Record
+	flows     map[evidenceKey]*flowEvidence
+	destroyed []*flowEvidence // flows that the kernel no longer has, in the order of their DESTROY
+	lastTick  uint64          // number of the record of the last tick
+	walk      walkEvidence
+	forward   validAnswers
+	reverse   validAnswers
 
 	message ctmsg.Message // reused from record to record
 	packet  dnsmsg.Packet
 	dns     dnsmsg.Message
-	found   []dnsmsg.Answer
+	answers []dnsmsg.Answer
 }
 
-// NewEvidence returns the evidence of a tape with that header.
+// NewEvidence returns the Evidence for a tape with this header.
 func NewEvidence(h *capture.Header) *Evidence {
 	return &Evidence{header: h, source: map[uint32]capture.Record{}, gap: map[uint32]capture.Record{}, dump: map[uint32]capture.Record{},
-		flows: map[evidenceKey]*flowEvidence{}, forward: validAnswers{by: map[answerKey]*validAnswer{}}, reverse: validAnswers{by: map[answerKey]*validAnswer{}}}
+		flows: map[evidenceKey]*flowEvidence{}, forward: validAnswers{byKey: map[answerKey]*validAnswer{}}, reverse: validAnswers{byKey: map[answerKey]*validAnswer{}}}
 }
 
-// Add adds the next record. It keeps a copy of its payload.
+// Add adds the next record of the tape. It copies the payload if it keeps the record.
 func (e *Evidence) Add(r *capture.Record) {
 	switch size := len(r.Payload); r.Kind {
 	case capture.KindConntrack, capture.KindDumpEntry, capture.KindDumpBegin, capture.KindSource, capture.KindGap:
@@ -60,11 +61,11 @@ func (e *Evidence) Add(r *capture.Record) {
 	case capture.KindConntrack, capture.KindDumpEntry:
 		e.conntrack(r)
 	case capture.KindDumpBegin:
-		keepLast(e.dump, r)
+		setLast(e.dump, r)
 	case capture.KindDumpEnd:
 		e.dumpEnd(r)
 	case capture.KindWalkBegin, capture.KindWalkEnd, capture.KindProcNet, capture.KindProcSockets, capture.KindProcUnchanged:
-		if whole := e.walk.add(r); whole {
+		if complete := e.walk.add(r); complete {
 			delete(e.gap, r.Source)
 			e.forget()
 		}
@@ -76,18 +77,18 @@ func (e *Evidence) Add(r *capture.Record) {
 			e.reverse.add([]answerKey{{name: p.Addr}}, r, r.At+max(cmp.Or(p.TTL, current.ReverseTTL), current.MinTTL))
 		}
 	case capture.KindSource:
-		keepLast(e.source, r)
+		setLast(e.source, r)
 	case capture.KindGap:
-		keepLast(e.gap, r)
+		setLast(e.gap, r)
 	case capture.KindHost:
 		if len(e.hosts) == maxHosts {
 			e.hosts = slices.Delete(e.hosts, 0, 1)
 		}
-		e.hosts = append(e.hosts, keep(r))
+		e.hosts = append(e.hosts, copyRecord(r))
 	case capture.KindClock:
-		e.clock = append(e.clock, keep(r))
+		e.clock = append(e.clock, copyRecord(r))
 	case capture.KindTick:
-		e.ticked = r.Seq
+		e.lastTick = r.Seq
 		e.forget()
 	}
 }
@@ -100,38 +101,39 @@ type evidenceKey struct {
 	zone   uint16
 }
 
-func keep(r *capture.Record) capture.Record {
+// copyRecord returns a record with a payload of its own.
+func copyRecord(r *capture.Record) capture.Record {
 	k := *r
 	k.Payload = bytes.Clone(r.Payload)
 	return k
 }
 
-// Bytes of records that are kept at most: the kernel sends none larger.
+// Larger records are ignored: the kernel sends no messages or packets of this size, in bytes.
 const (
 	maxMessage = 8 << 10
 	maxPacket  = 68 << 10
 )
 
-// keepLast keeps the last record of each source.
-func keepLast(by map[uint32]capture.Record, r *capture.Record) {
-	if _, known := by[r.Source]; known || len(by) < source.Max {
-		by[r.Source] = keep(r)
+// setLast makes a record the last one of its source.
+func setLast(bySource map[uint32]capture.Record, r *capture.Record) {
+	if _, known := bySource[r.Source]; known || len(bySource) < source.Max {
+		bySource[r.Source] = copyRecord(r)
 	}
 }
 
-// Records returns the records that are kept and still valid at a time, in the order of
-// the tape. They are valid until the next Add.
+// Records returns the selected records, in the order of the tape, without the answers that
+// have expired at a time. The payloads may change with the next Add.
 func (e *Evidence) Records(at int64) []capture.Record {
 	out := slices.Concat(e.clock, e.hosts)
-	for _, by := range [...]map[uint32]capture.Record{e.source, e.gap, e.dump} {
-		out = slices.AppendSeq(out, maps.Values(by)) // sorted below
+	for _, bySource := range [...]map[uint32]capture.Record{e.source, e.gap, e.dump} {
+		out = slices.AppendSeq(out, maps.Values(bySource)) // sorted below
 	}
 	for _, f := range e.flows { // sorted below
-		if f.ended == 0 || e.needs(f.ended) {
+		if f.ended == 0 || e.stillNeeded(f.ended) {
 			out = f.appendTo(out)
 		}
 	}
-	for _, f := range e.gone {
+	for _, f := range e.destroyed {
 		out = f.appendTo(out)
 	}
 	out = e.walk.appendTo(out)
@@ -142,49 +144,52 @@ func (e *Evidence) Records(at int64) []capture.Record {
 
 const maxHosts = 16
 
-// flowEvidence is a flow's first message and its last, which may be one, and the last one
-// that showed a state if the last message does not.
+// A flowEvidence is a flow's first message and its last one, which may be the same. If the
+// last message shows no state, the last one that did is kept too.
 type flowEvidence struct {
-	key                evidenceKey
-	first, state, last capture.Record
-	stated             bool   // last shows a state
-	ended              uint64 // record that showed the flow's end, 0 if it is open
+	key                    evidenceKey
+	first, lastState, last capture.Record
+	lastHasState           bool   // last shows a state
+	ended                  uint64 // number of the record that showed the flow's end, 0 if it is open
 }
 
+// begin starts a flow with its first message.
 func (f *flowEvidence) begin(key *evidenceKey, r *capture.Record, m *ctmsg.Message) {
-	f.key, f.ended, f.stated, f.state.Seq = *key, 0, false, 0
-	keepIn(&f.first, r)
-	f.goOn(r, m)
+	f.key, f.ended, f.lastHasState, f.lastState.Seq = *key, 0, false, 0
+	copyInto(&f.first, r)
+	f.add(r, m)
 }
 
-func (f *flowEvidence) goOn(r *capture.Record, m *ctmsg.Message) {
+// add adds a later message.
+func (f *flowEvidence) add(r *capture.Record, m *ctmsg.Message) {
 	switch {
 	case m.HasState:
-		f.state.Seq, f.ended = 0, 0
+		f.lastState.Seq, f.ended = 0, 0
 		if m.State == ctmsg.TimeWait || m.State == ctmsg.Close {
 			f.ended = r.Seq
 		}
-	case f.stated:
-		f.state, f.last = f.last, f.state
+	case f.lastHasState:
+		f.lastState, f.last = f.last, f.lastState
 	}
-	f.stated = m.HasState
-	keepIn(&f.last, r)
+	f.lastHasState = m.HasState
+	copyInto(&f.last, r)
 }
 
-// keepIn keeps a record in the memory of another one.
-func keepIn(to, r *capture.Record) {
-	room := to.Payload
+// copyInto copies a record and reuses the memory of the target's payload.
+func copyInto(to, r *capture.Record) {
+	payload := append(to.Payload[:0], r.Payload...)
 	*to = *r
-	to.Payload = append(room[:0], r.Payload...)
+	to.Payload = payload
 }
 
 func (f *flowEvidence) appendTo(out []capture.Record) []capture.Record {
-	if f.state.Seq != 0 {
-		out = append(out, f.state)
+	if f.lastState.Seq != 0 {
+		out = append(out, f.lastState)
 	}
 	return append(out, f.first, f.last)
 }
 
+// conntrack adds a message to its flow.
 func (e *Evidence) conntrack(r *capture.Record) {
 	m := &e.message
 	if m.Decode(r.Payload, e.header.BigEndian) != nil || m.Orig.Proto != dnsmsg.TCP {
@@ -200,15 +205,15 @@ func (e *Evidence) conntrack(r *capture.Record) {
 	case m.Type == ctmsg.New && r.Kind == capture.KindConntrack:
 		f.begin(&key, r, m)
 	default:
-		f.goOn(r, m)
+		f.add(r, m)
 	}
 	if m.Type == ctmsg.Destroy && r.Kind == capture.KindConntrack {
 		delete(e.flows, key)
-		e.gone = append(e.gone, f)
+		e.destroyed = append(e.destroyed, f)
 	}
 }
 
-// dumpEnd ends the flows that a whole dump lacks.
+// dumpEnd drops the flows that a complete dump lacks.
 func (e *Evidence) dumpEnd(r *capture.Record) {
 	begin, dumping := e.dump[r.Source]
 	delete(e.dump, r.Source)
@@ -217,66 +222,68 @@ func (e *Evidence) dumpEnd(r *capture.Record) {
 		return
 	}
 	delete(e.gap, r.Source)
-	for key, f := range e.flows { // order cannot matter: a map less some
+	for key, f := range e.flows { // the order cannot matter: some keys are deleted
 		if key.source == r.Source && f.last.Seq < begin.Seq {
 			delete(e.flows, key)
 		}
 	}
 }
 
-// needs reports whether the end of a flow is not reported yet, or a row can contradict it.
-func (e *Evidence) needs(end uint64) bool {
-	return end > e.ticked || e.walk.finished > 0 && end > e.walk.finished
+// stillNeeded reports whether a later report depends on the end of a flow: no report has
+// shown the end, or no complete walk of /proc began after it, so that a row may show the flow
+// as open.
+func (e *Evidence) stillNeeded(end uint64) bool {
+	return end > e.lastTick || e.walk.completeSeq > 0 && end > e.walk.completeSeq
 }
 
-// maxGone bounds the flows that are kept for a walk that does not end.
-const maxGone = 1 << 16
+// maxDestroyed bounds the destroyed flows that wait for a complete walk.
+const maxDestroyed = 1 << 16
 
-// forget drops the flows that were reported as closed, once a walk that began
-// after their end has finished: until then a row may show them.
+// forget drops the destroyed flows that no later report depends on.
 func (e *Evidence) forget() {
 	i := 0
-	for ; i < len(e.gone); i++ {
-		if len(e.gone)-i <= maxGone && e.needs(e.gone[i].last.Seq) {
+	for ; i < len(e.destroyed); i++ {
+		if len(e.destroyed)-i <= maxDestroyed && e.stillNeeded(e.destroyed[i].last.Seq) {
 			break
 		}
 	}
-	e.gone = slices.Delete(e.gone, 0, i)
+	e.destroyed = slices.Delete(e.destroyed, 0, i)
 }
 
-// dnsPacket keeps a packet as long as an answer in it is valid.
+// dnsPacket adds a packet, which is kept until its last answer expires.
 func (e *Evidence) dnsPacket(r *capture.Record) {
 	var p capture.DNS
 	if r.Decode(&p) != nil || e.packet.Decode(p.Packet) != nil || e.packet.IsFragment() || e.packet.Proto == dnsmsg.TCP ||
 		e.dns.Decode(e.packet.Payload) != nil {
 		return
 	}
-	e.found = e.dns.Answers(e.found[:0])
-	keys, ttl := make([]answerKey, 0, len(e.found)), int64(current.MinTTL)
-	for i := range e.found {
-		a := &e.found[i]
+	e.answers = e.dns.Answers(e.answers[:0])
+	keys, ttl := make([]answerKey, 0, len(e.answers)), int64(current.MinTTL)
+	for i := range e.answers {
+		a := &e.answers[i]
 		keys = append(keys, answerKey{a.Addr, a.Name})
 		ttl = max(ttl, int64(a.TTL)*1e9)
 	}
 	e.forward.add(keys, r, r.At+ttl)
 }
 
+// An answerKey is what an answer says: a name of an address.
 type answerKey struct {
 	addr netip.Addr
 	name string
 }
 
-// A validAnswer is a record with an answer that no later record repeats.
+// A validAnswer is a record with an answer, and when the answer expires.
 type validAnswer struct {
 	capture.Record
 	expires int64
 }
 
-// validAnswers are the last ones, by what they answer.
+// validAnswers are the last records of all answers.
 type validAnswers struct {
-	by    map[answerKey]*validAnswer
-	sweep int // when the map has that many
-	bytes int // of records that were added since
+	byKey   map[answerKey]*validAnswer
+	sweepAt int // the number of keys at which expired answers are removed
+	bytes   int // of the added records; replaced ones count until expired ones are removed
 }
 
 const (
@@ -284,32 +291,34 @@ const (
 	maxAnswerBytes = 256 << 20
 )
 
+// add adds a record. When there are many, it removes the expired ones, and all if too many
+// are left.
 func (a *validAnswers) add(keys []answerKey, r *capture.Record, expires int64) {
 	if len(keys) == 0 {
 		return
 	}
-	x := &validAnswer{keep(r), expires}
+	x := &validAnswer{copyRecord(r), expires}
 	for _, k := range keys {
-		a.by[k] = x
+		a.byKey[k] = x
 	}
-	if a.bytes += len(r.Payload); len(a.by) < a.sweep && a.bytes < maxAnswerBytes {
+	if a.bytes += len(r.Payload); len(a.byKey) < a.sweepAt && a.bytes < maxAnswerBytes {
 		return
 	}
-	maps.DeleteFunc(a.by, func(_ answerKey, x *validAnswer) bool { return x.expires <= r.At })
+	maps.DeleteFunc(a.byKey, func(_ answerKey, x *validAnswer) bool { return x.expires <= r.At })
 	a.bytes = 0
-	for _, x := range a.by { // order cannot matter: a sum
+	for _, x := range a.byKey { // the order cannot matter: a sum
 		a.bytes += len(x.Payload)
 	}
-	if len(a.by) > maxAnswers || a.bytes > maxAnswerBytes/2 {
-		clear(a.by)
+	if len(a.byKey) > maxAnswers || a.bytes > maxAnswerBytes/2 {
+		clear(a.byKey)
 		a.bytes = 0
 	}
-	a.sweep = 2*len(a.by) + 1024
+	a.sweepAt = 2*len(a.byKey) + 1024
 }
 
 // appendTo appends the records that are valid at a time; the caller sorts them.
 func (a *validAnswers) appendTo(out []capture.Record, at int64) []capture.Record {
-	for _, x := range a.by { // sorted below, in Records
+	for _, x := range a.byKey { // sorted below, in Records
 		if x.expires > at {
 			out = append(out, x.Record)
 		}

@@ -8,8 +8,8 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// What is kept of a hostile tape is bounded, however often it asserts a table, and
-// however large its records are.
+// The memory for a hostile tape is bounded, for any number of unchanged tables and any size of
+// records.
 func TestEvidenceIsBounded(t *testing.T) {
 	e := NewEvidence(&capture.Header{})
 	seq := uint64(0)

@@ -13,15 +13,15 @@ import (
 	"github.com/topotape/topotape/reporter/reportertest"
 )
 
-// witnessHost is a host whose records are evidence.
-func witnessHost(t *testing.T) (*host, *Evidence) {
+// evidenceHost returns a host, and the Evidence of its records.
+func evidenceHost(t *testing.T) (*host, *Evidence) {
 	h := newHost(t)
 	e := NewEvidence(&capture.Header{})
-	h.Also = e.Add
+	h.OnRecord = e.Add
 	return h, e
 }
 
-// numbers lists what is kept.
+// numbers returns the numbers of the selected records.
 func (e *Evidence) numbers(at int64) string {
 	var out []string
 	for _, r := range e.Records(at) {
@@ -33,79 +33,79 @@ func (e *Evidence) numbers(at int64) string {
 func (h *host) wantEvidence(e *Evidence, want string) {
 	h.T.Helper()
 	if got := e.numbers(h.At); got != want {
-		h.T.Errorf("kept are %s, want %s", got, want)
+		h.T.Errorf("records %s, want %s", got, want)
 	}
 }
 
-// Of a flow its first message and its last one count, until it was reported as
-// closed and no row can show it.
+// The first and the last message of a flow are selected until the flow was reported as closed and no
+// row can show it.
 func TestEvidenceOfFlows(t *testing.T) {
-	h, e := witnessHost(t)
-	h.Ct(ctmsg.New, 7, "SYN_SENT", reportertest.Plain)       // 1
-	h.Ct(ctmsg.Update, 7, "SYN_RECV", reportertest.Plain)    // 2
-	h.Ct(ctmsg.Update, 7, "ESTABLISHED", reportertest.Plain) // 3
+	h, e := evidenceHost(t)
+	h.Conntrack(ctmsg.New, 7, "SYN_SENT", reportertest.Plain)       // 1
+	h.Conntrack(ctmsg.Update, 7, "SYN_RECV", reportertest.Plain)    // 2
+	h.Conntrack(ctmsg.Update, 7, "ESTABLISHED", reportertest.Plain) // 3
 	h.wantEvidence(e, "1 3")
-	h.Ct(ctmsg.Destroy, 7, "", reportertest.Plain)     // 4
-	h.wantEvidence(e, "1 3 4")                         // the last one shows no state
-	h.Ct(ctmsg.New, 7, "SYN_SENT", reportertest.Plain) // 5: another life
+	h.Conntrack(ctmsg.Destroy, 7, "", reportertest.Plain)     // 4
+	h.wantEvidence(e, "1 3 4")                                // the last message shows no state
+	h.Conntrack(ctmsg.New, 7, "SYN_SENT", reportertest.Plain) // 5: the next flow
 	h.wantEvidence(e, "1 3 4 5")
 	h.Report() // 6
 	h.wantEvidence(e, "5")
 	h.WalkBegin() // 7
 	h.WalkEnd()   // 8
 	h.wantEvidence(e, "5 7 8")
-	h.Ct(ctmsg.Destroy, 7, "", reportertest.Plain) // 9
-	h.Report()                                     // 10
-	h.wantEvidence(e, "5 7 8 9")                   // a table that is in force was read before
-	h.WalkBegin()                                  // 11
+	h.Conntrack(ctmsg.Destroy, 7, "", reportertest.Plain) // 9
+	h.Report()                                            // 10
+	h.wantEvidence(e, "5 7 8 9")                          // the current tables are older than the end
+	h.WalkBegin()                                         // 11
 	h.wantEvidence(e, "5 7 8 9 11")
 	h.WalkEnd() // 12
 	h.wantEvidence(e, "11 12")
 	h.Dump(map[uint32]string{1: "10.0.0.5:1>10.0.0.2:80", 2: "10.0.0.6:1>10.0.0.2:80"}) // 13 to 16
 	h.wantEvidence(e, "11 12 14 15")
-	h.DumpBegin()                                                // 17
-	h.Ct(ctmsg.Dump, 1, "ESTABLISHED", "10.0.0.5:1>10.0.0.2:80") // 18
+	h.DumpBegin()                                                       // 17
+	h.Conntrack(ctmsg.Dump, 1, "ESTABLISHED", "10.0.0.5:1>10.0.0.2:80") // 18
 	h.wantEvidence(e, "11 12 14 15 17 18")
 	h.DumpEnd() // 19
 	h.wantEvidence(e, "11 12 14 18")
-	h.Ct(ctmsg.Update, 1, "TIME_WAIT", "10.0.0.5:1>10.0.0.2:80") // 20
-	h.Report()                                                   // 21
+	h.Conntrack(ctmsg.Update, 1, "TIME_WAIT", "10.0.0.5:1>10.0.0.2:80") // 20
+	h.Report()                                                          // 21
 	h.wantEvidence(e, "11 12 14 20")
 	h.Walk() // 22, 23
 	h.wantEvidence(e, "22 23")
 }
 
-// A table that was found unchanged is kept as it was read, however long ago.
+// An unchanged table is selected as it was last read, for any number of walks.
 func TestEvidenceOfWalks(t *testing.T) {
-	h, e := witnessHost(t)
+	h, e := evidenceHost(t)
 	unchanged := func() {
 		h.Put(capture.KindProcUnchanged, 2, &capture.ProcUnchanged{Netns: 1, Table: "tcp", Checked: h.At})
 	}
-	h.Walk(reportertest.Sock{Netns: 1, Row: reportertest.Plain, Inode: 3, Procs: []report.Process{{PID: 1, Comm: "a"}}}) // 1 to 4
+	h.Walk(reportertest.Socket{Netns: 1, Row: reportertest.Plain, Inode: 3, Processes: []report.Process{{PID: 1, Comm: "a"}}}) // 1 to 4
 	h.wantEvidence(e, "1 2 3 4")
 	h.WalkBegin() // 5
 	unchanged()   // 6
 	h.wantEvidence(e, "1 2 3 4 5 6")
 	h.WalkEnd() // 7
 	h.wantEvidence(e, "2 5 6 7")
-	h.WalkBegin()                                                    // 8
-	unchanged()                                                      // 9
-	h.WalkEnd()                                                      // 10
-	h.WalkBegin()                                                    // 11
-	h.Tables(reportertest.Sock{Netns: 1, Row: reportertest.Plain})   // 12
-	h.wantEvidence(e, "2 8 9 10 11 12")                              // the one in force, and what comes
-	h.Put(capture.KindWalkEnd, 2, &capture.ProcWalk{Failed: "void"}) // 13
+	h.WalkBegin()                                                           // 8
+	unchanged()                                                             // 9
+	h.WalkEnd()                                                             // 10
+	h.WalkBegin()                                                           // 11
+	h.Tables(reportertest.Socket{Netns: 1, Row: reportertest.Plain})        // 12
+	h.wantEvidence(e, "2 8 9 10 11 12")                                     // the last complete walk and the current one
+	h.Put(capture.KindWalkEnd, 2, &capture.ProcWalk{Failed: "interrupted"}) // 13
 	h.wantEvidence(e, "2 8 9 10")
 	h.Walk() // 14, 15
 	h.wantEvidence(e, "14 15")
-	h.Tables(reportertest.Sock{Netns: 1, Row: reportertest.Plain}) // 16: outside a walk
-	h.Tables(reportertest.Sock{Netns: 1, Row: reportertest.Plain}) // 17
+	h.Tables(reportertest.Socket{Netns: 1, Row: reportertest.Plain}) // 16: outside a walk
+	h.Tables(reportertest.Socket{Netns: 1, Row: reportertest.Plain}) // 17
 	h.wantEvidence(e, "14 15 17")
 }
 
-// Names count as long as they hold, and the last answer for each.
+// The last answer for each address is selected until it expires.
 func TestEvidenceOfNames(t *testing.T) {
-	h, e := witnessHost(t)
+	h, e := evidenceHost(t)
 	name := func(addr string, ttl int64, names ...string) {
 		h.Put(capture.KindReverseName, 4, &capture.ReverseName{Addr: addr, Names: names, TTL: ttl})
 	}
@@ -120,9 +120,9 @@ func TestEvidenceOfNames(t *testing.T) {
 	h.wantEvidence(e, "")
 }
 
-// The last word on sources and the host counts, and every step of the clock.
-func TestEvidenceOfTheRest(t *testing.T) {
-	h, e := witnessHost(t)
+// The last records of sources and the host are selected, and every step of the clock.
+func TestEvidenceOfSourcesAndHost(t *testing.T) {
+	h, e := evidenceHost(t)
 	open := &capture.Source{Open: true, Kind: capture.SourceConntrack}
 	h.Put(capture.KindSource, 1, open)                      // 1
 	h.Put(capture.KindHost, 0, &capture.Host{ID: "a"})      // 2
@@ -139,8 +139,8 @@ func TestEvidenceOfTheRest(t *testing.T) {
 	h.wantEvidence(e, "2 3 5 6 7 8")
 	h.Dump(nil) // 13, 14
 	h.wantEvidence(e, "2 3 5 6 7")
-	kept := e.Records(h.At)
-	if !slices.ContainsFunc(kept, func(r capture.Record) bool { return bytes.Contains(r.Payload, []byte("b")) }) {
-		t.Error("the payload was not kept")
+	records := e.Records(h.At)
+	if !slices.ContainsFunc(records, func(r capture.Record) bool { return bytes.Contains(r.Payload, []byte("b")) }) {
+		t.Error("the payload was not copied")
 	}
 }

@@ -8,48 +8,48 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// A reading is the records of one reading of a table, or of one list of
+// A reading is the records of one reading of a table of /proc/net, or of one list of
 // processes.
 type reading struct {
 	key   source.TableKey
 	parts []capture.Record
 }
 
-// ownersTable is the name that lists of processes have among the tables.
+// ownersTable is the table name in the key of a list of processes.
 const ownersTable = "owners"
 
-// A walkStep is one record of a walk, with the reading that it asserts again if it only
-// does that.
+// A walkStep is one record of a walk. If the record only shows that a table has not changed,
+// unchanged is the last reading of that table.
 type walkStep struct {
 	capture.Record
-	asserted *reading
+	unchanged *reading
 }
 
-// walkEvidence is what the last whole walk of /proc brought, and what the one
-// that goes on has brought so far.
+// walkEvidence is the records of the last complete walk of /proc, and of the current walk so
+// far.
 type walkEvidence struct {
-	last, now []walkStep
-	walking   bool
-	begun     uint64                       // record of the begin of the walk that goes on
-	finished  uint64                       // record of the begin of the last whole walk
-	readings  map[source.TableKey]*reading // the last of each
-	loose     []*reading                   // of tables outside a walk since the last whole one
-	size      int                          // bytes of what came since then, or since the walk's begin
+	last, current []walkStep
+	walking       bool
+	beginSeq      uint64                       // number of the record that began the current walk
+	completeSeq   uint64                       // number of the record that began the last complete walk
+	readings      map[source.TableKey]*reading // the last one of each table
+	outside       []*reading                   // outside a walk, since the last complete one
+	size          int                          // bytes of the current walk and of the readings outside one
 }
 
-// grow counts the bytes of a record. If they are too many, all that came since the last
-// whole walk is forgotten.
-func (w *walkEvidence) grow(r *capture.Record) {
+// countBytes counts the bytes of a record. If there are too many, it drops the current walk
+// and all readings.
+func (w *walkEvidence) countBytes(r *capture.Record) {
 	if w.size += len(r.Payload) + 64; w.size > source.MaxWalk {
-		w.walking, w.now, w.loose, w.readings, w.size = false, nil, nil, nil, 0
+		w.walking, w.current, w.outside, w.readings, w.size = false, nil, nil, nil, 0
 	}
 }
 
-// add adds a record. It returns true when a whole walk has ended.
-func (w *walkEvidence) add(r *capture.Record) (whole bool) {
+// add adds a record of /proc. It returns true if the record completes a walk.
+func (w *walkEvidence) add(r *capture.Record) (complete bool) {
 	switch r.Kind {
 	case capture.KindWalkBegin:
-		w.walking, w.begun, w.now, w.size = true, r.Seq, []walkStep{{Record: keep(r)}}, 0
+		w.walking, w.beginSeq, w.current, w.size = true, r.Seq, []walkStep{{Record: copyRecord(r)}}, 0
 	case capture.KindWalkEnd:
 		return w.end(r)
 	case capture.KindProcNet:
@@ -67,67 +67,70 @@ func (w *walkEvidence) add(r *capture.Record) (whole bool) {
 		if r.Decode(&p) != nil || !w.walking {
 			break
 		}
-		if w.grow(r); w.walking {
-			w.now = append(w.now, walkStep{keep(r), w.readings[source.TableKey{Netns: p.Netns, Name: p.Table}]})
+		if w.countBytes(r); w.walking {
+			w.current = append(w.current, walkStep{copyRecord(r), w.readings[source.TableKey{Netns: p.Netns, Name: p.Table}]})
 		}
 	}
 	return false
 }
 
+// read adds one part of a reading.
 func (w *walkEvidence) read(r *capture.Record, key source.TableKey, part uint32) {
-	w.grow(r)
+	w.countBytes(r)
 	if w.readings == nil {
 		w.readings = make(map[source.TableKey]*reading)
 	}
-	k := keep(r)
-	m := w.readings[key]
-	if part == 0 || m == nil {
-		m = &reading{key: key}
-		w.readings[key] = m
+	k := copyRecord(r)
+	table := w.readings[key]
+	if part == 0 || table == nil {
+		table = &reading{key: key}
+		w.readings[key] = table
 		if !w.walking {
-			w.loose = append(slices.DeleteFunc(w.loose, func(o *reading) bool { return o.key == key }), m)
+			w.outside = append(slices.DeleteFunc(w.outside, func(o *reading) bool { return o.key == key }), table)
 		}
 	}
-	m.parts = append(m.parts, k)
+	table.parts = append(table.parts, k)
 	if w.walking {
-		w.now = append(w.now, walkStep{Record: k})
+		w.current = append(w.current, walkStep{Record: k})
 	}
 }
 
-func (w *walkEvidence) end(r *capture.Record) (whole bool) {
+// end ends the walk. A failed walk is dropped.
+func (w *walkEvidence) end(r *capture.Record) (complete bool) {
 	var p capture.ProcWalk
 	if r.Decode(&p) != nil || !w.walking {
 		return false
 	}
 	w.walking = false
 	if p.Failed != "" {
-		w.now = nil
+		w.current = nil
 		return false
 	}
-	w.last, w.now, w.loose, w.finished, w.size = append(w.now, walkStep{Record: keep(r)}), nil, nil, w.begun, 0
-	asserted := make(map[*reading]bool)
+	w.last, w.current, w.outside, w.completeSeq, w.size = append(w.current, walkStep{Record: copyRecord(r)}), nil, nil, w.beginSeq, 0
+	unchanged := make(map[*reading]bool)
 	for i := range w.last {
-		asserted[w.last[i].asserted] = true
+		unchanged[w.last[i].unchanged] = true
 	}
-	maps.DeleteFunc(w.readings, func(_ source.TableKey, m *reading) bool { // of namespaces that are gone
-		return !asserted[m] && m.parts[len(m.parts)-1].Seq < w.begun
+	maps.DeleteFunc(w.readings, func(_ source.TableKey, table *reading) bool { // tables that the walk did not find
+		return !unchanged[table] && table.parts[len(table.parts)-1].Seq < w.beginSeq
 	})
 	return true
 }
 
+// appendTo appends the records of the walks, and the readings that they show as unchanged.
 func (w *walkEvidence) appendTo(out []capture.Record) []capture.Record {
-	asserted := make(map[*reading]bool)
-	for _, steps := range [...][]walkStep{w.last, w.now} {
+	appended := make(map[*reading]bool)
+	for _, steps := range [...][]walkStep{w.last, w.current} {
 		for i := range steps {
-			if m := steps[i].asserted; m != nil && !asserted[m] {
-				asserted[m] = true
-				out = append(out, m.parts...)
+			if table := steps[i].unchanged; table != nil && !appended[table] {
+				appended[table] = true
+				out = append(out, table.parts...)
 			}
 			out = append(out, steps[i].Record)
 		}
 	}
-	for _, m := range w.loose {
-		out = append(out, m.parts...)
+	for _, table := range w.outside {
+		out = append(out, table.parts...)
 	}
 	return out
 }

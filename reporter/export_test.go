@@ -8,25 +8,25 @@ import (
 	"strings"
 )
 
-// notCarried are the fields of the state, as PACKAGE.TYPE.FIELD, that need not be carried: they
-// are made again before they are used, or come of the header. All others are carried.
+// notCarried lists the fields of a machine, as PACKAGE.TYPE.FIELD, that are not carried: they are
+// derived or set again before they are used, or follow from the header. All others are carried.
 var notCarried = []string{
 	"current.Machine.header", "current.Machine.linked", "current.flows.open", "current.Machine.message", "scope2016.Machine.header", "scope2016.Machine.message", "scope2016.Machine.packet", "scope2016.Machine.dns",
 	"dnsmsg.Assembler.count", "dnsmsg.Assembler.tries", "dnsmsg.Assembler.packet", "dnsmsg.Assembler.message", "dnsmsg.Assembler.answers",
 }
 
-// neverSet are fields that are zero whenever a state can be carried.
-var neverSet = []string{"current.side.row", "report.Connection.NAT", "report.Connection.MayHaveClosed", "report.TapeFacts.Wall", "scope2016.snooped.dirty"}
+// neverSet lists the fields that are always zero in a state.
+var neverSet = []string{"current.side.row", "report.Connection.NAT", "report.Connection.MayHaveClosed", "report.ScopeInput.Start", "scope2016.snooped.dirty"}
 
-// Difference says where the states of two reporters differ, "" if nowhere.
+// Difference returns the first difference between the states of two reporters, "" if there is none.
 func Difference(a, b *Reporter) string {
 	d := differ{visited: map[[2]uintptr]bool{}}
-	d.compare("state", reflect.ValueOf(a.rules), reflect.ValueOf(b.rules))
+	d.compare("state", reflect.ValueOf(a.machine), reflect.ValueOf(b.machine))
 	return d.found
 }
 
-// A differ compares values as reflect.DeepEqual does, but for empty and nil lists, and
-// fields that are not carried. It keeps the first difference.
+// A differ compares values as reflect.DeepEqual does, but empty and nil lists are equal, and fields
+// that are not carried do not count. It keeps the first difference.
 type differ struct {
 	visited map[[2]uintptr]bool
 	found   string
@@ -105,11 +105,12 @@ func fieldName(t reflect.Type, field string) string {
 	return path.Base(t.PkgPath()) + "." + name + "." + field
 }
 
-// Seen notes all fields of the state that hold anything but zero.
+// Seen adds all carried fields of the state to seen, with true if one had a value other than zero.
 func Seen(r *Reporter, seen map[string]bool) {
-	see(reflect.ValueOf(r.rules), seen, map[uintptr]bool{})
+	see(reflect.ValueOf(r.machine), seen, map[uintptr]bool{})
 }
 
+// see does the same for a value.
 func see(v reflect.Value, seen map[string]bool, visited map[uintptr]bool) {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
@@ -137,7 +138,7 @@ func see(v reflect.Value, seen map[string]bool, visited map[uintptr]bool) {
 			}
 			return
 		}
-		if !strings.Contains(path, "reporter") { // payloads are carried as such
+		if !strings.Contains(path, "reporter") { // a payload is carried as a whole
 			return
 		}
 		for i := range v.NumField() {

@@ -9,11 +9,9 @@ import (
 	"github.com/topotape/topotape/reporter/reportertest"
 )
 
-// FuzzStep feeds the core any records in any order and looks at what every
-// report must be: sorted, whole, and the same twice. The input is a program:
-// a byte for the kind, one for the source, a length and the payload; kinds above
-// the known ones are well-formed records with few different values, so that
-// they meet.
+// FuzzStep steps reporters with arbitrary records in any order. It checks what is true of every
+// report, and that a report does not depend on the reports before it. The input is a program, see
+// reportertest.ProgramRecords.
 func FuzzStep(f *testing.F) {
 	f.Add([]byte{200, 1, 0, 200, 3, 1, 2, 1, 0})
 	f.Add(reportertest.RandomProgram(1))
@@ -27,8 +25,7 @@ func FuzzStep(f *testing.F) {
 	})
 }
 
-// playTwice makes every report, then every third one only: a report must not depend on
-// which others were made. It does so under all rules.
+// playTwice makes every report, then every third one only, under all rules, and compares them.
 func playTwice(t *testing.T, program []byte) {
 	for _, rules := range []string{RulesCurrent, RulesScope2016} {
 		all, some := play(t, rules, program, 1), play(t, rules, program, 3)
@@ -41,7 +38,7 @@ func playTwice(t *testing.T, program []byte) {
 	}
 }
 
-func TestAnyOrderIsSurvived(t *testing.T) {
+func TestRecordsInAnyOrder(t *testing.T) {
 	for seed := range uint64(200) {
 		if playTwice(t, reportertest.RandomProgram(seed)); t.Failed() {
 			t.Fatalf("seed %d", seed)
@@ -49,8 +46,8 @@ func TestAnyOrderIsSurvived(t *testing.T) {
 	}
 }
 
-// play returns the report of every tick, of those that were asked for.
-func play(t *testing.T, rules string, program []byte, every int) [][]byte {
+// play returns the JSON and a digest of every n-th report, and nil for the others.
+func play(t *testing.T, rules string, program []byte, n int) [][]byte {
 	r, err := New(&capture.Header{HostID: "h"}, rules)
 	if err != nil {
 		t.Fatal(err)
@@ -59,11 +56,11 @@ func play(t *testing.T, rules string, program []byte, every int) [][]byte {
 	for _, rec := range reportertest.ProgramRecords(program) {
 		if r.Step(&rec) {
 			out = append(out, nil)
-			if len(out)%every == 0 {
-				rep := r.Report()
-				reportertest.CheckReport(t, rep)
-				d := rep.Digests()
-				out[len(out)-1] = binary.BigEndian.AppendUint64(rep.AppendJSON(nil), d.Endpoints)
+			if len(out)%n == 0 {
+				made := r.Report()
+				reportertest.CheckReport(t, made)
+				d := made.Digests()
+				out[len(out)-1] = binary.BigEndian.AppendUint64(made.AppendJSON(nil), d.Endpoints)
 			}
 		}
 	}

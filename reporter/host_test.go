@@ -7,7 +7,7 @@ import (
 	"github.com/topotape/topotape/reporter/reportertest"
 )
 
-// A host feeds a reporter.
+// A host is a Host with a reporter.
 type host struct {
 	*reportertest.Host
 	r *Reporter

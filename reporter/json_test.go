@@ -25,9 +25,9 @@ func TestCanonicalJSON(t *testing.T) {
 		`{"id":";172.17.0.2;8080","addr":"172.17.0.2","port":8080,"aliases":["10.0.0.80:80"],"processes":[]}],` +
 		`"names":[{"addr":"172.17.0.2","forward":[],"reverse":["db.internal"]}]}`
 	h := newHostWith(t, &capture.Header{HostID: "host1", HostName: "host1", Start: 1767323045e9}, "")
-	h.Send(reportertest.CT{Typ: ctmsg.Update, Id: 7, State: "ESTABLISHED", Flags: 3, Tuples: reportertest.Dnat})
+	h.Send(reportertest.Message{Type: ctmsg.Update, ID: 7, State: "ESTABLISHED", Flags: 3, Tuples: reportertest.DNAT})
 	h.Put(capture.KindReverseName, 4, &capture.ReverseName{Addr: "172.17.0.2", Names: []string{"db.internal"}, TTL: 60e9})
-	h.Pass(2.5).Walk(reportertest.Sock{Netns: 4026531992, Row: "10.0.0.1:40000>10.0.0.80:80", Inode: 9, Procs: []report.Process{{PID: 100, Comm: "c\"<ur>\x01\xff"}}})
+	h.Pass(2.5).Walk(reportertest.Socket{Netns: 4026531992, Row: "10.0.0.1:40000>10.0.0.80:80", Inode: 9, Processes: []report.Process{{PID: 100, Comm: "c\"<ur>\x01\xff"}}})
 	got := string(h.Pass(.5).Report().AppendJSON(nil))
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -104,8 +104,8 @@ func TestParseIsTheInverseOfJSON(t *testing.T) {
 // A parsed report has the values of the core's report.
 func TestParseKeepsValues(t *testing.T) {
 	h := newHost(t)
-	h.Send(reportertest.CT{Typ: 2, Id: 7, State: "ESTABLISHED", Flags: 3, Tuples: reportertest.Dnat})
-	h.Walk(reportertest.Listen(7, "172.17.0.2:8080"), reportertest.Sock{Netns: 7, Row: "127.0.0.1:5>127.0.0.1:6", Inode: 4, Procs: []report.Process{{PID: 4, Comm: "x"}, {PID: 5, Comm: "y"}}})
+	h.Send(reportertest.Message{Type: 2, ID: 7, State: "ESTABLISHED", Flags: 3, Tuples: reportertest.DNAT})
+	h.Walk(reportertest.Listen(7, "172.17.0.2:8080"), reportertest.Socket{Netns: 7, Row: "127.0.0.1:5>127.0.0.1:6", Inode: 4, Processes: []report.Process{{PID: 4, Comm: "x"}, {PID: 5, Comm: "y"}}})
 	want := h.Pass(3).Report()
 	got, err := report.ParseReport(want.AppendJSON(nil))
 	if err != nil {

@@ -10,10 +10,10 @@ import (
 	"github.com/topotape/topotape/reporter/scope2016"
 )
 
-// CoreVersion changes only when some output of the corpus changes.
+// CoreVersion changes when reports of the same records change.
 const CoreVersion = 4
 
-// The rule sets.
+// The names of the rule sets.
 const (
 	RulesCurrent   = "current"
 	RulesScope2016 = "scope2016"
@@ -22,22 +22,22 @@ const (
 // A Reporter turns records into reports. It is not safe for concurrent use.
 type Reporter struct {
 	header  *capture.Header
-	name    string // of the rules
-	rules   machine
-	state   []byte // of a carry record whose last part has not come
-	parts   uint32 // that came
-	carried bool
+	rules   string // their name
+	machine machine
+	state   []byte // the parts of a state so far, see addCarry
+	parts   uint32 // their number
+	carried bool   // a state was read
 }
 
-// machine is one rule set.
+// A machine is the state machine of one rule set.
 type machine interface {
 	Step(*capture.Record) (tick bool)
 	Report() *report.Report
 	Carry(*carry.Coder) // writes the state, or reads it into a new machine
 }
 
-// New returns a reporter for the records of a tape with that header. The error names the
-// rule sets.
+// New returns a reporter for a tape with this header. Empty rules mean RulesCurrent; the error
+// for unknown rules lists the known ones.
 func New(h *capture.Header, rules string) (*Reporter, error) {
 	if rules == "" {
 		rules = RulesCurrent
@@ -46,9 +46,10 @@ func New(h *capture.Header, rules string) (*Reporter, error) {
 	if m == nil {
 		return nil, fmt.Errorf("rules %q: there are %q and %q", rules, RulesCurrent, RulesScope2016)
 	}
-	return &Reporter{header: h, name: rules, rules: m}, nil
+	return &Reporter{header: h, rules: rules, machine: m}, nil
 }
 
+// newMachine returns a new machine of the rules, nil if there are no such rules.
 func newMachine(h *capture.Header, rules string) machine {
 	switch rules {
 	case RulesCurrent:
@@ -59,20 +60,19 @@ func newMachine(h *capture.Header, rules string) machine {
 	return nil
 }
 
-// Step applies the next record. It returns true when the record is a tick: a
-// report may be made now. It keeps nothing of the record's payload.
+// Step applies the next record. It returns true if the record is a tick: Report may be called
+// now. It does not keep the record's payload.
 func (r *Reporter) Step(rec *capture.Record) (tick bool) {
 	if rec.Kind == capture.KindCarry {
 		r.addCarry(rec)
 		return false
 	}
-	return r.rules.Step(rec)
+	return r.machine.Step(rec)
 }
 
-// Report makes the report of the last tick. It must be called before the next
-// Step, or not at all.
+// Report returns the report of the last tick. It may be called only until the next Step.
 func (r *Reporter) Report() *report.Report {
-	made := r.rules.Report()
-	made.Rules = r.name
-	return made
+	out := r.machine.Report()
+	out.Rules = r.rules
+	return out
 }

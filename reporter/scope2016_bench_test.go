@@ -42,7 +42,7 @@ func clientOf(i int) string { return fmt.Sprintf("10.1.%d.%d:%d", i>>14&255, i>>
 // fourth.
 func hostOf2016(b *testing.B, n int, shape scopeShape) *host {
 	h := newHostOf(b, RulesScope2016)
-	var socks []reportertest.Sock
+	var socks []reportertest.Socket
 	for i := range n {
 		orig, reply := shape(i)
 		o, r := reportertest.Ends(orig), reportertest.Ends(reply)
@@ -53,7 +53,7 @@ func hostOf2016(b *testing.B, n int, shape scopeShape) *host {
 		}
 		h.Raw(capture.KindConntrack, 1, m.Append(nil, false))
 		if i%4 == 0 {
-			socks = append(socks, reportertest.Sock{Netns: 1, Row: orig, State: procnet.Established, Inode: uint64(i + 1), Procs: []report.Process{{PID: uint32(i + 1)}}})
+			socks = append(socks, reportertest.Socket{Netns: 1, Row: orig, State: procnet.Established, Inode: uint64(i + 1), Processes: []report.Process{{PID: uint32(i + 1)}}})
 		}
 	}
 	h.Walk(socks...)
@@ -81,7 +81,7 @@ func BenchmarkScope2016Report(b *testing.B) {
 // BenchmarkScope2016Step measures one conntrack record of short connections. There is a
 // tick after every 10,000 records.
 func BenchmarkScope2016Step(b *testing.B) {
-	messages := reportertest.Lives(10000)
+	messages := reportertest.ShortConnections(10000)
 	h := newHostOf(b, RulesScope2016)
 	tick := capture.AppendPayload(nil, &capture.Tick{Interval: 3e9})
 	b.ReportAllocs()

@@ -17,7 +17,7 @@ import (
 	"github.com/topotape/topotape/reporter/reportertest"
 )
 
-// node writes a node of the view in short notation, "" if there is none.
+// nodeText returns a node of the view in short notation, "" if there is none.
 func nodeText(r *report.Report, id string) string {
 	for _, n := range r.Scope().Nodes {
 		if n.ID != id {
@@ -50,27 +50,27 @@ func (h *host) wantNode(r *report.Report, id, want string) {
 // Connections have the same fields as under the current rules.
 func TestScope2016Connections(t *testing.T) {
 	h := newHostOf(t, RulesScope2016)
-	h.Pass(1).Ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:40000>10.0.0.80:80 | 172.17.0.2:8080>10.0.0.1:40000")
-	h.Pass(1).Walk(reportertest.Sock{Netns: 7, Row: "172.17.0.2:8080>10.0.0.1:40000", Inode: 5, Procs: []report.Process{{PID: 50, Comm: "srv"}}})
+	h.Pass(1).Conntrack(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:40000>10.0.0.80:80 | 172.17.0.2:8080>10.0.0.1:40000")
+	h.Pass(1).Walk(reportertest.Socket{Netns: 7, Row: "172.17.0.2:8080>10.0.0.1:40000", Inode: 5, Processes: []report.Process{{PID: 50, Comm: "srv"}}})
 	r := h.Pass(1).Want("10.0.0.1:40000 -> 172.17.0.2:8080@7(50 srv) ESTABLISHED scope")
 	if c := r.Connections[0]; c.FirstSeen != 1e9 || c.LastSeen != 2e9 || !slices.Equal(c.Seen, report.SeenBoth) {
 		t.Errorf("%+v", c)
 	}
-	h.Pass(1).Ct(ctmsg.Destroy, 1, "", "10.0.0.1:40000>10.0.0.80:80 | 172.17.0.2:8080>10.0.0.1:40000")
+	h.Pass(1).Conntrack(ctmsg.Destroy, 1, "", "10.0.0.1:40000>10.0.0.80:80 | 172.17.0.2:8080>10.0.0.1:40000")
 	r = h.Pass(1).Want("10.0.0.1:40000 -> 172.17.0.2:8080@7(50 srv) ESTABLISHED scope") // the row still shows it
 	if c := r.Connections[0]; c.FirstSeen != 1e9 || c.LastSeen != 4e9 {
 		t.Errorf("%+v", c)
 	}
 	h.Pass(1).Walk()
-	h.Ct(ctmsg.Update, 2, "FIN_WAIT", "10.0.0.3:1000>10.0.0.4:80")
+	h.Conntrack(ctmsg.Update, 2, "FIN_WAIT", "10.0.0.3:1000>10.0.0.4:80")
 	h.Want("10.0.0.3:1000 -> 10.0.0.4:80 FIN_WAIT scope")
-	h.Ct(ctmsg.Update, 3, "SYN_SENT", "10.0.0.3:1000>10.0.0.4:80") // the same tuple with another id
-	h.Walk(reportertest.Sock{Row: "10.0.0.3:1000>10.0.0.4:80", Inode: 1})
+	h.Conntrack(ctmsg.Update, 3, "SYN_SENT", "10.0.0.3:1000>10.0.0.4:80") // the same tuple with another id
+	h.Walk(reportertest.Socket{Row: "10.0.0.3:1000>10.0.0.4:80", Inode: 1})
 	h.Want("10.0.0.3:1000 -> 10.0.0.4:80 FIN_WAIT scope")
-	h.Ct(ctmsg.Destroy, 3, "", "10.0.0.3:1000>10.0.0.4:80")
+	h.Conntrack(ctmsg.Destroy, 3, "", "10.0.0.3:1000>10.0.0.4:80")
 	h.Walk()
 	h.Want("10.0.0.3:1000 -> 10.0.0.4:80 FIN_WAIT scope")
-	h.Pass(1).Ct(ctmsg.Update, 2, "TIME_WAIT", "10.0.0.3:1000>10.0.0.4:80")
+	h.Pass(1).Conntrack(ctmsg.Update, 2, "TIME_WAIT", "10.0.0.3:1000>10.0.0.4:80")
 	r = h.Want("10.0.0.3:1000 -> 10.0.0.4:80 TIME_WAIT scope closed")
 	if c := r.Connections[0]; c.FirstSeen != 6e9 || c.LastSeen != 7e9 || r.Rules != RulesScope2016 {
 		t.Errorf("%+v", c)
@@ -83,7 +83,7 @@ func TestScope2016Connections(t *testing.T) {
 func TestScope2016FirstSeen(t *testing.T) {
 	h := newHostOf(t, RulesScope2016)
 	first := func(inode uint64) int64 {
-		h.Pass(1).Walk(reportertest.Sock{Row: "10.0.0.1:40000>10.0.0.2:80", Inode: inode})
+		h.Pass(1).Walk(reportertest.Socket{Row: "10.0.0.1:40000>10.0.0.2:80", Inode: inode})
 		return h.Report().Connections[0].FirstSeen
 	}
 	if got := []int64{first(1), first(1), first(2)}; !slices.Equal(got, []int64{1e9, 1e9, 3e9}) {
@@ -104,7 +104,7 @@ func TestScope2016Copies(t *testing.T) {
 	answer(h, "vip.example", "10.0.0.80")
 	nat(1, "10.0.0.1:40000>10.0.0.80:80", "172.17.0.2:8080>10.0.0.1:40000")
 	nat(2, "10.0.0.2:40000>10.0.0.80:80", "172.17.0.3:8080>10.0.0.2:40000")
-	h.Walk(reportertest.Sock{Netns: 7, Row: "172.17.0.2:8080>10.0.0.1:40000", Inode: 5, Procs: []report.Process{{PID: 50, Comm: "srv"}}})
+	h.Walk(reportertest.Socket{Netns: 7, Row: "172.17.0.2:8080>10.0.0.1:40000", Inode: 5, Processes: []report.Process{{PID: 50, Comm: "srv"}}})
 	r := h.Report()
 	h.wantNode(r, ";10.0.0.80;80", "conntracked=true copy_of=;172.17.0.3;8080 pid=50 procspied=true snooped_dns_names=a.example ->")
 	if len(r.Connections) != 2 || len(r.Endpoints) != 4 {
@@ -169,8 +169,8 @@ func message(h *host, m []byte) {
 func TestScope2016Gap(t *testing.T) {
 	h := newHostOf(t, RulesScope2016)
 	one, two := "10.0.0.1:1000 -> 10.0.0.2:80 ESTABLISHED scope", "10.0.0.3:1000 -> 10.0.0.4:80 ESTABLISHED scope"
-	h.Send(reportertest.CT{Typ: ctmsg.Update, Id: 1, State: "ESTABLISHED", Tuples: "10.0.0.1:1000>10.0.0.2:80", Source: 1})
-	h.Send(reportertest.CT{Typ: ctmsg.Update, Id: 2, State: "ESTABLISHED", Tuples: "10.0.0.3:1000>10.0.0.4:80", Source: 9})
+	h.Send(reportertest.Message{Type: ctmsg.Update, ID: 1, State: "ESTABLISHED", Tuples: "10.0.0.1:1000>10.0.0.2:80", Source: 1})
+	h.Send(reportertest.Message{Type: ctmsg.Update, ID: 2, State: "ESTABLISHED", Tuples: "10.0.0.3:1000>10.0.0.4:80", Source: 9})
 	h.Put(capture.KindGap, 1, &capture.Gap{Lost: 4})
 	r := h.Want(one+" closed", two)
 	if c := r.Coverage[0]; c.State != report.CoverageDegraded || c.Lost != 4 {
@@ -188,8 +188,8 @@ func TestScope2016Gap(t *testing.T) {
 // Tables outside a walk add to the current ones, and become current at the next tick.
 func TestScope2016NoWalk(t *testing.T) {
 	h := newHostOf(t, RulesScope2016)
-	row := func(netns uint64, tuple string) reportertest.Sock {
-		return reportertest.Sock{Netns: netns, Row: tuple, Inode: netns}
+	row := func(netns uint64, tuple string) reportertest.Socket {
+		return reportertest.Socket{Netns: netns, Row: tuple, Inode: netns}
 	}
 	one, two := "10.0.0.1:1000 -> 10.0.0.2:80 ESTABLISHED scope", "10.0.0.3:1000 -> 10.0.0.4:80 ESTABLISHED scope"
 	h.Walk(row(7, "10.0.0.1:1000>10.0.0.2:80"))
@@ -198,7 +198,7 @@ func TestScope2016NoWalk(t *testing.T) {
 	h.Tables(row(7, "10.0.0.5:1000>10.0.0.6:80"))
 	h.Want(two, "10.0.0.5:1000 -> 10.0.0.6:80 ESTABLISHED scope")
 	for range 1000 {
-		h.Tables(reportertest.Sock{Netns: 7, Row: "10.0.0.1:1000>10.0.0.2:80", Inode: 1, Procs: []report.Process{{PID: 1, Comm: "x"}}})
+		h.Tables(reportertest.Socket{Netns: 7, Row: "10.0.0.1:1000>10.0.0.2:80", Inode: 1, Processes: []report.Process{{PID: 1, Comm: "x"}}})
 		h.Report()
 	}
 	h.Walk(row(7, "10.0.0.1:1000>10.0.0.2:80"))
@@ -209,17 +209,17 @@ func TestScope2016NoWalk(t *testing.T) {
 // that a user gave are local.
 func TestScope2016LocalNetworks(t *testing.T) {
 	h := newHostWith(t, &capture.Header{HostID: "host1", LocalNetworks: []string{"10.3.0.0/16"}}, RulesScope2016)
-	h.Ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:1000>172.17.0.2:80")
-	h.Ct(ctmsg.Update, 2, "ESTABLISHED", "10.3.0.1:1000>10.4.0.1:80")
+	h.Conntrack(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:1000>172.17.0.2:80")
+	h.Conntrack(ctmsg.Update, 2, "ESTABLISHED", "10.3.0.1:1000>10.4.0.1:80")
 	ids := func(want ...string) {
 		t.Helper()
 		var got []string
-		rep := h.Report()
-		for _, n := range rep.Scope().Nodes {
+		r := h.Report()
+		for _, n := range r.Scope().Nodes {
 			got = append(got, n.ID)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("tick %d:\n%s", rep.Tick, diff)
+			t.Errorf("tick %d:\n%s", r.Tick, diff)
 		}
 	}
 	ids(";10.0.0.1;1000", ";10.4.0.1;80", ";172.17.0.2;80", "host1;10.3.0.1;1000")
@@ -233,14 +233,14 @@ func TestScope2016LocalNetworks(t *testing.T) {
 	}
 }
 
-// The caches keep so many addresses.
+// The bounds of the caches, in addresses.
 const snoopedAddresses, reversedAddresses = 10000, 500
 
 // The caches drop the address that was written first.
 func TestScope2016Caches(t *testing.T) {
 	h := newHostOf(t, RulesScope2016)
 	addr := func(i int) string { return fmt.Sprintf("10.1.%d.%d", i>>8, i&255) }
-	h.Ct(ctmsg.Update, 1, "ESTABLISHED", "10.1.0.0:1000>10.1.0.1:80")
+	h.Conntrack(ctmsg.Update, 1, "ESTABLISHED", "10.1.0.0:1000>10.1.0.1:80")
 	for i := range snoopedAddresses {
 		answer(h, "first.example", addr(i))
 	}
@@ -298,7 +298,7 @@ func TestScope2016Packets(t *testing.T) {
 	} {
 		h := newHostOf(t, RulesScope2016)
 		h.Put(capture.KindDNS, 3, &capture.DNS{Packet: test.packet})
-		h.Ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:1000>10.0.0.2:80")
+		h.Conntrack(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:1000>10.0.0.2:80")
 		if n := nodeText(h.Report(), ";10.0.0.1;1000"); strings.Contains(n, "a.example") != test.learnt {
 			t.Errorf("%s: %s", name, n)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/topotape/topotape/reporter/report"
 )
 
-// tick makes a tick and compares the report with the model's.
+// tick sends a tick and compares the report with the model's.
 func (p *scopePlayer) tick(t *testing.T, seen map[string]int) {
 	if !p.put(capture.KindTick, 0, &capture.Tick{}) {
 		t.Fatal("no tick")

@@ -249,7 +249,7 @@ func (p *scopePlayer) walk() {
 	p.tables = tables
 }
 
-// text makes a table with lines of all kinds, some of which no kernel writes.
+// text returns a table with lines of all kinds, also malformed ones that no kernel writes.
 func (p *scopePlayer) text(name string) string {
 	b := procnet.AppendHeader(nil)
 	for i := range p.choose(5) {
@@ -368,7 +368,7 @@ func (p *scopePlayer) reverse() {
 	p.model.answer(addr, names, failed)
 }
 
-// rare plays records that are rare.
+// rare plays a record of a rare kind.
 func (p *scopePlayer) rare() {
 	switch p.choose(8) {
 	case 0, 1:

@@ -12,7 +12,7 @@ import (
 	"github.com/topotape/topotape/reporter/reportertest"
 )
 
-// text writes a node in one line, with times in seconds since start, which is Unix ns.
+// scopeNodeText returns a node in one line, with times in seconds since start (Unix ns).
 func scopeNodeText(n *report.ScopeNode, start int64) string {
 	s := n.ID
 	for _, v := range n.Latest {
@@ -27,7 +27,7 @@ func scopeNodeText(n *report.ScopeNode, start int64) string {
 	return s
 }
 
-// wantScope makes a tick and compares the nodes of the view.
+// wantScope sends a tick and compares the nodes of the view.
 func (h *host) wantScope(start int64, lines ...string) *report.ScopeReport {
 	h.T.Helper()
 	s := h.Report().Scope()
@@ -41,23 +41,24 @@ func (h *host) wantScope(start int64, lines ...string) *report.ScopeReport {
 	return s
 }
 
+// scopeHost returns a host with local networks, whose recording starts at start (Unix ns).
 func scopeHost(t *testing.T, start int64, local ...string) *host {
 	return newHostWith(t, &capture.Header{HostID: "h1", HostName: "web", Start: start, LocalNetworks: local}, RulesCurrent)
 }
 
-// The view has ids, sources, processes and names, and when each was last seen.
+// The view has ids, sources, processes and names, and the times at which each was last seen.
 func TestScopeView(t *testing.T) {
 	const start = 1767323045e9
 	h := scopeHost(t, start, "172.17.0.0/16", "no network")
 	h.Put(capture.KindHost, 0, &capture.Host{LocalNetworks: []string{"10.0.0.0/8", "172.17.0.0/16"},
 		Interfaces: []capture.Interface{{Name: "eth0", Addresses: []string{"10.0.0.1/8"}}}})
-	h.Ct(ctmsg.Update, 7, "ESTABLISHED", reportertest.Dnat)
+	h.Conntrack(ctmsg.Update, 7, "ESTABLISHED", reportertest.DNAT)
 	h.Put(capture.KindReverseName, 4, &capture.ReverseName{Addr: "172.17.0.2", Names: []string{"db.internal"}, TTL: 60e9})
 	h.Put(capture.KindReverseName, 4, &capture.ReverseName{Addr: "10.0.0.80", Names: []string{"vip.internal"}, TTL: 60e9})
 	h.Pass(2).Walk(
-		reportertest.Sock{Netns: 5, Row: "10.0.0.1:40000>10.0.0.80:80", Inode: 9, Procs: []report.Process{{PID: 101, Comm: "curl"}, {PID: 100, Comm: "sh"}}},
+		reportertest.Socket{Netns: 5, Row: "10.0.0.1:40000>10.0.0.80:80", Inode: 9, Processes: []report.Process{{PID: 101, Comm: "curl"}, {PID: 100, Comm: "sh"}}},
 		reportertest.Listen(5, "127.0.0.1:80"),
-		reportertest.Sock{Netns: 5, Row: "127.0.0.1:5000>127.0.0.1:80", Inode: 10},
+		reportertest.Socket{Netns: 5, Row: "127.0.0.1:5000>127.0.0.1:80", Inode: 10},
 	)
 	h.Pass(1)
 	s := h.wantScope(start,
@@ -76,8 +77,8 @@ func TestScopeView(t *testing.T) {
 // client is adjacent to its own server.
 func TestScopeCopyOfOneEnd(t *testing.T) {
 	h := scopeHost(t, 0)
-	h.Ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.20:1000>10.0.0.88:80 | 10.0.0.19:8080>10.0.0.20:1000")
-	h.Pass(1).Ct(ctmsg.Update, 2, "ESTABLISHED", "10.0.0.21:1000>10.0.0.88:80 | 10.0.0.18:8080>10.0.0.21:1000")
+	h.Conntrack(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.20:1000>10.0.0.88:80 | 10.0.0.19:8080>10.0.0.20:1000")
+	h.Pass(1).Conntrack(ctmsg.Update, 2, "ESTABLISHED", "10.0.0.21:1000>10.0.0.88:80 | 10.0.0.18:8080>10.0.0.21:1000")
 	h.Pass(1)
 	h.wantScope(0,
 		";10.0.0.18;8080 addr=10.0.0.18@1 conntracked=true@1 port=8080@1",
@@ -92,8 +93,8 @@ func TestScopeCopyOfOneEnd(t *testing.T) {
 // copy.
 func TestScopeCopiesOfBothEnds(t *testing.T) {
 	h := scopeHost(t, 0)
-	h.Ct(ctmsg.Update, 1, "ESTABLISHED", "10.77.1.2:56254>10.77.1.1:80 | 10.77.2.2:8080>10.77.2.1:56254")
-	h.Ct(ctmsg.Update, 2, "ESTABLISHED", "10.77.1.9:1000>10.77.1.1:80")
+	h.Conntrack(ctmsg.Update, 1, "ESTABLISHED", "10.77.1.2:56254>10.77.1.1:80 | 10.77.2.2:8080>10.77.2.1:56254")
+	h.Conntrack(ctmsg.Update, 2, "ESTABLISHED", "10.77.1.9:1000>10.77.1.1:80")
 	h.wantScope(0,
 		";10.77.1.1;80 addr=10.77.1.1@0 conntracked=true@0 port=80@0",
 		";10.77.1.2;56254 addr=10.77.1.2@0 conntracked=true@0 port=56254@0 -> ;10.77.2.2;8080",
@@ -106,8 +107,8 @@ func TestScopeCopiesOfBothEnds(t *testing.T) {
 // A listener that reverses a flow's direction also swaps the aliases of its ends.
 func TestAliasesOfAReversedFlow(t *testing.T) {
 	h := scopeHost(t, 0)
-	h.Send(reportertest.CT{Typ: ctmsg.Update, Id: 1, State: "ESTABLISHED", Tuples: "10.0.0.1:80>10.0.0.2:40000 | 10.0.0.2:40000>192.0.2.1:1024"})
-	h.Walk(reportertest.Listen(5, "10.0.0.1:80"), reportertest.Sock{Netns: 5, Row: "10.0.0.1:80>10.0.0.2:40000", Inode: 3})
+	h.Send(reportertest.Message{Type: ctmsg.Update, ID: 1, State: "ESTABLISHED", Tuples: "10.0.0.1:80>10.0.0.2:40000 | 10.0.0.2:40000>192.0.2.1:1024"})
+	h.Walk(reportertest.Listen(5, "10.0.0.1:80"), reportertest.Socket{Netns: 5, Row: "10.0.0.1:80>10.0.0.2:40000", Inode: 3})
 	r := h.Want("10.0.0.2:40000 -> 10.0.0.1:80@5 ESTABLISHED listener nat1")
 	from, to := r.Connections[0].Aliases()
 	if len(from) != 0 || len(to) != 1 || to[0].String() != "192.0.2.1:1024" || !slices.Equal(r.Endpoints[0].Aliases, to) {

@@ -103,7 +103,7 @@ func (c *Coder) Bools(flags ...*bool) {
 	}
 }
 
-// Len codes a number of items, each of which needs least bytes or more.
+// Len codes a number of items. Each item takes at least least bytes.
 func (c *Coder) Len(n *int, least int) {
 	v := uint64(*n)
 	Uint(c, &v)
@@ -128,7 +128,7 @@ func (c *Coder) String(p *string) {
 	*p = string(c.cut(n))
 }
 
-// Blob codes bytes. It reads no bytes as nil.
+// Blob codes bytes. It reads an empty slice as nil.
 func (c *Coder) Blob(p *[]byte) {
 	n := len(*p)
 	c.Len(&n, 1)
@@ -146,8 +146,8 @@ func (c *Coder) cut(n int) []byte {
 	return b
 }
 
-// List codes a list of items, each of which needs least bytes or more. It reads an empty
-// list as nil.
+// List codes a list of items. Each item takes at least least bytes. It reads an empty list as
+// nil.
 func List[T any](c *Coder, p *[]T, least int, each func(*Coder, *T)) {
 	n := len(*p)
 	c.Len(&n, least)

@@ -10,28 +10,30 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// carry is all of the state but what is made again from it or for every record.
-func (c *Machine) Carry(x *carry.Coder) {
-	x.String(&c.hostID)
-	x.String(&c.host)
-	carry.Int(x, &c.wall)
-	carryAddresses(x, &c.local)
-	carryFacts(x, &c.facts)
-	source.CarryTick(x, &c.tick, &c.tickAt, &c.lastTick, &c.window)
-	c.sources.Carry(x)
-	c.flows.carry(x, &c.sources)
-	c.sockets.carry(x, &c.sources)
-	c.names.forward.carry(x)
-	c.names.reverse.carry(x)
-	c.dns.Carry(x, func(source uint32) bool { return c.sources.Get(source) != nil })
+// Carry codes the state, without what is derived from it and what every record sets again.
+func (m *Machine) Carry(c *carry.Coder) {
+	c.String(&m.hostID)
+	c.String(&m.host)
+	carry.Int(c, &m.wall)
+	carryAddresses(c, &m.addresses)
+	carryScopeInput(c, &m.scopeInput)
+	m.ticks.Carry(c)
+	m.sources.Carry(c)
+	m.flows.carry(c, &m.sources)
+	m.sockets.carry(c, &m.sources)
+	m.names.forward.carry(c)
+	m.names.reverse.carry(c)
+	m.dns.Carry(c, func(source uint32) bool { return m.sources.Get(source) != nil })
 }
 
-func carryFacts(c *carry.Coder, f *report.TapeFacts) {
-	carry.Int(c, &f.Wall)
-	source.CarryNetworks(c, &f.Local)
-	carry.List(c, &f.Listed, 1, (*carry.Coder).String)
+// carryScopeInput codes the input of the Scope view.
+func carryScopeInput(c *carry.Coder, f *report.ScopeInput) {
+	carry.Int(c, &f.Start)
+	source.CarryNetworks(c, &f.HostScoped)
+	carry.List(c, &f.LocalNetworks, 1, (*carry.Coder).String)
 }
 
+// carryAddresses codes a set of addresses, in order.
 func carryAddresses(c *carry.Coder, set *map[netip.Addr]bool) {
 	list := slices.AppendSeq(make([]netip.Addr, 0, len(*set)), maps.Keys(*set))
 	slices.SortFunc(list, netip.Addr.Compare)
@@ -44,7 +46,7 @@ func carryAddresses(c *carry.Coder, set *map[netip.Addr]bool) {
 	}
 }
 
-// carry is the addresses, the one answered longest ago first, and their names.
+// carry codes the addresses and their names, the address answered longest ago first.
 func (k *cache) carry(c *carry.Coder) {
 	n := k.order.Len()
 	c.Len(&n, 2)

@@ -6,14 +6,14 @@ import (
 )
 
 const (
-	maxCarriedFlows = 4 << 20 // bounds the flows that are taken over: to about 1 GiB
-	leastFlow       = 20      // bytes of a flow's state
+	maxCarriedFlows = 4 << 20 // flows that are read at most: about 1 GiB
+	minFlowSize     = 20      // bytes of a flow's state at least
 )
 
-// carry is the flows, in the order in which they were first seen.
+// carry codes the flows, in the order in which they were first seen.
 func (t *flows) carry(c *carry.Coder, ss *source.Sources) {
 	n := len(t.all)
-	c.Len(&n, leastFlow)
+	c.Len(&n, minFlowSize)
 	c.Check(n <= maxCarriedFlows)
 	for i := 0; i < n && c.OK(); i++ {
 		f := new(flow)
@@ -23,18 +23,18 @@ func (t *flows) carry(c *carry.Coder, ss *source.Sources) {
 		f.carry(c)
 		if c.Reading() {
 			c.Check(ss.Get(f.key.source) != nil)
-			t.readd(c, f)
+			t.restore(c, f)
 		}
 	}
 }
 
-// readd adds a flow that was read.
-func (t *flows) readd(c *carry.Coder, f *flow) {
+// restore adds a flow that was read.
+func (t *flows) restore(c *carry.Coder, f *flow) {
 	t.all = append(t.all, f)
 	if f.gone {
 		t.gone++
 	}
-	if !f.named {
+	if !f.indexed {
 		return
 	}
 	lives := 1
@@ -43,13 +43,14 @@ func (t *flows) readd(c *carry.Coder, f *flow) {
 		c.Check(g.key.id != f.key.id)
 	}
 	c.Check(lives <= maxLives)
-	t.name(f)
+	t.index(f)
 }
 
+// carry codes a flow, without the fields that its flags make unnecessary.
 func (f *flow) carry(c *carry.Coder) {
 	plain, sides := !f.nat, f.sides != nil
-	c.Bools(&plain, &sides, &f.hasState, &f.named, &f.edge, &f.ended, &f.gone, &f.handshake, &f.born, &f.pending, &f.observed)
-	c.Check((f.named || f.gone) && (f.ended || !f.gone && !sides))
+	c.Bools(&plain, &sides, &f.hasState, &f.indexed, &f.established, &f.ended, &f.gone, &f.handshake, &f.sawFirst, &f.pending, &f.observed)
+	c.Check((f.indexed || f.gone) && (f.ended || !f.gone && !sides))
 	f.key.carry(c)
 	if plain {
 		f.reply = f.key.orig.Reversed()
@@ -60,8 +61,8 @@ func (f *flow) carry(c *carry.Coder) {
 	carry.Uint(c, &f.state)
 	carry.Int(c, &f.first)
 	carry.Int(c, &f.last)
-	carry.Uint(c, &f.touched)
-	carry.Uint(c, &f.shown)
+	carry.Uint(c, &f.lastSeq)
+	carry.Uint(c, &f.stateSeq)
 	if f.ended {
 		f.end.carry(c)
 		carry.Uint(c, &f.window)
@@ -80,6 +81,7 @@ func (f *flow) carry(c *carry.Coder) {
 	}
 }
 
+// carry codes the key.
 func (k *flowKey) carry(c *carry.Coder) {
 	carryTCP(c, &k.orig)
 	carry.Uint(c, &k.id)
@@ -87,7 +89,7 @@ func (k *flowKey) carry(c *carry.Coder) {
 	carry.Uint(c, &k.zone)
 }
 
-// carry is one side of a flow that ended. It has no address where no socket was known.
+// carry codes one side of an ended flow. A side without a socket has no address.
 func (s *side) carry(c *carry.Coder) {
 	c.AddrPort(&s.addr)
 	carry.Uint(c, &s.netns)

@@ -11,11 +11,11 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// carry is the current tables and those of the walk that goes on, and what is known of
-// their rows beside them.
+// carry codes the current tables and those of the unfinished walk, the suppressed rows, and the
+// closed connections.
 func (k *sockets) carry(c *carry.Coder, ss *source.Sources) {
 	carryTables(c, &k.tables, ss, nil)
-	source.CarryLists(c, &k.lists)
+	source.CarryProcesses(c, &k.lists)
 	built := k.owned.all != nil
 	c.Bools(&built, &k.walking, &k.implicit, &k.walked)
 	k.begun.carry(c)
@@ -23,7 +23,7 @@ func (k *sockets) carry(c *carry.Coder, ss *source.Sources) {
 	c.Check((k.walking || !k.implicit) && (built || len(k.tables)+len(k.lists) == 0))
 	if k.walking {
 		carryTables(c, &k.pending, ss, k.tables)
-		source.CarryLists(c, &k.pendingOwners)
+		source.CarryProcesses(c, &k.pendingOwners)
 	}
 	if c.Reading() && c.OK() && built {
 		k.build()
@@ -32,8 +32,8 @@ func (k *sockets) carry(c *carry.Coder, ss *source.Sources) {
 	carry.List(c, &k.closed, 16, func(c *carry.Coder, r *closedRows) { r.carry(c) })
 }
 
-// carryTables is tables, by namespace and name. Some may have the rows of a
-// table of the same name: those that were found unchanged.
+// carryTables codes tables, by namespace and name. A table that was unchanged shares its rows with
+// the table of the same key in same.
 func carryTables(c *carry.Coder, tables *map[source.TableKey]*table, ss *source.Sources, same map[source.TableKey]*table) {
 	keys := slices.SortedFunc(maps.Keys(*tables), func(a, b source.TableKey) int { return a.Compare(&b) })
 	n := len(keys)
@@ -54,6 +54,7 @@ func carryTables(c *carry.Coder, tables *map[source.TableKey]*table, ss *source.
 	}
 }
 
+// carry codes a table. Rows that are shared with a table in same are not repeated.
 func (t *table) carry(c *carry.Coder, ss *source.Sources, same map[source.TableKey]*table) {
 	t.key.Carry(c)
 	number := uint32(0)
@@ -85,6 +86,7 @@ func sameList[T any](a, b []T) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
+// carry codes a row.
 func (w *row) carry(c *carry.Coder) {
 	carryTCP(c, &w.Tuple)
 	carry.Uint(c, &w.inode)
@@ -92,7 +94,7 @@ func (w *row) carry(c *carry.Coder) {
 	carry.Int(c, &w.first)
 }
 
-// carrySuppressed is the rows that do not count any more.
+// carrySuppressed codes the numbers of the suppressed rows, and when they were suppressed.
 func (k *sockets) carrySuppressed(c *carry.Coder) {
 	type end struct {
 		row   uint32
@@ -121,7 +123,7 @@ func (k *sockets) carrySuppressed(c *carry.Coder) {
 	}
 }
 
-// carry is a connection that only rows showed, without what all of those have in common.
+// carry codes a closed connection, without the fields that are equal for all of them.
 func (r *closedRows) carry(c *carry.Coder) {
 	carry.Uint(c, &r.window)
 	n := &r.conn
@@ -137,19 +139,21 @@ func (r *closedRows) carry(c *carry.Coder) {
 	}
 }
 
+// carryEnd codes an end. Its address must be one that a row can have.
 func carryEnd(c *carry.Coder, e *report.End) {
 	c.AddrPort(&e.Addr)
-	c.Check(ctmsg.IPOf(e.Addr.Addr()).Addr() == e.Addr.Addr()) // as a row has it
+	c.Check(ctmsg.IPOf(e.Addr.Addr()).Addr() == e.Addr.Addr())
 	carry.Uint(c, &e.Netns)
 	carry.List(c, &e.Processes, 2, carryProcess)
 }
 
+// carry codes the stamp.
 func (s *stamp) carry(c *carry.Coder) {
 	carry.Int(c, &s.at)
 	carry.Uint(c, &s.seq)
 }
 
-// carryTCP codes a TCP tuple. Both addresses must be ones that a message or a row can have.
+// carryTCP codes a TCP tuple. Its addresses must be ones that a message or a row can have.
 func carryTCP(c *carry.Coder, t *ctmsg.Tuple) {
 	src, dst := t.Src(), t.Dst()
 	c.AddrPort(&src)
@@ -161,6 +165,7 @@ func carryTCP(c *carry.Coder, t *ctmsg.Tuple) {
 	}
 }
 
+// carryProcess codes a process.
 func carryProcess(c *carry.Coder, p *report.Process) {
 	carry.Uint(c, &p.PID)
 	c.String(&p.Comm)

@@ -9,14 +9,15 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// A draft is a connection of the report, and what else orders it.
+// A draft is a connection of the report before it is sorted, and what orders it further.
 type draft struct {
 	report.Connection
 	head    *flow // the flow nearest to the client, nil if only rows show the connection
-	swapped bool  // From is the end from which the flow's replies come
+	swapped bool  // the client is the end that sends the flow's replies
 }
 
-// draftConnections makes the connections that chains, rows and rows that closed show.
+// draftConnections returns the connections of chains and of rows, and those that rows showed
+// until they closed.
 func draftConnections(chains []joined, rows []pair, closed []report.Connection, k *sockets, ss *source.Sources) []draft {
 	out := make([]draft, 0, len(chains)+len(rows)+len(closed))
 	for i := range chains {
@@ -32,8 +33,8 @@ func draftConnections(chains []joined, rows []pair, closed []report.Connection, 
 	return out
 }
 
-// inOrder returns the connections of drafts in the report's order: by both ends, then by
-// the rest; equal ones keep their order. swapped is that of the drafts.
+// inOrder returns the connections of drafts in the order of the report: by both ends, then as
+// compareRest orders them. Equal ones keep their order. swapped has a value for each connection.
 func inOrder(drafts []draft) (connections []report.Connection, swapped []bool) {
 	type place struct {
 		from, to netip.AddrPort
@@ -60,14 +61,14 @@ func inOrder(drafts []draft) (connections []report.Connection, swapped []bool) {
 	return connections, swapped
 }
 
-// compareRest orders connections that have both ends in common.
+// compareRest orders connections between the same two ends.
 func (d *draft) compareRest(e *draft) int {
 	order := cmp.Or(cmp.Compare(d.From.Netns, e.From.Netns), cmp.Compare(d.To.Netns, e.To.Netns),
 		cmp.Compare(d.FirstSeen, e.FirstSeen), cmp.Compare(d.LastSeen, e.LastSeen))
 	if order != 0 {
 		return order
 	}
-	var x, y flowKey // zero where only rows show the connection
+	var x, y flowKey // zero if only rows show the connection
 	if d.head != nil {
 		x = d.head.key
 	}

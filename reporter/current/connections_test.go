@@ -9,7 +9,7 @@ import (
 	"github.com/topotape/topotape/reporter/report"
 )
 
-// randomDrafts are drafts of few ends, so that many have some in common.
+// randomDrafts returns drafts with few different ends, so that many have ends in common.
 func randomDrafts(rng *rand.Rand, n int) []draft {
 	addrs := []string{"9.0.0.1", "10.0.0.1", "127.0.0.1", "2001:db8::1", "::1", "2001:db8::10"}
 	addr := func() netip.AddrPort {
@@ -36,13 +36,12 @@ func randomDrafts(rng *rand.Rand, n int) []draft {
 	return out
 }
 
-// Each connection goes before the next, and equal ones keep their order: then they have
-// one place only.
+// Every connection is sorted before the next one, and equal ones keep their order.
 func TestConnectionsAreInOrder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 200 {
 		drafts := randomDrafts(rng, rng.IntN(200))
-		for i := range drafts { // so that each is found again
+		for i := range drafts { // so that each draft is identified
 			drafts[i].Proto, drafts[i].State = "tcp", string(rune(i+1))
 		}
 		connections, swapped := inOrder(drafts)
@@ -69,73 +68,6 @@ func TestConnectionsAreInOrder(t *testing.T) {
 				}
 			}
 			before = at
-		}
-	}
-}
-
-// The list of endpoints has each end once, in order, with all that any connection shows.
-func TestListEndpoints(t *testing.T) {
-	rng := rand.New(rand.NewPCG(2, 2))
-	for range 200 {
-		connections, swapped := inOrder(randomDrafts(rng, rng.IntN(60)))
-		want := map[string]*report.Endpoint{}
-		for i := range connections {
-			c := &connections[i]
-			for _, server := range [...]bool{false, true} {
-				e := report.Endpoint{Addr: endOf(c, server).Addr}
-				if e.Addr.Addr().IsLoopback() {
-					e.Scope = [...]string{"h", "h-1"}[endOf(c, server).Netns]
-				}
-				w := want[e.ID()]
-				if w == nil {
-					w = &e
-					want[e.ID()] = w
-				}
-				for _, p := range endOf(c, server).Processes {
-					w.Processes = addProcess(w.Processes, p)
-				}
-				for _, n := range c.NAT {
-					shown, real := n.ReplyDst, n.OriginalSrc
-					if server != swapped[i] {
-						shown, real = n.OriginalDst, n.ReplySrc
-					}
-					if shown != real && !slices.Contains(w.Aliases, shown) {
-						w.Aliases = append(w.Aliases, shown)
-					}
-				}
-			}
-		}
-		got := listEndpoints(connections, swapped, "h")
-		if len(got) != len(want) {
-			t.Fatalf("%d endpoints, want %d", len(got), len(want))
-		}
-		for i := range got {
-			e, w := &got[i], want[got[i].ID()]
-			slices.SortFunc(w.Aliases, netip.AddrPort.Compare)
-			if !slices.Equal(e.Aliases, w.Aliases) || !slices.Equal(e.Processes, w.Processes) {
-				t.Fatalf("%+v, want %+v", e, w)
-			}
-			if i > 0 && got[i-1].Compare(e) >= 0 {
-				t.Fatalf("%s precedes %s", got[i-1].ID(), e.ID())
-			}
-		}
-	}
-}
-
-// Endpoints are in the order of scopes, then of addresses as netip has it, then of ports.
-func TestOrderOfEndpoints(t *testing.T) {
-	var list []report.Endpoint
-	for _, e := range []struct{ scope, addr string }{
-		{"", "9.0.0.1:80"}, {"", "10.0.0.1:9"}, {"", "10.0.0.1:80"}, {"", "[2001:db8::9]:1"}, {"", "[2001:db8::10]:1"},
-		{"h", "127.0.0.1:80"}, {"h-1", "127.0.0.1:9"}, {"h-1", "[::1]:9"}, {"h-2", "127.0.0.1:1"},
-	} {
-		list = append(list, report.Endpoint{Scope: e.scope, Addr: netip.MustParseAddrPort(e.addr)})
-	}
-	for i := range list {
-		for j := range list {
-			if got := list[i].Compare(&list[j]); (got < 0) != (i < j) || (got > 0) != (i > j) {
-				t.Errorf("%s and %s: %d", list[i].ID(), list[j].ID(), got)
-			}
 		}
 	}
 }

@@ -2,8 +2,8 @@ package current
 
 import "github.com/topotape/topotape/reporter/report"
 
-// flowDirection returns the best evidence for which end of a flow is the client; swapped
-// reports that it is the end from which the replies come.
+// flowDirection decides which end of a flow is the client, by the most certain evidence. swapped
+// reports that it is the end that sends the flow's replies.
 func (k *sockets) flowDirection(handshake bool, netns uint64, client, server *side) (how report.Direction, swapped bool) {
 	if handshake {
 		return report.DirectionHandshake, false
@@ -19,8 +19,8 @@ func (k *sockets) flowDirection(handshake bool, netns uint64, client, server *si
 	return report.DirectionListener, c
 }
 
-// rowDirection does the same for the two ends of a connection that only rows show;
-// swapped reports that y is the client.
+// rowDirection does the same for the two ends of a connection that only rows show. swapped
+// reports that y is the client.
 func (k *sockets) rowDirection(x, y *side) (how report.Direction, swapped bool) {
 	lx, ly := k.listening(x), k.listening(y)
 	switch px, py := x.addr.Port(), y.addr.Port(); {
@@ -32,7 +32,8 @@ func (k *sockets) rowDirection(x, y *side) (how report.Direction, swapped bool) 
 	return report.DirectionUnknown, x.addr.Compare(y.addr) > 0
 }
 
-// listening reports whether the side's own namespace has a listener for it.
+// listening reports whether a listener accepts connections to the side: in its namespace, or in
+// any if the namespace is unknown.
 func (k *sockets) listening(s *side) bool {
 	if s.state != "" || s.netns != 0 {
 		return k.listen.at(s.netns, s.addr)

@@ -9,16 +9,16 @@ import (
 	"github.com/topotape/topotape/reporter/report"
 )
 
-// An endRef is one end of one connection of the report.
+// An endRef refers to one end of a connection.
 type endRef struct {
 	scope      string
 	addr       netip.AddrPort
-	connection int
-	server     bool
+	connection int  // its index
+	server     bool // the end is the server
 }
 
-// listEndpoints lists the ends of connections, each once, with the aliases and processes
-// that any connection shows. swapped is as inOrder returns it.
+// listEndpoints returns the endpoints of the connections: each once, with the aliases and the
+// processes that any connection shows. swapped is the second result of inOrder.
 func listEndpoints(connections []report.Connection, swapped []bool, hostID string) []report.Endpoint {
 	scopes := loopbackScopes{host: hostID, names: make(map[uint64]string)}
 	ends := make([]endRef, 0, 2*len(connections))
@@ -50,7 +50,7 @@ func listEndpoints(connections []report.Connection, swapped []bool, hostID strin
 
 func (e *endRef) same(other *endRef) bool { return e.addr == other.addr && e.scope == other.scope }
 
-// endpoint joins what connections show of one end.
+// endpoint combines what connections show of one endpoint.
 func endpoint(connections []report.Connection, swapped []bool, ends []endRef) report.Endpoint {
 	out := report.Endpoint{Scope: ends[0].scope, Addr: ends[0].addr}
 	for i := range ends {
@@ -69,8 +69,8 @@ func endpoint(connections []report.Connection, swapped []bool, ends []endRef) re
 	return out
 }
 
-// appendNew appends a list unless the list already ends with it: most connections of a
-// busy server show the same.
+// appendNew appends more, unless the list ends with it already: most connections of a busy
+// server have the same aliases and processes.
 func appendNew[T comparable](list, more []T) []T {
 	if n := len(list) - len(more); n >= 0 && slices.Equal(list[n:], more) {
 		return list
@@ -78,7 +78,7 @@ func appendNew[T comparable](list, more []T) []T {
 	return append(list, more...)
 }
 
-// sortedSet sorts a list and drops what it has twice; nil if it is empty.
+// sortedSet sorts a list and removes duplicates.
 func sortedSet[T comparable](list []T, compare func(a, b T) int) []T {
 	if len(list) > 1 {
 		slices.SortFunc(list, compare)
@@ -110,8 +110,7 @@ type loopbackScopes struct {
 	names map[uint64]string
 }
 
-// of returns the scope of an end: host and namespace of a loopback address, "" of any
-// other, which is the same everywhere.
+// of returns the scope of an end: host and namespace for a loopback address, else "".
 func (s *loopbackScopes) of(e *report.End) string {
 	if !e.Addr.Addr().IsLoopback() {
 		return ""

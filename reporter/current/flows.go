@@ -16,8 +16,8 @@ type entryKey struct {
 	zone   uint16
 }
 
-// A flowKey identifies one life of an entry: the kernel recycles ids, and opens tuples
-// again.
+// A flowKey identifies a flow. The kernel reuses ids and tuples, so that flows may have equal
+// keys at different times.
 type flowKey struct {
 	orig   ctmsg.Tuple
 	id     uint32
@@ -27,49 +27,51 @@ type flowKey struct {
 
 func (k *flowKey) entry() entryKey { return entryKey{k.orig, k.source, k.zone} }
 
-// A flow is one life of a conntrack entry.
+// A flow is a connection as one conntrack entry shows it. An entry that is reused is another
+// flow.
 type flow struct {
 	key   flowKey
 	reply ctmsg.Tuple
-	older *flow    // an earlier life of the entry that is still found by its id
-	sides *[2]side // client's and server's sockets, which newer tables of /proc lack: only of an ended flow, else nil
+	older *flow    // the previous flow of the entry that is still indexed
+	sides *[2]side // the sockets of the client and the server of an ended flow, if newer tables of /proc may lack them
 
 	first, last int64
-	touched     uint64 // record of its last message
-	shown       uint64 // record that last showed its state
+	lastSeq     uint64 // number of the record of its last message
+	stateSeq    uint64 // number of the record that last showed its state
 	end         stamp
 	window      uint64 // in which it ended
-	goneSeq     uint64 // record that removed it
+	goneSeq     uint64 // number of the record that removed it
 
-	state     ctmsg.State
-	hasState  bool
-	nat       bool // the reply is not the original reversed
-	named     bool // it is found by its key
-	edge      bool // an established past was shown with a reply seen
-	ended     bool // by CLOSE, TIME_WAIT, DESTROY or a dump that lacks it
-	gone      bool // the kernel no longer has it
-	handshake bool // a SYN was seen: the original direction is the client's
-	born      bool // its first packet was seen, at first
-	pending   bool // its chain is not reported as closed yet
-	observed  bool // by an event, not only by dumps
+	state       ctmsg.State
+	hasState    bool
+	nat         bool // the reply tuple is not the reversed original one
+	indexed     bool // flows.find finds it
+	established bool // an established state was shown, and that a reply was seen
+	ended       bool // by CLOSE, TIME_WAIT, DESTROY or a dump that lacks it
+	gone        bool // the kernel has removed its entry
+	handshake   bool // a SYN was seen: the original direction is the client's
+	sawFirst    bool // first is the time of its first packet
+	pending     bool // its chain is not reported as closed yet
+	observed    bool // by an event, not only by dumps
 }
 
+// translated reports whether NAT changes the tuples.
 func translated(orig, reply *ctmsg.Tuple) bool { return *reply != orig.Reversed() }
 
 // flows is the table of all flows.
 type flows struct {
 	all     []*flow             // in the order in which they were first seen
-	byEntry map[entryKey]*flow  // the last life; earlier ones follow it
-	open    map[ctmsg.Tuple]int // how many open connections have the tuple: see hasOpen
-	gone    int                 // flows that the kernel no longer has
-	maxGone int
+	byEntry map[entryKey]*flow  // the last indexed flow of the entry; older leads to the others
+	open    map[ctmsg.Tuple]int // number of open connections by tuple; nil until hasOpen needs it
+	gone    int                 // number of flows whose entry is removed
+	maxGone int                 // how many of them are kept at most
 }
 
 func (t *flows) init() {
 	*t = flows{byEntry: make(map[entryKey]*flow), maxGone: 1 << 20}
 }
 
-// find returns the flow of a key, nil if there is none.
+// find returns the indexed flow of a key, nil if there is none.
 func (t *flows) find(key *flowKey) *flow {
 	f := t.byEntry[key.entry()]
 	for f != nil && f.key.id != key.id {
@@ -78,24 +80,24 @@ func (t *flows) find(key *flowKey) *flow {
 	return f
 }
 
-// add makes a new flow. A named flow of the same key must have been detached.
+// add adds a new flow. An indexed flow of the same key must have been detached.
 func (t *flows) add(key *flowKey, reply *ctmsg.Tuple, at int64) *flow {
 	f := &flow{key: *key, reply: *reply, nat: translated(&key.orig, reply), first: at, last: at}
 	t.all = append(t.all, f)
-	t.name(f)
+	t.index(f)
 	return f
 }
 
-// name makes a flow the last life of its entry.
-func (t *flows) name(f *flow) {
+// index makes find find a flow, as the last one of its entry.
+func (t *flows) index(f *flow) {
 	e := f.key.entry()
-	f.older, f.named = t.byEntry[e], true
+	f.older, f.indexed = t.byEntry[e], true
 	t.byEntry[e] = f
 }
 
-// unname makes a flow unknown by its key.
-func (t *flows) unname(f *flow) {
-	if !f.named {
+// unindex makes find not find a flow any more.
+func (t *flows) unindex(f *flow) {
+	if !f.indexed {
 		return
 	}
 	e := f.key.entry()
@@ -110,16 +112,16 @@ func (t *flows) unname(f *flow) {
 	default:
 		delete(t.byEntry, e)
 	}
-	f.older, f.named = nil, false
+	f.older, f.indexed = nil, false
 }
 
-// hasOpen reports whether an open connection has the tuple, as original or as reply. It
-// counts the tuples once in a window, and only if somebody asks: few windows need it.
+// hasOpen reports whether an open connection has the original or reply tuple. Few windows need
+// it, so the first call in a window counts the tuples of all flows.
 func (t *flows) hasOpen(tuple *ctmsg.Tuple) bool {
 	if t.open == nil {
 		t.open = make(map[ctmsg.Tuple]int)
 		for _, f := range t.all {
-			if f.edge && !f.ended {
+			if f.established && !f.ended {
 				t.count(f, 1)
 			}
 		}
@@ -127,8 +129,7 @@ func (t *flows) hasOpen(tuple *ctmsg.Tuple) bool {
 	return t.open[*tuple] > 0
 }
 
-// count adds to the counts of a flow's tuples when it shows an open connection from now
-// on, or does not any more.
+// count adds change to the counts of a flow's tuples.
 func (t *flows) count(f *flow, change int) {
 	if t.open != nil {
 		t.open[f.key.orig] += change
@@ -136,24 +137,23 @@ func (t *flows) count(f *flow, change int) {
 	}
 }
 
-// remove notes that the kernel no longer has an ended flow.
+// remove marks an ended flow as gone: the kernel has removed its entry.
 func (t *flows) remove(f *flow, now stamp) {
 	f.gone, f.goneSeq = true, now.seq
 	t.gone++
 }
 
-// detach makes an ended flow unknown by its key, for its next life.
+// detach unindexes an ended flow, so that a new one can have its key.
 func (t *flows) detach(f *flow, now stamp) {
-	t.unname(f)
+	t.unindex(f)
 	if !f.gone {
 		t.remove(f, now)
 	}
 }
 
-// sweep forgets the gone flows that nothing needs: they were reported, no dump that
-// began before their end goes on, and a walk that began after it has finished. If that
-// walk does not finish, the oldest of more than maxGone are forgotten all the same;
-// broken reports that a chain lost one of its flows so.
+// sweep drops the gone flows that are not needed: they were reported, and since they ended a
+// complete walk of /proc began, and every unfinished dump. If there are more than maxGone,
+// it drops the oldest even if they are needed; broken reports that a chain lost a flow so.
 func (t *flows) sweep(window uint64, ss *source.Sources, k *sockets) (broken bool) {
 	t.open = nil
 	excess := t.excess()
@@ -163,11 +163,11 @@ func (t *flows) sweep(window uint64, ss *source.Sources, k *sockets) (broken boo
 		}
 		s := ss.Get(f.key.source)
 		dumping := s != nil && s.Dumping && s.DumpFrom < f.goneSeq
-		if !excess[f] && (f.window == window || f.pending || dumping || k.needs(f.end)) {
+		if !excess[f] && (f.window == window || f.pending || dumping || k.mayShow(f.end)) {
 			return false
 		}
 		broken = broken || f.pending
-		t.unname(f)
+		t.unindex(f)
 		t.gone--
 		return true
 	})

@@ -6,13 +6,13 @@ import (
 )
 
 // gather returns the flows that a report of the window may show: the open ones, and the
-// established ones that ended in the window or belong to a pending chain. They are in the
-// order in which they were first seen, the lowest zone first: of equal tuples of several
-// zones the lowest gets the socket.
+// established ones that ended in the window or belong to a pending chain. The order is by zone,
+// then by when they were first seen: if several zones have one tuple, the lowest zone gets the
+// socket.
 func gather(all []*flow, window uint64, pending bool) []*flow {
 	out := make([]*flow, 0, len(all))
 	for _, f := range all {
-		if !f.ended || f.edge && (f.window == window || pending && f.pending) {
+		if !f.ended || f.established && (f.window == window || pending && f.pending) {
 			out = append(out, f)
 		}
 	}
@@ -25,10 +25,10 @@ func gather(all []*flow, window uint64, pending bool) []*flow {
 	return out
 }
 
-// A chain is one connection as flows show it.
+// A chain is the flows of one connection.
 type chain struct {
-	path    []*flow // translating flows in the order in which the client's packets pass them, or one that does not translate
-	passive []*flow // others that do not translate, in namespaces that the packets pass
+	path    []*flow // the translating flows in the order in which the client's packets pass them, or one that does not translate
+	passive []*flow // other flows, which do not translate, in namespaces that the packets pass
 }
 
 // head is the flow nearest to the client, tail the flow nearest to the server.
@@ -57,19 +57,19 @@ func (c *chain) reported(window uint64) bool {
 	return false
 }
 
-// chains returns the connections that flows show in a report of the window. Where several
-// namespaces are watched, their flows are linked.
-func (c *Machine) chains(window uint64) []chain {
-	several := c.sources.Several()
-	flows := gather(c.flows.all, window, several)
+// chains returns the chains that a report of the window shows. If conntrack has several
+// sources, it links their flows.
+func (m *Machine) chains(window uint64) []chain {
+	several := m.sources.SeveralConntrack()
+	flows := gather(m.flows.all, window, several)
 	if !several {
 		return alone(flows)
 	}
-	return slices.DeleteFunc(linkFlows(flows, &c.sources), func(x chain) bool { return !x.reported(window) })
+	return slices.DeleteFunc(linkFlows(flows, &m.sources), func(x chain) bool { return !x.reported(window) })
 }
 
-// setPending keeps the flows of chains that are not reported as closed yet, even if the
-// kernel no longer has them: parts of a connection may end windows before the rest.
+// setPending marks the flows of chains that are not reported as closed yet. They are kept even
+// if they are gone, because some flows of a connection may end windows before the others.
 func (t *flows) setPending(chains []chain) {
 	for _, f := range t.all {
 		f.pending = false

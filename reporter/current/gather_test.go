@@ -13,9 +13,9 @@ func TestGather(t *testing.T) {
 	ended := func(in uint64) func(*flow) { return func(f *flow) { f.ended, f.window = true, in } }
 	all := []*flow{
 		openFlow(1, reportertest.Plain),
-		openFlow(1, reportertest.Plain).with(func(f *flow) { f.edge = false }),
+		openFlow(1, reportertest.Plain).with(func(f *flow) { f.established = false }),
 		openFlow(1, reportertest.Plain).with(ended(window)),
-		openFlow(1, reportertest.Plain).with(ended(window)).with(func(f *flow) { f.edge = false }),
+		openFlow(1, reportertest.Plain).with(ended(window)).with(func(f *flow) { f.established = false }),
 		openFlow(1, reportertest.Plain).with(ended(window - 1)),
 		openFlow(1, reportertest.Plain).with(ended(window - 1)).with(func(f *flow) { f.pending = true }),
 	}
@@ -41,7 +41,7 @@ func TestGather(t *testing.T) {
 	}
 }
 
-// A chain is reported while a flow is open, and in the window in which the last closed.
+// A chain is reported while a flow is open, and in the window in which the last flow ended.
 func TestReportedChains(t *testing.T) {
 	const window = 5
 	for _, c := range []struct {
@@ -64,20 +64,20 @@ func TestReportedChains(t *testing.T) {
 	}
 }
 
-// Observing flows joins their times, and takes the state of the one that knows best.
+// observe combines the times of flows, and takes the state of the flow with the highest rank.
 func TestObserve(t *testing.T) {
 	ss := threeNamespaces()
-	ss.List[0].GapSeq, ss.List[0].Degraded = 7, true
-	open, half := flow{key: flowKey{source: 1}, first: 10, last: 30, shown: 3, state: 3, hasState: true, edge: true}, flow{key: flowKey{source: 2}, first: 5, last: 20, state: 1, hasState: true, handshake: true}
-	ended := flow{key: flowKey{source: 1}, first: 20, last: 40, shown: 9, state: 4, hasState: true, edge: true, ended: true}
+	ss.List[0].Degrade("a gap", 7)
+	open, half := flow{key: flowKey{source: 1}, first: 10, last: 30, stateSeq: 3, state: 3, hasState: true, established: true}, flow{key: flowKey{source: 2}, first: 5, last: 20, state: 1, hasState: true, handshake: true}
+	ended := flow{key: flowKey{source: 1}, first: 20, last: 40, stateSeq: 9, state: 4, hasState: true, established: true, ended: true}
 	for name, c := range map[string]struct {
 		path, passive []*flow
 		want          observed
 	}{
-		"one":       {[]*flow{&open}, nil, observed{first: 10, last: 30, gap: 7, state: 3, hasState: true, rank: 4, edge: true, hidden: true}},
-		"half open": {[]*flow{&half, &open}, nil, observed{first: 5, last: 30, gap: 7, state: 3, hasState: true, rank: 4, edge: true, handshake: true}},
-		"ended":     {[]*flow{&ended}, nil, observed{first: 20, last: 40, gap: 7, state: 4, hasState: true, rank: 2, edge: true, closed: true}},
-		"passive":   {[]*flow{&ended}, []*flow{&open}, observed{first: 10, last: 40, gap: 7, state: 3, hasState: true, rank: 4, edge: true}},
+		"one":       {[]*flow{&open}, nil, observed{first: 10, last: 30, gap: 7, state: 3, hasState: true, rank: 4, established: true, hidden: true}},
+		"half open": {[]*flow{&half, &open}, nil, observed{first: 5, last: 30, gap: 7, state: 3, hasState: true, rank: 4, established: true, handshake: true}},
+		"ended":     {[]*flow{&ended}, nil, observed{first: 20, last: 40, gap: 7, state: 4, hasState: true, rank: 2, established: true, closed: true}},
+		"passive":   {[]*flow{&ended}, []*flow{&open}, observed{first: 10, last: 40, gap: 7, state: 3, hasState: true, rank: 4, established: true}},
 	} {
 		if got := observe(&chain{path: c.path, passive: c.passive}, ss); got != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", name, fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", c.want))

@@ -8,10 +8,10 @@ import (
 	"github.com/topotape/topotape/reporter/reportertest"
 )
 
-// A machineHost feeds a machine.
+// A machineHost is a Host with a machine of the current rules.
 type machineHost struct {
 	*reportertest.Host
-	c *Machine
+	m *Machine
 }
 
 func newMachineHost(t testing.TB) *machineHost {
@@ -23,17 +23,17 @@ func machineHostWith(t testing.TB, h *capture.Header) *machineHost {
 	return &machineHost{reportertest.NewHost(t, c), c}
 }
 
-// handedOver returns a host with a machine that read the state of h's machine; taken is
-// false if it refused the state.
-func handedOver(t testing.TB, h *machineHost) (heir *machineHost, taken bool) {
+// restored returns a host with a new machine that has read the state of h's machine. accepted is
+// false if the state is not valid.
+func restored(t testing.TB, h *machineHost) (other *machineHost, accepted bool) {
 	w := carry.NewWriter()
-	h.c.Carry(w)
-	heir = newMachineHost(t)
+	h.m.Carry(w)
+	other = newMachineHost(t)
 	r := carry.NewReader(w.Bytes())
-	heir.c.Carry(r)
-	if taken = r.Err() == nil; !taken {
-		heir = newMachineHost(t)
+	other.m.Carry(r)
+	if accepted = r.Err() == nil; !accepted {
+		other = newMachineHost(t)
 	}
-	heir.At, heir.Seq = h.At, h.Seq
-	return heir, taken
+	other.At, other.Seq = h.At, h.Seq
+	return other, accepted
 }

@@ -10,16 +10,16 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// A joined chain is a connection that flows show, and the rows of its sockets, nil where
-// no table has them.
+// A joined is a chain and the rows of its client's and server's sockets, nil if no table has
+// them.
 type joined struct {
 	*chain
 	observed
 	client, server *socketRow
 }
 
-// join finds the sockets of chains, and marks their rows as used. A chain without an established
-// past and without a socket is half open, and shows no connection.
+// join finds the sockets of chains, and marks their rows as used. It drops the chains that are
+// half open: no flow was established, and there is no socket.
 func join(chains []chain, k *sockets, ss *source.Sources, used rowSet) []joined {
 	out := make([]joined, 0, len(chains))
 	for i := range chains {
@@ -27,7 +27,7 @@ func join(chains []chain, k *sockets, ss *source.Sources, used rowSet) []joined 
 		j := joined{chain: c, observed: observe(c, ss)}
 		j.client = k.matchRow(c.head(), 0, ss, used)
 		j.server = k.matchRow(c.tail(), 1, ss, used)
-		if j.edge || j.client != nil || j.server != nil {
+		if j.established || j.client != nil || j.server != nil {
 			out = append(out, j)
 		}
 	}
@@ -35,7 +35,7 @@ func join(chains []chain, k *sockets, ss *source.Sources, used rowSet) []joined 
 }
 
 // matchRow returns the row of a flow's client, 0, or server, 1, and marks it as used. It
-// returns nil if there is none, or if the flow has kept its socket from older tables.
+// returns nil if there is none, or if the flow has the socket from older tables in its sides.
 func (k *sockets) matchRow(f *flow, end int, ss *source.Sources, used rowSet) *socketRow {
 	if len(k.rows) == 0 || f.sides != nil && f.sides[end].state != "" {
 		return nil
@@ -47,7 +47,7 @@ func (k *sockets) matchRow(f *flow, end int, ss *source.Sources, used rowSet) *s
 	return w
 }
 
-// ends are the client's and the server's sides, as the flows see them.
+// ends returns the client's and the server's sides.
 func (j *joined) ends(k *sockets, ss *source.Sources) (client, server side) {
 	first, last := j.head(), j.tail()
 	client, server = k.side(j.client, first.key.orig.Src()), k.side(j.server, last.reply.Src())
@@ -67,7 +67,7 @@ func (j *joined) ends(k *sockets, ss *source.Sources) (client, server side) {
 	return client, server
 }
 
-// keep replaces a bare side by the one that an ended flow has kept from older tables.
+// keep replaces a side without a socket by the flow's side from older tables, if it has one.
 func (s *side) keep(f *flow, end int) {
 	if f.sides != nil && f.sides[end].state != "" {
 		addr := s.addr
@@ -76,8 +76,8 @@ func (s *side) keep(f *flow, end int) {
 	}
 }
 
-// connection is the connection that a joined chain shows; swapped reports that From is the
-// end from which the flow's replies come.
+// connection returns the connection of a joined chain. swapped reports that the client is the
+// end that sends the flow's replies.
 func (j *joined) connection(k *sockets, ss *source.Sources) (c report.Connection, swapped bool) {
 	client, server := j.ends(k, ss)
 	c = report.Connection{Proto: "tcp", NAT: j.translations(), FirstSeen: j.first, LastSeen: j.last,
@@ -85,7 +85,7 @@ func (j *joined) connection(k *sockets, ss *source.Sources) (c report.Connection
 	if j.hasState {
 		c.State = j.state.String()
 	}
-	vague := !j.hasState || j.state < ctmsg.Established || j.state == ctmsg.SynSent2
+	unclear := !j.hasState || j.state < ctmsg.Established || j.state == ctmsg.SynSent2
 	for _, s := range [...]*side{&client, &server} {
 		if s.state == "" {
 			continue
@@ -95,8 +95,8 @@ func (j *joined) connection(k *sockets, ss *source.Sources) (c report.Connection
 		if !j.closed {
 			c.LastSeen = max(c.LastSeen, s.last)
 		}
-		if vague {
-			c.State, vague = s.state, false
+		if unclear {
+			c.State, unclear = s.state, false
 		}
 		if s.row != nil && s.row.table.at.seq >= j.gap { // read since the gap
 			c.MayHaveClosed = false
@@ -110,7 +110,7 @@ func (j *joined) connection(k *sockets, ss *source.Sources) (c report.Connection
 	return c, swapped
 }
 
-// translations are the NAT of a chain.
+// translations returns the NAT of a chain.
 func (j *joined) translations() []report.NAT {
 	if !j.head().nat {
 		return nil
@@ -122,10 +122,11 @@ func (j *joined) translations() []report.NAT {
 	return out
 }
 
-// A tally counts the established sockets that conntrack should know.
+// A tally counts the established sockets in namespaces that conntrack sees, and those of them
+// that have a conntrack entry.
 type tally struct{ rows, tracked int }
 
-// tallyOf counts the sockets of chains, and those of rows that no flow explains.
+// tallyOf counts the sockets of chains, and those of other rows.
 func tallyOf(flows []joined, rest []pair, ss *source.Sources) (t tally) {
 	for i := range flows {
 		for _, w := range [...]*socketRow{flows[i].client, flows[i].server} {
@@ -135,7 +136,7 @@ func tallyOf(flows []joined, rest []pair, ss *source.Sources) (t tally) {
 			}
 		}
 	}
-	watched := ss.Watched()
+	watched := ss.ConntrackNamespaces()
 	for _, p := range rest {
 		for _, w := range [...]*socketRow{p.row, p.peer} {
 			if w != nil && w.state == procnet.Established && watches(watched, w) {
@@ -147,7 +148,7 @@ func tallyOf(flows []joined, rest []pair, ss *source.Sources) (t tally) {
 }
 
 // watches reports whether conntrack sees a socket's namespace. A source of an unknown
-// namespace may see it; but a loopback flow belongs to its own namespace alone.
+// namespace may see it, but not its loopback.
 func watches(watched []uint64, w *socketRow) bool {
 	if len(watched) > 0 && watched[0] == 0 && !loopback(&w.Tuple) {
 		return true
@@ -156,7 +157,8 @@ func watches(watched []uint64, w *socketRow) bool {
 	return found
 }
 
-// untracked says, in words, that conntrack does not see this host's traffic.
+// untracked returns a reason for the coverage if most of the sockets have no conntrack entry,
+// else an empty text.
 func (t tally) untracked() string {
 	missing := t.rows - t.tracked
 	if missing*2 <= t.rows {

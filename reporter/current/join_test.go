@@ -11,18 +11,18 @@ import (
 	"github.com/topotape/topotape/reporter/reportertest"
 )
 
-// half opens so many flows of which no answer is seen.
+// half sends the SYNs of n flows without an answer.
 func (h *machineHost) half(n int) {
 	for i := range n {
 		client := fmt.Sprintf("10.7.%d.%d:40000", i>>8, i&255)
-		h.Ct(ctmsg.New, uint32(1000000+i), "SYN_SENT", client+">10.0.0.2:80")
+		h.Conntrack(ctmsg.New, uint32(1000000+i), "SYN_SENT", client+">10.0.0.2:80")
 	}
 }
 
-// A flood of SYNs makes no connections, and a report keeps no memory for them.
+// A SYN flood makes no connections, and the report reserves no memory for them.
 func TestHalfOpenFlowsReserveNothing(t *testing.T) {
 	h := newMachineHost(t)
-	h.Ct(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:40000>10.0.0.2:80")
+	h.Conntrack(ctmsg.Update, 1, "ESTABLISHED", "10.0.0.1:40000>10.0.0.2:80")
 	h.half(20000)
 	for range 2 {
 		r := h.Report()
@@ -32,8 +32,8 @@ func TestHalfOpenFlowsReserveNothing(t *testing.T) {
 	}
 }
 
-// Reports are values: appending to one part changes no other, and the next report does not
-// change the last.
+// Reports are values: appending to one list changes no other, and the next report does not change
+// the one before.
 func TestReportsShareNoMemory(t *testing.T) {
 	h := newMachineHost(t)
 	for i := range 8 {
@@ -42,7 +42,7 @@ func TestReportsShareNoMemory(t *testing.T) {
 		if i%4 < 2 {
 			tuples += fmt.Sprintf(" | 172.17.0.%d:8080>%s", i, client)
 		}
-		h.Ct(ctmsg.Update, uint32(i), "ESTABLISHED", tuples)
+		h.Conntrack(ctmsg.Update, uint32(i), "ESTABLISHED", tuples)
 	}
 	h.Report()
 	r := h.Report()
@@ -74,15 +74,15 @@ func TestReportsShareNoMemory(t *testing.T) {
 	}
 }
 
-// A server's sockets may be held by many processes; each is listed once, in
-// order, and the connections keep theirs.
+// Many processes may have a server's sockets open. The endpoint lists each once, in order, and
+// each connection lists its own.
 func TestAnEndpointHasTheProcessesOfAllItsConnections(t *testing.T) {
 	h := newMachineHost(t)
-	var socks []reportertest.Sock
+	var socks []reportertest.Socket
 	for i, pid := range []uint32{30, 10, 20, 10, 40, 30} {
 		client := fmt.Sprintf("10.0.1.%d:40000", i)
-		h.Ct(ctmsg.Update, uint32(i), "ESTABLISHED", client+">10.0.0.2:80")
-		socks = append(socks, reportertest.Sock{Netns: 1, Row: "10.0.0.2:80>" + client, Inode: uint64(100 + i), Procs: []report.Process{{PID: pid, Comm: "server"}}})
+		h.Conntrack(ctmsg.Update, uint32(i), "ESTABLISHED", client+">10.0.0.2:80")
+		socks = append(socks, reportertest.Socket{Netns: 1, Row: "10.0.0.2:80>" + client, Inode: uint64(100 + i), Processes: []report.Process{{PID: pid, Comm: "server"}}})
 	}
 	h.Walk(socks...)
 	r := h.Report()
@@ -102,29 +102,28 @@ func TestAnEndpointHasTheProcessesOfAllItsConnections(t *testing.T) {
 	}
 }
 
-// A translated flow of loopback joins the rows of its ends only if one namespace
-// has them all: it is never made of two.
+// A translated loopback flow joins the rows of its ends only if all of them are in one namespace.
 func TestTranslatedLoopback(t *testing.T) {
 	const flow = "127.0.0.1:42001>127.0.0.1:80 | 127.0.0.1:8080>127.0.0.1:42001"
-	client := func(netns uint64) reportertest.Sock {
-		return reportertest.Sock{Netns: netns, Row: "127.0.0.1:42001>127.0.0.1:80"}
+	client := func(netns uint64) reportertest.Socket {
+		return reportertest.Socket{Netns: netns, Row: "127.0.0.1:42001>127.0.0.1:80"}
 	}
-	server := func(netns uint64) reportertest.Sock {
-		return reportertest.Sock{Netns: netns, Row: "127.0.0.1:8080>127.0.0.1:42001"}
+	server := func(netns uint64) reportertest.Socket {
+		return reportertest.Socket{Netns: netns, Row: "127.0.0.1:8080>127.0.0.1:42001"}
 	}
 	const alone = "127.0.0.1:42001 -> 127.0.0.1:8080 ESTABLISHED original nat1"
 	for name, c := range map[string]struct {
-		socks []reportertest.Sock
+		socks []reportertest.Socket
 		want  string
 	}{
-		"one namespace":      {[]reportertest.Sock{client(2), server(2)}, "127.0.0.1:42001@2 -> 127.0.0.1:8080@2 ESTABLISHED original nat1"},
-		"one row":            {[]reportertest.Sock{server(3)}, "127.0.0.1:42001@3 -> 127.0.0.1:8080@3 ESTABLISHED original nat1"},
-		"an end in each":     {[]reportertest.Sock{client(2), server(3)}, alone},
-		"two clients":        {[]reportertest.Sock{client(2), client(3), server(3)}, alone},
-		"another flow's row": {[]reportertest.Sock{{Netns: 3, Row: "10.0.0.1:1>10.0.0.2:2"}, server(2)}, "127.0.0.1:42001@2 -> 127.0.0.1:8080@2 ESTABLISHED original nat1"},
+		"one namespace":      {[]reportertest.Socket{client(2), server(2)}, "127.0.0.1:42001@2 -> 127.0.0.1:8080@2 ESTABLISHED original nat1"},
+		"one row":            {[]reportertest.Socket{server(3)}, "127.0.0.1:42001@3 -> 127.0.0.1:8080@3 ESTABLISHED original nat1"},
+		"an end in each":     {[]reportertest.Socket{client(2), server(3)}, alone},
+		"two clients":        {[]reportertest.Socket{client(2), client(3), server(3)}, alone},
+		"another flow's row": {[]reportertest.Socket{{Netns: 3, Row: "10.0.0.1:1>10.0.0.2:2"}, server(2)}, "127.0.0.1:42001@2 -> 127.0.0.1:8080@2 ESTABLISHED original nat1"},
 	} {
 		h := newMachineHost(t)
-		h.Ct(ctmsg.Update, 1, "ESTABLISHED", flow)
+		h.Conntrack(ctmsg.Update, 1, "ESTABLISHED", flow)
 		h.Walk(c.socks...)
 		found := ""
 		for _, c := range h.Report().Connections {

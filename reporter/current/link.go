@@ -8,31 +8,32 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// A place is a tuple with which packets pass a namespace, the lesser end first: packets of
-// both directions pass the same place.
+// A place is a zone and a tuple, the lesser end first: packets of both directions of a
+// connection have the same place.
 type place struct {
 	tuple ctmsg.Tuple
 	zone  uint16
 }
 
-// A spot is a place, by number, and the direction in which a client's packets pass it.
+// A spot is a place and the direction of the client's packets there.
 type spot struct {
-	place int
+	place int  // its number
 	back  bool // from the greater end to the lesser one
 }
 
 func (s spot) reversed() spot { return spot{s.place, !s.back} }
 
-// nowhere is the place of loopback, which never leaves its namespace.
+// nowhere is the place of loopback packets: they never leave their namespace, so that no flows
+// are linked there.
 const nowhere = -1
 
-// A role is what a flow does to packets at a spot.
+// A role is what a flow does with packets at a spot.
 type role int
 
 const (
-	entering role = iota // a flow that translates them
-	leaving              // one that has translated them
-	passing              // one that does not translate
+	entering role = iota // they enter a flow that translates them
+	leaving              // they leave a flow that has translated them
+	passing              // they pass a flow that does not translate
 	roles
 )
 
@@ -40,11 +41,11 @@ const (
 // leaves with the tuple with which the next enters.
 type linker struct {
 	all     []*flow
-	flows   []linked // the same
+	flows   []linked // the same flows
 	sources *source.Sources
 	numbers map[place]int
-	// The candidates of a role at a spot are a list: its first one, then from one to the
-	// next; 0 is none. Used ones leave the list when it is searched.
+	// candidates has a linked list for each role at each spot; first has the index of its
+	// first candidate, 0 for none. match removes used candidates from the list.
 	first      []int32
 	candidates []candidate
 }
@@ -53,17 +54,17 @@ type linker struct {
 type linked struct {
 	*flow
 	enter, leave spot
-	used         bool // it is in a chain
+	used         bool // a chain has it
 }
 
 // A candidate is a flow at a spot.
 type candidate struct {
 	flow int32 // number of the flow
-	next int32 // candidate in the same list
+	next int32 // index of the next candidate in the list, 0 for none
 }
 
-// linkFlows makes chains of flows, each of which is in one. Translating flows choose first;
-// flows that saw no handshake choose last, their direction is not sure.
+// linkFlows links flows to chains. Every flow is in one chain. Translating flows come first;
+// flows that saw no handshake come last, because their direction is not certain.
 func linkFlows(flows []*flow, ss *source.Sources) []chain {
 	l := newLinker(flows, ss)
 	chains := make([]chain, 0, len(flows))
@@ -82,7 +83,7 @@ func linkFlows(flows []*flow, ss *source.Sources) []chain {
 	return chains
 }
 
-// newLinker lists the flows where packets pass them.
+// newLinker returns a linker with all flows as candidates.
 func newLinker(flows []*flow, ss *source.Sources) *linker {
 	l := &linker{all: flows, flows: make([]linked, len(flows)), sources: ss,
 		numbers: make(map[place]int, len(flows)), candidates: make([]candidate, 1, len(flows)+1)}
@@ -100,7 +101,7 @@ func newLinker(flows []*flow, ss *source.Sources) *linker {
 	return l
 }
 
-// spot is where packets with a tuple pass.
+// spot returns the spot of packets with a tuple.
 func (l *linker) spot(t ctmsg.Tuple, zone uint16) spot {
 	if loopback(&t) {
 		return spot{place: nowhere}
@@ -119,7 +120,7 @@ func (l *linker) spot(t ctmsg.Tuple, zone uint16) spot {
 	return spot{number, back}
 }
 
-// list is the first candidate of a role at a spot.
+// list returns where first has the first candidate of a role at a spot.
 func (l *linker) list(at spot, r role) *int32 {
 	i := 2 * (at.place*int(roles) + int(r))
 	if at.back {
@@ -128,6 +129,7 @@ func (l *linker) list(at spot, r role) *int32 {
 	return &l.first[i]
 }
 
+// add puts a candidate at the front of its list.
 func (l *linker) add(at spot, r role, flow int) {
 	if at.place == nowhere {
 		return
@@ -137,20 +139,20 @@ func (l *linker) add(at spot, r role, flow int) {
 	*first = int32(len(l.candidates) - 1)
 }
 
-// begin returns the chain of one flow.
+// begin returns a chain with one flow.
 func (l *linker) begin(i int) chain {
 	l.flows[i].used = true
 	return chain{path: l.all[i : i+1 : i+1]}
 }
 
-// alone makes the chain of a flow that does not translate.
+// alone returns the chain of a flow that does not translate.
 func (l *linker) alone(i int) chain {
 	c := l.begin(i)
 	l.observers(&c, l.flows[i].enter)
 	return c
 }
 
-// along follows a translating flow to both sides.
+// along returns the chain of a translating flow. It follows the packets in both directions.
 func (l *linker) along(i int) chain {
 	c := l.begin(i)
 	path := []*linked{&l.flows[i]}
@@ -173,8 +175,8 @@ func (l *linker) along(i int) chain {
 	return c
 }
 
-// observers adds the flows that packets pass at a spot, also those that took the replies
-// for the original direction because they did not see the handshake.
+// observers adds the passive flows at a spot. Those that saw no handshake may have the reply
+// direction as their original one.
 func (l *linker) observers(c *chain, at spot) {
 	for _, pickups := range [...]bool{false, true} {
 		for f := l.match(c, at, passing, c.head().ended, pickups); f != nil; f = l.match(c, at, passing, c.head().ended, pickups) {
@@ -184,9 +186,9 @@ func (l *linker) observers(c *chain, at spot) {
 	}
 }
 
-// match returns the first candidate that belongs to the chain, preferably one that has
-// ended, or not, as the chain's flow has, and marks it as used. It returns nil if there is
-// none. With pickups, flows that saw a handshake do not count.
+// match returns the first candidate that belongs to the chain, nil if there is none, and marks
+// it as used. It prefers a flow that has ended, or is open, as ended says. With pickups, flows
+// that saw a handshake do not count.
 func (l *linker) match(c *chain, at spot, r role, ended, pickups bool) *linked {
 	if at.place == nowhere {
 		return nil
@@ -200,7 +202,7 @@ func (l *linker) match(c *chain, at spot, r role, ended, pickups bool) *linked {
 			continue
 		}
 		if head := c.head(); head.ended && head.end.at < f.first {
-			break // it began after the chain ended, and so did all that follow
+			break // it began after the chain ended, and so did all later candidates
 		}
 		if (best == nil || f.ended == ended) && !(pickups && f.handshake) && l.joins(c, f.flow) {
 			if best = f; f.ended == ended {
@@ -215,14 +217,14 @@ func (l *linker) match(c *chain, at spot, r role, ended, pickups bool) *linked {
 	return best
 }
 
-// joins reports whether g can be another namespace's view of the chain's connection: it
-// was open at the same time. One namespace may see the connection twice, at different
-// places: on its way out and back. A half-open flow is no view of an ended one.
+// joins reports whether g can be another flow of the chain's connection: it was open at the
+// same time. One namespace may see the packets twice, on their way out and back, but with
+// different tuples. A half-open flow does not belong to an ended connection.
 func (l *linker) joins(c *chain, g *flow) bool {
 	netns := l.sources.NetnsOf(g.key.source)
 	for _, list := range [...][]*flow{c.path, c.passive} {
 		for _, f := range list {
-			if f.ended && (f.end.at < g.first || !g.ended && !g.edge) || g.ended && (g.end.at < f.first || !f.ended && !f.edge) {
+			if f.ended && (f.end.at < g.first || !g.ended && !g.established) || g.ended && (g.end.at < f.first || !f.ended && !f.established) {
 				return false
 			}
 			if (f.key.source == g.key.source || netns != 0 && netns == l.sources.NetnsOf(f.key.source)) && f.sharesTuple(g) {

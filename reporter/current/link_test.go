@@ -13,8 +13,8 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// linkedText is the chains of flows in short notation: the numbers of the path, and after a
-// bar those of the passive flows.
+// linkedText returns chains in short notation: the numbers of the flows in the path and, after a
+// bar, of the passive flows.
 func linkedText(flows []*flow, chains []chain) (out []string) {
 	number := map[*flow]int{}
 	for i, f := range flows {
@@ -37,7 +37,7 @@ func linkedText(flows []*flow, chains []chain) (out []string) {
 	return out
 }
 
-// threeNamespaces are sources 1, 2 and 3 of namespaces 100, 200 and 300.
+// threeNamespaces returns sources 1, 2 and 3 of namespaces 100, 200 and 300.
 func threeNamespaces() *source.Sources {
 	var ss source.Sources
 	for n := range uint32(3) {
@@ -46,10 +46,10 @@ func threeNamespaces() *source.Sources {
 	return &ss
 }
 
-// openFlow is an established flow in the notation of ct.
+// openFlow returns an established flow. Its tuples are as in reportertest.Message.
 func openFlow(source uint32, tuples string) *flow {
 	o, r, nat := strings.Cut(tuples, " | ")
-	f := &flow{key: flowKey{orig: reportertest.TCP(o), source: source}, edge: true, handshake: true}
+	f := &flow{key: flowKey{orig: reportertest.TCP(o), source: source}, established: true, handshake: true}
 	if f.reply = f.key.orig.Reversed(); nat {
 		f.reply = reportertest.TCP(r)
 	}
@@ -93,8 +93,8 @@ func TestLinkFlows(t *testing.T) {
 	}
 }
 
-// Of any flows, each is in one chain, a path leads from translation to translation, and
-// one namespace sees a tuple of a chain once.
+// Each flow is in one chain, each flow of a path leaves with the tuple with which the next enters,
+// and a namespace has a tuple once in a chain.
 func TestLinkedChains(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	ss, longest := threeNamespaces(), 0
@@ -145,17 +145,17 @@ func TestLinkedChains(t *testing.T) {
 	}
 }
 
-// A tuple that is used again and again is one connection each time, whether two
-// namespaces show each at once or one shows all first.
-func TestManyLivesOfOneTupleInTwoNamespaces(t *testing.T) {
+// A tuple that is used many times is a new connection each time, whether two namespaces show
+// each in turn or one shows all of them first.
+func TestReusedTupleInTwoNamespaces(t *testing.T) {
 	const lives = 1000
 	h := newMachineHost(t)
 	for _, sources := range [][]uint32{{1, 5}, {1}, {5}} {
 		for i := range uint32(lives) {
 			h.At = int64(i+1) * 1e6
 			for _, source := range sources {
-				h.Send(reportertest.CT{Typ: ctmsg.Update, Id: i, Source: source, State: "ESTABLISHED", Tuples: reportertest.Plain})
-				h.Send(reportertest.CT{Typ: ctmsg.Destroy, Id: i, Source: source, Tuples: reportertest.Plain})
+				h.Send(reportertest.Message{Type: ctmsg.Update, ID: i, Source: source, State: "ESTABLISHED", Tuples: reportertest.Plain})
+				h.Send(reportertest.Message{Type: ctmsg.Destroy, ID: i, Source: source, Tuples: reportertest.Plain})
 			}
 		}
 		if len(sources) == 1 && sources[0] == 1 {
@@ -170,15 +170,15 @@ func TestManyLivesOfOneTupleInTwoNamespaces(t *testing.T) {
 
 // Flows that ended since the last walk of /proc are not linked with the flow of an open
 // connection.
-func TestEndedFlowsHideNoPartner(t *testing.T) {
+func TestEndedFlowsAreNotLinkedWithOpenOnes(t *testing.T) {
 	h := newMachineHost(t)
-	h.Walk(reportertest.Sock{Netns: 7, Row: "10.3.3.3:1>10.4.4.4:2", Inode: 3}) // the only one
-	h.Pass(1).Send(reportertest.CT{Typ: ctmsg.Update, Id: 1, Source: 5, State: "ESTABLISHED", Tuples: reportertest.Plain})
+	h.Walk(reportertest.Socket{Netns: 7, Row: "10.3.3.3:1>10.4.4.4:2", Inode: 3}) // the only one
+	h.Pass(1).Send(reportertest.Message{Type: ctmsg.Update, ID: 1, Source: 5, State: "ESTABLISHED", Tuples: reportertest.Plain})
 	const lives = 600
 	for i := range uint32(lives) {
-		h.Pass(1).Send(reportertest.CT{Typ: ctmsg.Update, Id: i + 9, Source: 1, State: "ESTABLISHED", Tuples: reportertest.Plain})
+		h.Pass(1).Send(reportertest.Message{Type: ctmsg.Update, ID: i + 9, Source: 1, State: "ESTABLISHED", Tuples: reportertest.Plain})
 		if i < lives-1 {
-			h.Pass(1).Send(reportertest.CT{Typ: ctmsg.Destroy, Id: i + 9, Source: 1, Tuples: reportertest.Plain})
+			h.Pass(1).Send(reportertest.Message{Type: ctmsg.Destroy, ID: i + 9, Source: 1, Tuples: reportertest.Plain})
 		}
 		if i%50 > 0 && i < lives-1 {
 			h.Put(capture.KindTick, 0, &capture.Tick{})
@@ -192,54 +192,29 @@ func TestEndedFlowsHideNoPartner(t *testing.T) {
 			}
 		}
 		if open != 1 {
-			t.Fatalf("%d open connections after %d lives", open, i+1)
+			t.Fatalf("%d open connections after %d in turn", open, i+1)
 		}
 	}
 }
 
-// Sources may have any numbers.
-func TestSourcesAreFoundByTheirNumbers(t *testing.T) {
-	rng := rand.New(rand.NewPCG(2, 2))
-	for range 100 {
-		var ss source.Sources
-		made := map[uint32]*source.Source{}
-		for range rng.IntN(50) {
-			number := rng.Uint32() >> rng.IntN(32)
-			s := ss.Of(&capture.Record{Source: number})
-			if old := made[number]; s.Number != number || old != nil && old != s {
-				t.Fatalf("source %d: %+v, before %+v", number, s, old)
-			}
-			made[number] = s
-		}
-		for number := range uint32(70) {
-			if got := ss.Get(number); got != made[number] {
-				t.Fatalf("source %d: %+v, want %+v", number, got, made[number])
-			}
-		}
-		if len(ss.List) != len(made) {
-			t.Fatalf("%d sources of %d", len(ss.List), len(made))
-		}
-	}
-}
-
-// BenchmarkReportOfOneTuple is a report where one tuple was used again and again, in one of
-// the two namespaces that are watched.
+// BenchmarkReportOfOneTuple measures a report after one tuple was used many times in one of two
+// namespaces.
 func BenchmarkReportOfOneTuple(b *testing.B) {
 	for _, n := range []int{1000, 10000, 100000} {
 		b.Run(fmt.Sprintf("lives=%d", n), func(b *testing.B) {
 			h := newMachineHost(b)
-			h.Send(reportertest.CT{Typ: ctmsg.Update, Id: 1, Source: 5, State: "ESTABLISHED", Tuples: "10.0.0.9:1>10.0.0.2:80"})
+			h.Send(reportertest.Message{Type: ctmsg.Update, ID: 1, Source: 5, State: "ESTABLISHED", Tuples: "10.0.0.9:1>10.0.0.2:80"})
 			for i := range uint32(n) {
 				h.At += 1000
-				h.Send(reportertest.CT{Typ: ctmsg.Update, Id: i, State: "ESTABLISHED", Tuples: reportertest.Plain})
+				h.Send(reportertest.Message{Type: ctmsg.Update, ID: i, State: "ESTABLISHED", Tuples: reportertest.Plain})
 				h.At += 1000
-				h.Send(reportertest.CT{Typ: ctmsg.Destroy, Id: i, Tuples: reportertest.Plain})
+				h.Send(reportertest.Message{Type: ctmsg.Destroy, ID: i, Tuples: reportertest.Plain})
 			}
 			h.Put(capture.KindTick, 0, &capture.Tick{Interval: 3e9})
 			b.ReportAllocs()
 			for b.Loop() {
-				c := h.c
-				c.linked = nil // as without the tick's
+				c := h.m
+				c.linked = nil // so that Report links the flows again
 				if got := len(c.Report().Connections); got != n+1 {
 					b.Fatal(got)
 				}

@@ -10,7 +10,7 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// stamp places an event: by time, and among equal times by record number.
+// A stamp is the time of a record; the record's number orders equal times.
 type stamp struct {
 	at  int64
 	seq uint64
@@ -18,160 +18,158 @@ type stamp struct {
 
 func (s stamp) after(t stamp) bool { return s.at > t.at || s.at == t.at && s.seq > t.seq }
 
-// Machine is the rule set that reports what is right.
+// Machine is the state machine of the current rules.
 type Machine struct {
-	header  *capture.Header
-	hostID  string
-	host    string
-	wall    int64 // Unix ns at At 0, moved by every step of the wall clock
-	local   map[netip.Addr]bool
-	facts   report.TapeFacts
-	sources source.Sources
-	flows   flows
-	sockets sockets
-	names   names
+	header     *capture.Header
+	hostID     string
+	host       string              // its name
+	wall       int64               // Unix ns at the recording's start, after all steps of the wall clock
+	addresses  map[netip.Addr]bool // of the host, as its last record has them
+	scopeInput report.ScopeInput
+	sources    source.Sources
+	flows      flows
+	sockets    sockets
+	names      names
+	ticks      source.Ticks
 
-	window   uint64 // counts ticks; what ends now is reported at the next one
-	tick     capture.Tick
-	tickAt   int64
-	lastTick int64
-
-	linked  []chain       // of several namespaces, linked at the last tick; nil if a record came since
+	linked  []chain       // the chains of several namespaces as of the last tick; nil once another record came
 	message ctmsg.Message // reused from record to record
 	dns     *dnsmsg.Assembler
 }
 
+// New returns a machine for a tape with this header.
 func New(h *capture.Header) *Machine {
-	c := &Machine{header: h, hostID: h.HostID, host: h.HostName, wall: h.Start}
-	c.facts.Local, c.facts.Listed = source.LocalNetworks(h, &capture.Host{})
-	c.flows.init()
-	c.names.init()
-	c.dns = dnsmsg.NewAssembler(func(number uint32, undecodable, ignored uint64) {
-		s := c.sources.Get(number)
+	m := &Machine{header: h, hostID: h.HostID, host: h.HostName, wall: h.Start}
+	m.scopeInput.HostScoped, m.scopeInput.LocalNetworks = source.LocalNetworks(h, &capture.Host{})
+	m.flows.init()
+	m.names.init()
+	m.dns = dnsmsg.NewAssembler(func(number uint32, undecodable, ignored uint64) {
+		s := m.sources.Get(number)
 		s.Undecodable += undecodable
 		s.Ignored += ignored
 	})
-	return c
+	return m
 }
 
-func (c *Machine) Step(r *capture.Record) bool {
-	c.linked = nil
+// Step applies a record, and returns true for a tick.
+func (m *Machine) Step(r *capture.Record) bool {
+	m.linked = nil
 	switch r.Kind {
 	case capture.KindConntrack, capture.KindDumpEntry:
-		c.conntrack(r)
+		m.conntrack(r)
 	case capture.KindDumpBegin, capture.KindDumpEnd:
-		c.dump(r)
+		m.dump(r)
 	case capture.KindProcNet:
 		var p capture.ProcNet
-		if s, ok := c.sources.Observe(r, &p); ok {
-			c.sockets.table(&p, r, s, c.header.BigEndian)
+		if s, ok := m.sources.Observe(r, &p); ok {
+			m.sockets.table(&p, r, s, m.header.BigEndian)
 		}
 	case capture.KindProcUnchanged:
 		var p capture.ProcUnchanged
-		if _, ok := c.sources.Observe(r, &p); ok {
-			c.sockets.unchanged(&p, r)
+		if _, ok := m.sources.Observe(r, &p); ok {
+			m.sockets.unchanged(&p, r)
 		}
 	case capture.KindProcSockets:
 		var p capture.ProcSockets
-		if _, ok := c.sources.Observe(r, &p); ok {
-			c.sockets.owners(&p, r)
+		if _, ok := m.sources.Observe(r, &p); ok {
+			m.sockets.owners(&p, r)
 		}
 	case capture.KindWalkBegin, capture.KindWalkEnd:
-		c.walk(r)
+		m.walk(r)
 	case capture.KindDNS:
-		c.dnsPacket(r)
+		m.dnsPacket(r)
 	case capture.KindReverseName:
 		var p capture.ReverseName
-		if _, ok := c.sources.Observe(r, &p); ok {
-			c.forgot(capture.SourceRDNS, c.names.reverseAnswer(&p, r.At), r)
+		if _, ok := m.sources.Observe(r, &p); ok {
+			m.namesForgotten(capture.SourceRDNS, m.names.reverseAnswer(&p, r.At), r)
 		}
 	case capture.KindSource:
 		var p capture.Source
-		if s, ok := c.sources.Decode(r, &p); ok {
+		if s, ok := m.sources.Decode(r, &p); ok {
 			s.Change(&p, r.Seq)
-			c.dnsLost(r, s)
+			m.dnsLost(r, s)
 		}
 	case capture.KindGap:
 		var p capture.Gap
-		if s, ok := c.sources.Decode(r, &p); ok {
-			s.Gap(&p, r.Seq, c.window)
-			c.dnsLost(r, s)
+		if s, ok := m.sources.Decode(r, &p); ok {
+			s.Gap(&p, r.Seq, m.ticks.Window)
+			m.dnsLost(r, s)
 		}
 	case capture.KindHost:
 		var p capture.Host
 		if r.Decode(&p) == nil {
-			c.hostChanged(&p, r)
+			m.hostChanged(&p, r)
 		}
 	case capture.KindClock:
 		var p capture.Clock
 		if r.Decode(&p) == nil {
-			c.wall += p.Step
+			m.wall += p.Step
 		}
 	case capture.KindTick:
-		return c.ticked(r)
+		return m.ticked(r)
 	}
 	return false
 }
 
-// ticked closes the window. The flows that ended in the window before it were reported,
-// and are forgotten.
-func (c *Machine) ticked(r *capture.Record) bool {
+// ticked ends the window. It drops the flows that ended in the window before: they were
+// reported.
+func (m *Machine) ticked(r *capture.Record) bool {
 	var t capture.Tick
 	if r.Decode(&t) != nil {
 		return false
 	}
-	if c.sockets.implicit {
-		c.commit()
+	if m.sockets.implicit {
+		m.commit()
 	}
-	c.learn(r, c.dns.Expire(r.At))
-	if c.sources.Several() {
-		c.linked = c.chains(c.window)
+	m.learn(r, m.dns.Expire(r.At))
+	if m.sources.SeveralConntrack() {
+		m.linked = m.chains(m.ticks.Window)
 	}
-	c.flows.setPending(c.linked)
-	if broken := c.flows.sweep(c.window, &c.sources, &c.sockets); broken {
-		c.linked = nil
+	m.flows.setPending(m.linked)
+	if broken := m.flows.sweep(m.ticks.Window, &m.sources, &m.sockets); broken {
+		m.linked = nil
 	}
-	c.sockets.forget(c.window)
-	c.lastTick, c.tickAt, c.tick = c.tickAt, r.At, t
-	c.window++
+	m.sockets.forget(m.ticks.Window)
+	m.ticks.Add(r.At, t)
 	return true
 }
 
-func (c *Machine) walk(r *capture.Record) {
+// walk begins or ends a walk of /proc.
+func (m *Machine) walk(r *capture.Record) {
 	var p capture.ProcWalk
-	s, ok := c.sources.Decode(r, &p)
+	s, ok := m.sources.Decode(r, &p)
 	if !ok {
 		return
 	}
 	if r.Kind == capture.KindWalkBegin {
-		if c.sockets.implicit {
-			c.commit()
+		if m.sockets.implicit {
+			m.commit()
 		}
-		c.sockets.begin(r)
+		m.sockets.begin(r)
 		return
 	}
 	switch {
 	case p.Failed != "":
-		c.sockets.void()
+		m.sockets.abort()
 		s.Degrade("the last walk of /proc failed: "+p.Failed, r.Seq)
-	case c.sockets.walking:
-		if whole := c.commit(); whole {
-			s.Degraded, s.Reason = false, ""
+	case m.sockets.walking:
+		if complete := m.commit(); complete {
+			s.Recover()
 		}
 	}
 }
 
-// hostChanged sets the host's names, and drops the flows of addresses that the host no
-// longer has: nothing will end them.
-func (c *Machine) hostChanged(p *capture.Host, r *capture.Record) {
+// hostChanged applies a host record. It ends the flows of addresses that the host no longer
+// has: no message will end them.
+func (m *Machine) hostChanged(p *capture.Host, r *capture.Record) {
 	if p.ID != "" {
-		c.hostID = p.ID
+		m.hostID = p.ID
 	}
 	if p.Name != "" {
-		c.host = p.Name
+		m.host = p.Name
 	}
-	c.facts.Local, c.facts.Listed = source.LocalNetworks(c.header, p)
-	c.sources.HostChanged(p)
+	m.scopeInput.HostScoped, m.scopeInput.LocalNetworks = source.LocalNetworks(m.header, p)
+	m.sources.HostChanged(p)
 	now := make(map[netip.Addr]bool)
 	for _, i := range p.Interfaces {
 		for _, a := range i.Addresses {
@@ -182,19 +180,19 @@ func (c *Machine) hostChanged(p *capture.Host, r *capture.Record) {
 			}
 		}
 	}
-	gone := c.local
-	for a := range now { // order cannot matter: a set less a set
+	gone := m.addresses
+	for a := range now { // the order cannot matter: a difference of sets
 		delete(gone, a)
 	}
 	if len(gone) > 0 {
-		c.dropAddresses(gone, stamp{r.At, r.Seq})
+		m.dropAddresses(gone, stamp{r.At, r.Seq})
 	}
-	c.local = now
+	m.addresses = now
 }
 
-// factsSoFar returns the facts of the tape so far.
-func (c *Machine) factsSoFar() report.TapeFacts {
-	f := c.facts
-	f.Wall = c.wall
+// scopeInputNow returns what the Scope view of a report needs.
+func (m *Machine) scopeInputNow() report.ScopeInput {
+	f := m.scopeInput
+	f.Start = m.wall
 	return f
 }

@@ -64,9 +64,9 @@ func (n *names) answer(a *dnsmsg.Answer, at int64) (removed int) {
 	return n.forward.add(a.Addr, a.Name, at, max(int64(a.TTL)*1e9, MinTTL))
 }
 
-// reverseAnswer replaces the names of the address. If there are too many, the first ones
-// in alphabetical order count. A failed look-up changes nothing. The result is that of
-// answer.
+// reverseAnswer replaces the reverse names of an address. If there are too many, the first ones
+// in alphabetical order count. A failed look-up changes nothing. It returns what answer
+// returns.
 func (n *names) reverseAnswer(p *capture.ReverseName, at int64) (removed int) {
 	addr, err := netip.ParseAddr(p.Addr)
 	if err != nil {
@@ -97,6 +97,7 @@ func (n *names) reverseAnswer(p *capture.ReverseName, at int64) (removed int) {
 
 func (c *cache) init() { c.byAddr, c.order = make(map[netip.Addr]*list.Element), list.New() }
 
+// get returns an address and its names, nil if the cache lacks it.
 func (c *cache) get(addr netip.Addr) *addrNames {
 	if e := c.byAddr[addr]; e != nil {
 		return e.Value.(*addrNames)
@@ -114,6 +115,7 @@ func (c *cache) clear(addr netip.Addr) {
 	}
 }
 
+// cost returns the bytes that count for a name.
 func (e *nameEntry) cost() int { return len(e.name) + nameCost }
 
 // add adds a name that expires after ttl ns. It removes other addresses if the cache is
@@ -158,7 +160,7 @@ func (c *cache) addName(n *addrNames, name string, expires int64) {
 	c.bytes += n.names[len(n.names)-1].cost()
 }
 
-// of lists the names of an address that had not expired at a time, sorted.
+// of returns the names of an address that had not expired at a time, sorted.
 func (c *cache) of(addr netip.Addr, at int64) []string {
 	e := c.get(addr)
 	if e == nil {
@@ -175,44 +177,46 @@ func (c *cache) of(addr netip.Addr, at int64) []string {
 }
 
 // learn adds the DNS answers that the record completes.
-func (c *Machine) learn(r *capture.Record, answers []dnsmsg.Answer) {
+func (m *Machine) learn(r *capture.Record, answers []dnsmsg.Answer) {
 	removed := 0
 	for i := range answers {
-		removed += c.names.answer(&answers[i], r.At)
+		removed += m.names.answer(&answers[i], r.At)
 	}
-	c.forgot(capture.SourceDNS, removed, r)
+	m.namesForgotten(capture.SourceDNS, removed, r)
 }
 
-// forgot degrades the source for this window if names were removed too early.
-func (c *Machine) forgot(kind string, addresses int, r *capture.Record) {
-	if s := c.sources.First(kind); s != nil && addresses > 0 {
-		s.Hides("too many names: some were forgotten before their time", r.Seq, c.window)
+// namesForgotten degrades the source of names for this window if addresses were removed whose
+// names had not expired.
+func (m *Machine) namesForgotten(kind string, addresses int, r *capture.Record) {
+	if s := m.sources.First(kind); s != nil && addresses > 0 {
+		s.DegradeWindow("too many names: some were forgotten before their time", r.Seq, m.ticks.Window)
 	}
 }
 
-func (c *Machine) dnsPacket(r *capture.Record) {
+// dnsPacket applies a captured packet.
+func (m *Machine) dnsPacket(r *capture.Record) {
 	var p capture.DNS
-	if _, ok := c.sources.Observe(r, &p); ok {
-		c.learn(r, c.dns.Packet(r.Source, r.At, p.Packet))
+	if _, ok := m.sources.Observe(r, &p); ok {
+		m.learn(r, m.dns.Packet(r.Source, r.At, p.Packet))
 	}
 }
 
 // dnsLost drops the incomplete datagrams and streams of a DNS source that was closed or
 // lost packets.
-func (c *Machine) dnsLost(r *capture.Record, s *source.Source) {
+func (m *Machine) dnsLost(r *capture.Record, s *source.Source) {
 	if s.Kind == capture.SourceDNS {
-		c.learn(r, c.dns.Lost(r.Source))
+		m.learn(r, m.dns.Lost(r.Source))
 	}
 }
 
-// namesOf lists the names of the addresses in the report.
-func (c *Machine) namesOf(r *report.Report) []report.Names {
-	if len(c.names.forward.byAddr) == 0 && len(c.names.reverse.byAddr) == 0 && len(c.local) == 0 {
+// namesOf returns the names of the addresses in the report.
+func (m *Machine) namesOf(r *report.Report) []report.Names {
+	if len(m.names.forward.byAddr) == 0 && len(m.names.reverse.byAddr) == 0 && len(m.addresses) == 0 {
 		return nil
 	}
 	firstSeen := make(map[netip.Addr]int64) // of the address's oldest connection
 	note := func(a netip.Addr, first int64) {
-		if c.names.forward.byAddr[a] == nil && c.names.reverse.byAddr[a] == nil && !c.local[a] {
+		if m.names.forward.byAddr[a] == nil && m.names.reverse.byAddr[a] == nil && !m.addresses[a] {
 			return
 		}
 		if oldest, ok := firstSeen[a]; !ok || first < oldest {
@@ -232,9 +236,9 @@ func (c *Machine) namesOf(r *report.Report) []report.Names {
 	var out []report.Names
 	for a, first := range firstSeen { // sorted below
 		// A connection keeps the names that had not expired when it was first seen.
-		n := report.Names{Addr: a, Forward: c.names.forward.of(a, first), Reverse: c.names.reverse.of(a, first)}
-		if c.local[a] && a.IsGlobalUnicast() { // other addresses are local to the host or the link
-			n.Host = plainName(c.host)
+		n := report.Names{Addr: a, Forward: m.names.forward.of(a, first), Reverse: m.names.reverse.of(a, first)}
+		if m.addresses[a] && a.IsGlobalUnicast() { // other addresses are local to the host or the link
+			n.Host = plainName(m.host)
 		}
 		if len(n.Forward) > 0 || len(n.Reverse) > 0 || n.Host != "" {
 			out = append(out, n)

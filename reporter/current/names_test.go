@@ -57,20 +57,20 @@ func TestNames(t *testing.T) {
 	h.answer("WWW.Example.com.", dns.TypeA, "www.example.COM. 300 IN CNAME cdn.example.net.",
 		"cdn.example.net. 300 IN CNAME edge.example.net.", "edge.example.net. 10 IN A 10.0.0.2")
 	h.answer("six.example.com.", dns.TypeAAAA, "six.example.com. 60 IN AAAA fd00::2")
-	h.answer("other.example.com.", dns.TypeA, "other.example.com. 60 IN A 10.0.0.99") // of no connection
+	h.answer("other.example.com.", dns.TypeA, "other.example.com. 60 IN A 10.0.0.99") // not in a connection
 	h.answer("svc.", dns.TypeA, "svc. 60 IN A 10.0.0.80")
 	h.wantNames("")
-	h.Pass(1).Ct(ctmsg.Update, 1, "ESTABLISHED", reportertest.Plain)
-	h.Ct(ctmsg.Update, 2, "ESTABLISHED", "[fd00::1]:4000>[fd00::2]:80")
-	h.Ct(ctmsg.Update, 3, "ESTABLISHED", reportertest.Dnat)
+	h.Pass(1).Conntrack(ctmsg.Update, 1, "ESTABLISHED", reportertest.Plain)
+	h.Conntrack(ctmsg.Update, 2, "ESTABLISHED", "[fd00::1]:4000>[fd00::2]:80")
+	h.Conntrack(ctmsg.Update, 3, "ESTABLISHED", reportertest.DNAT)
 	h.wantNames("10.0.0.2=www.example.com/ 10.0.0.80=svc/ fd00::2=six.example.com/")
 	h.Pass(3600) // the connections were first seen before the names expired
 	h.wantNames("10.0.0.2=www.example.com/ 10.0.0.80=svc/ fd00::2=six.example.com/")
-	h.Ct(ctmsg.Destroy, 1, "", reportertest.Plain)
-	h.Ct(ctmsg.New, 4, "SYN_SENT", "10.0.0.1:40001>10.0.0.2:80")
-	h.Ct(ctmsg.Update, 4, "ESTABLISHED", "10.0.0.1:40001>10.0.0.2:80")
+	h.Conntrack(ctmsg.Destroy, 1, "", reportertest.Plain)
+	h.Conntrack(ctmsg.New, 4, "SYN_SENT", "10.0.0.1:40001>10.0.0.2:80")
+	h.Conntrack(ctmsg.Update, 4, "ESTABLISHED", "10.0.0.1:40001>10.0.0.2:80")
 	h.Report()
-	h.wantNames("10.0.0.80=svc/ fd00::2=six.example.com/") // the connection with 10.0.0.2 that is left is younger than its name
+	h.wantNames("10.0.0.80=svc/ fd00::2=six.example.com/") // the name of 10.0.0.2 expired before its other connection began
 }
 
 func (h *machineHost) reverse(addr string, ttl int64, names ...string) {
@@ -79,7 +79,7 @@ func (h *machineHost) reverse(addr string, ttl int64, names ...string) {
 
 func TestReverseNames(t *testing.T) {
 	h := newMachineHost(t)
-	h.Ct(ctmsg.Update, 1, "ESTABLISHED", reportertest.Plain)
+	h.Conntrack(ctmsg.Update, 1, "ESTABLISHED", reportertest.Plain)
 	h.Put(capture.KindReverseName, 4, &capture.ReverseName{Addr: "10.0.0.2", Error: "server misbehaving", TTL: 1e9})
 	h.wantNames("")
 	h.reverse("10.0.0.2", 60e9, "DB.internal.", "a.internal", "db.Internal")
@@ -92,18 +92,18 @@ func TestReverseNames(t *testing.T) {
 	h.reverse("10.0.0.2", 60e9)
 	h.reverse("10.0.0.2", 60e9, "", ".")
 	h.Pass(61)
-	h.wantNames(both) // a connection that was first seen before keeps them
+	h.wantNames(both) // a connection that was first seen before they expire keeps them
 	h.reverse("10.0.0.2", 60e9, "new.internal.")
 	h.wantNames("10.0.0.1=/client.internal 10.0.0.2=/new.internal")
-	h.Ct(ctmsg.Destroy, 1, "", reportertest.Plain)
+	h.Conntrack(ctmsg.Destroy, 1, "", reportertest.Plain)
 	h.Pass(61).Report()
 	younger := func(id uint32) {
-		h.Ct(ctmsg.New, id, "SYN_SENT", reportertest.Plain)
-		h.Ct(ctmsg.Update, id, "ESTABLISHED", reportertest.Plain)
+		h.Conntrack(ctmsg.New, id, "SYN_SENT", reportertest.Plain)
+		h.Conntrack(ctmsg.Update, id, "ESTABLISHED", reportertest.Plain)
 	}
 	younger(2)
 	h.wantNames("10.0.0.1=/client.internal") // for half an hour: the answer had no time-to-live
-	h.Ct(ctmsg.Destroy, 2, "", reportertest.Plain)
+	h.Conntrack(ctmsg.Destroy, 2, "", reportertest.Plain)
 	h.Pass(1800).Report()
 	younger(3)
 	h.wantNames("")
@@ -116,7 +116,7 @@ func TestManyReverseNamesAreStable(t *testing.T) {
 		all = append(all, fmt.Sprintf("n%03d.", i))
 	}
 	h := newMachineHost(t)
-	h.Ct(ctmsg.Update, 1, "ESTABLISHED", reportertest.Plain)
+	h.Conntrack(ctmsg.Update, 1, "ESTABLISHED", reportertest.Plain)
 	h.reverse("10.0.0.2", math.MaxInt64, all...)
 	first := h.Report().Names
 	slices.Reverse(all)
@@ -130,9 +130,9 @@ func TestHostNamesItsOwnAddresses(t *testing.T) {
 	h := newMachineHost(t)
 	own := capture.Host{Name: "GW1.", Interfaces: []capture.Interface{{Addresses: []string{"10.0.0.1/8", "127.0.0.1/8", "fe80::1/64", "10.9.9.9/32"}}}}
 	h.Put(capture.KindHost, 0, &own)
-	h.Ct(ctmsg.Update, 1, "ESTABLISHED", reportertest.Plain)
-	h.Ct(ctmsg.Update, 2, "ESTABLISHED", "127.0.0.1:4000>127.0.0.1:80")
-	h.Ct(ctmsg.Update, 3, "ESTABLISHED", "[fe80::1]:4000>[fe80::2]:80")
+	h.Conntrack(ctmsg.Update, 1, "ESTABLISHED", reportertest.Plain)
+	h.Conntrack(ctmsg.Update, 2, "ESTABLISHED", "127.0.0.1:4000>127.0.0.1:80")
+	h.Conntrack(ctmsg.Update, 3, "ESTABLISHED", "[fe80::1]:4000>[fe80::2]:80")
 	r := h.Report()
 	want := []report.Names{{Addr: netip.MustParseAddr("10.0.0.1"), Host: "gw1"}}
 	if !reflect.DeepEqual(r.Names, want) {
@@ -143,7 +143,7 @@ func TestHostNamesItsOwnAddresses(t *testing.T) {
 	}
 	own.Interfaces = nil
 	h.Put(capture.KindHost, 0, &own)
-	h.Ct(ctmsg.Update, 4, "ESTABLISHED", reportertest.Plain)
+	h.Conntrack(ctmsg.Update, 4, "ESTABLISHED", reportertest.Plain)
 	h.wantNames("")
 }
 
@@ -228,8 +228,8 @@ func TestTruncatedAnswerAndTCP(t *testing.T) {
 	stream := append(binary.BigEndian.AppendUint16(nil, uint16(len(long))), long...)
 
 	h := newMachineHost(t)
-	h.Ct(ctmsg.Update, 1, "ESTABLISHED", reportertest.Plain)
-	h.Ct(ctmsg.Update, 2, "ESTABLISHED", "10.0.0.1:4001>10.0.1.99:80")
+	h.Conntrack(ctmsg.Update, 1, "ESTABLISHED", reportertest.Plain)
+	h.Conntrack(ctmsg.Update, 2, "ESTABLISHED", "10.0.0.1:4001>10.0.1.99:80")
 	h.Put(capture.KindDNS, 3, &capture.DNS{Packet: packet, Length: uint32(len(packet))})
 	h.wantNames("10.0.0.2=db.internal/")
 	h.Put(capture.KindDNS, 3, segment(0, dnsmsg.SYN|dnsmsg.ACK, nil))

@@ -6,19 +6,19 @@ import (
 	"github.com/topotape/topotape/reporter/report"
 )
 
+// An inodeKey identifies a socket by its namespace and inode.
 type inodeKey struct{ netns, inode uint64 }
 
-// owners are the processes that own sockets, by inode. A process keeps its sockets when
-// it moves to another namespace, and hands them on: all owners of an inode count, from
-// any namespace.
+// owners are the processes that have sockets open, by inode. A process may move to another
+// namespace or pass a socket to one there, so the owners from all namespaces count.
 type owners struct {
 	all map[uint64][]report.Process
-	// Owners of inodes that are another socket in each of several namespaces. The
-	// kernel never numbers them so, but hand-written tapes do.
+	// apart has the owners of inodes that are different sockets in several namespaces. The
+	// kernel never numbers sockets so, but hand-written tapes may.
 	apart map[inodeKey][]report.Process
 }
 
-// listOwners lists the owners in the current lists.
+// listOwners returns the owners in the current lists.
 func (k *sockets) listOwners() owners {
 	all := make(map[uint64][]report.Process)
 	from := make(map[uint64]uint64) // namespace of an owner
@@ -42,8 +42,7 @@ func (k *sockets) listOwners() owners {
 	return owners{all: all, apart: k.apart(several)}
 }
 
-// apart lists the owners by namespace where rows of several namespaces have
-// one of the inodes.
+// apart returns the owners by namespace of those inodes that rows of several namespaces have.
 func (k *sockets) apart(inodes map[uint64]bool) map[inodeKey][]report.Process {
 	of := make(map[uint64]uint64) // namespace of a row
 	apart := make(map[uint64]bool)
@@ -72,7 +71,7 @@ func (k *sockets) apart(inodes map[uint64]bool) map[inodeKey][]report.Process {
 	return out
 }
 
-// processes lists the owners of a row's socket.
+// processes returns the owners of a row's socket.
 func (k *sockets) processes(w *socketRow) []report.Process {
 	if w.inode == 0 {
 		return nil
@@ -85,6 +84,7 @@ func (k *sockets) processes(w *socketRow) []report.Process {
 	return k.owned.all[w.inode]
 }
 
+// addProcess adds a process to a sorted list, unless the list has it.
 func addProcess(list []report.Process, p report.Process) []report.Process {
 	i, found := slices.BinarySearchFunc(list, p, report.Process.Compare)
 	if found {

@@ -2,27 +2,22 @@ package current
 
 import "github.com/topotape/topotape/reporter/report"
 
-// report makes the report of the last tick.
-func (c *Machine) Report() *report.Report {
-	window := c.window - 1
-	chains := c.linked
+// Report returns the report of the last tick.
+func (m *Machine) Report() *report.Report {
+	window := m.ticks.Window - 1
+	chains := m.linked
 	if chains == nil {
-		chains = c.chains(window)
+		chains = m.chains(window)
 	}
-	used := c.sockets.noRows()
-	flows := join(chains, &c.sockets, &c.sources, used)
-	rows := c.sockets.unexplained(used)
-	connections, swapped := inOrder(draftConnections(flows, rows, c.sockets.closedIn(window), &c.sockets, &c.sources))
-	r := &report.Report{
-		HostID: c.hostID, HostName: c.host, Tick: c.tick.Number, At: c.wall + c.tickAt,
-		Window: c.tick.Interval, Tape: c.factsSoFar(),
-	}
-	if r.Window == 0 {
-		r.Window = c.tickAt - c.lastTick
-	}
+	used := m.sockets.noRows()
+	flows := join(chains, &m.sockets, &m.sources, used)
+	rows := m.sockets.unexplained(used)
+	connections, swapped := inOrder(draftConnections(flows, rows, m.sockets.closedIn(window), &m.sockets, &m.sources))
+	r := &report.Report{HostID: m.hostID, HostName: m.host, ScopeInput: m.scopeInputNow()}
+	m.ticks.Set(r, m.wall)
 	r.Connections = connections
-	r.Endpoints = listEndpoints(connections, swapped, c.hostID)
-	r.Names = c.namesOf(r)
-	r.Coverage = c.sources.Coverage(window, tallyOf(flows, rows, &c.sources).untracked())
+	r.Endpoints = listEndpoints(connections, swapped, m.hostID)
+	r.Names = m.namesOf(r)
+	r.Coverage = m.sources.Coverage(window, tallyOf(flows, rows, &m.sources).untracked())
 	return r
 }

@@ -6,22 +6,23 @@ import (
 	"github.com/topotape/topotape/reporter/report"
 )
 
-// A side is one end of a connection in the making.
+// A side is one end of a connection, with its socket.
 type side struct {
 	addr      netip.AddrPort
 	netns     uint64
 	processes []report.Process
-	state     string // of the end's socket, "" when no table has it
+	state     string // of the socket, "" if no table has it
 	first     int64
 	last      int64
-	row       *socketRow // the end's socket in the current tables
+	row       *socketRow // the socket in the current tables, nil for none
 }
 
+// end returns the side as a report shows it.
 func (s *side) end() report.End {
 	return report.End{Addr: s.addr, Netns: s.netns, Processes: s.processes}
 }
 
-// side is the local end of a row; the bare address when the row is nil.
+// side returns the local end of a row, or only the address if the row is nil.
 func (k *sockets) side(w *socketRow, addr netip.AddrPort) side {
 	if w == nil {
 		return side{addr: addr}
@@ -29,7 +30,7 @@ func (k *sockets) side(w *socketRow, addr netip.AddrPort) side {
 	return side{addr, w.table.key.Netns, k.processes(w), w.state.String(), w.first, w.table.at.at, w}
 }
 
-// sameHost gives two loopback ends one namespace: that of the end that knows it.
+// sameHost sets the namespace of both loopback ends of a connection to the one that is known.
 func sameHost(a, b *side) {
 	if a.addr.Addr().IsLoopback() && b.addr.Addr().IsLoopback() {
 		a.netns = max(a.netns, b.netns)
@@ -37,12 +38,12 @@ func sameHost(a, b *side) {
 	}
 }
 
-// A pair is a row and the row of its peer, nil if no table has it.
+// A pair is a row and the row of the connection's other socket, nil if no table has it.
 type pair struct{ row, peer *socketRow }
 
-// mirror returns the row of a row's peer: the same connection seen from its other end.
-// Of several it is the one in the same namespace, else the first; loopback never leaves
-// its namespace. Used rows do not count.
+// mirror returns the row of the connection's other socket, nil if no table has it. Of several
+// it prefers the one in the same namespace, else it returns the first; the other end of a
+// loopback connection is always in the same namespace. Used rows do not count.
 func (k *sockets) mirror(a *socketRow, used func(*socketRow) bool) *socketRow {
 	t := a.Reversed()
 	var first *socketRow
@@ -76,8 +77,8 @@ func (k *sockets) pairs(used rowSet) (out []pair) {
 	return out
 }
 
-// unexplained returns the connections that rows show and no flow does. A suppressed row
-// shows none, and is nobody's mirror either.
+// unexplained returns the connections that only rows show, and marks the rows as used.
+// Suppressed rows show no connection.
 func (k *sockets) unexplained(used rowSet) []pair {
 	for i := range k.rows {
 		if k.rows[i].suppressed != (stamp{}) {
@@ -97,11 +98,11 @@ func (k *sockets) closedIn(window uint64) (out []report.Connection) {
 	return out
 }
 
-// connection is the connection that rows show without a flow.
+// connection returns the connection that only rows show.
 func (k *sockets) connection(p pair) report.Connection {
 	a, b := p.row, p.peer
 	x, y := k.side(a, a.Src()), k.side(b, a.Dst())
-	if x.addr == y.addr { // connected to itself
+	if x.addr == y.addr { // a socket that is connected to itself
 		y = x
 	}
 	sameHost(&x, &y)
@@ -117,7 +118,7 @@ func (k *sockets) connection(p pair) report.Connection {
 	if b != nil {
 		c.FirstSeen = min(c.FirstSeen, b.first)
 		c.LastSeen = max(c.LastSeen, b.table.at.at)
-		if x.row == b { // the client's state counts
+		if x.row == b { // the client's state is reported
 			c.State = b.state.String()
 		}
 		c.MayHaveClosed = c.MayHaveClosed && b.table.source.Hidden(b.table.at.seq)
@@ -125,7 +126,7 @@ func (k *sockets) connection(p pair) report.Connection {
 	return c
 }
 
-// closedConnection is the connection that rows showed until it closed.
+// closedConnection returns the connection of rows that are gone.
 func (k *sockets) closedConnection(p pair) report.Connection {
 	c := k.connection(p)
 	c.Closed, c.MayHaveClosed = true, false

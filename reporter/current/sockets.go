@@ -10,19 +10,19 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// A table is one reading of a /proc/net table.
+// A table is one reading of a table of /proc/net.
 type table struct {
 	key       source.TableKey
 	source    *source.Source
-	at        stamp // of its record
-	readStart int64
+	at        stamp // of its last record
+	readStart int64 // ns since the recording's start
 	readEnd   int64
 	rows      []row
 	listen    []netip.AddrPort
 }
 
-// read is the moment before which the kernel's table is not known to be as
-// the rows say.
+// read returns the time at which the reading began: connections that ended before it are not in
+// the table.
 func (t *table) read() stamp { return stamp{t.readStart, t.at.seq} }
 
 // A row is a socket whose state shows an established connection.
@@ -30,27 +30,27 @@ type row struct {
 	ctmsg.Tuple // Src is the local end
 	inode       uint64
 	state       procnet.State
-	first       int64 // when a table first had it
+	first       int64 // when a table first showed it
 }
 
 // A socketRow is a row of the current tables.
 type socketRow struct {
 	*row   // in its table
 	table  *table
-	number int        // among the rows
+	number int        // its index in rows
 	next   *socketRow // a row of the same tuple in another namespace
-	// suppressed is the first end of a flow with the row's tuple after the
-	// row was read; the zero stamp when there was none.
+	// suppressed is when a flow with the row's tuple ended after the row was read, the first time;
+	// zero if none did.
 	suppressed stamp
 }
 
-// A rowSet is a set of rows, by number.
+// A rowSet has a value for each row, by number.
 type rowSet []bool
 
 func (k *sockets) noRows() rowSet { return make(rowSet, len(k.rows)) }
 
-// sockets is what the last finished walk of /proc brought, and what the walk
-// that goes on has brought so far.
+// sockets are the tables and lists of the last completed walk of /proc, and those of the
+// unfinished walk so far.
 type sockets struct {
 	tables  map[source.TableKey]*table // current
 	rows    []socketRow                // of those tables, by namespace and tuple
@@ -59,57 +59,60 @@ type sockets struct {
 	owned   owners
 
 	walking   bool
-	implicit  bool  // the walk is of tables outside any: they add, and replace nothing
-	begun     stamp // begin of the walk that goes on
-	committed stamp // begin of the last finished walk
-	walked    bool  // there was one
+	implicit  bool  // tables outside a walk started it: they are added to the current ones
+	begun     stamp // when the unfinished walk began
+	committed stamp // when the last complete walk began
+	walked    bool  // there was a complete walk
 
 	pending       map[source.TableKey]*table
 	pendingOwners []capture.ProcSockets
 	lists         []capture.ProcSockets // current
 
-	closed []closedRows // connections that only rows showed, ended in a window
+	closed []closedRows // connections that only rows showed, until they ended
 }
 
+// A closedRows is a connection that only rows showed, and the window in which it ended.
 type closedRows struct {
 	window uint64
 	conn   report.Connection
 }
 
-// needs reports whether the end of a flow still matters: a table that was read before
-// it is current or may become so.
-func (k *sockets) needs(end stamp) bool {
+// mayShow reports whether a table that was read before the end of a flow is current or may
+// become current: it may show the flow's sockets.
+func (k *sockets) mayShow(end stamp) bool {
 	return (k.walking || k.walked || len(k.tables) > 0) && !k.committed.after(end)
 }
 
+// begin starts a walk.
 func (k *sockets) begin(r *capture.Record) {
 	k.walking, k.implicit, k.begun = true, false, stamp{r.At, r.Seq}
 	k.pending = make(map[source.TableKey]*table)
 	k.pendingOwners = nil
 }
 
-func (k *sockets) void() {
+// abort drops the unfinished walk.
+func (k *sockets) abort() {
 	k.walking, k.implicit, k.pending, k.pendingOwners = false, false, nil, nil
 }
 
-// enter makes sure that there is a walk for what r brings.
-func (k *sockets) enter(r *capture.Record) {
+// ensureWalk starts an implicit walk if there is no walk.
+func (k *sockets) ensureWalk(r *capture.Record) {
 	if !k.walking {
 		k.begin(r)
 		k.implicit = true
 	}
 }
 
-// table adds one part of a table.
+// table adds one part of a table to the walk.
 func (k *sockets) table(p *capture.ProcNet, r *capture.Record, s *source.Source, bigEndian bool) {
 	if p.Table != "tcp" && p.Table != "tcp6" {
 		s.Ignored++
 		return
 	}
-	k.enter(r)
+	k.ensureWalk(r)
 	key := source.TableKey{Netns: p.Netns, Name: p.Table}
 	t := k.pending[key]
-	if t == nil || p.Part == 0 && p.Netns != 0 { // of unknown namespaces there may be several
+	if t == nil || p.Part == 0 && p.Netns != 0 { // if the namespace is unknown, there may be several tables
 		t = &table{key: key, source: s, readStart: p.ReadStart}
 		k.pending[key] = t
 	}
@@ -127,22 +130,22 @@ func (k *sockets) table(p *capture.ProcNet, r *capture.Record, s *source.Source,
 	s.Undecodable += uint64(scan.Malformed())
 }
 
-// unchanged asserts the last reading of a table again.
+// unchanged adds the current reading of a table to the walk again.
 func (k *sockets) unchanged(p *capture.ProcUnchanged, r *capture.Record) {
 	key := source.TableKey{Netns: p.Netns, Name: p.Table}
 	last := k.tables[key]
 	if last == nil {
 		return
 	}
-	k.enter(r)
+	k.ensureWalk(r)
 	t := *last
 	t.at, t.readStart, t.readEnd = stamp{r.At, r.Seq}, p.Checked, p.Checked
 	k.pending[key] = &t
 }
 
-// owners adds a list of processes, which counts from the walk's end.
+// owners adds a list of processes to the walk.
 func (k *sockets) owners(p *capture.ProcSockets, r *capture.Record) {
-	k.enter(r)
+	k.ensureWalk(r)
 	for i := range p.Processes {
 		p.Processes[i].Cgroup = nil // it points into the record
 	}

@@ -5,37 +5,36 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// A row of a tuple counts until a flow of that tuple ends. These look-ups are made when
-// flows begin and end, and again when new tables become current.
+// A row is suppressed when a flow with its tuple ends: it no longer shows a connection. Rows are
+// suppressed when flows begin and end, and when new tables become current.
 
-// A view is one end of a flow: the tuple as its socket has it, the one that the
-// other end's socket has, and the flow's namespace, 0 if that is unknown.
+// A view is one end of a flow: the tuple of its socket, the tuple of the other end's socket,
+// and the flow's namespace, 0 if that is unknown.
 type view struct {
 	own, back *ctmsg.Tuple
 	netns     uint64
 }
 
-// views are the client's and the server's.
+// views returns the views of the client and the server.
 func views(ss *source.Sources, f *flow) [2]view {
 	netns := ss.NetnsOf(f.key.source)
 	return [2]view{{&f.key.orig, &f.reply, netns}, {&f.reply, &f.key.orig, netns}}
 }
 
-// end suppresses the rows that were read before the end of a flow. It reports whether
-// one counted until now.
+// end suppresses the rows that were read before the end of a flow. It reports whether it
+// suppressed one that was not suppressed.
 func (k *sockets) end(v view, end stamp) bool {
-	counted := false
+	suppressed := false
 	for w := k.firstOf(v); w != nil; w = following(w, v) {
 		if end.after(w.table.read()) {
-			counted = w.suppress(end) || counted
+			suppressed = w.suppress(end) || suppressed
 		}
 	}
-	return counted
+	return suppressed
 }
 
-// drainLag is how much later than its event a record may be stamped, in ns: the recorder
-// drains its socket by a timer. A table that was read in that time may show the flow's
-// own socket.
+// drainLag is how much later than its event a record's time may be, in ns: the recorder reads
+// its socket by a timer. A table that was read in that time may show the flow's own socket.
 const drainLag = 50e6
 
 // suppressOlder marks the rows read before the flow's first packet as stale: they belong
@@ -48,7 +47,8 @@ func (k *sockets) suppressOlder(v view, at int64) {
 	}
 }
 
-// suppress keeps the earliest end. It reports whether it is the first one.
+// suppress suppresses a row; the earliest end counts. It reports whether the row was not
+// suppressed.
 func (w *socketRow) suppress(end stamp) bool {
 	first := w.suppressed == (stamp{})
 	if first || w.suppressed.after(end) {
@@ -57,35 +57,35 @@ func (w *socketRow) suppress(end stamp) bool {
 	return first
 }
 
-// supersede ends the connections that only rows show when a flow begins with their
-// tuple.
-func (c *Machine) supersede(f *flow) {
-	k := &c.sockets
-	for _, v := range views(&c.sources, f) {
+// supersede ends the connections that only rows show and that have the tuple of a new flow.
+func (m *Machine) supersede(f *flow) {
+	k := &m.sockets
+	for _, v := range views(&m.sources, f) {
 		for w := k.firstOf(v); w != nil; w = following(w, v) {
 			if w.suppressed == (stamp{}) && w.table.readEnd < f.first {
-				c.supersedeRow(w, f.first)
+				m.supersedeRow(w, f.first)
 			}
 		}
 		k.suppressOlder(v, f.first)
 	}
 }
 
-func (c *Machine) supersedeRow(w *socketRow, at int64) {
-	k := &c.sockets
-	if c.flows.hasOpen(&w.Tuple) { // its end was lost, and is reported when that is found out
+// supersedeRow ends the connection of a row, unless an open flow has it.
+func (m *Machine) supersedeRow(w *socketRow, at int64) {
+	k := &m.sockets
+	if m.flows.hasOpen(&w.Tuple) { // it is reported until that flow ends
 		return
 	}
 	p := pair{w, k.mirror(w, func(o *socketRow) bool { return o == w || o.suppressed != (stamp{}) })}
-	k.closed = append(k.closed, closedRows{c.window, k.closedConnection(p)})
+	k.closed = append(k.closed, closedRows{m.ticks.Window, k.closedConnection(p)})
 	if p.peer != nil {
 		p.peer.suppress(stamp{at: at})
 	}
 }
 
-// firstOf and following visit the rows that may be sockets of a flow. Loopback never
-// leaves its namespace; where the flow's is unknown, only one namespace may have rows of
-// its ends.
+// firstOf returns the first row that may be the socket of a view, and following the next one.
+// The sockets of a loopback flow are in its own namespace. If that is unknown, it is the one
+// with rows of both ends; if several have them, no row counts.
 func (k *sockets) firstOf(v view) *socketRow {
 	w := k.byTuple[*v.own]
 	if w == nil || !loopback(v.own) {
@@ -110,8 +110,8 @@ func following(w *socketRow, v view) *socketRow {
 	return w.next
 }
 
-// match returns the row of a flow's end that is not used: of several the one in the
-// flow's own namespace, else the first.
+// match returns an unused row that is the socket of a flow's end, nil if there is none. It
+// prefers one in the flow's own namespace.
 func (k *sockets) match(f *flow, v view, used rowSet) *socketRow {
 	var best *socketRow
 	for w := k.firstOf(v); w != nil; w = following(w, v) {
@@ -125,9 +125,9 @@ func (k *sockets) match(f *flow, v view, used rowSet) *socketRow {
 	return best
 }
 
-// endedWith reports whether the row was suppressed by the end of the flow, or earlier in
-// its life by another namespace's flow of its tuple. Of flows of several zones the lowest
-// has the row.
+// endedWith reports whether the end of the flow suppressed the row, or the end of another
+// namespace's flow with this tuple while the flow was open. Of flows in several zones, the one
+// in zone 0 has the row.
 func (w *socketRow) endedWith(f *flow) bool {
 	return w.suppressed == f.end || f.key.zone == 0 && w.suppressed.at > f.first && f.end.after(w.suppressed)
 }

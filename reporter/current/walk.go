@@ -8,58 +8,58 @@ import (
 	"github.com/topotape/topotape/reporter/report"
 )
 
-// commit makes what the walk brought current. A whole walk replaces all that was known;
-// one that lost something only adds to it.
-func (c *Machine) commit() (whole bool) {
-	k := &c.sockets
+// commit makes the tables and lists of the walk current. A complete walk replaces the current
+// ones; an implicit walk, or one with a gap, adds to them.
+func (m *Machine) commit() (complete bool) {
+	k := &m.sockets
 	old := *k
-	whole = !k.implicit
-	for _, s := range c.sources.List {
-		whole = whole && (s.Kind != capture.SourceProc || s.GapSeq < k.begun.seq)
+	complete = !k.implicit
+	for _, s := range m.sources.List {
+		complete = complete && (s.Kind != capture.SourceProc || s.GapSeq < k.begun.seq)
 	}
-	if whole {
+	if complete {
 		k.committed, k.walked = k.begun, true
 	} else {
 		k.addTo(&old)
 	}
 	k.tables, k.lists = k.pending, k.pendingOwners
 	k.build()
-	k.void()
-	for _, f := range c.flows.all {
-		c.carryOver(f, &old)
+	k.abort()
+	for _, f := range m.flows.all {
+		m.carryOver(f, &old)
 	}
-	for _, conn := range k.vanished(&old, c) {
-		k.closed = append(k.closed, closedRows{c.window, conn})
+	for _, conn := range k.vanished(&old, m) {
+		k.closed = append(k.closed, closedRows{m.ticks.Window, conn})
 	}
-	return whole
+	return complete
 }
 
-// addTo keeps what the walk did not bring.
+// addTo adds the current tables and lists that the walk lacks.
 func (k *sockets) addTo(old *sockets) {
-	for key, t := range old.tables { // order cannot matter: into a map
+	for key, t := range old.tables { // the order cannot matter: a map
 		if k.pending[key] == nil {
 			k.pending[key] = t
 		}
 	}
-	brought := make(map[uint64]bool)
+	listed := make(map[uint64]bool)
 	for i := range k.pendingOwners {
-		brought[k.pendingOwners[i].Netns] = true
+		listed[k.pendingOwners[i].Netns] = true
 	}
 	for _, l := range old.lists {
-		if !brought[l.Netns] {
+		if !listed[l.Netns] {
 			k.pendingOwners = append(k.pendingOwners, l)
 		}
 	}
 }
 
-// carryOver applies a flow's first packet and its end to the new rows, and keeps for an
-// ended flow the sockets that the old tables have.
-func (c *Machine) carryOver(f *flow, old *sockets) {
-	if !f.ended && !f.born {
+// carryOver suppresses the new rows that were read before the flow's first packet or before its
+// end. A flow that ended in this window keeps its sockets from the old tables.
+func (m *Machine) carryOver(f *flow, old *sockets) {
+	if !f.ended && !f.sawFirst {
 		return
 	}
-	for i, v := range views(&c.sources, f) {
-		if f.ended && f.edge && f.window == c.window {
+	for i, v := range views(&m.sources, f) {
+		if f.ended && f.established && f.window == m.ticks.Window {
 			if w := old.match(f, v, nil); w != nil {
 				if f.sides == nil {
 					f.sides = new([2]side)
@@ -68,23 +68,23 @@ func (c *Machine) carryOver(f *flow, old *sockets) {
 				f.sides[i].row = nil
 			}
 		}
-		if f.born {
-			c.sockets.suppressOlder(v, f.first-drainLag)
+		if f.sawFirst {
+			m.sockets.suppressOlder(v, f.first-drainLag)
 		}
 		if f.ended {
-			c.sockets.end(v, f.end)
+			m.sockets.end(v, f.end)
 		}
 	}
 }
 
-// vanished carries over since when the rows are known, and returns the connections that
-// only rows showed and that have no row any more.
-func (k *sockets) vanished(old *sockets, c *Machine) []report.Connection {
+// vanished copies the first times of rows to the new rows of the same sockets, and returns the
+// connections that only rows showed and that have no row any more.
+func (k *sockets) vanished(old *sockets, m *Machine) []report.Connection {
 	lost, used := old.noRows(), old.noRows()
 	any := false
 	for i := range old.rows {
 		was := &old.rows[i]
-		used[i] = was.suppressed != (stamp{}) // the end was reported with a flow
+		used[i] = was.suppressed != (stamp{}) // the connection ended with a flow
 		is := k.find(&was.Tuple, was.table.key.Netns)
 		if is != nil && (is.inode == was.inode || is.inode == 0 || was.inode == 0) {
 			is.first = min(is.first, was.first)
@@ -95,11 +95,11 @@ func (k *sockets) vanished(old *sockets, c *Machine) []report.Connection {
 	if !any {
 		return nil
 	}
-	for _, f := range c.flows.all { // the end of an open flow is reported with the flow
-		if f.ended || !f.edge {
+	for _, f := range m.flows.all { // the connection of an open flow ends with the flow
+		if f.ended || !f.established {
 			continue
 		}
-		for _, v := range views(&c.sources, f) {
+		for _, v := range views(&m.sources, f) {
 			for was := old.firstOf(v); was != nil; was = following(was, v) {
 				used[was.number] = true
 			}
@@ -114,7 +114,7 @@ func (k *sockets) vanished(old *sockets, c *Machine) []report.Connection {
 	return out
 }
 
-// build makes rows and their look-ups from the current tables.
+// build makes rows, byTuple, listen and owned from the current tables and lists.
 func (k *sockets) build() {
 	order := make([]*table, 0, len(k.tables))
 	count := 0
@@ -123,7 +123,7 @@ func (k *sockets) build() {
 		count += len(t.rows)
 	}
 	slices.SortFunc(order, func(a, b *table) int { return a.key.Compare(&b.key) })
-	k.rows = make([]socketRow, 0, count) // never grows: rows are referred to by address
+	k.rows = make([]socketRow, 0, count) // must not grow: byTuple points to its elements
 	k.byTuple = make(map[ctmsg.Tuple]*socketRow, count)
 	k.listen.init()
 	for _, t := range order {
@@ -138,8 +138,8 @@ func (k *sockets) build() {
 	k.owned = k.listOwners()
 }
 
-// add lists a row. A namespace has a connected tuple once; where a table shows it twice,
-// the socket with a file counts.
+// add adds a row. A namespace has one connected socket of a tuple. If the tables show two, the
+// one with an inode counts.
 func (k *sockets) add(t *table, w *row) {
 	var last *socketRow
 	for have := k.byTuple[w.Tuple]; have != nil; have = have.next {
@@ -169,7 +169,7 @@ func (k *sockets) find(t *ctmsg.Tuple, netns uint64) *socketRow {
 	return nil
 }
 
-// forget drops the closed connections that were reported.
+// forget drops the closed connections of earlier windows.
 func (k *sockets) forget(window uint64) {
 	k.closed = slices.DeleteFunc(k.closed, func(c closedRows) bool { return c.window < window })
 }

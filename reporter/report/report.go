@@ -9,8 +9,8 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// A Report describes the host's connections at a tick. It has values only, and every
-// list in it is sorted, so that two reports of the same records are equal.
+// A Report describes the host's connections at a tick. It contains only values, and every
+// list in it is sorted: the same records give equal reports.
 type Report struct {
 	HostID      string
 	HostName    string
@@ -23,8 +23,8 @@ type Report struct {
 	Endpoints   []Endpoint
 	Names       []Names
 
-	scope *ScopeReport // the view of rules scope2016; nil if the view follows from the other fields
-	Tape  TapeFacts
+	ScopeInput ScopeInput   // what else Scope needs
+	scope      *ScopeReport // the view of rules scope2016; nil if Scope derives it
 }
 
 // Coverage describes how completely a source saw the host. Counts are totals since the
@@ -57,10 +57,10 @@ type Connection struct {
 	To        End    // the server
 	State     string // the kernel's name of the conntrack or socket state
 	Direction Direction
-	NAT       []NAT // in the order in which NAT translates a packet from the client
-	FirstSeen int64 // ns since the recording's start
-	LastSeen  int64
-	Closed    bool
+	NAT       []NAT    // in the order in which NAT translates a packet from the client
+	FirstSeen int64    // ns since the recording's start
+	LastSeen  int64    // ns since the recording's start
+	Closed    bool     // it ended in the report's window
 	Seen      []string // sources that show it, sorted
 	// MayHaveClosed is set while a gap could have hidden the end.
 	MayHaveClosed bool
@@ -79,10 +79,10 @@ func (c *Connection) Compare(o *Connection) int {
 type End struct {
 	Addr      netip.AddrPort
 	Netns     uint64    // inode of the namespace, 0 if unknown
-	Processes []Process // that have the socket open, by PID
+	Processes []Process // those that have the socket open, by PID
 }
 
-// A Process has a socket open.
+// A Process is a process that has a socket open.
 type Process struct {
 	PID  uint32
 	Comm string
@@ -142,7 +142,7 @@ func (c *Connection) Aliases() (from, to []netip.AddrPort) {
 type Endpoint struct {
 	Scope     string // HOST-NETNS for loopback, because every namespace has its own; else empty
 	Addr      netip.AddrPort
-	Aliases   []netip.AddrPort // that NAT shows instead
+	Aliases   []netip.AddrPort // the addresses that NAT shows instead
 	Processes []Process
 }
 
@@ -154,18 +154,16 @@ type Names struct {
 	Host    string   // the host's name if the address is its own, and neither loopback nor link-local
 }
 
-// ID is scope;addr;port.
-func (e *Endpoint) ID() string { return string(e.AppendID(nil)) }
+// ID returns the endpoint's id: scope;addr;port.
+func (e *Endpoint) ID() string {
+	b := append([]byte(e.Scope), ';')
+	b = append(appendAddr(b, e.Addr.Addr()), ';')
+	return string(appendPort(b, e.Addr.Port()))
+}
 
 // Compare orders endpoints as a report does: by scope, address and port.
 func (e *Endpoint) Compare(other *Endpoint) int {
 	return cmp.Or(strings.Compare(e.Scope, other.Scope), e.Addr.Compare(other.Addr))
-}
-
-// AppendID appends the endpoint's ID.
-func (e *Endpoint) AppendID(b []byte) []byte {
-	b = appendAddr(append(append(b, e.Scope...), ';'), e.Addr.Addr())
-	return appendPort(append(b, ';'), e.Addr.Port())
 }
 
 // SeenConntrack, SeenProc and SeenBoth are the lists of sources that show a TCP connection.

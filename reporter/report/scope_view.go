@@ -8,17 +8,16 @@ import (
 	"strings"
 )
 
-// TapeFacts are the facts of the tape that the view of Scope needs in addition to a
-// report's fields.
-type TapeFacts struct {
-	Wall   int64          // Unix ns at the recording's start
-	Local  []netip.Prefix // ids of addresses in them begin with the host's id
-	Listed []string       // all local networks
+// A ScopeInput is what Scope needs from the tape in addition to the other fields of a
+// report.
+type ScopeInput struct {
+	Start         int64          // Unix ns at the recording's start, after all steps of the wall clock
+	HostScoped    []netip.Prefix // networks whose addresses are scoped to the host
+	LocalNetworks []string       // all local networks, sorted
 }
 
-// SetScope sets the view of a report that was made of other reports: the caller makes it
-// of their views. A report of the current rules needs no such view, because it follows
-// from the report.
+// SetScope sets the view of Weave Scope. The rules of 2016 make their own view; the view of
+// a report of the current rules is derived from its other fields.
 func (r *Report) SetScope(s *ScopeReport) { r.scope = s }
 
 // A viewBuilder makes the view of Scope from the connections of a report.
@@ -42,8 +41,8 @@ type viewNode struct {
 	copiedLast int64 // last seen of the node that it is a copy of
 }
 
-// deriveScope makes the view of Scope of a report of the current rules. Only real ends
-// have adjacencies: a copy has none, so that no connection counts twice.
+// deriveScope makes the view of Scope from a report of the current rules. Only real ends
+// have adjacencies. A copy has none, so that no connection counts twice.
 func (r *Report) deriveScope() *ScopeReport {
 	v := &viewBuilder{r: r, index: make(map[string]int)}
 	for i := range r.Connections {
@@ -56,7 +55,7 @@ func (r *Report) deriveScope() *ScopeReport {
 	for i := range r.Names {
 		names[r.Names[i].Addr] = &r.Names[i]
 	}
-	s := &ScopeReport{HostID: r.HostID, HostName: r.HostName, LocalNetworks: r.Tape.Listed, At: r.At, Nodes: make([]ScopeNode, len(v.nodes))}
+	s := &ScopeReport{HostID: r.HostID, HostName: r.HostName, LocalNetworks: r.ScopeInput.LocalNetworks, At: r.At, Nodes: make([]ScopeNode, len(v.nodes))}
 	for i := range v.nodes {
 		s.Nodes[i] = v.finish(&v.nodes[i], names)
 	}
@@ -70,7 +69,7 @@ func (r *Report) deriveScope() *ScopeReport {
 func (v *viewBuilder) id(addr netip.AddrPort, netns uint64) string {
 	scope, a := "", addr.Addr()
 	switch {
-	case slices.ContainsFunc(v.r.Tape.Local, func(p netip.Prefix) bool { return p.Contains(a) }):
+	case slices.ContainsFunc(v.r.ScopeInput.HostScoped, func(p netip.Prefix) bool { return p.Contains(a) }):
 		scope = v.r.HostID
 	case a.IsLoopback():
 		scope = v.r.HostID
@@ -153,7 +152,7 @@ func (v *viewBuilder) finish(n *viewNode, names map[netip.Addr]*Names) ScopeNode
 	out := n.ScopeNode
 	add := func(key, value string, at int64) {
 		if at >= 0 {
-			out.Latest = append(out.Latest, ScopeValue{key, value, v.r.Tape.Wall + at})
+			out.Latest = append(out.Latest, ScopeValue{key, value, v.r.ScopeInput.Start + at})
 		}
 	}
 	add("addr", n.addr.Addr().String(), from.seen)

@@ -8,23 +8,23 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// carry is all of the state but what is reused from record to record.
-func (c *Machine) Carry(x *carry.Coder) {
-	x.String(&c.hostID)
-	x.String(&c.host)
-	carry.Int(x, &c.wall)
-	source.CarryNetworks(x, &c.local)
-	carry.List(x, &c.listed, 1, (*carry.Coder).String)
-	source.CarryTick(x, &c.tick, &c.tickAt, &c.lastTick, &c.window)
-	c.sources.Carry(x)
-	c.flows.carry(x)
-	c.nat.carry(x)
-	c.proc.carry(x)
-	c.snooped.carry(x)
-	c.reversed.carry(x)
+// Carry codes the state, without what every record sets again.
+func (m *Machine) Carry(c *carry.Coder) {
+	c.String(&m.hostID)
+	c.String(&m.host)
+	carry.Int(c, &m.wall)
+	source.CarryNetworks(c, &m.hostScoped)
+	carry.List(c, &m.localNetworks, 1, (*carry.Coder).String)
+	m.ticks.Carry(c)
+	m.sources.Carry(c)
+	m.flows.carry(c)
+	m.nat.carry(c)
+	m.proc.carry(c)
+	m.snooped.carry(c)
+	m.reversed.carry(c)
 }
 
-// carry is the active flows by id, and those that ended.
+// carry codes the active flows by id, and the ended ones.
 func (w *flows) carry(c *carry.Coder) {
 	const least = 16
 	ids := w.ids()
@@ -46,6 +46,7 @@ func (w *flows) carry(c *carry.Coder) {
 	carry.List(c, &w.shown, least, each)
 }
 
+// carry codes a flow. A reply tuple that translates nothing is left out.
 func (f *flow) carry(c *carry.Coder) {
 	plain := f.reply == f.orig.reversed()
 	c.Bools(&f.hasState, &plain)
@@ -62,11 +63,11 @@ func (f *flow) carry(c *carry.Coder) {
 	carry.Int(c, &f.last)
 }
 
-// carry is the tables and lists, of which the rows are made anew, and since
-// when each row is known.
+// carry codes the tables and lists, and the time at which each row was first read. The rows
+// themselves are parsed from the tables again.
 func (k *proc) carry(c *carry.Coder) {
 	carryTexts(c, &k.tables, nil)
-	source.CarryLists(c, &k.lists)
+	source.CarryProcesses(c, &k.lists)
 	carry.Int(c, &k.read)
 	c.Bools(&k.walking, &k.implicit)
 	c.Check(k.walking || !k.implicit)
@@ -74,7 +75,7 @@ func (k *proc) carry(c *carry.Coder) {
 	carry.Int(c, &k.pendingRead)
 	carry.Int(c, &k.size)
 	carryTexts(c, &k.pending, k.tables)
-	source.CarryLists(c, &k.pendingLists)
+	source.CarryProcesses(c, &k.pendingLists)
 	if c.Reading() && c.OK() {
 		k.list()
 	}
@@ -86,13 +87,13 @@ func (k *proc) carry(c *carry.Coder) {
 	}
 }
 
-// carryTexts is parts of tables, in order. Some may be those of a table in
-// force: that were found unchanged, or that nobody read again.
+// carryTexts codes parts of tables, in order. A part that equals one in same is coded as its
+// number: the table was unchanged, or was not read again.
 func carryTexts(c *carry.Coder, tables *[]table, same []table) {
 	size := 0
 	defer func() { c.Check(size <= 2*source.MaxWalk) }()
 	carry.List(c, tables, 5, func(c *carry.Coder, t *table) {
-		shared := uint32(0) // one more than its place among the others
+		shared := uint32(0) // 1 + the index of the equal part in same, 0 for none
 		for i := range same {
 			if !c.Reading() && t.key == same[i].key && t.absent == same[i].absent && bytes.Equal(t.text, same[i].text) {
 				shared = uint32(i + 1)
@@ -115,7 +116,7 @@ func carryTexts(c *carry.Coder, tables *[]table, same []table) {
 	})
 }
 
-// carry is the addresses, the one written first first, and their names.
+// carry codes the addresses, in the order in which they were written, and their names.
 func (n *snoopedNames) carry(c *carry.Coder) {
 	carryAddrs(c, &n.order, maxSnooped)
 	for _, addr := range n.order {
@@ -133,6 +134,7 @@ func (n *snoopedNames) carry(c *carry.Coder) {
 	}
 }
 
+// carry codes the addresses, in the order in which they were written, and their answers.
 func (n *reverseNames) carry(c *carry.Coder) {
 	carryAddrs(c, &n.order, maxReversed)
 	for _, addr := range n.order {
@@ -146,12 +148,13 @@ func (n *reverseNames) carry(c *carry.Coder) {
 	c.Check(len(n.byAddr) == len(n.order))
 }
 
+// carryAddrs codes a list of addresses.
 func carryAddrs(c *carry.Coder, list *[]netip.Addr, most int) {
 	carry.List(c, list, 2, func(c *carry.Coder, a *netip.Addr) { c.Addr(a) })
 	c.Check(len(*list) <= most)
 }
 
-// carry is the tuple of a flow or a row: both addresses are there.
+// carry codes the tuple of a flow or a row. It has both addresses.
 func (t *tuple) carry(c *carry.Coder) {
 	c.AddrPort(&t.src)
 	c.AddrPort(&t.dst)

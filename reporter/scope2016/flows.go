@@ -34,29 +34,29 @@ type flows struct {
 const maxEnded = 1 << 20
 
 // conntrack applies one message: an event or an entry of a dump.
-func (c *Machine) conntrack(r *capture.Record) {
-	s := c.sources.Of(r)
+func (m *Machine) conntrack(r *capture.Record) {
+	s := m.sources.Of(r)
 	s.Records++
-	m := &c.message
-	if m.Decode(r.Payload, c.header.BigEndian) != nil {
+	msg := &m.message
+	if msg.Decode(r.Payload, m.header.BigEndian) != nil {
 		s.Undecodable++
 		return
 	}
-	if m.Orig.Proto != dnsmsg.TCP {
+	if msg.Orig.Proto != dnsmsg.TCP {
 		s.Ignored++
 		return
 	}
 	f := flow{
-		orig: tupleOf(&m.Orig), reply: tupleOf(&m.Reply), id: m.ID, source: r.Source,
-		hasState: m.HasState, state: m.State, first: r.At, last: r.At,
+		orig: tupleOf(&msg.Orig), reply: tupleOf(&msg.Reply), id: msg.ID, source: r.Source,
+		hasState: msg.HasState, state: msg.State, first: r.At, last: r.At,
 	}
-	typ := m.Type
+	typ := msg.Type
 	if r.Kind == capture.KindDumpEntry {
 		typ = ctmsg.Dump
 	}
-	c.flows.apply(&f, typ)
-	if m.Status&(ctmsg.SrcNAT|ctmsg.DstNAT) != 0 {
-		c.nat.apply(&f, typ)
+	m.flows.apply(&f, typ)
+	if msg.Status&(ctmsg.SrcNAT|ctmsg.DstNAT) != 0 {
+		m.nat.apply(&f, typ)
 	}
 }
 

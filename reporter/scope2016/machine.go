@@ -9,20 +9,18 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// Machine is the rule set of Weave Scope's endpoint reporter as it was on
-// 2016-09-26, defect for defect. Where the original depended on the order of a Go map
-// or on the timing of goroutines, this rule set always makes the same one of the
-// possible choices. The comments marked "chosen" say which.
+// Machine is the state machine of the rules of 2016.
 //
-// The original makes a report at every tick, even if nobody asks for it here.
+// The original made a report at every tick. A Machine behaves so too, even if Report is not
+// called.
 type Machine struct {
-	header  *capture.Header
-	hostID  string
-	host    string
-	wall    int64          // Unix ns at At 0, moved by every step of the wall clock
-	local   []netip.Prefix // ids of addresses in them begin with the host's id
-	listed  []string       // the host's local networks, as on the tape
-	sources source.Sources
+	header        *capture.Header
+	hostID        string
+	host          string
+	wall          int64          // Unix ns at the recording's start, after all steps of the wall clock
+	hostScoped    []netip.Prefix // networks whose addresses are scoped to the host
+	localNetworks []string       // the host's local networks, as on the tape
+	sources       source.Sources
 
 	// The original read from two processes: conntrack, and conntrack --any-nat.
 	// Chosen: both see each message at the same time, and the same gap ends both.
@@ -31,168 +29,164 @@ type Machine struct {
 	snooped    snoopedNames
 	reversed   reverseNames
 
-	window   uint64 // counts ticks
-	tick     capture.Tick
-	tickAt   int64
-	lastTick int64
+	ticks source.Ticks
 
 	message ctmsg.Message // reused from record to record
 	packet  dnsmsg.Packet
 	dns     dnsmsg.Message
 }
 
+// New returns a machine for a tape with this header.
 func New(h *capture.Header) *Machine {
-	c := &Machine{header: h, hostID: h.HostID, host: h.HostName, wall: h.Start, listed: h.LocalNetworks}
-	c.local = source.AppendNetworks(nil, h.LocalNetworks)
-	c.flows.active = make(map[uint32]*flow)
-	c.nat.active = make(map[uint32]*flow)
-	c.snooped.init()
-	c.reversed.init()
-	return c
+	m := &Machine{header: h, hostID: h.HostID, host: h.HostName, wall: h.Start, localNetworks: h.LocalNetworks}
+	m.hostScoped = source.AppendNetworks(nil, h.LocalNetworks)
+	m.flows.active = make(map[uint32]*flow)
+	m.nat.active = make(map[uint32]*flow)
+	m.snooped.init()
+	m.reversed.init()
+	return m
 }
 
-func (c *Machine) Step(r *capture.Record) bool {
+// Step applies a record, and returns true for a tick.
+func (m *Machine) Step(r *capture.Record) bool {
 	switch r.Kind {
 	case capture.KindConntrack, capture.KindDumpEntry:
-		c.conntrack(r)
+		m.conntrack(r)
 	case capture.KindDumpBegin, capture.KindDumpEnd:
-		c.dump(r)
+		m.dump(r)
 	case capture.KindProcNet:
 		var p capture.ProcNet
-		if s, ok := c.sources.Observe(r, &p); ok && !c.proc.table(&p, r) {
+		if s, ok := m.sources.Observe(r, &p); ok && !m.proc.table(&p, r) {
 			s.Ignored++
 		}
 	case capture.KindProcUnchanged:
 		var p capture.ProcUnchanged
-		if _, ok := c.sources.Observe(r, &p); ok {
-			c.proc.unchanged(&p, r)
+		if _, ok := m.sources.Observe(r, &p); ok {
+			m.proc.unchanged(&p, r)
 		}
 	case capture.KindProcSockets:
 		var p capture.ProcSockets
-		if _, ok := c.sources.Observe(r, &p); ok {
-			c.proc.sockets(&p)
+		if _, ok := m.sources.Observe(r, &p); ok {
+			m.proc.sockets(&p)
 		}
 	case capture.KindWalkBegin, capture.KindWalkEnd:
-		c.procWalk(r)
+		m.procWalk(r)
 	case capture.KindDNS:
 		var p capture.DNS
-		if s, ok := c.sources.Observe(r, &p); ok {
-			c.dnsPacket(&p, s)
+		if s, ok := m.sources.Observe(r, &p); ok {
+			m.dnsPacket(&p, s)
 		}
 	case capture.KindReverseName:
 		var p capture.ReverseName
-		if _, ok := c.sources.Observe(r, &p); ok {
-			c.reversed.answer(&p, r.At)
+		if _, ok := m.sources.Observe(r, &p); ok {
+			m.reversed.answer(&p, r.At)
 		}
 	case capture.KindSource:
 		var p capture.Source
-		if s, ok := c.sources.Decode(r, &p); ok {
+		if s, ok := m.sources.Decode(r, &p); ok {
 			s.Change(&p, r.Seq)
 			if !p.Open {
-				c.endFlows(r.Source)
+				m.endFlows(r.Source)
 			}
 		}
 	case capture.KindGap:
 		var p capture.Gap
-		if s, ok := c.sources.Decode(r, &p); ok {
-			s.Gap(&p, r.Seq, c.window)
-			c.endFlows(r.Source)
+		if s, ok := m.sources.Decode(r, &p); ok {
+			s.Gap(&p, r.Seq, m.ticks.Window)
+			m.endFlows(r.Source)
 		}
 	case capture.KindHost:
 		var p capture.Host
 		if r.Decode(&p) == nil {
-			c.hostChanged(&p)
+			m.hostChanged(&p)
 		}
 	case capture.KindClock:
 		var p capture.Clock
 		if r.Decode(&p) == nil {
-			c.wall += p.Step
+			m.wall += p.Step
 		}
 	case capture.KindTick:
-		return c.ticked(r)
+		return m.ticked(r)
 	}
 	return false
 }
 
 // ticked moves the flows that ended since the last tick to the report that may be
 // made now.
-func (c *Machine) ticked(r *capture.Record) bool {
+func (m *Machine) ticked(r *capture.Record) bool {
 	var t capture.Tick
 	if r.Decode(&t) != nil {
 		return false
 	}
-	if c.proc.implicit {
-		c.proc.commit()
+	if m.proc.implicit {
+		m.proc.commit()
 	}
-	c.flows.tick()
-	c.nat.tick()
-	c.lastTick, c.tickAt, c.tick = c.tickAt, r.At, t
-	c.window++
+	m.flows.tick()
+	m.nat.tick()
+	m.ticks.Add(r.At, t)
 	return true
 }
 
 // endFlows ends the flows of a source.
-func (c *Machine) endFlows(source uint32) {
-	c.flows.clear(source)
-	c.nat.clear(source)
+func (m *Machine) endFlows(source uint32) {
+	m.flows.clear(source)
+	m.nat.clear(source)
 }
 
 // dump changes the coverage only. The original read a listing when it started, and
 // treated its entries like events: an entry that was missing ended no flow.
-func (c *Machine) dump(r *capture.Record) {
+func (m *Machine) dump(r *capture.Record) {
 	var p capture.ConntrackDump
-	s, ok := c.sources.Decode(r, &p)
+	s, ok := m.sources.Decode(r, &p)
 	if !ok {
 		return
 	}
 	if r.Kind == capture.KindDumpBegin {
-		s.Dumping, s.DumpGap = true, false
+		s.BeginDump(0) // these rules do not use DumpFrom
 		return
 	}
-	if s.Dumping && !s.DumpGap && p.Failed == "" {
-		s.Degraded, s.Reason = false, ""
-	}
-	s.Dumping = false
+	s.EndDump(p.Failed != "")
 }
 
-func (c *Machine) procWalk(r *capture.Record) {
+// procWalk begins or ends a walk of /proc.
+func (m *Machine) procWalk(r *capture.Record) {
 	var p capture.ProcWalk
-	s, ok := c.sources.Decode(r, &p)
+	s, ok := m.sources.Decode(r, &p)
 	if !ok {
 		return
 	}
 	switch {
 	case r.Kind == capture.KindWalkBegin:
-		if c.proc.implicit {
-			c.proc.commit()
+		if m.proc.implicit {
+			m.proc.commit()
 		}
-		c.proc.begin(r)
+		m.proc.begin(r)
 	case p.Failed != "":
-		c.proc.abort()
+		m.proc.abort()
 		s.Degrade("the last walk of /proc failed: "+p.Failed, r.Seq)
-	case c.proc.walking:
-		if !c.proc.implicit && s.GapSeq < c.proc.begun {
-			s.Degraded, s.Reason = false, ""
+	case m.proc.walking:
+		if !m.proc.implicit && s.GapSeq < m.proc.begun {
+			s.Recover()
 		}
-		c.proc.commit()
+		m.proc.commit()
 	}
 }
 
 // hostChanged applies the host's id, its name and its local networks.
-func (c *Machine) hostChanged(p *capture.Host) {
+func (m *Machine) hostChanged(p *capture.Host) {
 	if p.ID != "" {
-		c.hostID = p.ID
+		m.hostID = p.ID
 	}
 	if p.Name != "" {
-		c.host = p.Name
+		m.host = p.Name
 	}
-	c.sources.HostChanged(p)
-	c.local, c.listed = source.LocalNetworks(c.header, p)
+	m.sources.HostChanged(p)
+	m.hostScoped, m.localNetworks = source.LocalNetworks(m.header, p)
 }
 
 // isLocal reports whether an address is in a local network.
-func (c *Machine) isLocal(a netip.Addr) bool {
-	for _, n := range c.local {
+func (m *Machine) isLocal(a netip.Addr) bool {
+	for _, n := range m.hostScoped {
 		if n.Contains(a) {
 			return true
 		}

@@ -68,33 +68,33 @@ func (n *snoopedNames) of(addr netip.Addr) []string {
 
 // dnsPacket learns names from a packet. The original captured incoming packets of port
 // 53 without a VLAN tag, and skipped fragments.
-func (c *Machine) dnsPacket(p *capture.DNS, s *source.Source) {
+func (m *Machine) dnsPacket(p *capture.DNS, s *source.Source) {
 	const port = 53
 	if p.Direction == capture.DirectionOut || len(p.Packet) == 0 || p.Packet[0]>>4 != 4 && p.Packet[0]>>4 != 6 {
 		s.Ignored++
 		return
 	}
-	switch err := c.packet.Decode(p.Packet); {
-	case err == dnsmsg.ErrFragment || err == dnsmsg.ErrProtocol || err == nil && c.packet.IsFragment():
+	switch err := m.packet.Decode(p.Packet); {
+	case err == dnsmsg.ErrFragment || err == dnsmsg.ErrProtocol || err == nil && m.packet.IsFragment():
 		s.Ignored++
 		return
 	case err != nil:
 		s.Undecodable++
 		return
 	}
-	if c.packet.Src.Port() != port && c.packet.Dst.Port() != port {
+	if m.packet.Src.Port() != port && m.packet.Dst.Port() != port {
 		s.Ignored++
 		return
 	}
-	if c.packet.Proto == dnsmsg.TCP && len(c.packet.Payload) < 2 { // no room for a message's length
+	if m.packet.Proto == dnsmsg.TCP && len(m.packet.Payload) < 2 { // no room for a message's length
 		s.Ignored++
 		return
 	}
-	if c.dns.Decode(c.packet.Message()) != nil {
+	if m.dns.Decode(m.packet.Message()) != nil {
 		s.Undecodable++
 		return
 	}
-	if !c.snoop(&c.dns) {
+	if !m.snoop(&m.dns) {
 		s.Ignored++
 	}
 }
@@ -102,29 +102,29 @@ func (c *Machine) dnsPacket(p *capture.DNS, s *source.Source) {
 // snoop learns the addresses of the one name that a message answers for. It follows
 // the first CNAME record of that name and no other one, and compares names byte by
 // byte. It returns false if there is nothing to learn.
-func (c *Machine) snoop(m *dnsmsg.Message) bool {
+func (m *Machine) snoop(msg *dnsmsg.Message) bool {
 	const rcode = 0xf // the original did not read the upper bits, in the OPT record
-	if !m.Response || m.Rcode&rcode != 0 || len(m.Questions) != 1 {
+	if !msg.Response || msg.Rcode&rcode != 0 || len(msg.Questions) != 1 {
 		return false
 	}
-	if q := m.Questions[0]; q.Type != dnsmsg.TypeA || q.Class != dnsmsg.ClassIN {
+	if q := msg.Questions[0]; q.Type != dnsmsg.TypeA || q.Class != dnsmsg.ClassIN {
 		return false
 	}
-	asked := asSent(m.QuestionName(m.Questions[0]))
+	asked := asSent(msg.QuestionName(msg.Questions[0]))
 	alias, aliased := "", false
-	for _, r := range m.Records {
-		if r.Type == dnsmsg.TypeCNAME && asSent(m.Owner(r)) == asked {
-			alias, aliased = asSent(m.Target(r)), true
+	for _, r := range msg.Records {
+		if r.Type == dnsmsg.TypeCNAME && asSent(msg.Owner(r)) == asked {
+			alias, aliased = asSent(msg.Target(r)), true
 			break
 		}
 	}
 	learnt := false
-	for _, r := range m.Records {
+	for _, r := range msg.Records {
 		if r.Type != dnsmsg.TypeA {
 			continue
 		}
-		if owner := asSent(m.Owner(r)); owner == asked || aliased && owner == alias {
-			c.snooped.add(r.Addr, asked)
+		if owner := asSent(msg.Owner(r)); owner == asked || aliased && owner == alias {
+			m.snooped.add(r.Addr, asked)
 			learnt = true
 		}
 	}
@@ -177,7 +177,7 @@ func (n *reverseNames) answer(p *capture.ReverseName, at int64) {
 		return
 	}
 	addr = addr.Unmap()
-	for len(n.order) > 0 && n.byAddr[n.order[0]].expires < at { // all live equally long
+	for len(n.order) > 0 && n.byAddr[n.order[0]].expires < at { // all are kept for the same time
 		n.dropFirst()
 	}
 	if _, known := n.byAddr[addr]; known {

@@ -55,7 +55,7 @@ type row struct {
 	first int64 // when a walk first read it
 }
 
-// A owner is the process that has a socket open, and its namespace.
+// An owner is the process that has a socket open, and its namespace.
 type owner struct {
 	pid   uint32 // 0 for none
 	comm  string

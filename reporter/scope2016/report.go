@@ -53,7 +53,7 @@ type namedAddr struct {
 
 // A topology is one report while it is made.
 type topology struct {
-	c            *Machine
+	machine      *Machine
 	nodes        []node
 	index        map[nodeKey]int // of nodes
 	observations []observation
@@ -64,18 +64,14 @@ type topology struct {
 	rank         []int                    // of nodes: their places in order
 }
 
-func (c *Machine) Report() *report.Report {
-	n := len(c.flows.active) + len(c.flows.shown) + len(c.proc.rows) // observations
-	t := &topology{c: c, nodes: make([]node, 0, 2*n), index: make(map[nodeKey]int, 2*n), observations: make([]observation, 0, n),
+// Report returns the report of the last tick.
+func (m *Machine) Report() *report.Report {
+	n := len(m.flows.active) + len(m.flows.shown) + len(m.proc.rows) // observations
+	t := &topology{machine: m, nodes: make([]node, 0, 2*n), index: make(map[nodeKey]int, 2*n), observations: make([]observation, 0, n),
 		nameSets: make(map[netip.Addr]*indexSet)}
 	t.observe()
-	r := &report.Report{
-		HostID: c.hostID, HostName: c.host, Tick: c.tick.Number, At: c.wall + c.tickAt,
-		Window: c.tick.Interval,
-	}
-	if r.Window == 0 {
-		r.Window = c.tickAt - c.lastTick
-	}
+	r := &report.Report{HostID: m.hostID, HostName: m.host}
+	m.ticks.Set(r, m.wall)
 	real := len(t.nodes) // the nodes that copyNodes adds are copies
 	processes := t.processes()
 	r.Connections = t.connections(processes)
@@ -83,7 +79,7 @@ func (c *Machine) Report() *report.Report {
 	t.assignIDs()
 	r.Endpoints = t.endpoints(processes, aliases)
 	r.Names = t.names(r)
-	r.Coverage = c.sources.Coverage(c.window-1, "")
+	r.Coverage = m.sources.Coverage(m.ticks.Window-1, "")
 	r.SetScope(t.view(r))
 	return r
 }
@@ -104,7 +100,7 @@ func (t *topology) node(addr netip.AddrPort, netns uint64) (at int, added bool) 
 // host, any other loopback address to the host and the namespace.
 func (t *topology) key(addr netip.AddrPort, netns uint64) (k nodeKey, local bool) {
 	switch a := addr.Addr(); {
-	case t.c.isLocal(a):
+	case t.machine.isLocal(a):
 		return nodeKey{addr, 0}, true
 	case a.IsLoopback():
 		return nodeKey{addr, netns}, true
@@ -115,8 +111,8 @@ func (t *topology) key(addr netip.AddrPort, netns uint64) (k nodeKey, local bool
 // observe adds the nodes and the observation of every flow and every row, and then
 // the servers of every node.
 func (t *topology) observe() {
-	clientFirst := make(map[tuple]tuple, len(t.c.flows.active)) // by undirected tuple
-	t.c.flows.each(func(f *flow, ended bool) {
+	clientFirst := make(map[tuple]tuple, len(t.machine.flows.active)) // by undirected tuple
+	t.machine.flows.each(func(f *flow, ended bool) {
 		drawn := f.tuple()
 		clientFirst[drawn.undirected()] = drawn
 		state := ""
@@ -127,8 +123,8 @@ func (t *topology) observe() {
 		t.nodes[from].conntracked, t.nodes[to].conntracked = true, true
 		t.observations = append(t.observations, observation{from: from, to: to, first: f.first, last: f.last, state: state, ended: ended})
 	})
-	for i := range t.c.proc.rows {
-		row := &t.c.proc.rows[i]
+	for i := range t.machine.proc.rows {
+		row := &t.machine.proc.rows[i]
 		from, to := t.endNode(row.src, row.owner.netns), t.endNode(row.dst, row.owner.netns)
 		if local := &t.nodes[from]; row.owner.pid > 0 {
 			local.owner, local.ownerRow = row.owner, i+1
@@ -140,7 +136,7 @@ func (t *topology) observe() {
 		if known && drawn != row.tuple || !known && row.src.Port() < row.dst.Port() {
 			from, to = to, from
 		}
-		t.observations = append(t.observations, observation{from: from, to: to, first: row.first, last: t.c.proc.read, state: "ESTABLISHED", row: true})
+		t.observations = append(t.observations, observation{from: from, to: to, first: row.first, last: t.machine.proc.read, state: "ESTABLISHED", row: true})
 	}
 	t.addServers()
 }
@@ -168,7 +164,7 @@ func (t *topology) nameSet(a netip.Addr) *indexSet {
 		return s
 	}
 	var s *indexSet
-	n := namedAddr{a, t.c.snooped.of(a), t.c.reversed.of(a, t.c.tickAt)}
+	n := namedAddr{a, t.machine.snooped.of(a), t.machine.reversed.of(a, t.machine.ticks.At)}
 	if len(n.forward) > 0 || len(n.reverse) > 0 {
 		s = &indexSet{list: []int{len(t.named)}, shared: true}
 		t.named = append(t.named, n)
@@ -195,13 +191,13 @@ func (t *topology) addServers() {
 
 // copyNodes copies the node of each translated address to the address that NAT shows
 // instead. It returns these addresses for each of the first n nodes. Flows come in the
-// order of scopeFlows.each; a later flow can copy a copy.
+// order of flows.each; a later flow can copy a copy.
 func (t *topology) copyNodes(n int) [][]netip.AddrPort {
 	aliases := make([][]netip.AddrPort, n)
 	type pair struct{ from, to int }
 	type lengths struct{ servers, names int } // of the sets when they were last copied
 	done := make(map[pair]lengths)
-	t.c.nat.each(func(f *flow, _ bool) {
+	t.machine.nat.each(func(f *flow, _ bool) {
 		addr, shown := f.mapping()
 		key, _ := t.key(addr, 0)
 		real, ok := t.index[key]
@@ -249,9 +245,9 @@ func (t *topology) scopeOf(n *node) string {
 	case !n.local:
 		return ""
 	case n.netns == 0:
-		return t.c.hostID
+		return t.machine.hostID
 	}
-	return t.c.hostID + "-" + strconv.FormatUint(n.netns, 10)
+	return t.machine.hostID + "-" + strconv.FormatUint(n.netns, 10)
 }
 
 func (n *node) addrText() string {

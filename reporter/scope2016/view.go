@@ -107,7 +107,7 @@ func (t *topology) names(r *report.Report) []report.Names {
 // view makes the report of Weave Scope. All times in it are the tick's.
 func (t *topology) view(r *report.Report) *report.ScopeReport {
 	s := &report.ScopeReport{HostID: r.HostID, HostName: r.HostName, At: r.At, Nodes: make([]report.ScopeNode, len(t.nodes))}
-	s.LocalNetworks = slices.Clone(t.c.listed)
+	s.LocalNetworks = slices.Clone(t.machine.localNetworks)
 	slices.Sort(s.LocalNetworks)
 	s.LocalNetworks = slices.Compact(s.LocalNetworks)
 	for rank, at := range t.order {
@@ -129,7 +129,7 @@ func (t *topology) latest(n *node, now int64) []report.ScopeValue {
 		set("copy_of", t.ids[n.copyOf])
 	}
 	if n.ownerRow > 0 {
-		set("host_node_id", t.c.hostID+";<host>")
+		set("host_node_id", t.machine.hostID+";<host>")
 		set("pid", strconv.FormatUint(uint64(n.owner.pid), 10))
 	}
 	set("port", n.portText())

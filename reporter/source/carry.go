@@ -7,17 +7,9 @@ import (
 	"github.com/topotape/topotape/reporter/carry"
 )
 
-// CarryTick is the last tick, and the times of it and of the one before.
-func CarryTick(c *carry.Coder, t *capture.Tick, at, before *int64, window *uint64) {
-	carry.Uint(c, &t.Number)
-	carry.Int(c, &t.Interval)
-	carry.Int(c, at)
-	carry.Int(c, before)
-	carry.Uint(c, window)
-}
-
-// CarryLists is lists of processes, as payloads: their new fields are carried, too.
-func CarryLists(c *carry.Coder, lists *[]capture.ProcSockets) {
+// CarryProcesses codes lists of processes as their payloads, so that a new field of the
+// payload is carried too.
+func CarryProcesses(c *carry.Coder, lists *[]capture.ProcSockets) {
 	carry.List(c, lists, 1, func(c *carry.Coder, p *capture.ProcSockets) {
 		var b []byte
 		if !c.Reading() {
@@ -31,6 +23,12 @@ func CarryLists(c *carry.Coder, lists *[]capture.ProcSockets) {
 	})
 }
 
+// CarryNetworks codes networks.
+func CarryNetworks(c *carry.Coder, list *[]netip.Prefix) {
+	carry.List(c, list, 2, func(c *carry.Coder, p *netip.Prefix) { c.Prefix(p) })
+}
+
+// Carry codes the sources. The numbers must ascend.
 func (ss *Sources) Carry(c *carry.Coder) {
 	n := len(ss.List)
 	c.Len(&n, 1)
@@ -52,14 +50,10 @@ func (s *Source) carry(c *carry.Coder) {
 	carry.Uint(c, &s.Number)
 	c.String(&s.Kind)
 	carry.Uint(c, &s.Netns)
-	c.Bools(&s.closed, &s.Degraded, &s.Dumping, &s.DumpGap)
+	c.Bools(&s.closed, &s.degraded, &s.Dumping, &s.dumpGap)
 	c.String(&s.why)
-	c.String(&s.Reason)
+	c.String(&s.reason)
 	for _, n := range [...]*uint64{&s.Records, &s.lost, &s.Undecodable, &s.Ignored, &s.GapSeq, &s.window, &s.DumpFrom} {
 		carry.Uint(c, n)
 	}
-}
-
-func CarryNetworks(c *carry.Coder, list *[]netip.Prefix) {
-	carry.List(c, list, 2, func(c *carry.Coder, p *netip.Prefix) { c.Prefix(p) })
 }

@@ -7,12 +7,12 @@ import (
 	"github.com/topotape/topotape/capture"
 )
 
-// LocalNetworks returns the networks whose addresses have ids that begin with the
-// host's id, and lists all networks that the tape calls local.
+// LocalNetworks returns the networks whose addresses are scoped to the host, and the texts
+// of all local networks of the tape, sorted.
 //
-// The original took the networks that a user gave it, and looked up the one of the
-// Docker bridge. The recorder lists the networks of all interfaces: they do not count.
-func LocalNetworks(h *capture.Header, p *capture.Host) (local []netip.Prefix, listed []string) {
+// Weave Scope used the networks that a user gave it, and the network of the Docker bridge.
+// The recorder lists the networks of all interfaces as well; these do not count here.
+func LocalNetworks(h *capture.Header, p *capture.Host) (hostScoped []netip.Prefix, all []string) {
 	const dockerBridge = "docker0"
 	byHand := AppendNetworks(nil, p.LocalNetworks)
 	var bridge []netip.Prefix
@@ -23,13 +23,13 @@ func LocalNetworks(h *capture.Header, p *capture.Host) (local []netip.Prefix, li
 			bridge = append(bridge, networks...)
 		}
 	}
-	local = slices.Concat(AppendNetworks(nil, h.LocalNetworks), byHand, bridge)
-	listed = slices.Concat(h.LocalNetworks, p.LocalNetworks)
-	slices.Sort(listed)
-	return local, slices.Compact(listed)
+	hostScoped = slices.Concat(AppendNetworks(nil, h.LocalNetworks), byHand, bridge)
+	all = slices.Concat(h.LocalNetworks, p.LocalNetworks)
+	slices.Sort(all)
+	return hostScoped, slices.Compact(all)
 }
 
-// AppendNetworks parses networks and appends them. It skips other texts.
+// AppendNetworks parses texts as networks and appends them. It skips invalid texts.
 func AppendNetworks(b []netip.Prefix, texts []string) []netip.Prefix {
 	for _, s := range texts {
 		if n, err := netip.ParsePrefix(s); err == nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/topotape/topotape/reporter/report"
 )
 
-// conventional numbers of the sources of a tape that does not open them by
-// records, as hand-written ones may not.
+// conventional gives the kinds of sources by their usual numbers. A tape that has no
+// records of kind source uses these numbers.
 var conventional = [...]string{
 	1: capture.SourceConntrack,
 	2: capture.SourceProc,
@@ -20,35 +20,38 @@ var conventional = [...]string{
 	4: capture.SourceRDNS,
 }
 
-// A Source and what is known of how well it sees.
+// A Source is one source of records, and how completely it saw the host.
 type Source struct {
 	Number uint32
-	Kind   string
-	Netns  uint64
+	Kind   string // conntrack, dns, proc or rdns; "" if unknown
+	Netns  uint64 // inode of the namespace that it sees, 0 if unknown
 	closed bool
-	why    string // as its source record said
+	why    string // the reason in its last source record
 
+	// Totals since the recording's start, as in report.Coverage.
 	Records     uint64
-	lost        uint64
 	Undecodable uint64
 	Ignored     uint64
+	lost        uint64
 
-	Degraded bool
-	Reason   string
-	GapSeq   uint64 // record of the last gap
-	window   uint64 // of the last gap
+	degraded bool
+	reason   string
+	window   uint64 // in which it was last degraded by a gap or by DegradeWindow
+	GapSeq   uint64 // number of the record that last degraded it, 0 for none
 
-	Dumping  bool
-	DumpFrom uint64 // record of the dump's begin
-	DumpGap  bool   // something was lost since then
+	Dumping  bool   // a dump of the conntrack table has begun and not ended
+	DumpFrom uint64 // number of the record that began the last dump
+	dumpGap  bool   // a gap came since then
 }
 
+// Sources are the sources of a tape.
 type Sources struct {
 	List      []*Source // by number
 	eventsOff bool      // net.netfilter.nf_conntrack_events is 0
 }
 
-// Of returns the source that a record names.
+// Of returns the source that a record names. It adds the source if it is new. At most Max
+// sources are kept: records of further ones count for the last.
 func (ss *Sources) Of(r *capture.Record) *Source {
 	s := ss.Get(r.Source)
 	if s == nil {
@@ -65,8 +68,8 @@ func (ss *Sources) Of(r *capture.Record) *Source {
 	return s
 }
 
-// Decode decodes a record's payload and returns the record's source, which counts what
-// cannot be decoded: a bad payload is never fatal.
+// Decode decodes a record's payload and returns the record's source. A payload that cannot
+// be decoded is counted, and is no error.
 func (ss *Sources) Decode(r *capture.Record, p capture.Payload) (s *Source, ok bool) {
 	s = ss.Of(r)
 	if r.Decode(p) != nil {
@@ -76,14 +79,14 @@ func (ss *Sources) Decode(r *capture.Record, p capture.Payload) (s *Source, ok b
 	return s, true
 }
 
-// Observe decodes a record that describes the host, and counts it.
+// Observe decodes a record as Decode does, and counts it in Records.
 func (ss *Sources) Observe(r *capture.Record, p capture.Payload) (s *Source, ok bool) {
 	s, ok = ss.Decode(r, p)
 	s.Records++
 	return s, ok
 }
 
-// HostChanged notes whether the kernel sends conntrack events.
+// HostChanged applies a host record: it shows whether the kernel sends conntrack events.
 func (ss *Sources) HostChanged(p *capture.Host) {
 	for _, v := range p.Sysctls {
 		if strings.HasSuffix(v.Name, "nf_conntrack_events") {
@@ -92,7 +95,7 @@ func (ss *Sources) HostChanged(p *capture.Host) {
 	}
 }
 
-// Max bounds what is kept of sources; those beyond it count as the last.
+// Max is how many sources are kept at most.
 const Max = 1 << 10
 
 func kindOf(r *capture.Record) string {
@@ -105,8 +108,7 @@ func kindOf(r *capture.Record) string {
 	return ""
 }
 
-// count is how many sources of a kind there are, several whether conntrack has
-// more than one.
+// count returns how many sources of a kind there are.
 func (ss *Sources) count(kind string) int {
 	n := 0
 	for _, s := range ss.List {
@@ -117,9 +119,10 @@ func (ss *Sources) count(kind string) int {
 	return n
 }
 
-func (ss *Sources) Several() bool { return ss.count(capture.SourceConntrack) > 1 }
+// SeveralConntrack reports whether conntrack has more than one source.
+func (ss *Sources) SeveralConntrack() bool { return ss.count(capture.SourceConntrack) > 1 }
 
-// NetnsOf is the namespace that the numbered source sees, 0 when unknown.
+// NetnsOf returns the namespace that the numbered source sees, 0 if it is unknown.
 func (ss *Sources) NetnsOf(number uint32) uint64 {
 	if s := ss.Get(number); s != nil {
 		return s.Netns
@@ -127,8 +130,8 @@ func (ss *Sources) NetnsOf(number uint32) uint64 {
 	return 0
 }
 
-// Get is the numbered source, nil if there is none. Most often their numbers
-// follow each other.
+// Get returns the source with a number, nil if there is none. It is fast if the numbers are
+// consecutive, as a recorder gives them.
 func (ss *Sources) Get(number uint32) *Source {
 	if len(ss.List) == 0 {
 		return nil
@@ -143,7 +146,7 @@ func (ss *Sources) Get(number uint32) *Source {
 	return ss.List[at]
 }
 
-// First is the first source of a kind, nil if there is none.
+// First returns the source of a kind that has the lowest number, nil if there is none.
 func (ss *Sources) First(kind string) *Source {
 	for _, s := range ss.List {
 		if s.Kind == kind {
@@ -153,8 +156,8 @@ func (ss *Sources) First(kind string) *Source {
 	return nil
 }
 
-// Change takes over what a source record says. What ends while a source is
-// closed is hidden.
+// Change applies a source record. A closed source is degraded: it does not see the
+// connections that end until it is open again.
 func (s *Source) Change(p *capture.Source, seq uint64) {
 	if p.Kind != "" {
 		s.Kind = p.Kind
@@ -167,12 +170,13 @@ func (s *Source) Change(p *capture.Source, seq uint64) {
 	}
 }
 
+// Gap applies a gap record of the window.
 func (s *Source) Gap(p *capture.Gap, seq, window uint64) {
 	if s.lost += p.Lost; s.lost < p.Lost {
 		s.lost = math.MaxUint64
 	}
 	s.window = window
-	s.DumpGap = true
+	s.dumpGap = true
 	reason := p.Why
 	if reason == "" {
 		reason = fmt.Sprintf("%d lost", p.Lost)
@@ -183,22 +187,43 @@ func (s *Source) Gap(p *capture.Gap, seq, window uint64) {
 	s.Degrade(reason, seq)
 }
 
-// Hides says that in this window something of the source is not shown.
-func (s *Source) Hides(reason string, seq, window uint64) {
+// DegradeWindow degrades a source that is complete again in the next window, as the
+// sources of names are.
+func (s *Source) DegradeWindow(reason string, seq, window uint64) {
 	s.window = window
 	s.Degrade(reason, seq)
 }
 
+// Degrade marks the source as incomplete since the record numbered seq, until Recover.
 func (s *Source) Degrade(reason string, seq uint64) {
-	s.Degraded, s.Reason, s.GapSeq = true, reason, seq
+	s.degraded, s.reason, s.GapSeq = true, reason, seq
 }
 
-// Hidden reports whether a gap since the record numbered seq could have hidden
-// an end.
-func (s *Source) Hidden(seq uint64) bool { return s != nil && s.Degraded && seq < s.GapSeq }
+// Recover marks the source as complete.
+func (s *Source) Recover() { s.degraded, s.reason = false, "" }
 
-// Coverage lists all sources, and those of the standard kinds that the tape
-// has not.
+// BeginDump begins a dump of the conntrack table. The number of its first record becomes
+// DumpFrom.
+func (s *Source) BeginDump(seq uint64) { s.Dumping, s.DumpFrom, s.dumpGap = true, seq, false }
+
+// EndDump ends a dump. A complete dump shows the whole table, and the source recovers; a
+// dump that failed or was interrupted by a gap is not complete.
+func (s *Source) EndDump(failed bool) (complete bool) {
+	complete = s.Dumping && !s.dumpGap && !failed
+	s.Dumping = false
+	if complete {
+		s.Recover()
+	}
+	return complete
+}
+
+// Hidden reports whether a gap since the record numbered seq could have hidden the end of
+// a connection.
+func (s *Source) Hidden(seq uint64) bool { return s != nil && s.degraded && seq < s.GapSeq }
+
+// Coverage lists the coverage of all sources and, as off, of the usual kinds that the tape
+// lacks. Names that were lost degrade only the reported window. untracked is a reason why
+// conntrack does not see all connections, or empty.
 func (ss *Sources) Coverage(reported uint64, untracked string) []report.Coverage {
 	var out []report.Coverage
 	for _, s := range ss.List {
@@ -213,8 +238,8 @@ func (ss *Sources) Coverage(reported uint64, untracked string) []report.Coverage
 		if s.why != "" {
 			why = append(why, s.why)
 		}
-		if s.Degraded && !s.closed && (s.Kind != capture.SourceDNS && s.Kind != capture.SourceRDNS || s.window == reported) {
-			why = append(why, s.Reason)
+		if s.degraded && !s.closed && (s.Kind != capture.SourceDNS && s.Kind != capture.SourceRDNS || s.window == reported) {
+			why = append(why, s.reason)
 		}
 		if s.Kind == capture.SourceConntrack {
 			if ss.eventsOff {
@@ -248,9 +273,9 @@ func (ss *Sources) Coverage(reported uint64, untracked string) []report.Coverage
 	return out
 }
 
-// Watched are the namespaces whose connections conntrack should know, sorted; 0 is an
+// ConntrackNamespaces returns the namespaces of the open conntrack sources, sorted; 0 is an
 // unknown one.
-func (ss *Sources) Watched() (out []uint64) {
+func (ss *Sources) ConntrackNamespaces() (out []uint64) {
 	for _, s := range ss.List {
 		if s.Kind == capture.SourceConntrack && !s.closed {
 			out = append(out, s.Netns)

@@ -6,7 +6,7 @@ import (
 	"github.com/topotape/topotape/reporter/carry"
 )
 
-// MaxWalk bounds the bytes of one walk; later tables and lists are ignored.
+// MaxWalk is how many bytes of one walk of /proc are kept at most.
 const MaxWalk = 256 << 20
 
 // A TableKey identifies a table of /proc/net: its network namespace, 0 if that is

@@ -9,31 +9,31 @@ import (
 	"github.com/topotape/topotape/reporter/reportertest"
 )
 
-// Ended flows that were reported are forgotten: memory does not grow with the length of a
+// Flows that were reported as closed are dropped: memory does not grow with the length of a
 // recording.
 func TestMemoryIsBoundedByOpenFlows(t *testing.T) {
 	h := newMachineHost(t)
-	c := h.c
-	for i, m := range reportertest.Lives(100000) {
+	c := h.m
+	for i, m := range reportertest.ShortConnections(100000) {
 		h.At += 1e5
 		h.Raw(capture.KindConntrack, 1, m)
 		if i%1000 == 999 {
 			h.Put(capture.KindTick, 0, &capture.Tick{})
 		}
-		// 143 connections end between two ticks, twice that wait for their report.
+		// 143 connections end between two ticks; those of two windows are kept.
 		if n := max(len(c.flows.all), len(c.flows.byEntry)); n > 500 {
 			t.Fatalf("%d flows are kept where 10 are open and 286 just ended", n)
 		}
 	}
 }
 
-// However many flows claim one tuple, finding one visits a few.
-func TestFewFlowsOfOneTupleAreNamed(t *testing.T) {
+// For any number of flows with one tuple, few are indexed.
+func TestFewFlowsOfOneTupleAreIndexed(t *testing.T) {
 	for _, typ := range []ctmsg.Type{ctmsg.Update, ctmsg.Dump} {
 		h := newMachineHost(t)
-		c := h.c
+		c := h.m
 		for id := range uint32(1000) {
-			h.Send(reportertest.CT{Typ: typ, Id: id, State: "ESTABLISHED", Tuples: "10.0.0.1:40000>10.0.0.2:80"})
+			h.Send(reportertest.Message{Type: typ, ID: id, State: "ESTABLISHED", Tuples: "10.0.0.1:40000>10.0.0.2:80"})
 		}
 		for _, f := range c.flows.byEntry {
 			n := 0
@@ -41,7 +41,7 @@ func TestFewFlowsOfOneTupleAreNamed(t *testing.T) {
 				n++
 			}
 			if n > maxLives {
-				t.Errorf("%v: %d flows of one tuple are named", typ, n)
+				t.Errorf("%v: %d flows of one tuple are indexed", typ, n)
 			}
 		}
 		open := 0
@@ -56,7 +56,7 @@ func TestFewFlowsOfOneTupleAreNamed(t *testing.T) {
 	}
 }
 
-// The counts that are kept beside the flows are what counting the flows gives.
+// The counts and the index agree with the list of flows.
 func TestFlowsAreCounted(t *testing.T) {
 	most := 0
 	for seed := range uint64(200) {
@@ -64,18 +64,18 @@ func TestFlowsAreCounted(t *testing.T) {
 		for _, rec := range reportertest.ProgramRecords(reportertest.RandomProgram(seed)) {
 			c.Step(&rec)
 			flows := &c.flows
-			flows.hasOpen(new(ctmsg.Tuple)) // from now on they are counted
-			open, gone, named := map[ctmsg.Tuple]int{}, 0, 0
+			flows.hasOpen(new(ctmsg.Tuple)) // the first call counts them
+			open, gone, indexed := map[ctmsg.Tuple]int{}, 0, 0
 			for _, f := range flows.all {
-				if f.edge && !f.ended {
+				if f.established && !f.ended {
 					open[f.key.orig]++
 					open[f.reply]++
 				}
 				if f.gone {
 					gone++
 				}
-				if f.named {
-					named++
+				if f.indexed {
+					indexed++
 					if flows.find(&f.key) != f {
 						t.Fatalf("seed %d: flow %v is not found", seed, f.key)
 					}
@@ -91,11 +91,11 @@ func TestFlowsAreCounted(t *testing.T) {
 			}
 			for _, f := range flows.byEntry {
 				for ; f != nil; f = f.older {
-					named--
+					indexed--
 				}
 			}
-			if named != 0 {
-				t.Fatalf("seed %d: %d flows are named that the table lacks", seed, -named)
+			if indexed != 0 {
+				t.Fatalf("seed %d: %d flows are indexed that the list lacks", seed, -indexed)
 			}
 			most = max(most, len(open))
 		}
