@@ -1,7 +1,6 @@
 package fold
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
@@ -69,57 +68,20 @@ func addrOf(id string) string {
 	return addr + ":" + port
 }
 
-// viewFold merges the views of many reports as Scope's app does: of each key it keeps
-// the newest value, of sets and adjacencies the union.
-type viewFold struct {
-	max   int // nodes
-	nodes map[string]*reporter.ScopeNode
-	last  *reporter.ScopeReport
-}
-
-func (f *viewFold) add(view *reporter.ScopeReport) {
-	f.last = view
-	for _, n := range view.Nodes {
-		old := f.nodes[n.ID]
-		switch {
-		case old != nil:
-			mergeNodes(old, &n)
-		case len(f.nodes) < f.max:
-			f.nodes[n.ID] = &n
-		}
-	}
-}
-
-// mergeNodes adds a node to another one with the same id.
+// mergeNodes adds a node to another one with the same id, as Scope's app does: of each
+// key it keeps the newest value, of sets and adjacencies the union.
 func mergeNodes(to, n *reporter.ScopeNode) {
-	latest := slices.Clone(to.Latest)
-	for _, v := range n.Latest {
-		at, found := slices.BinarySearchFunc(latest, v, func(a, b reporter.ScopeValue) int { return strings.Compare(a.Key, b.Key) })
-		switch {
-		case !found:
-			latest = slices.Insert(latest, at, v)
-		case v.At >= latest[at].At:
-			latest[at] = v
+	byKey := func(a, b reporter.ScopeValue) int { return strings.Compare(a.Key, b.Key) }
+	byName := func(a, b reporter.ScopeSet) int { return strings.Compare(a.Name, b.Name) }
+	to.Latest = unionFunc(to.Latest, n.Latest, byKey, func(old, v reporter.ScopeValue) reporter.ScopeValue {
+		if v.At < old.At {
+			return old
 		}
-	}
-	sets := slices.Clone(to.Sets)
-	for _, s := range n.Sets {
-		at, found := slices.BinarySearchFunc(sets, s, func(a, b reporter.ScopeSet) int { return strings.Compare(a.Name, b.Name) })
-		if !found {
-			sets = slices.Insert(sets, at, s)
-		} else {
-			sets[at].Values = union(sets[at].Values, s.Values, strings.Compare)
-		}
-	}
-	to.Latest, to.Sets, to.Adjacency = latest, sets, union(to.Adjacency, n.Adjacency, strings.Compare)
-}
-
-// view returns the merged view, with the head of the last one.
-func (f *viewFold) view() *reporter.ScopeReport {
-	out := *f.last
-	out.Nodes = nil
-	for _, id := range slices.Sorted(maps.Keys(f.nodes)) {
-		out.Nodes = append(out.Nodes, *f.nodes[id])
-	}
-	return &out
+		return v
+	})
+	to.Sets = unionFunc(to.Sets, n.Sets, byName, func(old, s reporter.ScopeSet) reporter.ScopeSet {
+		old.Values = union(old.Values, s.Values, strings.Compare)
+		return old
+	})
+	to.Adjacency = union(to.Adjacency, n.Adjacency, strings.Compare)
 }
