@@ -39,6 +39,8 @@ func (f *Field) rank() int {
 	return important
 }
 
+func (f Field) isTime() bool { return f.Name == "first_seen" || f.Name == "last_seen" }
+
 // A fieldList collects the fields that differ.
 type fieldList []Field
 
@@ -82,13 +84,12 @@ func (l *fieldList) addCount(name string, a, b uint64) {
 
 // connectionFields compares two connections. If one side follows the rules of 2016,
 // it leaves out evidence, NAT and sources, which those rules do not report.
-func connectionFields(p pair, times bool) (l fieldList) {
-	a, b := p.a, p.b
+func connectionFields(a, b *reporter.Connection, reversed bool) (l fieldList) {
 	from, to := &b.From, &b.To
-	if p.reversed {
+	if reversed {
 		from, to = to, from
 	}
-	l.addAddresses(p)
+	l.addAddresses(a, b, reversed)
 	l.addEnd("from", &a.From, from)
 	l.addEnd("to", &a.To, to)
 	l.add("state", a.State, b.State, "")
@@ -99,10 +100,8 @@ func connectionFields(p pair, times bool) (l fieldList) {
 	if sameEvidence && !slices.Equal(a.NAT, b.NAT) {
 		l.add("nat", natTuples(a.NAT), natTuples(b.NAT), natKind(a.NAT)+" became "+natKind(b.NAT))
 	}
-	if times {
-		l.addTime("first_seen", a.FirstSeen, b.FirstSeen)
-		l.addTime("last_seen", a.LastSeen, b.LastSeen)
-	}
+	l.addTime("first_seen", a.FirstSeen, b.FirstSeen)
+	l.addTime("last_seen", a.LastSeen, b.LastSeen)
 	l.add("closed", strconv.FormatBool(a.Closed), strconv.FormatBool(b.Closed), "")
 	if sameEvidence && !slices.Equal(a.Seen, b.Seen) {
 		l.add("seen", strings.Join(a.Seen, "+"), strings.Join(b.Seen, "+"), "")
@@ -112,14 +111,13 @@ func connectionFields(p pair, times bool) (l fieldList) {
 }
 
 // addAddresses adds the ends of a pair that is reversed or has other addresses.
-func (l *fieldList) addAddresses(p pair) {
-	a, b := p.a, p.b
-	if !p.reversed && endsOf(a) == endsOf(b) {
+func (l *fieldList) addAddresses(a, b *reporter.Connection, reversed bool) {
+	if !reversed && endsOf(a) == endsOf(b) {
 		return
 	}
 	from, to := "", "" // how they changed
 	switch x, y := a.From.Addr.Addr(), b.From.Addr.Addr(); {
-	case p.reversed:
+	case reversed:
 		from = fmt.Sprintf("%s -> %s became %s -> %s", x, a.To.Addr, b.From.Addr, b.To.Addr.Addr())
 		to = from
 	case x != y:

@@ -312,7 +312,7 @@ func compareGroups(a, b *Group) int {
 func (g *Group) rank() int {
 	rank := slices.Index([]Section{Ticks, Connections, Endpoints, Names, Coverage, Head}, g.Section) * 4
 	hasOtherEnds := func(f Field) bool { return f.rank() == mostImportant }
-	isNoTime := func(f Field) bool { return f.Name != "first_seen" && f.Name != "last_seen" }
+	isNoTime := func(f Field) bool { return !f.isTime() }
 	switch {
 	case g.Follows:
 		return rank + 3

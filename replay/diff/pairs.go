@@ -14,6 +14,7 @@ import (
 type pair struct {
 	a, b     *reporter.Connection
 	reversed bool // the client of one side is the server of the other
+	fields   fieldList
 	// as is set if one side lacks the connection: the other side's connection that has
 	// the same addresses before or after NAT, or reversed.
 	as *reporter.Connection
@@ -39,17 +40,12 @@ func pairConnections(a, b []reporter.Connection) []pair {
 	restA, restB = found.reversedEnds(restA, restB)
 	restA, restB = found.translatedEnds(restA, restB)
 	restA, restB = found.sameClient(restA, restB)
-	if len(restA) > 0 {
-		other := connectionsByTuple(b)
-		for _, c := range restA {
-			found = append(found, pair{a: c, as: other[endsOf(c).ordered()]})
-		}
+	asB, asA := sameTuples(restA, b), sameTuples(restB, a)
+	for i, c := range restA {
+		found = append(found, pair{a: c, as: asB[i]})
 	}
-	if len(restB) > 0 {
-		other := connectionsByTuple(a)
-		for _, c := range restB {
-			found = append(found, pair{b: c, as: other[endsOf(c).ordered()]})
-		}
+	for i, c := range restB {
+		found = append(found, pair{b: c, as: asA[i]})
 	}
 	return found
 }
@@ -57,24 +53,18 @@ func pairConnections(a, b []reporter.Connection) []pair {
 // sortedConnections returns the list in the order of reports, which it usually has.
 // Connections that are equal in that order are sorted by their JSON.
 func sortedConnections(list []reporter.Connection) []reporter.Connection {
-	order := func(a, b reporter.Connection) int {
-		if n := a.Compare(&b); n != 0 {
+	return sortedBy(list, func(a, b *reporter.Connection) int {
+		if n := a.Compare(b); n != 0 {
 			return n
 		}
 		return bytes.Compare(a.AppendJSON(nil), b.AppendJSON(nil))
-	}
-	if slices.IsSortedFunc(list, order) {
-		return list
-	}
-	list = slices.Clone(list)
-	slices.SortFunc(list, order)
-	return list
+	})
 }
 
-// add adds a pair unless both connections are equal.
+// add adds a pair unless no field differs.
 func (p *pairs) add(a, b *reporter.Connection, reversed bool) {
-	if reversed || !sameConnection(a, b) {
-		*p = append(*p, pair{a: a, b: b, reversed: reversed})
+	if fields := connectionFields(a, b, reversed); len(fields) > 0 {
+		*p = append(*p, pair{a: a, b: b, reversed: reversed, fields: fields})
 	}
 }
 
@@ -107,35 +97,16 @@ func (e ends) compare(o ends) int {
 
 // sameEnds pairs connections with the same ends. Both lists are sorted by them.
 func (p *pairs) sameEnds(a, b []reporter.Connection) (restA, restB []*reporter.Connection) {
-	for len(a) > 0 && len(b) > 0 {
-		key := endsOf(&a[0])
-		switch order := key.compare(endsOf(&b[0])); {
-		case order < 0:
-			restA, a = append(restA, &a[0]), a[1:]
-		case order > 0:
-			restB, b = append(restB, &b[0]), b[1:]
-		default:
-			i, j := countWithEnds(a, key), countWithEnds(b, key)
-			if i == 1 && j == 1 {
-				p.addForward(&a[0], &b[0])
-			} else {
-				moreA, moreB := p.equalEnds(pointers(a[:i]), pointers(b[:j]))
-				restA, restB = append(restA, moreA...), append(restB, moreB...)
-			}
-			a, b = a[i:], b[j:]
+	compare := func(x, y *reporter.Connection) int { return endsOf(x).compare(endsOf(y)) }
+	walkBoth(a, b, compare, func(a, b []reporter.Connection) {
+		if len(a) == 1 && len(b) == 1 {
+			p.addForward(&a[0], &b[0])
+			return
 		}
-	}
-	return append(restA, pointers(a)...), append(restB, pointers(b)...)
-}
-
-// countWithEnds returns how many connections at the head of the list have these ends.
-// The first one has.
-func countWithEnds(list []reporter.Connection, key ends) int {
-	n := 1
-	for n < len(list) && endsOf(&list[n]) == key {
-		n++
-	}
-	return n
+		moreA, moreB := p.equalEnds(pointers(a), pointers(b))
+		restA, restB = append(restA, moreA...), append(restB, moreB...)
+	})
+	return restA, restB
 }
 
 func pointers(list []reporter.Connection) (out []*reporter.Connection) {
@@ -233,17 +204,4 @@ func without(list []*reporter.Connection, paired []bool) (rest []*reporter.Conne
 		}
 	}
 	return rest
-}
-
-// sameConnection reports whether two connections have the same canonical JSON.
-func sameConnection(a, b *reporter.Connection) bool {
-	return a.State == b.State && a.Direction == b.Direction && a.FirstSeen == b.FirstSeen && a.LastSeen == b.LastSeen &&
-		a.Closed == b.Closed && a.MayHaveClosed == b.MayHaveClosed && endsOf(a) == endsOf(b) &&
-		a.From.Netns == b.From.Netns && a.To.Netns == b.To.Netns && slices.EqualFunc(a.From.Processes, b.From.Processes, sameProcess) &&
-		slices.EqualFunc(a.To.Processes, b.To.Processes, sameProcess) && slices.Equal(a.NAT, b.NAT) && slices.Equal(a.Seen, b.Seen)
-}
-
-// sameProcess compares names as the JSON has them.
-func sameProcess(a, b reporter.Process) bool {
-	return a.PID == b.PID && (a.Comm == b.Comm || reporter.ValidText(a.Comm) == reporter.ValidText(b.Comm))
 }
