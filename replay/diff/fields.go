@@ -60,26 +60,21 @@ func orNone(s string) string { return cmp.Or(s, "none") }
 
 // addTime adds a time in ns if the values differ.
 func (l *fieldList) addTime(name string, a, b int64) {
-	if a == b {
-		return
+	if a != b {
+		l.add(name, time.Duration(a).String(), time.Duration(b).String(), ordered(a < b, "later", "earlier"))
 	}
-	how := "later"
-	if b < a {
-		how = "earlier"
-	}
-	l.add(name, time.Duration(a).String(), time.Duration(b).String(), how)
 }
 
 // addCount adds a count if the values differ.
 func (l *fieldList) addCount(name string, a, b uint64) {
-	if a == b {
-		return
+	l.add(name, strconv.FormatUint(a, 10), strconv.FormatUint(b, 10), ordered(a < b, "more", "fewer"))
+}
+
+func ordered(rises bool, up, down string) string {
+	if rises {
+		return up
 	}
-	how := "more"
-	if b < a {
-		how = "fewer"
-	}
-	l.add(name, strconv.FormatUint(a, 10), strconv.FormatUint(b, 10), how)
+	return down
 }
 
 // connectionFields compares two connections. If one side follows the rules of 2016,
@@ -150,42 +145,40 @@ func (l *fieldList) addProcesses(name string, a, b []reporter.Process) {
 	if slices.Equal(a, b) {
 		return
 	}
-	how := ""
+	how := "other processes of " + programs(a)
 	if x, y := programs(a), programs(b); x != y {
 		how = orNone(x) + " became " + orNone(y)
-	} else {
-		how = "other processes of " + x
 	}
 	l.add(name, processesText(a), processesText(b), how)
 }
 
 func processesText(list []reporter.Process) string {
-	var parts []string
-	for _, p := range list {
+	return strings.Join(texts(list, func(p reporter.Process) string {
 		name := reporter.ValidText(p.Comm)
 		if strings.ContainsAny(name, `,[]"`) { // else it could read as two processes
 			name = strconv.Quote(name)
 		}
-		parts = append(parts, fmt.Sprintf("%s[%d]", name, p.PID))
-	}
-	return strings.Join(parts, ",")
+		return fmt.Sprintf("%s[%d]", name, p.PID)
+	}), ",")
 }
 
 func programs(list []reporter.Process) string {
-	var names []string
-	for _, p := range list {
-		names = append(names, p.Comm)
-	}
+	names := texts(list, func(p reporter.Process) string { return p.Comm })
 	slices.Sort(names)
 	return strings.Join(slices.Compact(names), ",")
 }
 
 func natTuples(list []reporter.NAT) string {
-	var parts []string
-	for _, n := range list {
-		parts = append(parts, fmt.Sprintf("%s>%s|%s>%s", n.OriginalSrc, n.OriginalDst, n.ReplySrc, n.ReplyDst))
+	return strings.Join(texts(list, func(n reporter.NAT) string {
+		return fmt.Sprintf("%s>%s|%s>%s", n.OriginalSrc, n.OriginalDst, n.ReplySrc, n.ReplyDst)
+	}), " ")
+}
+
+func texts[T any](list []T, text func(T) string) (out []string) {
+	for _, v := range list {
+		out = append(out, text(v))
 	}
-	return strings.Join(parts, " ")
+	return out
 }
 
 // natKind describes translations without the ports of clients, which are different
@@ -208,17 +201,9 @@ func natKind(list []reporter.NAT) string {
 
 func endpointFields(a, b *reporter.Endpoint) (l fieldList) {
 	l.add("id", a.ID(), b.ID(), "")
-	l.add("aliases", addrsText(a.Aliases), addrsText(b.Aliases), "")
+	l.add("aliases", strings.Join(texts(a.Aliases, netip.AddrPort.String), ","), strings.Join(texts(b.Aliases, netip.AddrPort.String), ","), "")
 	l.addProcesses("processes", a.Processes, b.Processes)
 	return l
-}
-
-func addrsText(list []netip.AddrPort) string {
-	var parts []string
-	for _, a := range list {
-		parts = append(parts, a.String())
-	}
-	return strings.Join(parts, ",")
 }
 
 func nameFields(a, b *reporter.Names) (l fieldList) {
