@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/topotape/topotape/reporter"
@@ -14,8 +15,8 @@ type graph struct {
 	title  string
 	legend []string
 	frames []frame
-	nodes  []node
-	edges  []edge
+	nodes  []*node
+	edges  []*edge
 }
 
 // A frame surrounds nodes and other frames: a host, or a network namespace.
@@ -24,19 +25,34 @@ type frame struct {
 	in    int // index of the frame around it, which is earlier in the list; -1 none
 }
 
+// A node is a server's address and port, or the ports that one process or one address
+// uses as a client, or a translated address of one of these.
 type node struct {
-	lines []string // of text
-	in    int      // index of its frame, -1 none
-	alias bool     // a translated address of an endpoint, not an endpoint
+	in        int      // index of its frame, -1 none
+	lines     []string // of text, when the graph is complete
+	addr      netip.Addr
+	more      int // addresses that look the same and share this node
+	server    bool
+	alias     bool // a translated address of an endpoint, not an endpoint
+	ports     map[uint16]bool
+	processes map[reporter.Process]bool
+	names     map[string]bool
+	side      side
+}
+
+// An edge represents all connections between two nodes that look the same.
+type edge struct {
+	edgeKey
+	count [2]int   // connections, for each report
+	lines []string // of text, when the graph is complete
 	side  side
 }
 
-type edge struct {
-	from, to int // indexes of nodes
-	lines    []string
-	line     line
-	closed   bool
-	side     side
+// An edgeKey is what distinguishes the edges of two nodes.
+type edgeKey struct {
+	from, to              int // indexes of nodes
+	line                  line
+	closed, mayHaveClosed bool
 }
 
 // A line is the way an edge is drawn: it shows the evidence for the direction.
@@ -97,19 +113,19 @@ func (g *graph) makeLegend() {
 	}
 	g.legend = []string{"arrows point from client to server"}
 	for l, text := range lineTexts {
-		if slices.ContainsFunc(g.edges, func(e edge) bool { return int(e.line) == l }) {
+		if slices.ContainsFunc(g.edges, func(e *edge) bool { return int(e.line) == l }) {
 			g.legend = append(g.legend, text)
 		}
 	}
-	if slices.ContainsFunc(g.edges, func(e edge) bool { return e.closed }) {
+	if slices.ContainsFunc(g.edges, func(e *edge) bool { return e.closed }) {
 		g.legend = append(g.legend, "grey: closed")
 	}
 	for _, only := range [...]struct {
 		side side
 		text string
 	}{{inA, "orange: only in the first"}, {inB, "blue: only in the second"}} {
-		if slices.ContainsFunc(g.nodes, func(n node) bool { return n.side == only.side }) ||
-			slices.ContainsFunc(g.edges, func(e edge) bool { return e.side == only.side }) {
+		if slices.ContainsFunc(g.nodes, func(n *node) bool { return n.side == only.side }) ||
+			slices.ContainsFunc(g.edges, func(e *edge) bool { return e.side == only.side }) {
 			g.legend = append(g.legend, only.text)
 		}
 	}
@@ -131,8 +147,9 @@ func (g *graph) first(edges int) *graph {
 		return to
 	}
 	for _, e := range g.edges[:edges] {
-		e.from, e.to = move(e.from), move(e.to)
-		part.edges = append(part.edges, e)
+		own := *e
+		own.from, own.to = move(e.from), move(e.to)
+		part.edges = append(part.edges, &own)
 	}
 	return part
 }
