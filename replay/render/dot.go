@@ -16,17 +16,6 @@ func Dot(w io.Writer, reports ...*reporter.Report) error {
 	return err
 }
 
-// dotLines are the attributes of an edge, by the kind of its line.
-var dotLines = [...]string{
-	lineHandshake: "penwidth=2.2",
-	lineListener:  "style=solid",
-	lineOriginal:  "style=dashed",
-	linePortOrder: "style=dotted",
-	lineUnknown:   "dir=none",
-	lineScope:     "style=solid",
-	lineAlias:     `dir=none, style=dashed, color="gray60"`,
-}
-
 // sideColors are the colours of what only one of two reports has. People who do
 // not distinguish red from green see the difference too.
 var sideColors = [...]string{inA: "#d55e00", inB: "#0072b2", inBoth: ""}
@@ -89,7 +78,7 @@ func (n *node) dotStyle() string {
 }
 
 func (e *edge) dot(b *bytes.Buffer) {
-	fmt.Fprintf(b, "  n%d -> n%d [%s", e.from, e.to, dotLines[e.line])
+	fmt.Fprintf(b, "  n%d -> n%d [%s", e.from, e.to, lines[e.line].dot)
 	if color := e.color(); color != "" {
 		fmt.Fprintf(b, ", color=%q, fontcolor=%q", color, color)
 	}

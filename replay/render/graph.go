@@ -56,43 +56,36 @@ type edgeKey struct {
 }
 
 // A line is the way an edge is drawn: it shows the evidence for the direction.
-type line uint8
+type line int // index in lines
 
 const (
-	lineHandshake line = iota
-	lineListener
-	lineOriginal
-	linePortOrder
-	lineUnknown // without an arrow
-	lineScope   // the rules of 2016, which report no evidence
-	lineAlias   // between an alias and its endpoint, without an arrow
+	lineUnknown line = 4
+	lineAlias   line = 6 // between an alias and its endpoint
 )
 
-func lineOf(d reporter.Direction) line {
-	switch d {
-	case reporter.DirectionHandshake:
-		return lineHandshake
-	case reporter.DirectionListener:
-		return lineListener
-	case reporter.DirectionOriginal:
-		return lineOriginal
-	case reporter.DirectionPortOrder:
-		return linePortOrder
-	case reporter.DirectionScope:
-		return lineScope
-	}
-	return lineUnknown
+var lines = [...]struct {
+	direction reporter.Direction // whose evidence it shows
+	legend    string
+	dot       string // attributes of an edge
+	arrow     string // of Mermaid
+	style     string // of Mermaid, "" for none
+}{
+	{reporter.DirectionHandshake, "thick: a handshake was seen", "penwidth=2.2", "==>", ""},
+	{reporter.DirectionListener, "thin: a socket listens", "style=solid", "-->", ""},
+	{reporter.DirectionOriginal, "dashed: conntrack's order", "style=dashed", "-->", "stroke-dasharray:6 4"},
+	{reporter.DirectionPortOrder, "dotted: order of the ports", "style=dotted", "-->", "stroke-dasharray:1 4"},
+	lineUnknown: {reporter.DirectionUnknown, "no arrow: direction unknown", "dir=none", "---", ""},
+	{reporter.DirectionScope, "thin: as Weave Scope drew it", "style=solid", "-->", ""}, // the rules of 2016 report no evidence
+	lineAlias: {"", "dashed box: what NAT shows in place of an endpoint", `dir=none, style=dashed, color="gray60"`, "-.-", "stroke:#aaaaaa"},
 }
 
-// lineTexts explain the lines in the legend.
-var lineTexts = [...]string{
-	lineHandshake: "thick: a handshake was seen",
-	lineListener:  "thin: a socket listens",
-	lineOriginal:  "dashed: conntrack's order",
-	linePortOrder: "dotted: order of the ports",
-	lineUnknown:   "no arrow: direction unknown",
-	lineScope:     "thin: as Weave Scope drew it",
-	lineAlias:     "dashed box: what NAT shows in place of an endpoint",
+func lineOf(d reporter.Direction) line {
+	for l := range lines[:lineAlias] {
+		if lines[l].direction == d {
+			return line(l)
+		}
+	}
+	return lineUnknown
 }
 
 // A side says which of two reports has a node or an edge. In a graph of one report
@@ -112,9 +105,9 @@ func (g *graph) makeLegend() {
 		return
 	}
 	g.legend = []string{"arrows point from client to server"}
-	for l, text := range lineTexts {
-		if slices.ContainsFunc(g.edges, func(e *edge) bool { return int(e.line) == l }) {
-			g.legend = append(g.legend, text)
+	for l := range lines {
+		if slices.ContainsFunc(g.edges, func(e *edge) bool { return e.line == line(l) }) {
+			g.legend = append(g.legend, lines[l].legend)
 		}
 	}
 	if slices.ContainsFunc(g.edges, func(e *edge) bool { return e.closed }) {

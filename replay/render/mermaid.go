@@ -17,17 +17,6 @@ func Mermaid(w io.Writer, reports ...*reporter.Report) error {
 	return err
 }
 
-// mermaidLines are the arrow and the style of an edge, by the kind of its line.
-var mermaidLines = [...]struct{ arrow, style string }{
-	lineHandshake: {"==>", ""},
-	lineListener:  {"-->", ""},
-	lineOriginal:  {"-->", "stroke-dasharray:6 4"},
-	linePortOrder: {"-->", "stroke-dasharray:1 4"},
-	lineUnknown:   {"---", ""},
-	lineScope:     {"-->", ""},
-	lineAlias:     {"-.-", "stroke:#aaaaaa"},
-}
-
 // Mermaid's default limits of a flowchart (maxEdges and maxTextSize of its
 // configuration).
 const (
@@ -56,7 +45,7 @@ func (g *graph) flowchart() []byte {
 		if len(e.lines) > 0 {
 			label = "|" + mermaidText(e.lines) + "|"
 		}
-		fmt.Fprintf(&b, "  n%d %s%s n%d\n", e.from, mermaidLines[e.line].arrow, label, e.to)
+		fmt.Fprintf(&b, "  n%d %s%s n%d\n", e.from, lines[e.line].arrow, label, e.to)
 	}
 	fmt.Fprintf(&b, "  legend[%s]\n", mermaidText(append([]string{g.title}, g.legend...)))
 	b.WriteString("  style legend fill:none,stroke:none\n")
@@ -104,7 +93,7 @@ func (g *graph) mermaidStyles(b *bytes.Buffer) {
 		write("style n", i, dashes, sideColors[n.side])
 	}
 	for i, e := range g.edges {
-		write("linkStyle ", i, mermaidLines[e.line].style, e.color())
+		write("linkStyle ", i, lines[e.line].style, e.color())
 	}
 }
 
