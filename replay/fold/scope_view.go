@@ -1,6 +1,7 @@
 package fold
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -15,32 +16,33 @@ func hasOwnView(r *reporter.Report) bool { return r.Rules == reporter.RulesScope
 // of a filtered report: their nodes, the copies of these nodes, and the adjacencies
 // between them.
 func partOfView(view *reporter.ScopeReport, kept *reporter.Report) *reporter.ScopeReport {
-	ids := make(map[string]bool, len(kept.Endpoints))
+	addrs := make(map[string]netip.AddrPort, len(kept.Endpoints)) // by id of the node; copies have none
 	for i := range kept.Endpoints {
-		ids[kept.Endpoints[i].ID()] = true
+		addrs[kept.Endpoints[i].ID()] = kept.Endpoints[i].Addr
 	}
+	isKept := func(id string) bool { _, ok := addrs[id]; return ok }
 	for grows := true; grows; { // a copy may have copies
 		grows = false
 		for i := range view.Nodes {
 			n := &view.Nodes[i]
-			if of := copyOf(n); of != "" && ids[of] && !ids[n.ID] {
-				ids[n.ID], grows = true, true
+			if of := copyOf(n); of != "" && isKept(of) && !isKept(n.ID) {
+				addrs[n.ID], grows = netip.AddrPort{}, true
 			}
 		}
 	}
-	edges := make(map[[2]string]bool, len(kept.Connections))
+	edges := make(map[[2]netip.AddrPort]bool, len(kept.Connections))
 	for i := range kept.Connections {
 		c := &kept.Connections[i]
-		edges[[2]string{c.From.Addr.String(), c.To.Addr.String()}] = true
+		edges[[2]netip.AddrPort{c.From.Addr, c.To.Addr}] = true
 	}
 	out := *view
 	out.Nodes = nil
 	for _, n := range view.Nodes {
-		if !ids[n.ID] {
+		if !isKept(n.ID) {
 			continue
 		}
 		n.Adjacency = slices.DeleteFunc(slices.Clone(n.Adjacency), func(to string) bool {
-			return !ids[to] || copyOf(&n) == "" && !edges[[2]string{addrOf(n.ID), addrOf(to)}]
+			return !isKept(to) || copyOf(&n) == "" && !edges[[2]netip.AddrPort{addrs[n.ID], addrs[to]}]
 		})
 		out.Nodes = append(out.Nodes, n)
 	}
@@ -56,16 +58,6 @@ func copyOf(n *reporter.ScopeNode) string {
 		}
 	}
 	return ""
-}
-
-// addrOf returns address and port of a node's id, which is scope;address;port.
-func addrOf(id string) string {
-	_, rest, _ := strings.Cut(id, ";")
-	addr, port, _ := strings.Cut(rest, ";")
-	if strings.Contains(addr, ":") {
-		addr = "[" + addr + "]"
-	}
-	return addr + ":" + port
 }
 
 // mergeNodes adds a node to another one with the same id, as Scope's app does: of each

@@ -69,17 +69,14 @@ func (g *graph) looks() []string {
 func (g *graph) moveEdges(moved []int) {
 	old := g.edges
 	g.edges = nil
-	edgeOf := map[edgeKey]*edge{}
+	edgeAt := map[edgeKey]int{}
 	for _, e := range old {
 		e.from, e.to = moved[e.from], moved[e.to]
-		same := edgeOf[e.edgeKey]
-		if same == nil {
-			edgeOf[e.edgeKey] = e
-			g.edges = append(g.edges, e)
-			continue
+		same := g.edges[indexIn(&g.edges, edgeAt, e.edgeKey, e)]
+		if same != e {
+			same.count[0] += e.count[0]
+			same.count[1] += e.count[1]
+			same.side |= e.side
 		}
-		same.count[0] += e.count[0]
-		same.count[1] += e.count[1]
-		same.side |= e.side
 	}
 }

@@ -17,7 +17,7 @@ import (
 // draw makes the graph of a report, or of two laid over each other. One edge
 // represents all connections that would look the same.
 func draw(reports ...*reporter.Report) *graph {
-	d := &drawer{frameAt: map[string]int{}, nodeAt: map[string]int{}, edgeOf: map[edgeKey]*edge{},
+	d := &drawer{frameAt: map[string]int{}, nodeAt: map[string]int{}, edgeAt: map[edgeKey]int{},
 		netns: map[hostAddr]uint64{}, hostAddrs: map[hostAddr]bool{}, servers: map[string]bool{}}
 	var titles []string
 	for _, r := range reports {
@@ -67,9 +67,9 @@ func shortened(s string) string {
 // order comes from the lists.
 type drawer struct {
 	graph
-	frameAt map[string]int // index in frames
-	nodeAt  map[string]int // index in nodes
-	edgeOf  map[edgeKey]*edge
+	frameAt map[string]int  // index in frames
+	nodeAt  map[string]int  // index in nodes
+	edgeAt  map[edgeKey]int // index in edges
 
 	// what all reports together show
 	netns     map[hostAddr]uint64 // the only network namespace seen with the address
@@ -154,13 +154,7 @@ func (d *drawer) frameOf(e *reporter.End) int {
 }
 
 func (d *drawer) frame(key, label string, in int) int {
-	at, ok := d.frameAt[key]
-	if !ok {
-		at = len(d.frames)
-		d.frameAt[key] = at
-		d.frames = append(d.frames, frame{label, in})
-	}
-	return at
+	return indexIn(&d.frames, d.frameAt, key, frame{label, in})
 }
 
 // add draws the connections of a report.
@@ -200,12 +194,7 @@ func (d *drawer) end(e *reporter.End) int {
 }
 
 func (d *drawer) node(key string, addr netip.AddrPort) int {
-	at, ok := d.nodeAt[key]
-	if !ok {
-		at = len(d.nodes)
-		d.nodeAt[key] = at
-		d.nodes = append(d.nodes, &node{addr: addr.Addr(), ports: map[uint16]bool{}, processes: map[reporter.Process]bool{}, names: map[string]bool{}})
-	}
+	at := indexIn(&d.nodes, d.nodeAt, key, &node{addr: addr.Addr(), ports: map[uint16]bool{}, processes: map[reporter.Process]bool{}, names: map[string]bool{}})
 	n := d.nodes[at]
 	n.ports[addr.Port()] = true
 	n.side |= d.side
@@ -239,12 +228,7 @@ func (d *drawer) alias(of int, addr netip.AddrPort) {
 }
 
 func (d *drawer) connect(key edgeKey) {
-	e := d.edgeOf[key]
-	if e == nil {
-		e = &edge{edgeKey: key}
-		d.edgeOf[key] = e
-		d.edges = append(d.edges, e)
-	}
+	e := d.edges[indexIn(&d.edges, d.edgeAt, key, &edge{edgeKey: key})]
 	e.count[d.number]++
 	e.side |= d.side
 }

@@ -130,19 +130,23 @@ func (g *graph) first(edges int) *graph {
 	part := &graph{title: g.title, frames: g.frames, legend: append(slices.Clone(g.legend),
 		fmt.Sprintf("not drawn: %d of %d lines; --match selects fewer connections", len(g.edges)-edges, len(g.edges)))}
 	moved := make(map[int]int, len(g.nodes)) // index in g to index in part
-	move := func(i int) int {
-		to, ok := moved[i]
-		if !ok {
-			to = len(part.nodes)
-			moved[i] = to
-			part.nodes = append(part.nodes, g.nodes[i])
-		}
-		return to
-	}
+	move := func(i int) int { return indexIn(&part.nodes, moved, i, g.nodes[i]) }
 	for _, e := range g.edges[:edges] {
 		own := *e
 		own.from, own.to = move(e.from), move(e.to)
 		part.edges = append(part.edges, &own)
 	}
 	return part
+}
+
+// indexIn returns the index of the element that has the key in a list. A new one is
+// appended first. at has the indexes by key.
+func indexIn[K comparable, V any](list *[]V, at map[K]int, key K, v V) int {
+	i, ok := at[key]
+	if !ok {
+		i = len(*list)
+		at[key] = i
+		*list = append(*list, v)
+	}
+	return i
 }
