@@ -25,7 +25,7 @@ type change struct {
 	perEnds  bool   // things of other ends have another cause
 	identity uint64 // differs from that of other things of its section
 	a, b     thing  // nil where a side lacks it
-	as       *reporter.Connection
+	as       thing  // of a pair
 }
 
 // A thing is an element of one of a report's lists.
@@ -89,19 +89,21 @@ func (c *Comparison) selected(x *reporter.Connection, names map[netip.Addr]*repo
 func (c *Comparison) connectionChange(p pair) change {
 	shown := cmp.Or(p.a, p.b)
 	ch := change{section: Connections, kind: kindOf(p.a == nil, p.b == nil), reversed: p.reversed, fields: p.fields,
-		client: shown.From.Addr.Addr(), server: shown.To.Addr, as: p.as}
+		client: shown.From.Addr.Addr(), server: shown.To.Addr, a: thingOf(p.a), b: thingOf(p.b), as: thingOf(p.as)}
 	ch.identity = maphash.Comparable(seed, connectionID{endsOf(shown), shown.From.Netns, shown.To.Netns, shown.FirstSeen})
 	if c.IgnoreTimes {
 		ch.fields = slices.DeleteFunc(ch.fields, Field.isTime)
 	}
 	ch.perEnds = ch.kind != Changed || p.reversed
-	if p.a != nil {
-		ch.a = p.a
-	}
-	if p.b != nil {
-		ch.b = p.b
-	}
 	return ch
+}
+
+// thingOf returns a connection as a thing, nil for none.
+func thingOf(c *reporter.Connection) thing {
+	if c == nil {
+		return nil
+	}
+	return c
 }
 
 // seed is the seed of all identities.

@@ -3,6 +3,7 @@ package diff
 import (
 	"cmp"
 	"iter"
+	"math"
 	"slices"
 
 	"github.com/topotape/topotape/replay/fold"
@@ -77,13 +78,13 @@ func (c *Comparison) CompareTicks(a, b iter.Seq2[TickReport, error]) (*Differenc
 // compareTimes orders two reports by their time. A side without a report is at its
 // end, so that the other one comes first.
 func compareTimes(a, b *reporter.Report) int {
-	switch {
-	case b == nil:
-		return -1
-	case a == nil:
-		return 1
+	at := func(r *reporter.Report) int64 {
+		if r == nil {
+			return math.MaxInt64
+		}
+		return r.At
 	}
-	return cmp.Compare(a.At, b.At)
+	return cmp.Compare(at(a), at(b))
 }
 
 // CompareWhole compares two runs of one report each, which was folded from all

@@ -2,6 +2,7 @@ package diff
 
 import (
 	"cmp"
+	"encoding/json"
 	"maps"
 	"net"
 	"net/netip"
@@ -101,21 +102,18 @@ func (g *group) addTick(tick uint64) {
 
 // example writes the change as an example.
 func (ch *change) example() Example {
-	e := Example{ID: ch.id}
+	canonical := func(t thing) json.RawMessage {
+		if t == nil {
+			return nil
+		}
+		return t.AppendJSON(nil)
+	}
+	id := ch.id
 	if ch.section == Connections {
 		c := cmp.Or(ch.a, ch.b).(*reporter.Connection)
-		e.ID = c.From.Addr.String() + "->" + c.To.Addr.String()
+		id = c.From.Addr.String() + "->" + c.To.Addr.String()
 	}
-	if ch.a != nil {
-		e.A = ch.a.AppendJSON(nil)
-	}
-	if ch.b != nil {
-		e.B = ch.b.AppendJSON(nil)
-	}
-	if ch.as != nil {
-		e.As = ch.as.AppendJSON(nil)
-	}
-	return e
+	return Example{ID: id, A: canonical(ch.a), B: canonical(ch.b), As: canonical(ch.as)}
 }
 
 // cause is equal for changes with the same cause: their most important fields change

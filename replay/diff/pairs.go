@@ -68,9 +68,6 @@ func (p *pairs) add(a, b *reporter.Connection, reversed bool) {
 	}
 }
 
-func (p *pairs) addForward(a, b *reporter.Connection)  { p.add(a, b, false) }
-func (p *pairs) addReversed(a, b *reporter.Connection) { p.add(a, b, true) }
-
 // ends are the protocol and the two ends of a connection.
 type ends struct {
 	proto    string
@@ -78,8 +75,6 @@ type ends struct {
 }
 
 func endsOf(c *reporter.Connection) ends { return ends{c.Proto, c.From.Addr, c.To.Addr} }
-
-func reversedEndsOf(c *reporter.Connection) ends { return endsOf(c).reversed() }
 
 func (e ends) reversed() ends { return ends{e.proto, e.to, e.from} }
 
@@ -100,7 +95,7 @@ func (p *pairs) sameEnds(a, b []reporter.Connection) (restA, restB []*reporter.C
 	compare := func(x, y *reporter.Connection) int { return endsOf(x).compare(endsOf(y)) }
 	walkBoth(a, b, compare, func(a, b []reporter.Connection) {
 		if len(a) == 1 && len(b) == 1 {
-			p.addForward(&a[0], &b[0])
+			p.add(&a[0], &b[0], false)
 			return
 		}
 		moreA, moreB := p.equalEnds(pointers(a), pointers(b))
@@ -133,14 +128,15 @@ func (p *pairs) equalEnds(a, b []*reporter.Connection) (restA, restB []*reporter
 		func(c *reporter.Connection) key { return key{from: c.From.Netns, to: c.To.Netns} },
 		func(*reporter.Connection) key { return key{} },
 	} {
-		a, b = pairByKey(a, b, keyOf, keyOf, p.addForward)
+		a, b = pairByKey(p, a, b, keyOf, keyOf, false)
 	}
 	return a, b
 }
 
 // reversedEnds pairs connections whose client is the server of the other one.
 func (p *pairs) reversedEnds(a, b []*reporter.Connection) (restA, restB []*reporter.Connection) {
-	return pairByKey(a, b, endsOf, reversedEndsOf, p.addReversed)
+	reversedEnds := func(c *reporter.Connection) ends { return endsOf(c).reversed() }
+	return pairByKey(p, a, b, endsOf, reversedEnds, true)
 }
 
 // sameClient pairs connections of a client's address and port that has one left on
@@ -165,7 +161,7 @@ func (p *pairs) sameClient(a, b []*reporter.Connection) (restA, restB []*reporte
 	isSingle := func(c *reporter.Connection) bool { k := clientOf(c); return len(ofA[k]) == 1 && len(ofB[k]) == 1 }
 	for _, c := range a {
 		if isSingle(c) {
-			p.addForward(c, ofB[clientOf(c)][0])
+			p.add(c, ofB[clientOf(c)][0], false)
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(a), isSingle), slices.DeleteFunc(slices.Clone(b), isSingle)
@@ -173,7 +169,7 @@ func (p *pairs) sameClient(a, b []*reporter.Connection) (restA, restB []*reporte
 
 // pairByKey pairs the first of a with the first of b that has the same key, and so
 // on. It returns the rest of both.
-func pairByKey[K comparable](a, b []*reporter.Connection, keyOfA, keyOfB func(*reporter.Connection) K, add func(a, b *reporter.Connection)) (restA, restB []*reporter.Connection) {
+func pairByKey[K comparable](p *pairs, a, b []*reporter.Connection, keyOfA, keyOfB func(*reporter.Connection) K, reversed bool) (restA, restB []*reporter.Connection) {
 	if len(a) == 0 || len(b) == 0 {
 		return a, b
 	}
@@ -190,7 +186,7 @@ func pairByKey[K comparable](a, b []*reporter.Connection, keyOfA, keyOfB func(*r
 			restA = append(restA, c)
 			continue
 		}
-		add(c, b[list[0]])
+		p.add(c, b[list[0]], reversed)
 		paired[list[0]], waiting[k] = true, list[1:]
 	}
 	return restA, without(b, paired)
