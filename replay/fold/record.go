@@ -66,7 +66,7 @@ func (m *RecordMatcher) Match(r *capture.Record, bigEndian bool) bool {
 
 func endAt(addrs ...netip.AddrPort) EdgeEnd { return EdgeEnd{Addrs: addrs} }
 
-// matchEither matches two ends of which either may be the client.
+// matchEither matches two ends, either of them as the client.
 func (m *RecordMatcher) matchEither(a, b EdgeEnd) bool {
 	return MatchAny(m.Selectors, &Edge{a, b}) || MatchAny(m.Selectors, &Edge{b, a})
 }
