@@ -2,9 +2,7 @@ package diff
 
 import (
 	"cmp"
-	"encoding/binary"
-	"fmt"
-	"hash/fnv"
+	"hash/maphash"
 	"net/netip"
 	"slices"
 	"strings"
@@ -27,7 +25,7 @@ type change struct {
 	perEnds  bool   // things of other ends have another cause
 	identity uint64 // differs from that of other things of its section
 	a, b     thing  // nil where a side lacks it
-	as       *report.Connection
+	as       thing  // of a pair
 }
 
 // A thing is an element of one of a report's lists.
@@ -90,33 +88,32 @@ func (c *Comparison) selected(x *report.Connection, names map[netip.Addr]*report
 
 func (c *Comparison) connectionChange(p pair) change {
 	shown := cmp.Or(p.a, p.b)
-	ch := change{section: Connections, kind: kindOf(p.a == nil, p.b == nil), reversed: p.reversed,
-		client: shown.From.Addr.Addr(), server: shown.To.Addr, identity: identityOf(shown), as: p.as}
-	if ch.kind == Changed {
-		ch.fields = connectionFields(p, !c.IgnoreTimes)
+	ch := change{section: Connections, kind: kindOf(p.a == nil, p.b == nil), reversed: p.reversed, fields: p.fields,
+		client: shown.From.Addr.Addr(), server: shown.To.Addr, a: thingOf(p.a), b: thingOf(p.b), as: thingOf(p.as)}
+	ch.identity = maphash.Comparable(seed, connectionID{endsOf(shown), shown.From.Netns, shown.To.Netns, shown.FirstSeen})
+	if c.IgnoreTimes {
+		ch.fields = slices.DeleteFunc(ch.fields, Field.isTime)
 	}
 	ch.perEnds = ch.kind != Changed || p.reversed
-	if p.a != nil {
-		ch.a = p.a
-	}
-	if p.b != nil {
-		ch.b = p.b
-	}
 	return ch
 }
 
-// identityOf is a hash of what distinguishes connections.
-func identityOf(c *report.Connection) uint64 {
-	h := fnv.New64a()
-	var buf [128]byte
-	b := append(buf[:0], c.Proto...)
-	for _, e := range [...]*report.End{&c.From, &c.To} {
-		a := e.Addr.Addr().As16()
-		b = binary.BigEndian.AppendUint16(append(b, a[:]...), e.Addr.Port())
-		b = binary.BigEndian.AppendUint64(b, e.Netns)
+// thingOf returns a connection as a thing, nil for none.
+func thingOf(c *report.Connection) thing {
+	if c == nil {
+		return nil
 	}
-	h.Write(binary.BigEndian.AppendUint64(b, uint64(c.FirstSeen)))
-	return h.Sum64()
+	return c
+}
+
+// seed is the seed of all identities.
+var seed = maphash.MakeSeed()
+
+// A connectionID is what distinguishes connections.
+type connectionID struct {
+	ends
+	fromNetns, toNetns uint64
+	firstSeen          int64
 }
 
 func kindOf(lackedByA, lackedByB bool) ChangeKind {
@@ -149,106 +146,95 @@ func addrsOf(list []change) map[netip.AddrPort]bool {
 	return addrs
 }
 
-// An element is one thing of a list with its id and address, which identify it.
-type element struct {
-	id   string
+// A thingID identifies an element of a list of endpoints, names or coverage.
+type thingID struct {
+	text string // for people
 	addr netip.AddrPort
-	thing
-}
-
-func (e *element) compare(o *element) int {
-	return cmp.Or(strings.Compare(e.id, o.id), e.addr.Compare(o.addr))
 }
 
 func endpointChanges(a, b *report.Report) []change {
-	describe := func(e *report.Endpoint) element {
-		return element{id: e.ID(), addr: e.Addr, thing: e}
-	}
-	return listChanges(Endpoints, a.Endpoints, b.Endpoints, describe, endpointFields)
+	idOf := func(e *report.Endpoint) thingID { return thingID{e.ID(), e.Addr} }
+	return listChanges(Endpoints, a.Endpoints, b.Endpoints, (*report.Endpoint).Compare, idOf, endpointFields)
 }
 
 func nameChanges(a, b *report.Report) []change {
-	describe := func(n *report.Names) element {
-		return element{addr: netip.AddrPortFrom(n.Addr, 0), thing: n}
-	}
-	list := listChanges(Names, a.Names, b.Names, describe, nameFields)
-	for i := range list {
-		list[i].id = list[i].server.Addr().String()
-	}
-	return list
+	compare := func(x, y *report.Names) int { return x.Addr.Compare(y.Addr) }
+	idOf := func(n *report.Names) thingID { return thingID{n.Addr.String(), netip.AddrPortFrom(n.Addr, 0)} }
+	return listChanges(Names, a.Names, b.Names, compare, idOf, nameFields)
 }
 
 func (c *Comparison) coverageChanges(a, b *report.Report) []change {
-	describe := func(s *report.Coverage) element {
-		id := s.Source
-		if s.Netns != 0 {
-			id += " of namespace " + netnsText(s.Netns)
+	idOf := func(s *report.Coverage) thingID {
+		if s.Netns == 0 {
+			return thingID{text: s.Source}
 		}
-		return element{id: id, thing: s}
+		return thingID{text: s.Source + " of namespace " + netnsText(s.Netns)}
 	}
+	compare := func(x, y *report.Coverage) int { return strings.Compare(idOf(x).text, idOf(y).text) }
 	fields := func(a, b *report.Coverage) fieldList { return coverageFields(a, b, !c.IgnoreCounts) }
-	return listChanges(Coverage, a.Coverage, b.Coverage, describe, fields)
+	return listChanges(Coverage, a.Coverage, b.Coverage, compare, idOf, fields)
 }
 
 // listChanges compares two lists element by element.
-func listChanges[T any](section Section, a, b []T, describe func(*T) element, fields func(a, b *T) fieldList) (list []change) {
-	compare := func(x, y *T) int {
-		ex, ey := describe(x), describe(y)
-		return ex.compare(&ey)
-	}
-	walkBoth(a, b, compare, func(x, y *T) {
-		ch := change{section: section, kind: kindOf(x == nil, y == nil)}
-		if ch.kind == Changed {
-			if ch.fields = fields(x, y); len(ch.fields) == 0 {
-				return
+func listChanges[T any, P interface {
+	*T
+	thing
+}](section Section, a, b []T, compare func(x, y *T) int, idOf func(*T) thingID, fields func(a, b *T) fieldList) (list []change) {
+	walkBoth(sortedBy(a, compare), sortedBy(b, compare), compare, func(a, b []T) {
+		for i := range max(len(a), len(b)) {
+			ch := change{section: section, kind: kindOf(i >= len(a), i >= len(b))}
+			if ch.kind == Changed {
+				if ch.fields = fields(&a[i], &b[i]); len(ch.fields) == 0 {
+					continue
+				}
 			}
+			var id thingID
+			if i < len(a) {
+				ch.a, id = P(&a[i]), idOf(&a[i])
+			}
+			if i < len(b) {
+				ch.b, id = P(&b[i]), idOf(&b[i])
+			}
+			ch.id, ch.server, ch.identity = id.text, id.addr, maphash.Comparable(seed, id)
+			list = append(list, ch)
 		}
-		if x != nil {
-			e := describe(x)
-			ch.a, ch.id, ch.server = e.thing, e.id, e.addr
-		}
-		if y != nil {
-			e := describe(y)
-			ch.b, ch.id, ch.server = e.thing, e.id, e.addr
-		}
-		h := fnv.New64a()
-		fmt.Fprint(h, ch.id, ch.server)
-		ch.identity = h.Sum64()
-		list = append(list, ch)
 	})
 	return list
 }
 
-// walkBoth walks two lists side by side, each of which has an element once. It calls
-// each with the two equal elements; nil where a list lacks it.
-func walkBoth[T any](a, b []T, compare func(x, y *T) int, each func(a, b *T)) {
-	a, b = sortedBy(a, compare), sortedBy(b, compare)
-	for len(a) > 0 && len(b) > 0 {
-		switch order := compare(&a[0], &b[0]); {
-		case order < 0:
-			each(&a[0], nil)
-			a = a[1:]
-		case order > 0:
-			each(nil, &b[0])
-			b = b[1:]
+// walkBoth walks two sorted lists side by side. It calls each with the elements of
+// both that are equal in their order. One of the two may be empty.
+func walkBoth[T any](a, b []T, compare func(x, y *T) int, each func(a, b []T)) {
+	for len(a) > 0 || len(b) > 0 {
+		order := 0
+		switch {
+		case len(b) == 0:
+			order = -1
+		case len(a) == 0:
+			order = 1
 		default:
-			each(&a[0], &b[0])
-			a, b = a[1:], b[1:]
+			order = compare(&a[0], &b[0])
 		}
-	}
-	for i := range a {
-		each(&a[i], nil)
-	}
-	for i := range b {
-		each(nil, &b[i])
+		i, j := 0, 0
+		for order <= 0 && i < len(a) && (i == 0 || compare(&a[0], &a[i]) == 0) {
+			i++
+		}
+		for order >= 0 && j < len(b) && (j == 0 || compare(&b[0], &b[j]) == 0) {
+			j++
+		}
+		each(a[:i], b[:j])
+		a, b = a[i:], b[j:]
 	}
 }
 
 // sortedBy returns the list sorted, which the lists of a report usually are.
 func sortedBy[T any](list []T, compare func(x, y *T) int) []T {
-	order := func(x, y T) int { return compare(&x, &y) }
-	if slices.IsSortedFunc(list, order) {
+	sorted := true
+	for i := 1; i < len(list); i++ {
+		sorted = sorted && compare(&list[i-1], &list[i]) <= 0
+	}
+	if sorted {
 		return list
 	}
-	return slices.SortedStableFunc(slices.Values(list), order)
+	return slices.SortedStableFunc(slices.Values(list), func(x, y T) int { return compare(&x, &y) })
 }

@@ -3,6 +3,7 @@ package diff
 import (
 	"cmp"
 	"iter"
+	"math"
 	"slices"
 
 	"github.com/topotape/topotape/replay/fold"
@@ -24,8 +25,6 @@ type Comparison struct {
 	anything      turn
 	connections   turn
 	groups        groups
-	whole         bool
-	wholeReports  [2]*report.Report
 }
 
 // A turn is the first tick that differs and the last equal one before it.
@@ -58,18 +57,17 @@ func (c *Comparison) CompareTicks(a, b iter.Seq2[TickReport, error]) (*Differenc
 	x, errA, _ := nextA()
 	y, errB, _ := nextB()
 	for errA == nil && errB == nil && (x.Report != nil || y.Report != nil) {
-		switch order := compareTimes(x.Report, y.Report); {
-		case order < 0:
-			c.add(x, TickReport{})
+		order := compareTimes(x.Report, y.Report)
+		var ofA, ofB TickReport
+		if order <= 0 {
+			ofA = x
 			x, errA, _ = nextA()
-		case order > 0:
-			c.add(TickReport{}, y)
-			y, errB, _ = nextB()
-		default:
-			c.add(x, y)
-			x, errA, _ = nextA()
+		}
+		if order >= 0 {
+			ofB = y
 			y, errB, _ = nextB()
 		}
+		c.add(ofA, ofB)
 	}
 	if err := cmp.Or(errA, errB); err != nil {
 		return nil, err
@@ -80,29 +78,29 @@ func (c *Comparison) CompareTicks(a, b iter.Seq2[TickReport, error]) (*Differenc
 // compareTimes orders two reports by their time. A side without a report is at its
 // end, so that the other one comes first.
 func compareTimes(a, b *report.Report) int {
-	switch {
-	case b == nil:
-		return -1
-	case a == nil:
-		return 1
+	at := func(r *report.Report) int64 {
+		if r == nil {
+			return math.MaxInt64
+		}
+		return r.At
 	}
-	return cmp.Compare(a.At, b.At)
+	return cmp.Compare(at(a), at(b))
 }
 
 // CompareWhole compares two runs of one report each, which was folded from all
 // reports of the side.
 func (c *Comparison) CompareWhole(a, b iter.Seq2[TickReport, error]) (*Difference, error) {
-	c.whole = true
+	var whole [2]*report.Report
 	for i, run := range []iter.Seq2[TickReport, error]{a, b} {
 		for t, err := range run {
 			if err != nil {
 				return nil, err
 			}
-			c.wholeReports[i] = t.Report
+			whole[i] = t.Report
 		}
 	}
-	c.Add(c.wholeReports[0], c.wholeReports[1])
-	return c.Difference(), nil
+	c.Add(whole[0], whole[1])
+	return &Difference{Whole: true, Ticks: c.ticks, Differ: c.differ, Groups: c.groups.sorted(), LeftOut: c.groups.leftOut, reports: whole}, nil
 }
 
 // Add compares the reports of the next tick. nil means that a side has no report of
@@ -113,14 +111,11 @@ func (c *Comparison) Add(a, b *report.Report) {
 
 func (c *Comparison) add(a, b TickReport) {
 	either := cmp.Or(a.Report, b.Report)
-	switch {
-	case either == nil:
+	if either == nil {
 		return
-	case b.Report == nil:
-		c.groups.add(&change{section: Ticks, kind: Removed, identity: either.Tick}, either.Tick)
-		return
-	case a.Report == nil:
-		c.groups.add(&change{section: Ticks, kind: Added, identity: either.Tick}, either.Tick)
+	}
+	if kind := kindOf(a.Report == nil, b.Report == nil); kind != Changed {
+		c.groups.add(&change{section: Ticks, kind: kind, identity: either.Tick}, either.Tick)
 		return
 	}
 	changes := c.changes(a.Report, b.Report)
@@ -138,10 +133,7 @@ func (c *Comparison) add(a, b TickReport) {
 
 // Difference returns what differs in the ticks that were added so far.
 func (c *Comparison) Difference() *Difference {
-	d := &Difference{Whole: c.whole, Ticks: c.ticks, Differ: c.differ, Groups: c.groups.sorted(), LeftOut: c.groups.leftOut, reports: c.wholeReports}
-	if c.whole { // the folded reports are of no tick
-		return d
-	}
+	d := &Difference{Ticks: c.ticks, Differ: c.differ, Groups: c.groups.sorted(), LeftOut: c.groups.leftOut}
 	if t := c.anything; t.first != nil {
 		d.First, d.Equal = t.first, t.equal
 	}

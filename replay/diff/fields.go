@@ -39,6 +39,8 @@ func (f *Field) rank() int {
 	return important
 }
 
+func (f Field) isTime() bool { return f.Name == "first_seen" || f.Name == "last_seen" }
+
 // A fieldList collects the fields that differ.
 type fieldList []Field
 
@@ -58,37 +60,31 @@ func orNone(s string) string { return cmp.Or(s, "none") }
 
 // addTime adds a time in ns if the values differ.
 func (l *fieldList) addTime(name string, a, b int64) {
-	if a == b {
-		return
+	if a != b {
+		l.add(name, time.Duration(a).String(), time.Duration(b).String(), ordered(a < b, "later", "earlier"))
 	}
-	how := "later"
-	if b < a {
-		how = "earlier"
-	}
-	l.add(name, time.Duration(a).String(), time.Duration(b).String(), how)
 }
 
 // addCount adds a count if the values differ.
 func (l *fieldList) addCount(name string, a, b uint64) {
-	if a == b {
-		return
+	l.add(name, strconv.FormatUint(a, 10), strconv.FormatUint(b, 10), ordered(a < b, "more", "fewer"))
+}
+
+func ordered(rises bool, up, down string) string {
+	if rises {
+		return up
 	}
-	how := "more"
-	if b < a {
-		how = "fewer"
-	}
-	l.add(name, strconv.FormatUint(a, 10), strconv.FormatUint(b, 10), how)
+	return down
 }
 
 // connectionFields compares two connections. If one side follows the rules of 2016,
 // it leaves out evidence, NAT and sources, which those rules do not report.
-func connectionFields(p pair, times bool) (l fieldList) {
-	a, b := p.a, p.b
+func connectionFields(a, b *report.Connection, reversed bool) (l fieldList) {
 	from, to := &b.From, &b.To
-	if p.reversed {
+	if reversed {
 		from, to = to, from
 	}
-	l.addAddresses(p)
+	l.addAddresses(a, b, reversed)
 	l.addEnd("from", &a.From, from)
 	l.addEnd("to", &a.To, to)
 	l.add("state", a.State, b.State, "")
@@ -99,10 +95,8 @@ func connectionFields(p pair, times bool) (l fieldList) {
 	if sameEvidence && !slices.Equal(a.NAT, b.NAT) {
 		l.add("nat", natTuples(a.NAT), natTuples(b.NAT), natKind(a.NAT)+" became "+natKind(b.NAT))
 	}
-	if times {
-		l.addTime("first_seen", a.FirstSeen, b.FirstSeen)
-		l.addTime("last_seen", a.LastSeen, b.LastSeen)
-	}
+	l.addTime("first_seen", a.FirstSeen, b.FirstSeen)
+	l.addTime("last_seen", a.LastSeen, b.LastSeen)
 	l.add("closed", strconv.FormatBool(a.Closed), strconv.FormatBool(b.Closed), "")
 	if sameEvidence && !slices.Equal(a.Seen, b.Seen) {
 		l.add("seen", strings.Join(a.Seen, "+"), strings.Join(b.Seen, "+"), "")
@@ -112,14 +106,13 @@ func connectionFields(p pair, times bool) (l fieldList) {
 }
 
 // addAddresses adds the ends of a pair that is reversed or has other addresses.
-func (l *fieldList) addAddresses(p pair) {
-	a, b := p.a, p.b
-	if !p.reversed && endsOf(a) == endsOf(b) {
+func (l *fieldList) addAddresses(a, b *report.Connection, reversed bool) {
+	if !reversed && endsOf(a) == endsOf(b) {
 		return
 	}
 	from, to := "", "" // how they changed
 	switch x, y := a.From.Addr.Addr(), b.From.Addr.Addr(); {
-	case p.reversed:
+	case reversed:
 		from = fmt.Sprintf("%s -> %s became %s -> %s", x, a.To.Addr, b.From.Addr, b.To.Addr.Addr())
 		to = from
 	case x != y:
@@ -152,42 +145,40 @@ func (l *fieldList) addProcesses(name string, a, b []report.Process) {
 	if slices.Equal(a, b) {
 		return
 	}
-	how := ""
+	how := "other processes of " + programs(a)
 	if x, y := programs(a), programs(b); x != y {
 		how = orNone(x) + " became " + orNone(y)
-	} else {
-		how = "other processes of " + x
 	}
 	l.add(name, processesText(a), processesText(b), how)
 }
 
 func processesText(list []report.Process) string {
-	var parts []string
-	for _, p := range list {
+	return strings.Join(texts(list, func(p report.Process) string {
 		name := report.ValidText(p.Comm)
 		if strings.ContainsAny(name, `,[]"`) { // else it could read as two processes
 			name = strconv.Quote(name)
 		}
-		parts = append(parts, fmt.Sprintf("%s[%d]", name, p.PID))
-	}
-	return strings.Join(parts, ",")
+		return fmt.Sprintf("%s[%d]", name, p.PID)
+	}), ",")
 }
 
 func programs(list []report.Process) string {
-	var names []string
-	for _, p := range list {
-		names = append(names, p.Comm)
-	}
+	names := texts(list, func(p report.Process) string { return p.Comm })
 	slices.Sort(names)
 	return strings.Join(slices.Compact(names), ",")
 }
 
 func natTuples(list []report.NAT) string {
-	var parts []string
-	for _, n := range list {
-		parts = append(parts, fmt.Sprintf("%s>%s|%s>%s", n.OriginalSrc, n.OriginalDst, n.ReplySrc, n.ReplyDst))
+	return strings.Join(texts(list, func(n report.NAT) string {
+		return fmt.Sprintf("%s>%s|%s>%s", n.OriginalSrc, n.OriginalDst, n.ReplySrc, n.ReplyDst)
+	}), " ")
+}
+
+func texts[T any](list []T, text func(T) string) (out []string) {
+	for _, v := range list {
+		out = append(out, text(v))
 	}
-	return strings.Join(parts, " ")
+	return out
 }
 
 // natKind describes translations without the ports of clients, which are different
@@ -210,17 +201,9 @@ func natKind(list []report.NAT) string {
 
 func endpointFields(a, b *report.Endpoint) (l fieldList) {
 	l.add("id", a.ID(), b.ID(), "")
-	l.add("aliases", addrsText(a.Aliases), addrsText(b.Aliases), "")
+	l.add("aliases", strings.Join(texts(a.Aliases, netip.AddrPort.String), ","), strings.Join(texts(b.Aliases, netip.AddrPort.String), ","), "")
 	l.addProcesses("processes", a.Processes, b.Processes)
 	return l
-}
-
-func addrsText(list []netip.AddrPort) string {
-	var parts []string
-	for _, a := range list {
-		parts = append(parts, a.String())
-	}
-	return strings.Join(parts, ",")
 }
 
 func nameFields(a, b *report.Names) (l fieldList) {

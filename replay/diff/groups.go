@@ -2,7 +2,9 @@ package diff
 
 import (
 	"cmp"
+	"encoding/json"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -65,21 +67,19 @@ func (gs *groups) add(ch *change, tick uint64) {
 
 // groupOf returns the group of a change, a new one if there is none.
 func (gs *groups) groupOf(ch *change) *group {
-	key := groupKey{section: ch.section, kind: ch.kind, follows: ch.follows}
+	general := groupKey{section: ch.section, kind: ch.kind, follows: ch.follows}
+	key := general
 	if !ch.follows {
 		key.cause = ch.cause()
 		if ch.perEnds {
 			key.client, key.server = ch.client, ch.server
 		}
 	}
+	if gs.byKey[key] == nil && len(gs.byKey) >= maxGroups {
+		key = general
+	}
 	if g := gs.byKey[key]; g != nil {
 		return g
-	}
-	if len(gs.byKey) >= maxGroups {
-		key = groupKey{section: ch.section, kind: ch.kind, follows: ch.follows}
-		if g := gs.byKey[key]; g != nil {
-			return g
-		}
 	}
 	if gs.byKey == nil {
 		gs.byKey = map[groupKey]*group{}
@@ -102,21 +102,18 @@ func (g *group) addTick(tick uint64) {
 
 // example writes the change as an example.
 func (ch *change) example() Example {
-	e := Example{ID: ch.id}
+	canonical := func(t thing) json.RawMessage {
+		if t == nil {
+			return nil
+		}
+		return t.AppendJSON(nil)
+	}
+	id := ch.id
 	if ch.section == Connections {
 		c := cmp.Or(ch.a, ch.b).(*report.Connection)
-		e.ID = c.From.Addr.String() + "->" + c.To.Addr.String()
+		id = c.From.Addr.String() + "->" + c.To.Addr.String()
 	}
-	if ch.a != nil {
-		e.A = ch.a.AppendJSON(nil)
-	}
-	if ch.b != nil {
-		e.B = ch.b.AppendJSON(nil)
-	}
-	if ch.as != nil {
-		e.As = ch.as.AppendJSON(nil)
-	}
-	return e
+	return Example{ID: id, A: canonical(ch.a), B: canonical(ch.b), As: canonical(ch.as)}
 }
 
 // cause is equal for changes with the same cause: their most important fields change
@@ -140,21 +137,17 @@ func (ch *change) cause() string {
 
 // mergeFields keeps of each field what all things of the group have in common.
 func (g *group) mergeFields(fields []Field) {
-	find := func(list []Field, name string) *Field {
-		for i := range list {
-			if list[i].Name == name {
-				return &list[i]
-			}
-		}
-		return nil
+	find := func(list []Field, name string) int {
+		return slices.IndexFunc(list, func(f Field) bool { return f.Name == name })
 	}
 	for i := range g.Fields {
 		common := &g.Fields[i]
-		f := find(fields, common.Name)
-		if f == nil {
+		at := find(fields, common.Name)
+		if at < 0 {
 			common.Some = true
 			continue
 		}
+		f := &fields[at]
 		if common.A != f.A || common.B != f.B {
 			common.A, common.B = "", ""
 		}
@@ -163,57 +156,37 @@ func (g *group) mergeFields(fields []Field) {
 		}
 	}
 	for _, f := range fields {
-		if find(g.Fields, f.Name) == nil {
+		if find(g.Fields, f.Name) < 0 {
 			f.Some = true
 			g.Fields = append(g.Fields, f)
 		}
 	}
 }
 
-// A pattern is what the ends of a group's things have in common.
-type pattern struct {
-	client, server netip.Addr // invalid: different ones
-	port           int        // of the server; -1: different ones
-	name           string     // *: different ones
-}
+// A pattern is what the ends of a group's things have in common, each as text, * if
+// they are different.
+type pattern struct{ client, server, port, name string }
 
 func patternOf(ch *change) pattern {
-	return pattern{client: ch.client, server: ch.server.Addr(), port: int(ch.server.Port()), name: ch.id}
+	return pattern{ch.client.String(), ch.server.Addr().String(), strconv.Itoa(int(ch.server.Port())), ch.id}
 }
 
 // widen drops what the other pattern does not have.
 func (p *pattern) widen(o pattern) {
-	if p.client != o.client {
-		p.client = netip.Addr{}
+	common := func(a, b string) string {
+		if a != b {
+			return "*"
+		}
+		return a
 	}
-	if p.server != o.server {
-		p.server = netip.Addr{}
-	}
-	if p.port != o.port {
-		p.port = -1
-	}
-	if p.name != o.name {
-		p.name = "*"
-	}
-}
-
-func (p *pattern) clientText() string {
-	if p.client.IsValid() {
-		return p.client.String()
-	}
-	return "*"
+	*p = pattern{common(p.client, o.client), common(p.server, o.server), common(p.port, o.port), common(p.name, o.name)}
 }
 
 func (p *pattern) serverText() string {
-	switch {
-	case p.server.IsValid() && p.port >= 0:
-		return netip.AddrPortFrom(p.server, uint16(p.port)).String()
-	case p.server.IsValid():
-		return p.server.String()
-	case p.port >= 0:
-		return "*:" + strconv.Itoa(p.port)
+	if p.port == "*" {
+		return p.server
 	}
-	return "*"
+	return net.JoinHostPort(p.server, p.port)
 }
 
 // sorted returns the groups in the order of their importance.
@@ -224,8 +197,8 @@ func (gs *groups) sorted() []Group {
 		list = append(list, g)
 	}
 	slices.SortFunc(list, func(a, b *group) int { return compareGroups(&a.Group, &b.Group) })
-	list = joinSimilar(list, func(p pattern) pattern { return pattern{server: p.server, port: p.port} })
-	list = joinSimilar(list, func(p pattern) pattern { return pattern{client: p.client} })
+	list = joinSimilar(list, func(g *group) (end string, known bool) { return g.pattern.serverText(), g.pattern.server != "*" })
+	list = joinSimilar(list, func(g *group) (end string, known bool) { return g.pattern.client, g.pattern.client != "*" })
 	out := make([]Group, 0, len(list))
 	for _, g := range list {
 		g.summarize()
@@ -239,7 +212,7 @@ func (gs *groups) sorted() []Group {
 func (g *group) summarize() {
 	g.Count = len(g.things)
 	if g.Section == Connections {
-		g.From, g.To = g.pattern.clientText(), g.pattern.serverText()
+		g.From, g.To = g.pattern.client, g.pattern.serverText()
 	} else {
 		g.To = g.pattern.name
 	}
@@ -248,15 +221,14 @@ func (g *group) summarize() {
 // joinSimilar makes one group of more than maxCauses groups of added or removed
 // connections that have the same end: all clients of a server, or all servers of a
 // client.
-func joinSimilar(list []*group, endOf func(pattern) pattern) (out []*group) {
+func joinSimilar(list []*group, endOf func(*group) (end string, known bool)) (out []*group) {
 	type similar struct {
 		kind ChangeKind
-		end  pattern
+		end  string
 	}
 	keyOf := func(g *group) (key similar, joinable bool) {
-		key = similar{g.Change, endOf(g.pattern)}
-		hasEnd := key.end.client.IsValid() || key.end.server.IsValid()
-		return key, g.Section == Connections && g.Change != Changed && hasEnd
+		end, known := endOf(g)
+		return similar{g.Change, end}, g.Section == Connections && g.Change != Changed && known
 	}
 	count, joined := map[similar]int{}, map[similar]*group{}
 	for _, g := range list {
@@ -312,7 +284,7 @@ func compareGroups(a, b *Group) int {
 func (g *Group) rank() int {
 	rank := slices.Index([]Section{Ticks, Connections, Endpoints, Names, Coverage, Head}, g.Section) * 4
 	hasOtherEnds := func(f Field) bool { return f.rank() == mostImportant }
-	isNoTime := func(f Field) bool { return f.Name != "first_seen" && f.Name != "last_seen" }
+	isNoTime := func(f Field) bool { return !f.isTime() }
 	switch {
 	case g.Follows:
 		return rank + 3

@@ -14,6 +14,7 @@ import (
 type pair struct {
 	a, b     *report.Connection
 	reversed bool // the client of one side is the server of the other
+	fields   fieldList
 	// as is set if one side lacks the connection: the other side's connection that has
 	// the same addresses before or after NAT, or reversed.
 	as *report.Connection
@@ -39,17 +40,12 @@ func pairConnections(a, b []report.Connection) []pair {
 	restA, restB = found.reversedEnds(restA, restB)
 	restA, restB = found.translatedEnds(restA, restB)
 	restA, restB = found.sameClient(restA, restB)
-	if len(restA) > 0 {
-		other := connectionsByTuple(b)
-		for _, c := range restA {
-			found = append(found, pair{a: c, as: other[endsOf(c).ordered()]})
-		}
+	asB, asA := sameTuples(restA, b), sameTuples(restB, a)
+	for i, c := range restA {
+		found = append(found, pair{a: c, as: asB[i]})
 	}
-	if len(restB) > 0 {
-		other := connectionsByTuple(a)
-		for _, c := range restB {
-			found = append(found, pair{b: c, as: other[endsOf(c).ordered()]})
-		}
+	for i, c := range restB {
+		found = append(found, pair{b: c, as: asA[i]})
 	}
 	return found
 }
@@ -57,29 +53,20 @@ func pairConnections(a, b []report.Connection) []pair {
 // sortedConnections returns the list in the order of reports, which it usually has.
 // Connections that are equal in that order are sorted by their JSON.
 func sortedConnections(list []report.Connection) []report.Connection {
-	order := func(a, b report.Connection) int {
-		if n := a.Compare(&b); n != 0 {
+	return sortedBy(list, func(a, b *report.Connection) int {
+		if n := a.Compare(b); n != 0 {
 			return n
 		}
 		return bytes.Compare(a.AppendJSON(nil), b.AppendJSON(nil))
-	}
-	if slices.IsSortedFunc(list, order) {
-		return list
-	}
-	list = slices.Clone(list)
-	slices.SortFunc(list, order)
-	return list
+	})
 }
 
-// add adds a pair unless both connections are equal.
+// add adds a pair unless no field differs.
 func (p *pairs) add(a, b *report.Connection, reversed bool) {
-	if reversed || !sameConnection(a, b) {
-		*p = append(*p, pair{a: a, b: b, reversed: reversed})
+	if fields := connectionFields(a, b, reversed); len(fields) > 0 {
+		*p = append(*p, pair{a: a, b: b, reversed: reversed, fields: fields})
 	}
 }
-
-func (p *pairs) addForward(a, b *report.Connection)  { p.add(a, b, false) }
-func (p *pairs) addReversed(a, b *report.Connection) { p.add(a, b, true) }
 
 // ends are the protocol and the two ends of a connection.
 type ends struct {
@@ -88,8 +75,6 @@ type ends struct {
 }
 
 func endsOf(c *report.Connection) ends { return ends{c.Proto, c.From.Addr, c.To.Addr} }
-
-func reversedEndsOf(c *report.Connection) ends { return endsOf(c).reversed() }
 
 func (e ends) reversed() ends { return ends{e.proto, e.to, e.from} }
 
@@ -107,35 +92,16 @@ func (e ends) compare(o ends) int {
 
 // sameEnds pairs connections with the same ends. Both lists are sorted by them.
 func (p *pairs) sameEnds(a, b []report.Connection) (restA, restB []*report.Connection) {
-	for len(a) > 0 && len(b) > 0 {
-		key := endsOf(&a[0])
-		switch order := key.compare(endsOf(&b[0])); {
-		case order < 0:
-			restA, a = append(restA, &a[0]), a[1:]
-		case order > 0:
-			restB, b = append(restB, &b[0]), b[1:]
-		default:
-			i, j := countWithEnds(a, key), countWithEnds(b, key)
-			if i == 1 && j == 1 {
-				p.addForward(&a[0], &b[0])
-			} else {
-				moreA, moreB := p.equalEnds(pointers(a[:i]), pointers(b[:j]))
-				restA, restB = append(restA, moreA...), append(restB, moreB...)
-			}
-			a, b = a[i:], b[j:]
+	compare := func(x, y *report.Connection) int { return endsOf(x).compare(endsOf(y)) }
+	walkBoth(a, b, compare, func(a, b []report.Connection) {
+		if len(a) == 1 && len(b) == 1 {
+			p.add(&a[0], &b[0], false)
+			return
 		}
-	}
-	return append(restA, pointers(a)...), append(restB, pointers(b)...)
-}
-
-// countWithEnds returns how many connections at the head of the list have these ends.
-// The first one has.
-func countWithEnds(list []report.Connection, key ends) int {
-	n := 1
-	for n < len(list) && endsOf(&list[n]) == key {
-		n++
-	}
-	return n
+		moreA, moreB := p.equalEnds(pointers(a), pointers(b))
+		restA, restB = append(restA, moreA...), append(restB, moreB...)
+	})
+	return restA, restB
 }
 
 func pointers(list []report.Connection) (out []*report.Connection) {
@@ -162,14 +128,15 @@ func (p *pairs) equalEnds(a, b []*report.Connection) (restA, restB []*report.Con
 		func(c *report.Connection) key { return key{from: c.From.Netns, to: c.To.Netns} },
 		func(*report.Connection) key { return key{} },
 	} {
-		a, b = pairByKey(a, b, keyOf, keyOf, p.addForward)
+		a, b = pairByKey(p, a, b, keyOf, keyOf, false)
 	}
 	return a, b
 }
 
 // reversedEnds pairs connections whose client is the server of the other one.
 func (p *pairs) reversedEnds(a, b []*report.Connection) (restA, restB []*report.Connection) {
-	return pairByKey(a, b, endsOf, reversedEndsOf, p.addReversed)
+	reversedEnds := func(c *report.Connection) ends { return endsOf(c).reversed() }
+	return pairByKey(p, a, b, endsOf, reversedEnds, true)
 }
 
 // sameClient pairs connections of a client's address and port that has one left on
@@ -194,7 +161,7 @@ func (p *pairs) sameClient(a, b []*report.Connection) (restA, restB []*report.Co
 	isSingle := func(c *report.Connection) bool { k := clientOf(c); return len(ofA[k]) == 1 && len(ofB[k]) == 1 }
 	for _, c := range a {
 		if isSingle(c) {
-			p.addForward(c, ofB[clientOf(c)][0])
+			p.add(c, ofB[clientOf(c)][0], false)
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(a), isSingle), slices.DeleteFunc(slices.Clone(b), isSingle)
@@ -202,7 +169,7 @@ func (p *pairs) sameClient(a, b []*report.Connection) (restA, restB []*report.Co
 
 // pairByKey pairs the first of a with the first of b that has the same key, and so
 // on. It returns the rest of both.
-func pairByKey[K comparable](a, b []*report.Connection, keyOfA, keyOfB func(*report.Connection) K, add func(a, b *report.Connection)) (restA, restB []*report.Connection) {
+func pairByKey[K comparable](p *pairs, a, b []*report.Connection, keyOfA, keyOfB func(*report.Connection) K, reversed bool) (restA, restB []*report.Connection) {
 	if len(a) == 0 || len(b) == 0 {
 		return a, b
 	}
@@ -219,7 +186,7 @@ func pairByKey[K comparable](a, b []*report.Connection, keyOfA, keyOfB func(*rep
 			restA = append(restA, c)
 			continue
 		}
-		add(c, b[list[0]])
+		p.add(c, b[list[0]], reversed)
 		paired[list[0]], waiting[k] = true, list[1:]
 	}
 	return restA, without(b, paired)
@@ -233,17 +200,4 @@ func without(list []*report.Connection, paired []bool) (rest []*report.Connectio
 		}
 	}
 	return rest
-}
-
-// sameConnection reports whether two connections have the same canonical JSON.
-func sameConnection(a, b *report.Connection) bool {
-	return a.State == b.State && a.Direction == b.Direction && a.FirstSeen == b.FirstSeen && a.LastSeen == b.LastSeen &&
-		a.Closed == b.Closed && a.MayHaveClosed == b.MayHaveClosed && endsOf(a) == endsOf(b) &&
-		a.From.Netns == b.From.Netns && a.To.Netns == b.To.Netns && slices.EqualFunc(a.From.Processes, b.From.Processes, sameProcess) &&
-		slices.EqualFunc(a.To.Processes, b.To.Processes, sameProcess) && slices.Equal(a.NAT, b.NAT) && slices.Equal(a.Seen, b.Seen)
-}
-
-// sameProcess compares names as the JSON has them.
-func sameProcess(a, b report.Process) bool {
-	return a.PID == b.PID && (a.Comm == b.Comm || report.ValidText(a.Comm) == report.ValidText(b.Comm))
 }

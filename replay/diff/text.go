@@ -61,22 +61,19 @@ func (d *Difference) WriteGroups(w io.Writer, all bool) error {
 
 // groupsText writes the first groups. Those that follow from others share one line.
 func (d *Difference) groupsText(b *bytes.Buffer, most int) {
-	follows := map[ChangeKind][]string{}
 	causes := 0
 	for i := range d.Groups {
-		g := &d.Groups[i]
-		if g.Follows {
-			follows[g.Change] = append(follows[g.Change], render.Count(g.Count, singular(g.Section)))
+		if d.Groups[i].Follows {
 			continue
 		}
 		if causes++; causes <= most {
-			d.groupText(b, g)
+			d.groupText(b, &d.Groups[i])
 		}
 	}
 	if causes > most {
 		fmt.Fprintf(b, "and %d causes more; --format json has all\n", causes-most)
 	}
-	if text := followText(follows); text != "" {
+	if text := d.followText(); text != "" {
 		fmt.Fprintf(b, "with them: %s\n", text)
 	}
 	if d.LeftOut > 0 {
@@ -103,11 +100,18 @@ func (d *Difference) Verdict() string {
 
 var signs = map[ChangeKind]string{Removed: "-", Added: "+", Changed: "~"}
 
-func followText(follows map[ChangeKind][]string) string {
+// followText counts the things of groups that follow from others.
+func (d *Difference) followText() string {
 	var parts []string
 	for _, kind := range []ChangeKind{Removed, Added, Changed} {
-		if list := follows[kind]; len(list) > 0 {
-			parts = append(parts, signs[kind]+" "+strings.Join(list, " and "))
+		var counts []string
+		for _, g := range d.Groups {
+			if g.Follows && g.Change == kind {
+				counts = append(counts, render.Count(g.Count, singular(g.Section)))
+			}
+		}
+		if len(counts) > 0 {
+			parts = append(parts, signs[kind]+" "+strings.Join(counts, " and "))
 		}
 	}
 	return strings.Join(parts, ", ")

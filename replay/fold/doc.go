@@ -5,11 +5,12 @@ matches.
 	reports ─> Fold ─> one report with every connection that any of them shows
 	report ─> Filter ─> the report with only the selected connections
 
-fold.go has Fold. selector.go has the grammar of selectors, such as "nginx :443" or
-"10.0.0.1->*.internal". edge.go has the value that a selector is matched with: a
-connection, a message or a row under all its addresses. filter.go applies selectors
-to a report. scope_view.go does both for the view of Weave Scope, which the rules of
-2016 make by themselves and other rules derive from the connections.
+fold.go has Fold, merge.go its maps and lists. selector.go has the grammar of
+selectors, such as "nginx :443" or "10.0.0.1->*.internal". edge.go has the value that
+a selector is matched with: a connection, a message or a row under all its addresses.
+filter.go applies selectors to a report. scope_view.go does both for the view of Weave
+Scope, which the rules of 2016 make by themselves and other rules derive from the
+connections.
 
 What surprises:
 

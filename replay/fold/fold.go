@@ -22,11 +22,11 @@ type Fold struct {
 	window      int64                     // of all reports together, ns
 	index       map[connectionKey][]int32 // into connections
 	connections []report.Connection
-	shownBy     []int // by index in connections: the number of the last report that shows it
-	endpoints   map[endpointID]*report.Endpoint
-	names       map[netip.Addr]*report.Names
+	shownBy     []int                      // by index in connections: the number of the last report that shows it
 	leftOut     map[connectionKey]struct{} // at most max
-	view        viewFold
+	endpoints   merged[endpointID, report.Endpoint]
+	names       merged[netip.Addr, report.Names]
+	nodes       merged[string, report.ScopeNode] // of views that rules make themselves
 }
 
 // A connectionKey identifies a connection in either direction. Namespaces are not
@@ -43,9 +43,9 @@ func New(max int) *Fold {
 	if max <= 0 {
 		max = DefaultMax
 	}
-	return &Fold{max: max, index: map[connectionKey][]int32{}, endpoints: map[endpointID]*report.Endpoint{},
-		names: map[netip.Addr]*report.Names{}, leftOut: map[connectionKey]struct{}{},
-		view: viewFold{max: 2 * max, nodes: map[string]*report.ScopeNode{}}}
+	return &Fold{max: max, index: map[connectionKey][]int32{}, leftOut: map[connectionKey]struct{}{},
+		endpoints: newMerged[endpointID, report.Endpoint](2 * max), names: newMerged[netip.Addr, report.Names](2 * max),
+		nodes: newMerged[string, report.ScopeNode](2 * max)}
 }
 
 func keyOf(c *report.Connection) connectionKey {
@@ -63,16 +63,20 @@ func (f *Fold) Add(r *report.Report) {
 	f.window += r.Window
 	f.reports++
 	if hasOwnView(r) {
-		f.view.add(r.Scope())
+		for _, n := range r.Scope().Nodes {
+			f.nodes.add(n.ID, &n, mergeNodes)
+		}
 	}
 	for i := range r.Connections {
 		f.addConnection(&r.Connections[i])
 	}
 	for i := range r.Endpoints {
-		f.addEndpoint(&r.Endpoints[i])
+		e := &r.Endpoints[i]
+		f.endpoints.add(endpointID{e.Scope, e.Addr}, e, mergeEndpoints)
 	}
 	for i := range r.Names {
-		f.addNames(&r.Names[i])
+		n := &r.Names[i]
+		f.names.add(n.Addr, n, mergeNames)
 	}
 }
 
@@ -105,12 +109,18 @@ func (f *Fold) find(key connectionKey, c *report.Connection) int32 {
 
 // agreeOnNetns reports whether no end has two different namespaces. 0 is unknown.
 func agreeOnNetns(a, b *report.Connection) bool {
-	from, to := b.From.Netns, b.To.Netns
-	if a.From.Addr != b.From.Addr {
-		from, to = to, from
-	}
+	from, to := endsInOrder(b, a)
 	agree := func(x, y uint64) bool { return x == y || x == 0 || y == 0 }
-	return agree(a.From.Netns, from) && agree(a.To.Netns, to)
+	return agree(a.From.Netns, from.Netns) && agree(a.To.Netns, to.Netns)
+}
+
+// endsInOrder returns the ends of a connection in the order of another one, whose
+// client may be its server.
+func endsInOrder(c, of *report.Connection) (from, to report.End) {
+	if c.From.Addr != of.From.Addr {
+		return c.To, c.From
+	}
+	return c.From, c.To
 }
 
 // merge replaces a connection by that of a later report, and keeps what the later one
@@ -124,29 +134,14 @@ func merge(to, c *report.Connection) {
 	if len(to.NAT) == 0 {
 		to.NAT = old.NAT
 	}
-	oldFrom, oldTo := old.From, old.To
-	if oldFrom.Addr != c.From.Addr {
-		oldFrom, oldTo = oldTo, oldFrom
-	}
+	oldFrom, oldTo := endsInOrder(&old, c)
 	mergeEnd(&to.From, &oldFrom)
 	mergeEnd(&to.To, &oldTo)
 }
 
 func mergeEnd(to, old *report.End) {
-	if to.Netns == 0 {
-		to.Netns = old.Netns
-	}
+	to.Netns = cmp.Or(to.Netns, old.Netns)
 	to.Processes = union(old.Processes, to.Processes, report.Process.Compare)
-}
-
-// union returns the union of two sorted lists, sorted. It does not change them.
-func union[T any](a, b []T, compare func(T, T) int) []T {
-	if len(a) == 0 || slices.EqualFunc(a, b, func(x, y T) bool { return compare(x, y) == 0 }) {
-		return b
-	}
-	all := slices.Concat(a, b)
-	slices.SortFunc(all, compare)
-	return slices.CompactFunc(all, func(x, y T) bool { return compare(x, y) == 0 })
 }
 
 // An endpointID has the parts of an endpoint's ID.
@@ -155,30 +150,15 @@ type endpointID struct {
 	addr  netip.AddrPort
 }
 
-func (f *Fold) addEndpoint(e *report.Endpoint) {
-	id := endpointID{e.Scope, e.Addr}
-	old := f.endpoints[id]
-	switch {
-	case old != nil:
-		old.Aliases = union(old.Aliases, e.Aliases, netip.AddrPort.Compare)
-		old.Processes = union(old.Processes, e.Processes, report.Process.Compare)
-	case len(f.endpoints) < 2*f.max:
-		own := *e
-		f.endpoints[id] = &own
-	}
+func mergeEndpoints(to, e *report.Endpoint) {
+	to.Aliases = union(to.Aliases, e.Aliases, netip.AddrPort.Compare)
+	to.Processes = union(to.Processes, e.Processes, report.Process.Compare)
 }
 
-func (f *Fold) addNames(n *report.Names) {
-	old := f.names[n.Addr]
-	switch {
-	case old != nil:
-		old.Forward = union(old.Forward, n.Forward, strings.Compare)
-		old.Reverse = union(old.Reverse, n.Reverse, strings.Compare)
-		old.Host = cmp.Or(n.Host, old.Host)
-	case len(f.names) < 2*f.max:
-		own := *n
-		f.names[n.Addr] = &own
-	}
+func mergeNames(to, n *report.Names) {
+	to.Forward = union(to.Forward, n.Forward, strings.Compare)
+	to.Reverse = union(to.Reverse, n.Reverse, strings.Compare)
+	to.Host = cmp.Or(n.Host, to.Host)
 }
 
 // LeftOut returns how many connections are beyond the maximum. It counts up to the
@@ -195,18 +175,12 @@ func (f *Fold) Finish() *report.Report {
 	r.Window = f.window
 	r.Connections = f.connections
 	slices.SortStableFunc(r.Connections, func(a, b report.Connection) int { return a.Compare(&b) })
-	r.Endpoints = make([]report.Endpoint, 0, len(f.endpoints))
-	for _, e := range f.endpoints {
-		r.Endpoints = append(r.Endpoints, *e)
-	}
-	slices.SortFunc(r.Endpoints, func(a, b report.Endpoint) int { return a.Compare(&b) })
-	r.Names = make([]report.Names, 0, len(f.names))
-	for _, n := range f.names {
-		r.Names = append(r.Names, *n)
-	}
-	slices.SortFunc(r.Names, func(a, b report.Names) int { return a.Addr.Compare(b.Addr) })
+	r.Endpoints = f.endpoints.sorted((*report.Endpoint).Compare)
+	r.Names = f.names.sorted(func(a, b *report.Names) int { return a.Addr.Compare(b.Addr) })
 	if hasOwnView(&r) {
-		r.SetScope(f.view.view())
+		view := *r.Scope()
+		view.Nodes = f.nodes.sorted(func(a, b *report.ScopeNode) int { return strings.Compare(a.ID, b.ID) })
+		r.SetScope(&view)
 	}
 	return &r
 }

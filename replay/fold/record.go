@@ -2,6 +2,7 @@ package fold
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/topotape/topotape/capture"
@@ -28,60 +29,54 @@ func (m *RecordMatcher) Match(r *capture.Record, bigEndian bool) bool {
 	if len(m.Selectors) == 0 {
 		return true
 	}
-	switch r.Kind {
-	case capture.KindConntrack, capture.KindDumpEntry:
+	if r.Kind.Raw() {
 		if m.conntrack.Decode(r.Payload, bigEndian) != nil {
 			return false
 		}
 		o, p := &m.conntrack.Orig, &m.conntrack.Reply
-		return MatchAny(m.Selectors, &Edge{
-			From: EdgeEnd{Addrs: []netip.AddrPort{o.Src(), p.Dst()}}, To: EdgeEnd{Addrs: []netip.AddrPort{o.Dst(), p.Src()}}})
-	case capture.KindProcNet:
-		var t capture.ProcNet
-		return r.Decode(&t) == nil && matchTable(&t, bigEndian, m.Selectors)
-	case capture.KindProcSockets:
-		var s capture.ProcSockets
-		if r.Decode(&s) != nil {
-			return false
+		return MatchAny(m.Selectors, &Edge{endAt(o.Src(), p.Dst()), endAt(o.Dst(), p.Src())})
+	}
+	p := r.Kind.New()
+	if p == nil || r.Decode(p) != nil {
+		return false
+	}
+	switch p := p.(type) {
+	case *capture.ProcNet:
+		return m.matchTable(p, bigEndian)
+	case *capture.ProcSockets:
+		var e EdgeEnd
+		return slices.ContainsFunc(p.Processes, func(q capture.Process) bool {
+			e.Processes = []report.Process{{PID: q.PID, Comm: q.Comm}}
+			return m.matchEither(e, EdgeEnd{})
+		})
+	case *capture.DNS:
+		return m.matchDNS(p)
+	case *capture.ReverseName:
+		var e EdgeEnd
+		if a, err := netip.ParseAddr(p.Addr); err == nil {
+			e = endAt(netip.AddrPortFrom(a.Unmap(), 0))
 		}
-		for _, p := range s.Processes {
-			if matchEnd(m.Selectors, EdgeEnd{Processes: []report.Process{{PID: p.PID, Comm: p.Comm}}}) {
-				return true
-			}
-		}
-	case capture.KindDNS:
-		var d capture.DNS
-		return r.Decode(&d) == nil && m.matchDNS(&d)
-	case capture.KindReverseName:
-		var n capture.ReverseName
-		if r.Decode(&n) != nil {
-			return false
-		}
-		e := EdgeEnd{}
-		if a, err := netip.ParseAddr(n.Addr); err == nil {
-			e.Addrs = append(e.Addrs, netip.AddrPortFrom(a.Unmap(), 0))
-		}
-		for _, name := range n.Names {
+		for _, name := range p.Names {
 			e.Names = append(e.Names, strings.TrimSuffix(strings.ToLower(name), "."))
 		}
-		return matchEnd(m.Selectors, e)
+		return m.matchEither(e, EdgeEnd{})
 	}
 	return false
 }
 
-// matchEnd matches a record that shows one end of a connection, either one.
-func matchEnd(selectors []*Selector, e EdgeEnd) bool {
-	return MatchAny(selectors, &Edge{From: e}) || MatchAny(selectors, &Edge{To: e})
+func endAt(addrs ...netip.AddrPort) EdgeEnd { return EdgeEnd{Addrs: addrs} }
+
+// matchEither matches two ends, either of them as the client.
+func (m *RecordMatcher) matchEither(a, b EdgeEnd) bool {
+	return MatchAny(m.Selectors, &Edge{a, b}) || MatchAny(m.Selectors, &Edge{b, a})
 }
 
-// matchTable reports whether a row of a socket table matches. Each row is compared
-// in both directions: it does not show which end is the client.
-func matchTable(t *capture.ProcNet, bigEndian bool, selectors []*Selector) bool {
+// matchTable reports whether a row of a socket table matches.
+func (m *RecordMatcher) matchTable(t *capture.ProcNet, bigEndian bool) bool {
 	s := procnet.NewScanner(t.Text, bigEndian)
 	var row procnet.Row
 	for s.Next(&row) {
-		local, remote := EdgeEnd{Addrs: []netip.AddrPort{row.Local}}, EdgeEnd{Addrs: []netip.AddrPort{row.Remote}}
-		if MatchAny(selectors, &Edge{From: local, To: remote}) || MatchAny(selectors, &Edge{From: remote, To: local}) {
+		if m.matchEither(endAt(row.Local), endAt(row.Remote)) {
 			return true
 		}
 	}
@@ -92,7 +87,7 @@ func matchTable(t *capture.ProcNet, bigEndian bool, selectors []*Selector) bool 
 // in the answers count as the receiver's.
 func (m *RecordMatcher) matchDNS(d *capture.DNS) bool {
 	err := m.packet.Decode(d.Packet)
-	e := Edge{From: EdgeEnd{Addrs: []netip.AddrPort{m.packet.Src}}, To: EdgeEnd{Addrs: []netip.AddrPort{m.packet.Dst}}}
+	e := Edge{endAt(m.packet.Src), endAt(m.packet.Dst)}
 	if err == nil && m.dns.Decode(m.packet.Message()) == nil {
 		for _, q := range m.dns.Questions {
 			e.To.Names = append(e.To.Names, strings.ToLower(m.dns.QuestionName(q)))

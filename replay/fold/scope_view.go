@@ -1,7 +1,7 @@
 package fold
 
 import (
-	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -17,32 +17,33 @@ func hasOwnView(r *report.Report) bool { return r.Rules == reporter.RulesScope20
 // of a filtered report: their nodes, the copies of these nodes, and the adjacencies
 // between them.
 func partOfView(view *report.ScopeReport, kept *report.Report) *report.ScopeReport {
-	ids := make(map[string]bool, len(kept.Endpoints))
+	addrs := make(map[string]netip.AddrPort, len(kept.Endpoints)) // by id of the node; copies have none
 	for i := range kept.Endpoints {
-		ids[kept.Endpoints[i].ID()] = true
+		addrs[kept.Endpoints[i].ID()] = kept.Endpoints[i].Addr
 	}
+	isKept := func(id string) bool { _, ok := addrs[id]; return ok }
 	for grows := true; grows; { // a copy may have copies
 		grows = false
 		for i := range view.Nodes {
 			n := &view.Nodes[i]
-			if of := copyOf(n); of != "" && ids[of] && !ids[n.ID] {
-				ids[n.ID], grows = true, true
+			if of := copyOf(n); of != "" && isKept(of) && !isKept(n.ID) {
+				addrs[n.ID], grows = netip.AddrPort{}, true
 			}
 		}
 	}
-	edges := make(map[[2]string]bool, len(kept.Connections))
+	edges := make(map[[2]netip.AddrPort]bool, len(kept.Connections))
 	for i := range kept.Connections {
 		c := &kept.Connections[i]
-		edges[[2]string{c.From.Addr.String(), c.To.Addr.String()}] = true
+		edges[[2]netip.AddrPort{c.From.Addr, c.To.Addr}] = true
 	}
 	out := *view
 	out.Nodes = nil
 	for _, n := range view.Nodes {
-		if !ids[n.ID] {
+		if !isKept(n.ID) {
 			continue
 		}
 		n.Adjacency = slices.DeleteFunc(slices.Clone(n.Adjacency), func(to string) bool {
-			return !ids[to] || copyOf(&n) == "" && !edges[[2]string{addrOf(n.ID), addrOf(to)}]
+			return !isKept(to) || copyOf(&n) == "" && !edges[[2]netip.AddrPort{addrs[n.ID], addrs[to]}]
 		})
 		out.Nodes = append(out.Nodes, n)
 	}
@@ -60,67 +61,20 @@ func copyOf(n *report.ScopeNode) string {
 	return ""
 }
 
-// addrOf returns address and port of a node's id, which is scope;address;port.
-func addrOf(id string) string {
-	_, rest, _ := strings.Cut(id, ";")
-	addr, port, _ := strings.Cut(rest, ";")
-	if strings.Contains(addr, ":") {
-		addr = "[" + addr + "]"
-	}
-	return addr + ":" + port
-}
-
-// viewFold merges the views of many reports as Scope's app does: of each key it keeps
-// the newest value, of sets and adjacencies the union.
-type viewFold struct {
-	max   int // nodes
-	nodes map[string]*report.ScopeNode
-	last  *report.ScopeReport
-}
-
-func (f *viewFold) add(view *report.ScopeReport) {
-	f.last = view
-	for _, n := range view.Nodes {
-		old := f.nodes[n.ID]
-		switch {
-		case old != nil:
-			mergeNodes(old, &n)
-		case len(f.nodes) < f.max:
-			f.nodes[n.ID] = &n
-		}
-	}
-}
-
-// mergeNodes adds a node to another one with the same id.
+// mergeNodes adds a node to another one with the same id, as Scope's app does: of each
+// key it keeps the newest value, of sets and adjacencies the union.
 func mergeNodes(to, n *report.ScopeNode) {
-	latest := slices.Clone(to.Latest)
-	for _, v := range n.Latest {
-		at, found := slices.BinarySearchFunc(latest, v, func(a, b report.ScopeValue) int { return strings.Compare(a.Key, b.Key) })
-		switch {
-		case !found:
-			latest = slices.Insert(latest, at, v)
-		case v.At >= latest[at].At:
-			latest[at] = v
+	byKey := func(a, b report.ScopeValue) int { return strings.Compare(a.Key, b.Key) }
+	byName := func(a, b report.ScopeSet) int { return strings.Compare(a.Name, b.Name) }
+	to.Latest = unionFunc(to.Latest, n.Latest, byKey, func(old, v report.ScopeValue) report.ScopeValue {
+		if v.At < old.At {
+			return old
 		}
-	}
-	sets := slices.Clone(to.Sets)
-	for _, s := range n.Sets {
-		at, found := slices.BinarySearchFunc(sets, s, func(a, b report.ScopeSet) int { return strings.Compare(a.Name, b.Name) })
-		if !found {
-			sets = slices.Insert(sets, at, s)
-		} else {
-			sets[at].Values = union(sets[at].Values, s.Values, strings.Compare)
-		}
-	}
-	to.Latest, to.Sets, to.Adjacency = latest, sets, union(to.Adjacency, n.Adjacency, strings.Compare)
-}
-
-// view returns the merged view, with the head of the last one.
-func (f *viewFold) view() *report.ScopeReport {
-	out := *f.last
-	out.Nodes = nil
-	for _, id := range slices.Sorted(maps.Keys(f.nodes)) {
-		out.Nodes = append(out.Nodes, *f.nodes[id])
-	}
-	return &out
+		return v
+	})
+	to.Sets = unionFunc(to.Sets, n.Sets, byName, func(old, s report.ScopeSet) report.ScopeSet {
+		old.Values = union(old.Values, s.Values, strings.Compare)
+		return old
+	})
+	to.Adjacency = union(to.Adjacency, n.Adjacency, strings.Compare)
 }

@@ -68,21 +68,32 @@ func parseEnd(s string, besideArrow bool) (*endPattern, error) {
 		return nil, fmt.Errorf("an empty term; * means all")
 	case strings.HasPrefix(s, "pid:"):
 		return p, p.setPID(s)
-	case strings.HasPrefix(s, "["):
-		return p, p.setBracketed(s)
 	}
-	host := s
+	host, port, bracketed := s, "", strings.HasPrefix(s, "[")
 	switch at := strings.LastIndexByte(s, ':'); {
-	case at >= 0 && strings.Count(s, ":") == 1 && isNumber(s[at+1:]):
-		host = s[:at]
-		if err := p.setPort(s[at:]); err != nil {
-			return nil, err
+	case bracketed: // [2001:db8::1] or [2001:db8::1]:443
+		end := strings.IndexByte(s, ']')
+		if end < 0 || end+1 < len(s) && s[end+1] != ':' {
+			return nil, fmt.Errorf("%q has no ] before its port; want [2001:db8::1]:443", s)
 		}
+		host, port = s[1:end], s[end+1:]
+	case at >= 0 && strings.Count(s, ":") == 1 && isNumber(s[at+1:]):
+		host, port = s[:at], s[at:]
 	case at == 0 || at > 0 && at == len(s)-1:
 		return nil, fmt.Errorf("%q is not a port; want :443", s)
 	}
+	if port != "" {
+		n, err := strconv.ParseUint(port[1:], 10, 16)
+		if err != nil {
+			return nil, fmt.Errorf("%q is not a port; want :443", port)
+		}
+		p.port = int(n)
+	}
 	switch {
-	case host == "" || host == "*" || p.setAddress(host):
+	case p.setAddress(host):
+	case bracketed:
+		return nil, fmt.Errorf("%q is not an address; want [2001:db8::1]:443", host)
+	case host == "" || host == "*":
 	case looksNumeric(host):
 		return nil, fmt.Errorf("%q is not an address or network; want 10.0.0.1, 10.1.0.0/16 or 2001:db8::1", host)
 	default:
@@ -108,34 +119,6 @@ func (p *endPattern) setPID(s string) error {
 		return fmt.Errorf("%q is not a process; want pid:4242", s)
 	}
 	p.pid = int64(n)
-	return nil
-}
-
-// setBracketed parses [2001:db8::1] and [2001:db8::1]:443.
-func (p *endPattern) setBracketed(s string) error {
-	end := strings.IndexByte(s, ']')
-	if end < 0 || end+1 < len(s) && s[end+1] != ':' {
-		return fmt.Errorf("%q has no ] before its port; want [2001:db8::1]:443", s)
-	}
-	if err := p.setPort(s[end+1:]); err != nil {
-		return err
-	}
-	if host := s[1:end]; !p.setAddress(host) {
-		return fmt.Errorf("%q is not an address; want [2001:db8::1]:443", host)
-	}
-	return nil
-}
-
-// setPort parses :443, or nothing.
-func (p *endPattern) setPort(s string) error {
-	if s == "" {
-		return nil
-	}
-	n, err := strconv.ParseUint(s[1:], 10, 16)
-	if err != nil {
-		return fmt.Errorf("%q is not a port; want :443", s)
-	}
-	p.port = int(n)
 	return nil
 }
 

@@ -38,7 +38,7 @@ func (p *Printer) dumpBegin(source uint32) error {
 // dumpEntry notes the entry's sequence number and port ID.
 func (p *Printer) dumpEntry(r *capture.Record) {
 	if d := p.dumps[r.Source]; d.open && len(r.Payload) >= 16 {
-		order := p.byteOrder()
+		order := orderOf(p.header.BigEndian)
 		d.seq, d.port = order.Uint32(r.Payload[8:]), order.Uint32(r.Payload[12:])
 		p.dumps[r.Source] = d
 	}
@@ -60,25 +60,18 @@ func (p *Printer) dumpEnd(source uint32, failed string) error {
 // message returns a netlink message of four zero bytes: struct nfgenmsg in a
 // request, the error code in an NLMSG_DONE.
 func (p *Printer) message(kind, flags uint16, d dumpState) []byte {
-	b := make([]byte, 20)
-	order := p.byteOrder()
-	order.PutUint32(b, uint32(len(b)))
-	order.PutUint16(b[4:], kind)
-	order.PutUint16(b[6:], flags)
-	order.PutUint32(b[8:], d.seq)
-	order.PutUint32(b[12:], d.port)
-	return b
-}
-
-func (p *Printer) byteOrder() binary.ByteOrder {
-	if p.header.BigEndian {
-		return binary.BigEndian
+	type header struct {
+		Length      uint32
+		Kind, Flags uint16
+		Seq, Port   uint32
+		Zero        uint32
 	}
-	return binary.LittleEndian
+	b, _ := binary.Append(nil, orderOf(p.header.BigEndian), header{20, kind, flags, d.seq, d.port, 0}) // its size is fixed
+	return b
 }
 
 // netlink writes a conntrack message as a packet that went in direction to.
 func (p *Printer) netlink(source uint32, to uint16, message []byte) error {
-	p.scratch = append(AppendNetlinkHeader(p.scratch[:0], to, netlinkNetfilter), message...)
+	p.scratch = append(appendNetlinkHeader(p.scratch[:0], to, netlinkNetfilter), message...)
 	return p.packet(portKey{source, 0}, capture.SourceConntrack, Packet{Data: p.scratch})
 }

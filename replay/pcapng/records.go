@@ -181,7 +181,7 @@ func (p *Printer) gap(r *capture.Record) error {
 	if g.Why != "" {
 		text += ": " + g.Why
 	}
-	return p.section.Statistics(at.number, Statistics{Time: p.wall(), Dropped: &at.dropped, Comments: []string{text}})
+	return p.section.Statistics(at.number, Statistics{Time: p.wall(), Dropped: at.dropped, Comments: []string{text}})
 }
 
 // port returns the interface of a source. A new one is described in the section
@@ -248,7 +248,7 @@ func (p *Printer) Close() error {
 		return err
 	}
 	for i, at := range p.order {
-		s := Statistics{Time: p.wall(), Received: &at.packets, Dropped: &at.dropped, Last: true}
+		s := Statistics{Time: p.wall(), Received: at.packets, Dropped: at.dropped, Last: true}
 		if i == len(p.order)-1 {
 			s.Comments, p.notes = p.notes, nil // marks that no packet follows
 		}

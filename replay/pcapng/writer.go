@@ -10,7 +10,7 @@ import (
 // (https://www.tcpdump.org/linktypes.html).
 const (
 	LinkRaw     = 101 // an IPv4 or IPv6 header
-	LinkNetlink = 253 // the 16 bytes of AppendNetlinkHeader, then netlink messages
+	LinkNetlink = 253 // the 16 bytes of appendNetlinkHeader, then netlink messages
 )
 
 // Block types and option codes of the draft.
@@ -24,8 +24,7 @@ const (
 
 	optEnd         = 0
 	optComment     = 1
-	optHardware    = 2 // of a section
-	optOS          = 3
+	optOS          = 3 // of a section
 	optApplication = 4
 	optName        = 2 // of an interface
 	optDescription = 3
@@ -69,10 +68,10 @@ type Packet struct {
 
 // Statistics of an interface up to a time.
 type Statistics struct {
-	Time     int64   // Unix ns
-	Received *uint64 // packets; nil leaves it out
-	Dropped  *uint64 // packets; nil leaves it out
-	Last     bool    // the capture ended at that time
+	Time     int64  // Unix ns
+	Received uint64 // packets; only with Last
+	Dropped  uint64 // packets
+	Last     bool   // the capture ended at that time
 	Comments []string
 }
 
@@ -89,12 +88,16 @@ type byteOrder interface {
 	binary.AppendByteOrder
 }
 
+func orderOf(bigEndian bool) byteOrder {
+	if bigEndian {
+		return binary.BigEndian
+	}
+	return binary.LittleEndian
+}
+
 // NewWriter writes a section header. A file may have several sections.
 func NewWriter(out io.Writer, s Section) (*Writer, error) {
-	w := &Writer{out: out, order: binary.LittleEndian}
-	if s.BigEndian {
-		w.order = binary.BigEndian
-	}
+	w := &Writer{out: out, order: orderOf(s.BigEndian)}
 	w.begin(blockSection)
 	w.u32(byteOrderMagic)
 	w.u16(1) // version 1.0
@@ -142,37 +145,31 @@ func (w *Writer) Statistics(at uint32, s Statistics) error {
 	w.time(s.Time)
 	w.comments(s.Comments)
 	if s.Last {
-		v := uint64(max(s.Time, 0))
-		w.option(optEndTime, w.order.AppendUint32(w.order.AppendUint32(nil, uint32(v>>32)), uint32(v)))
+		w.option(optEndTime, w.halves(nil, s.Time))
+		w.option(optReceived, w.order.AppendUint64(nil, s.Received))
 	}
-	if s.Received != nil {
-		w.option(optReceived, w.order.AppendUint64(nil, *s.Received))
-	}
-	if s.Dropped != nil {
-		w.option(optDropped, w.order.AppendUint64(nil, *s.Dropped))
-	}
+	w.option(optDropped, w.order.AppendUint64(nil, s.Dropped))
 	return w.end()
 }
 
-// AppendNetlinkHeader appends the 16 bytes before the netlink messages in a packet of
+// appendNetlinkHeader appends the 16 bytes before the netlink messages in a packet of
 // LinkNetlink: the direction (0: to user space, 7: to the kernel), ARPHRD_NETLINK, and
 // the netlink family, in network byte order.
-func AppendNetlinkHeader(b []byte, to, family uint16) []byte {
+func appendNetlinkHeader(b []byte, to, family uint16) []byte {
 	const arphrdNetlink = 824
-	b = binary.BigEndian.AppendUint16(b, to)
-	b = binary.BigEndian.AppendUint16(b, arphrdNetlink)
-	b = append(b, make([]byte, 10)...)
-	return binary.BigEndian.AppendUint16(b, family)
+	b, _ = binary.Append(b, binary.BigEndian, [8]uint16{0: to, 1: arphrdNetlink, 7: family}) // arrays of numbers do not fail
+	return b
 }
 
 func (w *Writer) u16(v uint16) { w.buf = w.order.AppendUint16(w.buf, v) }
 func (w *Writer) u32(v uint32) { w.buf = w.order.AppendUint32(w.buf, v) }
 
-// time writes a time as its upper and its lower half.
-func (w *Writer) time(ns int64) {
+func (w *Writer) time(ns int64) { w.buf = w.halves(w.buf, ns) }
+
+// halves appends a time as its upper and its lower half.
+func (w *Writer) halves(b []byte, ns int64) []byte {
 	v := uint64(max(ns, 0))
-	w.u32(uint32(v >> 32))
-	w.u32(uint32(v))
+	return w.order.AppendUint32(w.order.AppendUint32(b, uint32(v>>32)), uint32(v))
 }
 
 func (w *Writer) padded(b []byte) {

@@ -59,7 +59,7 @@ func TestAnotherLibraryReadsFile(t *testing.T) {
 			want = append(want, p)
 		}
 		received, dropped := uint64(100), uint64(1<<40)
-		if err := w.Statistics(1, Statistics{Time: 1767323045e9 + 7, Received: &received, Dropped: &dropped, Comments: []string{"lost"}}); err != nil {
+		if err := w.Statistics(1, Statistics{Time: 1767323045e9 + 7, Received: received, Dropped: dropped, Last: true, Comments: []string{"lost"}}); err != nil {
 			t.Fatal(err)
 		}
 		order := binary.ByteOrder(binary.LittleEndian)

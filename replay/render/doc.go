@@ -7,15 +7,16 @@ languages of Graphviz and Mermaid.
 	                         └─> Mermaid
 
 The files in reading order: text.go writes one connection and its parts, table.go
-aligns them. graph.go has the picture as data: boxes, frames, lines and a legend.
-drawing.go makes it of one report or several, bundle.go makes one box of many that
-look alike. dot.go and mermaid.go write the graph without further decisions.
+aligns them. record.go writes the records of a tape. graph.go has the picture as data:
+nodes, frames, edges and a legend, and how each kind of line is drawn. drawing.go makes
+it of one report or several, bundle.go makes one node of many that look alike. dot.go
+and mermaid.go write the graph without further decisions.
 
 What surprises:
 
   - Several reports are drawn into one graph: what only the first has is orange,
     what only the second has is blue. "topotape diff --format dot" does that.
-  - The same report gives the same bytes: boxes and lines are in the order in which
+  - The same report gives the same bytes: nodes and edges are in the order in which
     the report's connections reach them.
   - Names and process names are untrusted input. Table replaces what a terminal
     interprets; dot and mermaid escape what their parsers interpret.

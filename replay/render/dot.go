@@ -16,23 +16,20 @@ func Dot(w io.Writer, reports ...*report.Report) error {
 	return err
 }
 
-// dotLines are the attributes of an edge, by the kind of its line.
-var dotLines = [...]string{
-	lineHandshake: "penwidth=2.2",
-	lineListener:  "style=solid",
-	lineOriginal:  "style=dashed",
-	linePortOrder: "style=dotted",
-	lineUnknown:   "dir=none",
-	lineScope:     "style=solid",
-	lineAlias:     `dir=none, style=dashed, color="gray60"`,
-}
-
 // sideColors are the colours of what only one of two reports has. People who do
 // not distinguish red from green see the difference too.
 var sideColors = [...]string{inA: "#d55e00", inB: "#0072b2", inBoth: ""}
 
 // closedColor is the colour of closed connections.
 const closedColor = "#999999"
+
+// color returns the colour of an edge, "" for the usual one.
+func (e *edge) color() string {
+	if color := sideColors[e.side]; color != "" || !e.closed {
+		return color
+	}
+	return closedColor
+}
 
 // dot writes the graph for Graphviz.
 func (g *graph) dot() []byte {
@@ -43,8 +40,8 @@ func (g *graph) dot() []byte {
 	b.WriteString("  node [shape=box, fontname=\"sans-serif\", fontsize=11];\n")
 	b.WriteString("  edge [fontname=\"sans-serif\", fontsize=9];\n")
 	g.dotFrame(&b, -1, "  ")
-	for i := range g.edges {
-		g.edges[i].dot(&b)
+	for _, e := range g.edges {
+		e.dot(&b)
 	}
 	b.WriteString("}\n")
 	return b.Bytes()
@@ -53,8 +50,8 @@ func (g *graph) dot() []byte {
 // dotFrame writes the nodes of a frame and, indented, the frames within it. -1 is
 // outside of all frames.
 func (g *graph) dotFrame(b *bytes.Buffer, in int, indent string) {
-	for i := range g.nodes {
-		if n := &g.nodes[i]; n.in == in {
+	for i, n := range g.nodes {
+		if n.in == in {
 			fmt.Fprintf(b, "%sn%d [label=%s%s];\n", indent, i, dotText(n.lines), n.dotStyle())
 		}
 	}
@@ -81,12 +78,8 @@ func (n *node) dotStyle() string {
 }
 
 func (e *edge) dot(b *bytes.Buffer) {
-	fmt.Fprintf(b, "  n%d -> n%d [%s", e.from, e.to, dotLines[e.line])
-	color := sideColors[e.side]
-	if color == "" && e.closed {
-		color = closedColor
-	}
-	if color != "" {
+	fmt.Fprintf(b, "  n%d -> n%d [%s", e.from, e.to, lines[e.line].dot)
+	if color := e.color(); color != "" {
 		fmt.Fprintf(b, ", color=%q, fontcolor=%q", color, color)
 	}
 	if len(e.lines) > 0 {

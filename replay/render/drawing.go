@@ -17,7 +17,7 @@ import (
 // draw makes the graph of a report, or of two laid over each other. One edge
 // represents all connections that would look the same.
 func draw(reports ...*report.Report) *graph {
-	d := &drawer{frames: map[string]int{}, boxes: map[string]*box{}, lines: map[lineKey]*boxLine{},
+	d := &drawer{frameAt: map[string]int{}, nodeAt: map[string]int{}, edgeAt: map[edgeKey]int{},
 		netns: map[hostAddr]uint64{}, hostAddrs: map[hostAddr]bool{}, servers: map[string]bool{}}
 	var titles []string
 	for _, r := range reports {
@@ -25,7 +25,7 @@ func draw(reports ...*report.Report) *graph {
 		d.begin(r)
 		d.scan(r)
 	}
-	d.g.title = strings.Join(slices.Compact(titles), "  |  ")
+	d.title = strings.Join(slices.Compact(titles), "  |  ")
 	for i, r := range reports {
 		d.begin(r)
 		d.number, d.side = i, inBoth
@@ -35,7 +35,14 @@ func draw(reports ...*report.Report) *graph {
 		d.add(r)
 	}
 	d.bundle()
-	return d.graph()
+	for _, n := range d.nodes {
+		n.lines = n.text()
+	}
+	for _, e := range d.edges {
+		e.lines = e.text()
+	}
+	d.makeLegend()
+	return &d.graph
 }
 
 func titleOf(r *report.Report) string {
@@ -44,7 +51,7 @@ func titleOf(r *report.Report) string {
 
 func hostText(r *report.Report) string { return shortened(cmp.Or(r.HostName, r.HostID)) }
 
-// shortened cuts text so that it fits into a box.
+// shortened cuts text so that it fits into a node.
 func shortened(s string) string {
 	const most = 64 // characters
 	n := 0
@@ -56,15 +63,13 @@ func shortened(s string) string {
 	return s
 }
 
-// drawer collects boxes and the lines between them. Its maps only find them again;
+// A drawer collects the nodes and edges of a graph. Its maps only find them again;
 // order comes from the lists.
 type drawer struct {
-	g        graph
-	frames   map[string]int // index in g.frames
-	boxes    map[string]*box
-	boxList  []*box
-	lines    map[lineKey]*boxLine
-	lineList []*boxLine
+	graph
+	frameAt map[string]int  // index in frames
+	nodeAt  map[string]int  // index in nodes
+	edgeAt  map[edgeKey]int // index in edges
 
 	// what all reports together show
 	netns     map[hostAddr]uint64 // the only network namespace seen with the address
@@ -75,7 +80,7 @@ type drawer struct {
 	number          int
 	side            side
 	host, hostLabel string
-	names           map[netip.Addr]*report.Names
+	namesOf         map[netip.Addr]*report.Names
 }
 
 // A hostAddr is an address as one host sees it.
@@ -87,38 +92,9 @@ type hostAddr struct {
 // severalNetns replaces the namespace of an address that is in more than one.
 const severalNetns = ^uint64(0)
 
-// A box becomes a node: a server's address and port, or the ports that one process
-// or one address uses as a client.
-type box struct {
-	at        int // index in boxList
-	frame     int
-	addr      netip.Addr
-	more      int // addresses that look the same and share this box
-	server    bool
-	ports     map[uint16]bool
-	processes map[report.Process]bool
-	names     map[string]bool
-	alias     bool
-	side      side
-}
-
-// A lineKey is what distinguishes the lines of two boxes.
-type lineKey struct {
-	from, to              int // indexes in boxList
-	line                  line
-	closed, mayHaveClosed bool
-}
-
-// A boxLine becomes an edge. It counts its connections, for each report.
-type boxLine struct {
-	lineKey
-	count [2]int
-	side  side
-}
-
 // begin changes to another report.
 func (d *drawer) begin(r *report.Report) {
-	d.host, d.hostLabel, d.names = r.HostID, hostText(r), fold.NamesByAddr(r)
+	d.host, d.hostLabel, d.namesOf = r.HostID, hostText(r), fold.NamesByAddr(r)
 }
 
 // scan collects the namespaces of addresses, and which endpoints are servers.
@@ -178,13 +154,7 @@ func (d *drawer) frameOf(e *report.End) int {
 }
 
 func (d *drawer) frame(key, label string, in int) int {
-	at, ok := d.frames[key]
-	if !ok {
-		at = len(d.g.frames)
-		d.frames[key] = at
-		d.g.frames = append(d.g.frames, frame{label, in})
-	}
-	return at
+	return indexIn(&d.frames, d.frameAt, key, frame{label, in})
 }
 
 // add draws the connections of a report.
@@ -192,20 +162,20 @@ func (d *drawer) add(r *report.Report) {
 	for i := range r.Connections {
 		c := &r.Connections[i]
 		from, to := d.end(&c.From), d.end(&c.To)
-		d.connect(lineKey{from.at, to.at, lineOf(c.Direction), c.Closed, c.MayHaveClosed})
+		d.connect(edgeKey{from, to, lineOf(c.Direction), c.Closed, c.MayHaveClosed})
 		ofClient, ofServer := c.Aliases()
 		for _, a := range ofClient {
-			d.alias(from, &c.From, a)
+			d.alias(from, a)
 		}
 		for _, a := range ofServer {
-			d.alias(to, &c.To, a)
+			d.alias(to, a)
 		}
 	}
 }
 
-// end returns the box of an end. The ports of a client are many and mean little:
-// those of one process share a box.
-func (d *drawer) end(e *report.End) *box {
+// end returns the node of an end. The ports of a client are many and mean little:
+// those of one process share a node.
+func (d *drawer) end(e *report.End) int {
 	key := d.endpointKey(e)
 	server := d.servers[key]
 	if !server {
@@ -214,78 +184,59 @@ func (d *drawer) end(e *report.End) *box {
 			key += " " + strconv.FormatUint(uint64(p.PID), 10)
 		}
 	}
-	n := d.box(key, e.Addr)
-	n.frame, n.server = d.frameOf(e), server
+	at := d.node(key, e.Addr)
+	n := d.nodes[at]
+	n.in, n.server = d.frameOf(e), server
 	for _, p := range e.Processes {
 		n.processes[p] = true
 	}
-	return n
+	return at
 }
 
-func (d *drawer) box(key string, addr netip.AddrPort) *box {
-	n := d.boxes[key]
-	if n == nil {
-		n = &box{at: len(d.boxList), frame: -1, addr: addr.Addr(), ports: map[uint16]bool{}, processes: map[report.Process]bool{}, names: map[string]bool{}}
-		d.boxes[key] = n
-		d.boxList = append(d.boxList, n)
-	}
+func (d *drawer) node(key string, addr netip.AddrPort) int {
+	at := indexIn(&d.nodes, d.nodeAt, key, &node{addr: addr.Addr(), ports: map[uint16]bool{}, processes: map[report.Process]bool{}, names: map[string]bool{}})
+	n := d.nodes[at]
 	n.ports[addr.Port()] = true
 	n.side |= d.side
-	if names := d.names[addr.Addr()]; names != nil {
+	if names := d.namesOf[addr.Addr()]; names != nil {
 		for _, name := range slices.Concat(names.Forward, names.Reverse) {
 			n.names[name] = true
 		}
 	}
-	return n
+	return at
 }
 
 // alias draws a translated address of an end, outside of the end's namespace. The
 // line from a server leads to it, with its port; the line of a client comes from it.
-func (d *drawer) alias(of *box, e *report.End, addr netip.AddrPort) {
-	server := d.servers[d.endpointKey(e)]
-	key := fmt.Sprintf("alias %d %s", of.at, addr.Addr())
-	if server {
-		key = fmt.Sprintf("alias %d %s", of.at, addr)
+func (d *drawer) alias(of int, addr netip.AddrPort) {
+	end := d.nodes[of]
+	key := fmt.Sprintf("alias %d %s", of, addr.Addr())
+	if end.server {
+		key = fmt.Sprintf("alias %d %s", of, addr)
 	}
-	n := d.box(key, addr)
-	n.alias, n.frame = true, of.frame
-	if n.frame >= 0 && d.g.frames[n.frame].in >= 0 {
-		n.frame = d.g.frames[n.frame].in
+	at := d.node(key, addr)
+	n := d.nodes[at]
+	n.alias, n.in = true, end.in
+	if n.in >= 0 && d.frames[n.in].in >= 0 {
+		n.in = d.frames[n.in].in
 	}
-	if server {
-		d.connect(lineKey{from: of.at, to: n.at, line: lineAlias})
+	if end.server {
+		d.connect(edgeKey{from: of, to: at, line: lineAlias})
 	} else {
-		d.connect(lineKey{from: n.at, to: of.at, line: lineAlias})
+		d.connect(edgeKey{from: at, to: of, line: lineAlias})
 	}
 }
 
-func (d *drawer) connect(key lineKey) {
-	l := d.lines[key]
-	if l == nil {
-		l = &boxLine{lineKey: key}
-		d.lines[key] = l
-		d.lineList = append(d.lineList, l)
-	}
-	l.count[d.number]++
-	l.side |= d.side
+func (d *drawer) connect(key edgeKey) {
+	e := d.edges[indexIn(&d.edges, d.edgeAt, key, &edge{edgeKey: key})]
+	e.count[d.number]++
+	e.side |= d.side
 }
 
-// graph writes the texts of all boxes and lines.
-func (d *drawer) graph() *graph {
-	for _, n := range d.boxList {
-		d.g.nodes = append(d.g.nodes, node{lines: n.text(), in: n.frame, alias: n.alias, side: n.side})
-	}
-	for _, l := range d.lineList {
-		d.g.edges = append(d.g.edges, edge{from: l.from, to: l.to, lines: l.text(), line: l.line, closed: l.closed, side: l.side})
-	}
-	d.g.makeLegend()
-	return &d.g
-}
-
-// maxNames is how many names a box shows.
+// maxNames is how many names a node shows.
 const maxNames = 3
 
-func (n *box) text() []string {
+func (n *node) text() []string {
 	var lines []string
 	for i, name := range slices.Sorted(maps.Keys(n.names)) {
 		if i == maxNames {
@@ -316,22 +267,22 @@ func (n *box) text() []string {
 	return lines
 }
 
-func (l *boxLine) text() []string {
-	if l.line == lineAlias {
+func (e *edge) text() []string {
+	if e.line == lineAlias {
 		return nil
 	}
 	var lines []string
-	a, b := l.count[0], l.count[1]
+	a, b := e.count[0], e.count[1]
 	switch {
-	case l.side == inBoth && b > 0 && a != b:
+	case e.side == inBoth && b > 0 && a != b:
 		lines = append(lines, fmt.Sprintf("%d, then %d connections", a, b))
 	case max(a, b) > 1:
 		lines = append(lines, fmt.Sprintf("%d connections", max(a, b)))
 	}
-	if l.closed {
+	if e.closed {
 		lines = append(lines, "closed")
 	}
-	if l.mayHaveClosed {
+	if e.mayHaveClosed {
 		lines = append(lines, "closed?")
 	}
 	return lines

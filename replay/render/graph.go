@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/topotape/topotape/reporter/report"
@@ -14,8 +15,8 @@ type graph struct {
 	title  string
 	legend []string
 	frames []frame
-	nodes  []node
-	edges  []edge
+	nodes  []*node
+	edges  []*edge
 }
 
 // A frame surrounds nodes and other frames: a host, or a network namespace.
@@ -24,59 +25,67 @@ type frame struct {
 	in    int // index of the frame around it, which is earlier in the list; -1 none
 }
 
+// A node is a server's address and port, or the ports that one process or one address
+// uses as a client, or a translated address of one of these.
 type node struct {
-	lines []string // of text
-	in    int      // index of its frame, -1 none
-	alias bool     // a translated address of an endpoint, not an endpoint
+	in        int      // index of its frame, -1 none
+	lines     []string // of text, when the graph is complete
+	addr      netip.Addr
+	more      int // addresses that look the same and share this node
+	server    bool
+	alias     bool // a translated address of an endpoint, not an endpoint
+	ports     map[uint16]bool
+	processes map[report.Process]bool
+	names     map[string]bool
+	side      side
+}
+
+// An edge represents all connections between two nodes that look the same.
+type edge struct {
+	edgeKey
+	count [2]int   // connections, for each report
+	lines []string // of text, when the graph is complete
 	side  side
 }
 
-type edge struct {
-	from, to int // indexes of nodes
-	lines    []string
-	line     line
-	closed   bool
-	side     side
+// An edgeKey is what distinguishes the edges of two nodes.
+type edgeKey struct {
+	from, to              int // indexes of nodes
+	line                  line
+	closed, mayHaveClosed bool
 }
 
 // A line is the way an edge is drawn: it shows the evidence for the direction.
-type line uint8
+type line int // index in lines
 
 const (
-	lineHandshake line = iota
-	lineListener
-	lineOriginal
-	linePortOrder
-	lineUnknown // without an arrow
-	lineScope   // the rules of 2016, which report no evidence
-	lineAlias   // between an alias and its endpoint, without an arrow
+	lineUnknown line = 4
+	lineAlias   line = 6 // between an alias and its endpoint
 )
 
-func lineOf(d report.Direction) line {
-	switch d {
-	case report.DirectionHandshake:
-		return lineHandshake
-	case report.DirectionListener:
-		return lineListener
-	case report.DirectionOriginal:
-		return lineOriginal
-	case report.DirectionPortOrder:
-		return linePortOrder
-	case report.DirectionScope:
-		return lineScope
-	}
-	return lineUnknown
+var lines = [...]struct {
+	direction report.Direction // whose evidence it shows
+	legend    string
+	dot       string // attributes of an edge
+	arrow     string // of Mermaid
+	style     string // of Mermaid, "" for none
+}{
+	{report.DirectionHandshake, "thick: a handshake was seen", "penwidth=2.2", "==>", ""},
+	{report.DirectionListener, "thin: a socket listens", "style=solid", "-->", ""},
+	{report.DirectionOriginal, "dashed: conntrack's order", "style=dashed", "-->", "stroke-dasharray:6 4"},
+	{report.DirectionPortOrder, "dotted: order of the ports", "style=dotted", "-->", "stroke-dasharray:1 4"},
+	lineUnknown: {report.DirectionUnknown, "no arrow: direction unknown", "dir=none", "---", ""},
+	{report.DirectionScope, "thin: as Weave Scope drew it", "style=solid", "-->", ""}, // the rules of 2016 report no evidence
+	lineAlias: {"", "dashed box: what NAT shows in place of an endpoint", `dir=none, style=dashed, color="gray60"`, "-.-", "stroke:#aaaaaa"},
 }
 
-// lineTexts explain the lines in the legend.
-var lineTexts = [...]string{
-	lineHandshake: "thick: a handshake was seen",
-	lineListener:  "thin: a socket listens",
-	lineOriginal:  "dashed: conntrack's order",
-	linePortOrder: "dotted: order of the ports",
-	lineUnknown:   "no arrow: direction unknown",
-	lineScope:     "thin: as Weave Scope drew it",
-	lineAlias:     "dashed box: what NAT shows in place of an endpoint",
+func lineOf(d report.Direction) line {
+	for l := range lines[:lineAlias] {
+		if lines[l].direction == d {
+			return line(l)
+		}
+	}
+	return lineUnknown
 }
 
 // A side says which of two reports has a node or an edge. In a graph of one report
@@ -96,20 +105,20 @@ func (g *graph) makeLegend() {
 		return
 	}
 	g.legend = []string{"arrows point from client to server"}
-	for l, text := range lineTexts {
-		if slices.ContainsFunc(g.edges, func(e edge) bool { return int(e.line) == l }) {
-			g.legend = append(g.legend, text)
+	for l := range lines {
+		if slices.ContainsFunc(g.edges, func(e *edge) bool { return e.line == line(l) }) {
+			g.legend = append(g.legend, lines[l].legend)
 		}
 	}
-	if slices.ContainsFunc(g.edges, func(e edge) bool { return e.closed }) {
+	if slices.ContainsFunc(g.edges, func(e *edge) bool { return e.closed }) {
 		g.legend = append(g.legend, "grey: closed")
 	}
 	for _, only := range [...]struct {
 		side side
 		text string
 	}{{inA, "orange: only in the first"}, {inB, "blue: only in the second"}} {
-		if slices.ContainsFunc(g.nodes, func(n node) bool { return n.side == only.side }) ||
-			slices.ContainsFunc(g.edges, func(e edge) bool { return e.side == only.side }) {
+		if slices.ContainsFunc(g.nodes, func(n *node) bool { return n.side == only.side }) ||
+			slices.ContainsFunc(g.edges, func(e *edge) bool { return e.side == only.side }) {
 			g.legend = append(g.legend, only.text)
 		}
 	}
@@ -121,18 +130,23 @@ func (g *graph) first(edges int) *graph {
 	part := &graph{title: g.title, frames: g.frames, legend: append(slices.Clone(g.legend),
 		fmt.Sprintf("not drawn: %d of %d lines; --match selects fewer connections", len(g.edges)-edges, len(g.edges)))}
 	moved := make(map[int]int, len(g.nodes)) // index in g to index in part
-	move := func(i int) int {
-		to, ok := moved[i]
-		if !ok {
-			to = len(part.nodes)
-			moved[i] = to
-			part.nodes = append(part.nodes, g.nodes[i])
-		}
-		return to
-	}
+	move := func(i int) int { return indexIn(&part.nodes, moved, i, g.nodes[i]) }
 	for _, e := range g.edges[:edges] {
-		e.from, e.to = move(e.from), move(e.to)
-		part.edges = append(part.edges, e)
+		own := *e
+		own.from, own.to = move(e.from), move(e.to)
+		part.edges = append(part.edges, &own)
 	}
 	return part
+}
+
+// indexIn returns the index of the element that has the key in a list. A new one is
+// appended first. at has the indexes by key.
+func indexIn[K comparable, V any](list *[]V, at map[K]int, key K, v V) int {
+	i, ok := at[key]
+	if !ok {
+		i = len(*list)
+		at[key] = i
+		*list = append(*list, v)
+	}
+	return i
 }

@@ -17,17 +17,6 @@ func Mermaid(w io.Writer, reports ...*report.Report) error {
 	return err
 }
 
-// mermaidLines are the arrow and the style of an edge, by the kind of its line.
-var mermaidLines = [...]struct{ arrow, style string }{
-	lineHandshake: {"==>", ""},
-	lineListener:  {"-->", ""},
-	lineOriginal:  {"-->", "stroke-dasharray:6 4"},
-	linePortOrder: {"-->", "stroke-dasharray:1 4"},
-	lineUnknown:   {"---", ""},
-	lineScope:     {"-->", ""},
-	lineAlias:     {"-.-", "stroke:#aaaaaa"},
-}
-
 // Mermaid's default limits of a flowchart (maxEdges and maxTextSize of its
 // configuration).
 const (
@@ -51,13 +40,12 @@ func (g *graph) flowchart() []byte {
 	var b bytes.Buffer
 	b.WriteString("flowchart LR\n")
 	g.mermaidFrame(&b, -1, "  ")
-	for i := range g.edges {
-		e := &g.edges[i]
+	for _, e := range g.edges {
 		label := ""
 		if len(e.lines) > 0 {
 			label = "|" + mermaidText(e.lines) + "|"
 		}
-		fmt.Fprintf(&b, "  n%d %s%s n%d\n", e.from, mermaidLines[e.line].arrow, label, e.to)
+		fmt.Fprintf(&b, "  n%d %s%s n%d\n", e.from, lines[e.line].arrow, label, e.to)
 	}
 	fmt.Fprintf(&b, "  legend[%s]\n", mermaidText(append([]string{g.title}, g.legend...)))
 	b.WriteString("  style legend fill:none,stroke:none\n")
@@ -68,8 +56,8 @@ func (g *graph) flowchart() []byte {
 // mermaidFrame writes the nodes of a frame and, indented, the frames within it. -1
 // is outside of all frames.
 func (g *graph) mermaidFrame(b *bytes.Buffer, in int, indent string) {
-	for i := range g.nodes {
-		if n := &g.nodes[i]; n.in == in {
+	for i, n := range g.nodes {
+		if n.in == in {
 			fmt.Fprintf(b, "%sn%d[%s]\n", indent, i, mermaidText(n.lines))
 		}
 	}
@@ -85,33 +73,27 @@ func (g *graph) mermaidFrame(b *bytes.Buffer, in int, indent string) {
 
 // mermaidStyles writes the colours and dashes of nodes and edges.
 func (g *graph) mermaidStyles(b *bytes.Buffer) {
-	for i := range g.nodes {
-		n := &g.nodes[i]
+	write := func(element string, i int, dashes, color string) {
 		var style []string
-		if n.alias {
-			style = append(style, "stroke-dasharray:5 5")
+		if dashes != "" {
+			style = append(style, dashes)
 		}
-		if c := sideColors[n.side]; c != "" {
-			style = append(style, "stroke:"+c, "color:"+c)
+		if color != "" {
+			style = append(style, "stroke:"+color, "color:"+color)
 		}
 		if len(style) > 0 {
-			fmt.Fprintf(b, "  style n%d %s\n", i, strings.Join(style, ","))
+			fmt.Fprintf(b, "  %s%d %s\n", element, i, strings.Join(style, ","))
 		}
 	}
-	for i := range g.edges {
-		e := &g.edges[i]
-		var style []string
-		if s := mermaidLines[e.line].style; s != "" {
-			style = append(style, s)
+	for i, n := range g.nodes {
+		dashes := ""
+		if n.alias {
+			dashes = "stroke-dasharray:5 5"
 		}
-		if c := sideColors[e.side]; c != "" {
-			style = append(style, "stroke:"+c, "color:"+c)
-		} else if e.closed {
-			style = append(style, "stroke:"+closedColor, "color:"+closedColor)
-		}
-		if len(style) > 0 {
-			fmt.Fprintf(b, "  linkStyle %d %s\n", i, strings.Join(style, ","))
-		}
+		write("style n", i, dashes, sideColors[n.side])
+	}
+	for i, e := range g.edges {
+		write("linkStyle ", i, lines[e.line].style, e.color())
 	}
 }
 

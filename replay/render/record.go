@@ -14,9 +14,14 @@ import (
 // A RecordPrinter writes the records of tapes as text, one line each, for people
 // to read.
 type RecordPrinter struct {
-	out  io.Writer
-	text recordText
-	buf  []byte
+	out       io.Writer
+	bigEndian bool
+	start     int64 // of the tape, Unix ns
+
+	// used again for each record
+	buf    []byte
+	packet dnsmsg.Packet
+	dns    dnsmsg.Message
 }
 
 // NewRecordPrinter returns a printer that writes to w.
@@ -25,7 +30,7 @@ func NewRecordPrinter(w io.Writer) *RecordPrinter { return &RecordPrinter{out: w
 // Header begins a tape with a line about its header. A tape without one is read
 // as little-endian.
 func (p *RecordPrinter) Header(h *capture.Header) error {
-	p.text.bigEndian, p.text.start = h.BigEndian, h.Start
+	p.bigEndian, p.start = h.BigEndian, h.Start
 	_, err := fmt.Fprintf(p.out, "# host %q (%q)  start %s  tape %x  topotape %s, core %d\n", h.HostName, h.HostID,
 		time.Unix(0, h.Start).UTC().Format(time.RFC3339Nano), h.TapeID, h.Tool, h.Core)
 	return err
@@ -34,7 +39,7 @@ func (p *RecordPrinter) Header(h *capture.Header) error {
 // Record writes the record's line: its number, its time since the recording's
 // start, its kind and its content.
 func (p *RecordPrinter) Record(r *capture.Record) error {
-	p.buf = append(p.text.appendRecord(p.buf[:0], r), '\n')
+	p.buf = append(p.appendRecord(p.buf[:0], r), '\n')
 	_, err := p.out.Write(p.buf)
 	return err
 }
@@ -42,29 +47,25 @@ func (p *RecordPrinter) Record(r *capture.Record) error {
 // RecordLine returns the line that a RecordPrinter writes of a record, without
 // the newline.
 func RecordLine(h *capture.Header, r *capture.Record) string {
-	t := recordText{bigEndian: h.BigEndian, start: h.Start}
-	return string(t.appendRecord(nil, r))
+	p := RecordPrinter{bigEndian: h.BigEndian, start: h.Start}
+	return string(p.appendRecord(nil, r))
 }
 
-// recordText decodes the records of one tape. Its buffers are used again.
-type recordText struct {
-	bigEndian bool
-	start     int64 // of the tape, Unix ns
-	packet    dnsmsg.Packet
-	dns       dnsmsg.Message
-}
-
-func (t *recordText) appendRecord(b []byte, r *capture.Record) []byte {
+func (p *RecordPrinter) appendRecord(b []byte, r *capture.Record) []byte {
 	b = fmt.Appendf(b, "#%-7d +%-12s %-20s ", r.Seq, sinceText(r.At), r.Kind)
-	switch r.Kind {
-	case capture.KindConntrack, capture.KindDumpEntry:
-		var err error
-		if b, err = ctmsg.AppendText(b, r.Payload, t.bigEndian, t.start+r.At); err != nil {
-			b = fmt.Appendf(b, "%d bytes: %v", len(r.Payload), err)
+	var err error
+	if r.Kind.Raw() {
+		b, err = ctmsg.AppendText(b, r.Payload, p.bigEndian, p.start+r.At)
+	} else {
+		payload := r.Kind.New()
+		if err = r.Decode(payload); err == nil {
+			b = p.appendPayload(b, r, payload)
 		}
-		return b
 	}
-	return t.appendOther(b, r)
+	if err != nil {
+		b = fmt.Appendf(b, "%d bytes: %v", len(r.Payload), err)
+	}
+	return b
 }
 
 // sinceText returns a time since the start in a form that --from accepts. It is
@@ -85,77 +86,68 @@ func sinceText(at int64) string {
 	return fmt.Sprintf("%dh%02dm%s", d/time.Hour, d/time.Minute%60, s)
 }
 
-func (t *recordText) appendOther(b []byte, r *capture.Record) []byte {
-	p := r.Kind.New()
-	if err := r.Decode(p); err != nil {
-		return fmt.Appendf(b, "%d bytes: %v", len(r.Payload), err)
-	}
-	switch p := p.(type) {
+func (p *RecordPrinter) appendPayload(b []byte, r *capture.Record, payload capture.Payload) []byte {
+	switch v := payload.(type) {
 	case *capture.ProcNet:
-		return t.appendTable(b, p)
+		return p.appendTable(b, v)
+	case *capture.DNS:
+		return p.appendDNS(b, v)
+	case *capture.Source:
+		return append(b, sourceText(r.Source, v)...)
+	case *capture.Tick:
+		return fmt.Appendf(b, "%d, interval %s", v.Number, time.Duration(v.Interval))
+	case *capture.ConntrackDump:
+		return fmt.Appendf(b, "dump %d%s%s", v.Number, countText(r.Kind == capture.KindDumpEnd, Count(v.Entries, "entry")), Reason(v.Failed))
+	case *capture.ProcWalk:
+		return fmt.Appendf(b, "walk %d%s%s", v.Number, countText(r.Kind == capture.KindWalkEnd, Count(v.Processes, "process")+", "+Count(v.Netns, "namespace")), Reason(v.Failed))
 	case *capture.ProcSockets:
 		inodes := 0
-		for i := range p.Processes {
-			inodes += len(p.Processes[i].Inodes)
+		for i := range v.Processes {
+			inodes += len(v.Processes[i].Inodes)
 		}
-		return fmt.Appendf(b, "netns %d: %s, %s%s", p.Netns, Count(len(p.Processes), "process"), Count(inodes, "socket"), partText(p.Part, p.More))
-	case *capture.DNS:
-		return t.appendDNS(b, p)
-	case *capture.Host:
-		return fmt.Appendf(b, "%q (%q), kernel %q, %s, %s, local networks %q", p.Name, p.ID, p.Kernel, Count(len(p.Interfaces), "interface"), Count(len(p.Routes), "route"), p.LocalNetworks)
-	case *capture.End:
-		return fmt.Appendf(b, "%q", p.Why)
-	case *capture.Witness:
-		return fmt.Appendf(b, "of tick %d, rules %q, core %d", p.Tick, p.Rules, p.Core)
-	}
-	return append(b, eventText(r, p)...)
-}
-
-// eventText describes records of the small kinds, whose text is one short phrase.
-func eventText(r *capture.Record, p capture.Payload) string {
-	switch p := p.(type) {
-	case *capture.Source:
-		verb := "opened"
-		if !p.Open {
-			verb = "closed"
-		}
-		s := fmt.Sprintf("%d %q %s", r.Source, p.Kind, verb)
-		for _, f := range []struct {
-			name string
-			v    any
-			show bool
-		}{{"netns", p.Netns, p.Netns != 0}, {"interface", p.Interface, p.Interface != ""}, {"buffer", p.Buffer, p.Buffer != 0},
-			{"snaplen", p.Snaplen, p.Snaplen != 0}} {
-			if f.show {
-				s += fmt.Sprintf(", %s %v", f.name, f.v)
-			}
-		}
-		return s + Reason(p.Why)
-	case *capture.Tick:
-		return fmt.Sprintf("%d, interval %s", p.Number, time.Duration(p.Interval))
-	case *capture.ConntrackDump:
-		return fmt.Sprintf("dump %d%s%s", p.Number, countText(r.Kind == capture.KindDumpEnd, Count(p.Entries, "entry")), Reason(p.Failed))
-	case *capture.ProcWalk:
-		return fmt.Sprintf("walk %d%s%s", p.Number, countText(r.Kind == capture.KindWalkEnd, Count(p.Processes, "process")+", "+Count(p.Netns, "namespace")), Reason(p.Failed))
+		return fmt.Appendf(b, "netns %d: %s, %s%s", v.Netns, Count(len(v.Processes), "process"), Count(inodes, "socket"), partText(v.Part, v.More))
 	case *capture.ProcUnchanged:
-		return fmt.Sprintf("%s of netns %d", Printable(p.Table), p.Netns)
+		return fmt.Appendf(b, "%s of netns %d", Printable(v.Table), v.Netns)
 	case *capture.ReverseName:
-		return fmt.Sprintf("%s is %q, for %s%s", Printable(p.Addr), p.Names, time.Duration(p.TTL), Reason(p.Error))
+		return fmt.Appendf(b, "%s is %q, for %s%s", Printable(v.Addr), v.Names, time.Duration(v.TTL), Reason(v.Error))
+	case *capture.Host:
+		return fmt.Appendf(b, "%q (%q), kernel %q, %s, %s, local networks %q", v.Name, v.ID, v.Kernel, Count(len(v.Interfaces), "interface"), Count(len(v.Routes), "route"), v.LocalNetworks)
 	case *capture.Gap:
-		return fmt.Sprintf("source %d lost %s%s", r.Source, Lost(p.Lost, p.Exact), Reason(p.Why))
+		return fmt.Appendf(b, "source %d lost %s%s", r.Source, Lost(v.Lost, v.Exact), Reason(v.Why))
 	case *capture.Clock:
-		return fmt.Sprintf("stepped by %s to %s", time.Duration(p.Step), time.Unix(0, p.Wall).UTC().Format(time.RFC3339Nano))
+		return fmt.Appendf(b, "stepped by %s to %s", time.Duration(v.Step), time.Unix(0, v.Wall).UTC().Format(time.RFC3339Nano))
 	case *capture.Mark:
-		return fmt.Sprintf("%q", p.Text)
+		return fmt.Appendf(b, "%q", v.Text)
+	case *capture.Witness:
+		return fmt.Appendf(b, "of tick %d, rules %q, core %d", v.Tick, v.Rules, v.Core)
 	case *capture.Fault:
-		return fmt.Sprintf("the core panicked on record %d: %q", p.Record, p.Message)
+		return fmt.Appendf(b, "the core panicked on record %d: %q", v.Record, v.Message)
 	case *capture.Carry:
-		return fmt.Sprintf("%d bytes of core %d, rules %q%s", len(p.State), p.Core, p.Rules, partText(p.Part, p.More))
+		return fmt.Appendf(b, "%d bytes of core %d, rules %q%s", len(v.State), v.Core, v.Rules, partText(v.Part, v.More))
+	case *capture.End:
+		return fmt.Appendf(b, "%q", v.Why)
 	}
-	return ""
+	return b
 }
 
-// Reason returns a reason as it follows what it explains, as in ": \"why\"", and
+func sourceText(number uint32, s *capture.Source) string {
+	verb := "opened"
+	if !s.Open {
+		verb = "closed"
+	}
+	text := fmt.Sprintf("%d %q %s", number, s.Kind, verb)
+	add := func(name string, value any, known bool) {
+		if known {
+			text += fmt.Sprintf(", %s %v", name, value)
+		}
+	}
+	add("netns", s.Netns, s.Netns != 0)
+	add("interface", s.Interface, s.Interface != "")
+	add("buffer", s.Buffer, s.Buffer != 0)
+	add("snaplen", s.Snaplen, s.Snaplen != 0)
+	return text + Reason(s.Why)
+}
+
 // Reason returns a reason in the form that follows the statement it explains,
 // `: "why"`, or "" for none.
 func Reason(why string) string {
@@ -182,12 +174,12 @@ func partText(part uint32, more bool) string {
 }
 
 // appendTable counts the rows of a socket table by their state.
-func (t *recordText) appendTable(b []byte, p *capture.ProcNet) []byte {
-	b = fmt.Appendf(b, "%s of netns %d: ", Printable(p.Table), p.Netns)
-	if p.Absent {
+func (p *RecordPrinter) appendTable(b []byte, t *capture.ProcNet) []byte {
+	b = fmt.Appendf(b, "%s of netns %d: ", Printable(t.Table), t.Netns)
+	if t.Absent {
 		return append(b, "absent"...)
 	}
-	s := procnet.NewScanner(p.Text, t.bigEndian)
+	s := procnet.NewScanner(t.Text, p.bigEndian)
 	var row procnet.Row
 	var states [256]int
 	rows := 0
@@ -206,29 +198,28 @@ func (t *recordText) appendTable(b []byte, p *capture.ProcNet) []byte {
 	if n := s.Malformed(); n > 0 {
 		b = fmt.Appendf(b, "; %d malformed", n)
 	}
-	return append(b, partText(p.Part, p.More)...)
+	return append(b, partText(t.Part, t.More)...)
 }
 
 // appendDNS writes sender and receiver of the message, its questions, and every
 // record in the order of dig: type, name, data, TTL in seconds.
-func (t *recordText) appendDNS(b []byte, d *capture.DNS) []byte {
-	err := t.packet.Decode(d.Packet)
+func (p *RecordPrinter) appendDNS(b []byte, d *capture.DNS) []byte {
+	packet, m := &p.packet, &p.dns
+	err := packet.Decode(d.Packet)
 	if err == dnsmsg.ErrPacket {
 		return fmt.Appendf(b, "%d bytes: %v", len(d.Packet), err)
 	}
-	b = fmt.Appendf(b, "%s > %s", t.packet.Src, t.packet.Dst)
+	b = fmt.Appendf(b, "%s > %s", packet.Src, packet.Dst)
 	b = append(b, [...]string{"", " in", " out"}[min(d.Direction, 2)]...)
-	p := &t.packet
-	if err == nil && p.Proto == dnsmsg.TCP && len(p.Payload) <= 2 {
+	if err == nil && packet.Proto == dnsmsg.TCP && len(packet.Payload) <= 2 {
 		return append(b, " tcp without data"...)
 	}
 	if err == nil {
-		err = t.dns.Decode(p.Message())
+		err = m.Decode(packet.Message())
 	}
 	if err != nil {
 		return fmt.Appendf(b, " %d bytes: %v", len(d.Packet), err)
 	}
-	m := &t.dns
 	for _, q := range m.Questions {
 		b = fmt.Appendf(b, " %s? %s.", dnsmsg.TypeName(q.Type), m.QuestionName(q))
 	}

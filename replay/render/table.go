@@ -79,8 +79,8 @@ func tableRows(r *report.Report, connections []report.Connection, start int64) [
 	for i := range connections {
 		c := &connections[i]
 		rows = append(rows, []string{
-			endText(&c.From), processesText(c.From.Processes), endText(&c.To), processesText(c.To.Processes),
-			stateText(c), string(c.Direction), ageText(c, r.At-start), strings.Join(c.Seen, "+"), natText(c), namesText(c, names),
+			endText(&c.From), cmp.Or(processesText(c.From.Processes), "-"), endText(&c.To), cmp.Or(processesText(c.To.Processes), "-"),
+			stateText(c), string(c.Direction), ageText(c, r.At-start), strings.Join(c.Seen, "+"), cmp.Or(natText(c), "-"), namesText(c, names),
 		})
 	}
 	return rows

@@ -39,7 +39,7 @@ func Count[N int | int64 | uint32 | uint64](n N, noun string) string {
 // Line writes one connection as a line of text, without a newline.
 func Line(c *report.Connection) string {
 	text := fmt.Sprintf("%s -> %s %s by %s", endAndProcesses(&c.From), endAndProcesses(&c.To), stateText(c), c.Direction)
-	if nat := natText(c); nat != "-" {
+	if nat := natText(c); nat != "" {
 		text += ", " + nat
 	}
 	return text + ", seen by " + strings.Join(c.Seen, "+")
@@ -67,9 +67,6 @@ func endText(e *report.End) string {
 const maxProcesses = 3
 
 func processesText(list []report.Process) string {
-	if len(list) == 0 {
-		return "-"
-	}
 	var parts []string
 	for i, p := range list {
 		if i == maxProcesses {
@@ -101,9 +98,6 @@ func natText(c *report.Connection) string {
 	}
 	if len(server) > 0 {
 		parts = append(parts, "server as "+joinAddrs(server))
-	}
-	if len(parts) == 0 {
-		return "-"
 	}
 	return strings.Join(parts, " ")
 }

@@ -2,13 +2,12 @@
 Package scope writes a report as the probe of Weave Scope posted it in 2016, so
 that Scope's app still draws it.
 
-	report ─> writer ─> encoder ─┬─> AppendJSON
+	report ─> content ─> object ─┬─> AppendJSON
 	                             └─> AppendMsgpack
 
 scope.go has the content: the topologies of a Scope report, three of them with
-nodes (endpoints, processes, the host), and the fields of a node. It calls an encoder
-for each value. json.go and msgpack.go are the two encoders. The endpoints come
-from Report.Scope.
+nodes (endpoints, processes, the host), and the fields of a node. encode.go has the
+two encodings. The endpoints come from Report.Scope.
 
 What surprises:
 
