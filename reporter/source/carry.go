@@ -50,10 +50,10 @@ func (s *Source) carry(c *carry.Coder) {
 	carry.Uint(c, &s.Number)
 	c.String(&s.Kind)
 	carry.Uint(c, &s.Netns)
-	c.Bools(&s.closed, &s.degraded, &s.Dumping, &s.dumpGap)
-	c.String(&s.why)
-	c.String(&s.reason)
-	for _, n := range [...]*uint64{&s.Records, &s.lost, &s.Undecodable, &s.Ignored, &s.GapSeq, &s.window, &s.DumpFrom} {
+	c.Bools(&s.Closed, &s.Dumping, &s.dumpGap)
+	c.String(&s.Reason)
+	c.String(&s.Missing)
+	for _, n := range [...]*uint64{&s.Records, &s.Lost, &s.Undecodable, &s.Ignored, &s.GapSeq, &s.window, &s.DumpFrom} {
 		carry.Uint(c, n)
 	}
 }

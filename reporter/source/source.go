@@ -2,8 +2,6 @@ package source
 
 import (
 	"cmp"
-	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -11,33 +9,19 @@ import (
 	"github.com/topotape/topotape/reporter/report"
 )
 
-// conventional gives the kinds of sources by their usual numbers. A tape that has no
-// records of kind source uses these numbers.
-var conventional = [...]string{
-	1: capture.SourceConntrack,
-	2: capture.SourceProc,
-	3: capture.SourceDNS,
-	4: capture.SourceRDNS,
-}
-
 // A Source is one source of records, and how completely it saw the host.
 type Source struct {
+	Status
 	Number uint32
-	Kind   string // conntrack, dns, proc or rdns; "" if unknown
 	Netns  uint64 // inode of the namespace that it sees, 0 if unknown
-	closed bool
-	why    string // the reason in its last source record
 
 	// Totals since the recording's start, as in report.Coverage.
 	Records     uint64
 	Undecodable uint64
 	Ignored     uint64
-	lost        uint64
 
-	degraded bool
-	reason   string
-	window   uint64 // in which it was last degraded by a gap or by DegradeWindow
-	GapSeq   uint64 // number of the record that last degraded it, 0 for none
+	window uint64 // in which it was last degraded by a gap or by DegradeWindow
+	GapSeq uint64 // number of the record that last degraded it, 0 for none
 
 	Dumping  bool   // a dump of the conntrack table has begun and not ended
 	DumpFrom uint64 // number of the record that began the last dump
@@ -86,26 +70,23 @@ func (ss *Sources) Observe(r *capture.Record, p capture.Payload) (s *Source, ok 
 	return s, ok
 }
 
-// HostChanged applies a host record: it shows whether the kernel sends conntrack events.
+// HostChanged applies a host record: it may show whether the kernel sends conntrack events.
 func (ss *Sources) HostChanged(p *capture.Host) {
-	for _, v := range p.Sysctls {
-		if strings.HasSuffix(v.Name, "nf_conntrack_events") {
-			ss.eventsOff = strings.TrimSpace(v.Value) == "0"
-		}
+	if off, known := EventsOff(p); known {
+		ss.eventsOff = off
 	}
 }
 
 // Max is how many sources are kept at most.
 const Max = 1 << 10
 
+// kindOf returns the kind of a record's source, "" if it is unknown. The recorder, number 0,
+// is no source.
 func kindOf(r *capture.Record) string {
-	if kind := r.Kind.Source(); kind != "" {
+	if kind := r.Kind.Source(); kind != "" || r.Source == 0 {
 		return kind
 	}
-	if int(r.Source) < len(conventional) {
-		return conventional[r.Source]
-	}
-	return ""
+	return capture.UsualSource(r.Source)
 }
 
 // count returns how many sources of a kind there are.
@@ -156,35 +137,21 @@ func (ss *Sources) First(kind string) *Source {
 	return nil
 }
 
-// Change applies a source record. A closed source is degraded: it does not see the
-// connections that end until it is open again.
+// Change applies the source record numbered seq. A closed source is degraded: it does not
+// see the connections that end until it is open again.
 func (s *Source) Change(p *capture.Source, seq uint64) {
-	if p.Kind != "" {
-		s.Kind = p.Kind
-	}
-	s.closed, s.why = !p.Open, p.Why
+	s.Status.Change(p)
 	if p.Open {
 		s.Netns = p.Netns
 	} else {
-		s.Degrade("it was closed meanwhile", seq)
+		s.GapSeq = seq
 	}
 }
 
 // Gap applies a gap record of the window.
 func (s *Source) Gap(p *capture.Gap, seq, window uint64) {
-	if s.lost += p.Lost; s.lost < p.Lost {
-		s.lost = math.MaxUint64
-	}
-	s.window = window
-	s.dumpGap = true
-	reason := p.Why
-	if reason == "" {
-		reason = fmt.Sprintf("%d lost", p.Lost)
-		if p.Lost == 0 {
-			reason = "something was lost"
-		}
-	}
-	s.Degrade(reason, seq)
+	s.Status.Gap(p)
+	s.GapSeq, s.window, s.dumpGap = seq, window, true
 }
 
 // DegradeWindow degrades a source that is complete again in the next window, as the
@@ -196,11 +163,11 @@ func (s *Source) DegradeWindow(reason string, seq, window uint64) {
 
 // Degrade marks the source as incomplete since the record numbered seq, until Recover.
 func (s *Source) Degrade(reason string, seq uint64) {
-	s.degraded, s.reason, s.GapSeq = true, reason, seq
+	s.Missing, s.GapSeq = reason, seq
 }
 
 // Recover marks the source as complete.
-func (s *Source) Recover() { s.degraded, s.reason = false, "" }
+func (s *Source) Recover() { s.Missing = "" }
 
 // BeginDump begins a dump of the conntrack table. The number of its first record becomes
 // DumpFrom.
@@ -219,7 +186,7 @@ func (s *Source) EndDump(failed bool) (complete bool) {
 
 // Hidden reports whether a gap since the record numbered seq could have hidden the end of
 // a connection.
-func (s *Source) Hidden(seq uint64) bool { return s != nil && s.degraded && seq < s.GapSeq }
+func (s *Source) Hidden(seq uint64) bool { return s != nil && s.Missing != "" && seq < s.GapSeq }
 
 // Coverage lists the coverage of all sources and, as off, of the usual kinds that the tape
 // lacks. Names that were lost degrade only the reported window. untracked is a reason why
@@ -230,41 +197,14 @@ func (ss *Sources) Coverage(reported uint64, untracked string) []report.Coverage
 		if s.Kind == "" {
 			continue
 		}
-		c := report.Coverage{
-			Source: s.Kind, State: report.CoverageOK, Records: s.Records,
-			Lost: s.lost, Undecodable: s.Undecodable, Ignored: s.Ignored,
-		}
-		var why []string
-		if s.why != "" {
-			why = append(why, s.why)
-		}
-		if s.degraded && !s.closed && (s.Kind != capture.SourceDNS && s.Kind != capture.SourceRDNS || s.window == reported) {
-			why = append(why, s.reason)
-		}
-		if s.Kind == capture.SourceConntrack {
-			if ss.eventsOff {
-				why = append(why, "net.netfilter.nf_conntrack_events is 0: the kernel sends no events")
-			}
-			if untracked != "" {
-				why = append(why, untracked)
-			}
-		}
-		c.Why = strings.Join(why, "; ")
+		c := report.Coverage{Source: s.Kind, Records: s.Records, Lost: s.Lost, Undecodable: s.Undecodable, Ignored: s.Ignored}
+		c.State, c.Why = s.stateIn(reported, ss.eventsOff, untracked)
 		if ss.count(s.Kind) > 1 {
 			c.Netns = s.Netns
 		}
-		switch {
-		case s.closed:
-			c.State = report.CoverageOff
-			if c.Why == "" {
-				c.Why = "closed"
-			}
-		case len(why) > 0:
-			c.State = report.CoverageDegraded
-		}
 		out = append(out, c)
 	}
-	for _, kind := range conventional[1:4] {
+	for _, kind := range StandardKinds() {
 		if !slices.ContainsFunc(out, func(c report.Coverage) bool { return c.Source == kind }) {
 			out = append(out, report.Coverage{Source: kind, State: report.CoverageOff, Why: "not on this tape"})
 		}
@@ -273,11 +213,26 @@ func (ss *Sources) Coverage(reported uint64, untracked string) []report.Coverage
 	return out
 }
 
+// stateIn returns the state of the source in a window, and why it is not ok.
+func (s *Source) stateIn(window uint64, eventsOff bool, untracked string) (report.CoverageState, string) {
+	status := s.Status
+	if s.RepairedByReport() && s.window != window {
+		status.Missing = ""
+	}
+	switch {
+	case s.Kind != capture.SourceConntrack:
+		return status.State()
+	case eventsOff:
+		return status.State(NoEvents, untracked)
+	}
+	return status.State(untracked)
+}
+
 // ConntrackNamespaces returns the namespaces of the open conntrack sources, sorted; 0 is an
 // unknown one.
 func (ss *Sources) ConntrackNamespaces() (out []uint64) {
 	for _, s := range ss.List {
-		if s.Kind == capture.SourceConntrack && !s.closed {
+		if s.Kind == capture.SourceConntrack && !s.Closed {
 			out = append(out, s.Netns)
 		}
 	}
