@@ -9,10 +9,10 @@ import (
 	"github.com/topotape/topotape/reporter/report"
 )
 
-// DefaultMax is how many connections a Fold keeps by default. In the worst case,
+// defaultMax is how many connections a Fold keeps by default. In the worst case,
 // where every connection has its own endpoints and names and as many again are left
 // out, that takes 4 GiB.
-const DefaultMax = 1_000_000
+const defaultMax = 1_000_000
 
 // A Fold makes one report of many. It has every connection that any of them shows.
 type Fold struct {
@@ -38,10 +38,10 @@ type connectionKey struct {
 }
 
 // New returns a Fold that keeps up to max connections, and twice as many endpoints
-// and names. 0 is DefaultMax.
+// and names. 0 is defaultMax.
 func New(max int) *Fold {
 	if max <= 0 {
-		max = DefaultMax
+		max = defaultMax
 	}
 	return &Fold{max: max, index: map[connectionKey][]int32{}, leftOut: map[connectionKey]struct{}{},
 		endpoints: newMerged[endpointID, report.Endpoint](2 * max), names: newMerged[netip.Addr, report.Names](2 * max),

@@ -73,5 +73,5 @@ func (p *Printer) message(kind, flags uint16, d dumpState) []byte {
 // netlink writes a conntrack message as a packet that went in direction to.
 func (p *Printer) netlink(source uint32, to uint16, message []byte) error {
 	p.scratch = append(appendNetlinkHeader(p.scratch[:0], to, netlinkNetfilter), message...)
-	return p.packet(portKey{source, 0}, capture.SourceConntrack, Packet{Data: p.scratch})
+	return p.packet(portKey{source, 0}, capture.SourceConntrack, packetInfo{Data: p.scratch})
 }

@@ -30,7 +30,7 @@ type Printer struct {
 // tape is the state of the tape that is being written.
 type tape struct {
 	header  *capture.Header
-	section *Writer // nil until the tape's first block
+	section *writer // nil until the tape's first block
 	host    capture.Host
 	sources map[uint32]capture.Source
 	ports   map[portKey]*port
@@ -113,8 +113,8 @@ func (p *Printer) Record(r *capture.Record) error {
 			p.leaveOut(r.Kind.String())
 			return nil
 		}
-		direction := [...]uint32{0, Inbound, Outbound}[min(d.Direction, 2)]
-		return p.packet(portKey{r.Source, d.Interface}, capture.SourceDNS, Packet{Data: d.Packet, Length: d.Length, Direction: direction})
+		direction := [...]uint32{0, inbound, outbound}[min(d.Direction, 2)]
+		return p.packet(portKey{r.Source, d.Interface}, capture.SourceDNS, packetInfo{Data: d.Packet, Length: d.Length, Direction: direction})
 	case capture.KindMark:
 		var m capture.Mark
 		if r.Decode(&m) == nil {
@@ -150,7 +150,7 @@ func (p *Printer) LeftOut() string {
 // wall returns the wall-clock time of the last record, Unix ns.
 func (p *Printer) wall() int64 { return p.header.Start + p.at + p.steps }
 
-func (p *Printer) packet(key portKey, kind string, packet Packet) error {
+func (p *Printer) packet(key portKey, kind string, packet packetInfo) error {
 	at, err := p.port(key, kind)
 	if err != nil {
 		return err
@@ -158,7 +158,7 @@ func (p *Printer) packet(key portKey, kind string, packet Packet) error {
 	packet.Time, packet.Comments = p.wall(), p.notes
 	p.notes = nil
 	at.packets++
-	return p.section.Packet(at.number, packet)
+	return p.section.writePacket(at.number, packet)
 }
 
 // gap writes the number of packets that the source's interface has dropped so far.
@@ -181,7 +181,7 @@ func (p *Printer) gap(r *capture.Record) error {
 	if g.Why != "" {
 		text += ": " + g.Why
 	}
-	return p.section.Statistics(at.number, Statistics{Time: p.wall(), Dropped: at.dropped, Comments: []string{text}})
+	return p.section.writeStatistics(at.number, statisticsInfo{Time: p.wall(), Dropped: at.dropped, Comments: []string{text}})
 }
 
 // port returns the interface of a source. A new one is described in the section
@@ -194,9 +194,9 @@ func (p *Printer) port(key portKey, kind string) (*port, error) {
 		return nil, err
 	}
 	s := p.sources[key.source]
-	i := Interface{Link: LinkRaw, Snaplen: s.Snaplen, Name: s.Interface}
+	i := interfaceInfo{Link: linkRaw, Snaplen: s.Snaplen, Name: s.Interface}
 	if kind == capture.SourceConntrack {
-		i.Link, i.Name = LinkNetlink, kind
+		i.Link, i.Name = linkNetlink, kind
 	}
 	for _, known := range p.host.Interfaces {
 		if key.index != 0 && known.Index == key.index {
@@ -213,7 +213,7 @@ func (p *Printer) port(key portKey, kind string) (*port, error) {
 	if s.Netns != 0 {
 		i.Description += fmt.Sprintf(" of netns %d", s.Netns)
 	}
-	number, err := p.section.Interface(i)
+	number, err := p.section.writeInterface(i)
 	at := &port{number: number}
 	p.ports[key], p.order = at, append(p.order, at)
 	return at, err
@@ -225,7 +225,7 @@ func (p *Printer) open() (err error) {
 		return nil
 	}
 	h := p.header
-	s := Section{BigEndian: h.BigEndian, Application: "topotape " + p.tool, Comments: []string{
+	s := sectionInfo{BigEndian: h.BigEndian, Application: "topotape " + p.tool, Comments: []string{
 		fmt.Sprintf("tape %x of host %q (%q), recorded from %s on by topotape %s", h.TapeID, h.HostName, h.HostID,
 			time.Unix(0, h.Start).UTC().Format(time.RFC3339Nano), h.Tool)}}
 	if p.host.Kernel != "" {
@@ -234,7 +234,7 @@ func (p *Printer) open() (err error) {
 	if h.Note != "" {
 		s.Comments = append(s.Comments, h.Note)
 	}
-	p.section, err = NewWriter(p.out, s)
+	p.section, err = newWriter(p.out, s)
 	return err
 }
 
@@ -248,11 +248,11 @@ func (p *Printer) Close() error {
 		return err
 	}
 	for i, at := range p.order {
-		s := Statistics{Time: p.wall(), Received: at.packets, Dropped: at.dropped, Last: true}
+		s := statisticsInfo{Time: p.wall(), Received: at.packets, Dropped: at.dropped, Last: true}
 		if i == len(p.order)-1 {
 			s.Comments, p.notes = p.notes, nil // marks that no packet follows
 		}
-		if err := p.section.Statistics(at.number, s); err != nil {
+		if err := p.section.writeStatistics(at.number, s); err != nil {
 			return err
 		}
 	}

@@ -9,8 +9,8 @@ import (
 // Link types, which determine the first header of a packet
 // (https://www.tcpdump.org/linktypes.html).
 const (
-	LinkRaw     = 101 // an IPv4 or IPv6 header
-	LinkNetlink = 253 // the 16 bytes of appendNetlinkHeader, then netlink messages
+	linkRaw     = 101 // an IPv4 or IPv6 header
+	linkNetlink = 253 // the 16 bytes of appendNetlinkHeader, then netlink messages
 )
 
 // Block types and option codes of the draft.
@@ -35,16 +35,16 @@ const (
 	optDropped     = 5
 )
 
-// A Section is the content of a section header. Texts may be empty.
-type Section struct {
+// A sectionInfo is the content of a section header. Texts may be empty.
+type sectionInfo struct {
 	BigEndian   bool // byte order of the section: usually that of the recorded host
 	OS          string
 	Application string
 	Comments    []string
 }
 
-// An Interface is a source of packets.
-type Interface struct {
+// An interfaceInfo is a source of packets.
+type interfaceInfo struct {
 	Link        uint16
 	Snaplen     uint32 // bytes kept of a packet; 0 is all
 	Name        string
@@ -53,21 +53,21 @@ type Interface struct {
 
 // Directions of a packet, with their values in epb_flags.
 const (
-	Inbound  = 1
-	Outbound = 2
+	inbound  = 1
+	outbound = 2
 )
 
-// A Packet as it was captured.
-type Packet struct {
+// A packetInfo as it was captured.
+type packetInfo struct {
 	Time      int64 // Unix ns
 	Data      []byte
 	Length    uint32 // on the wire; at least the length of Data
-	Direction uint32 // Inbound, Outbound, or 0 for unknown
+	Direction uint32 // inbound, outbound, or 0 for unknown
 	Comments  []string
 }
 
 // Statistics of an interface up to a time.
-type Statistics struct {
+type statisticsInfo struct {
 	Time     int64  // Unix ns
 	Received uint64 // packets; only with Last
 	Dropped  uint64 // packets
@@ -75,8 +75,8 @@ type Statistics struct {
 	Comments []string
 }
 
-// A Writer writes one section. It calls Write once for each block.
-type Writer struct {
+// A writer writes one section. It calls Write once for each block.
+type writer struct {
 	out        io.Writer
 	order      byteOrder
 	buf        []byte
@@ -95,9 +95,9 @@ func orderOf(bigEndian bool) byteOrder {
 	return binary.LittleEndian
 }
 
-// NewWriter writes a section header. A file may have several sections.
-func NewWriter(out io.Writer, s Section) (*Writer, error) {
-	w := &Writer{out: out, order: orderOf(s.BigEndian)}
+// newWriter writes a section header. A file may have several sections.
+func newWriter(out io.Writer, s sectionInfo) (*writer, error) {
+	w := &writer{out: out, order: orderOf(s.BigEndian)}
 	w.begin(blockSection)
 	w.u32(byteOrderMagic)
 	w.u16(1) // version 1.0
@@ -110,8 +110,8 @@ func NewWriter(out io.Writer, s Section) (*Writer, error) {
 	return w, w.end()
 }
 
-// Interface adds an interface and returns its number.
-func (w *Writer) Interface(i Interface) (uint32, error) {
+// writeInterface adds an interface and returns its number.
+func (w *writer) writeInterface(i interfaceInfo) (uint32, error) {
 	w.begin(blockInterface)
 	w.u16(i.Link)
 	w.u16(0)
@@ -123,8 +123,8 @@ func (w *Writer) Interface(i Interface) (uint32, error) {
 	return w.interfaces - 1, w.end()
 }
 
-// Packet writes a packet of the interface with this number.
-func (w *Writer) Packet(at uint32, p Packet) error {
+// writePacket writes a packet of the interface with this number.
+func (w *writer) writePacket(at uint32, p packetInfo) error {
 	w.begin(blockPacket)
 	w.u32(at)
 	w.time(p.Time)
@@ -138,8 +138,8 @@ func (w *Writer) Packet(at uint32, p Packet) error {
 	return w.end()
 }
 
-// Statistics writes how many packets an interface received and dropped.
-func (w *Writer) Statistics(at uint32, s Statistics) error {
+// writeStatistics writes how many packets an interface received and dropped.
+func (w *writer) writeStatistics(at uint32, s statisticsInfo) error {
 	w.begin(blockStatistics)
 	w.u32(at)
 	w.time(s.Time)
@@ -153,7 +153,7 @@ func (w *Writer) Statistics(at uint32, s Statistics) error {
 }
 
 // appendNetlinkHeader appends the 16 bytes before the netlink messages in a packet of
-// LinkNetlink: the direction (0: to user space, 7: to the kernel), ARPHRD_NETLINK, and
+// linkNetlink: the direction (0: to user space, 7: to the kernel), ARPHRD_NETLINK, and
 // the netlink family, in network byte order.
 func appendNetlinkHeader(b []byte, to, family uint16) []byte {
 	const arphrdNetlink = 824
@@ -161,25 +161,25 @@ func appendNetlinkHeader(b []byte, to, family uint16) []byte {
 	return b
 }
 
-func (w *Writer) u16(v uint16) { w.buf = w.order.AppendUint16(w.buf, v) }
-func (w *Writer) u32(v uint32) { w.buf = w.order.AppendUint32(w.buf, v) }
+func (w *writer) u16(v uint16) { w.buf = w.order.AppendUint16(w.buf, v) }
+func (w *writer) u32(v uint32) { w.buf = w.order.AppendUint32(w.buf, v) }
 
-func (w *Writer) time(ns int64) { w.buf = w.halves(w.buf, ns) }
+func (w *writer) time(ns int64) { w.buf = w.halves(w.buf, ns) }
 
 // halves appends a time as its upper and its lower half.
-func (w *Writer) halves(b []byte, ns int64) []byte {
+func (w *writer) halves(b []byte, ns int64) []byte {
 	v := uint64(max(ns, 0))
 	return w.order.AppendUint32(w.order.AppendUint32(b, uint32(v>>32)), uint32(v))
 }
 
-func (w *Writer) padded(b []byte) {
+func (w *writer) padded(b []byte) {
 	w.buf = append(w.buf, b...)
 	for len(w.buf)%4 != 0 {
 		w.buf = append(w.buf, 0)
 	}
 }
 
-func (w *Writer) option(code uint16, value []byte) {
+func (w *writer) option(code uint16, value []byte) {
 	w.u16(code)
 	w.u16(uint16(len(value)))
 	w.padded(value)
@@ -188,7 +188,7 @@ func (w *Writer) option(code uint16, value []byte) {
 // maxText is the longest text, in bytes. The length of an option has 16 bits.
 const maxText = 60_000
 
-func (w *Writer) text(code uint16, s string) {
+func (w *writer) text(code uint16, s string) {
 	if s == "" {
 		return
 	}
@@ -199,20 +199,20 @@ func (w *Writer) text(code uint16, s string) {
 	w.option(code, []byte(s))
 }
 
-func (w *Writer) comments(list []string) {
+func (w *writer) comments(list []string) {
 	for _, c := range list {
 		w.text(optComment, c)
 	}
 }
 
-func (w *Writer) begin(kind uint32) {
+func (w *writer) begin(kind uint32) {
 	w.buf = w.buf[:0]
 	w.u32(kind)
 	w.u32(0) // the length, which end sets
 }
 
 // end closes the options and the block, and writes it.
-func (w *Writer) end() error {
+func (w *writer) end() error {
 	w.u16(optEnd)
 	w.u16(0)
 	w.u32(uint32(len(w.buf) + 4))

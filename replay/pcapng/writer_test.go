@@ -36,30 +36,30 @@ func TestAnotherLibraryReadsFile(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for _, big := range []bool{false, true} {
 		var file bytes.Buffer
-		var want []Packet
-		w, err := NewWriter(&file, Section{BigEndian: big, OS: "Linux 6.18", Application: "test", Comments: []string{"one"}})
+		var want []packetInfo
+		w, err := newWriter(&file, sectionInfo{BigEndian: big, OS: "Linux 6.18", Application: "test", Comments: []string{"one"}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, in := range []Interface{{Link: LinkRaw, Snaplen: 4096, Name: "eth0", Description: "d"}, {Link: LinkNetlink, Name: "conntrack"}} {
-			if n, err := w.Interface(in); err != nil || int(n) != i {
+		for i, in := range []interfaceInfo{{Link: linkRaw, Snaplen: 4096, Name: "eth0", Description: "d"}, {Link: linkNetlink, Name: "conntrack"}} {
+			if n, err := w.writeInterface(in); err != nil || int(n) != i {
 				t.Fatal(n, err)
 			}
 		}
 		for i := range 200 {
-			p := Packet{Time: 1767323045e9 + rng.Int64N(1e15), Data: make([]byte, rng.IntN(90)), Direction: uint32(i % 3),
+			p := packetInfo{Time: 1767323045e9 + rng.Int64N(1e15), Data: make([]byte, rng.IntN(90)), Direction: uint32(i % 3),
 				Comments: []string{strings.Repeat("é", i), "\xff"}[:i%3]}
 			p.Length = uint32(len(p.Data) + i%2*10)
 			for j := range p.Data {
 				p.Data[j] = byte(rng.Uint32())
 			}
-			if err := w.Packet(uint32(i%2), p); err != nil {
+			if err := w.writePacket(uint32(i%2), p); err != nil {
 				t.Fatal(err)
 			}
 			want = append(want, p)
 		}
 		received, dropped := uint64(100), uint64(1<<40)
-		if err := w.Statistics(1, Statistics{Time: 1767323045e9 + 7, Received: received, Dropped: dropped, Last: true, Comments: []string{"lost"}}); err != nil {
+		if err := w.writeStatistics(1, statisticsInfo{Time: 1767323045e9 + 7, Received: received, Dropped: dropped, Last: true, Comments: []string{"lost"}}); err != nil {
 			t.Fatal(err)
 		}
 		order := binary.ByteOrder(binary.LittleEndian)
@@ -90,10 +90,10 @@ func TestAnotherLibraryReadsFile(t *testing.T) {
 		}
 		one, _ := r.Interface(0)
 		two, _ := r.Interface(1)
-		if one.Name != "eth0" || one.Description != "d" || one.LinkType != layers.LinkType(LinkRaw) || one.SnapLength != 4096 || one.TimestampResolution != 9 {
+		if one.Name != "eth0" || one.Description != "d" || one.LinkType != layers.LinkType(linkRaw) || one.SnapLength != 4096 || one.TimestampResolution != 9 {
 			t.Errorf("interface %+v", one)
 		}
-		if s := two.Statistics; uint16(two.LinkType)&0xff != LinkNetlink || s.PacketsDropped != dropped || s.PacketsReceived != received || s.Comment != "lost" || s.LastUpdate.UnixNano() != 1767323045e9+7 {
+		if s := two.Statistics; uint16(two.LinkType)&0xff != linkNetlink || s.PacketsDropped != dropped || s.PacketsReceived != received || s.Comment != "lost" || s.LastUpdate.UnixNano() != 1767323045e9+7 {
 			t.Errorf("interface %+v", two)
 		}
 	}
@@ -102,14 +102,14 @@ func TestAnotherLibraryReadsFile(t *testing.T) {
 // Texts and lengths beyond the limits of a block are cut and do not wrap around.
 func TestLimits(t *testing.T) {
 	var file bytes.Buffer
-	w, err := NewWriter(&file, Section{Comments: []string{strings.Repeat("é", 40_000)}})
+	w, err := newWriter(&file, sectionInfo{Comments: []string{strings.Repeat("é", 40_000)}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Interface(Interface{Name: "x"}); err != nil {
+	if _, err := w.writeInterface(interfaceInfo{Name: "x"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Packet(0, Packet{Time: -5, Data: []byte{1, 2, 3}, Length: 2}); err != nil {
+	if err := w.writePacket(0, packetInfo{Time: -5, Data: []byte{1, 2, 3}, Length: 2}); err != nil {
 		t.Fatal(err)
 	}
 	blocks(t, file.Bytes(), binary.LittleEndian)
