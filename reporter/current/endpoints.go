@@ -13,56 +13,82 @@ import (
 type endRef struct {
 	scope      string
 	addr       netip.AddrPort
-	connection int  // its index
-	server     bool // the end is the server
+	connection int // its index
 }
 
 // listEndpoints returns the endpoints of the connections: each once, with the aliases and the
 // processes that any connection shows. swapped is the second result of inOrder.
 func listEndpoints(connections []report.Connection, swapped []bool, hostID string) []report.Endpoint {
 	scopes := loopbackScopes{host: hostID, names: make(map[uint64]string)}
-	ends := make([]endRef, 0, 2*len(connections))
+	clients, servers := make([]endRef, len(connections)), make([]endRef, len(connections))
 	for i := range connections {
 		c := &connections[i]
-		ends = append(ends, endRef{scopes.of(&c.From), c.From.Addr, i, false}, endRef{scopes.of(&c.To), c.To.Addr, i, true})
+		clients[i], servers[i] = endRef{scopes.of(&c.From), c.From.Addr, i}, endRef{scopes.of(&c.To), c.To.Addr, i}
 	}
-	slices.SortFunc(ends, func(a, b endRef) int {
-		if order := strings.Compare(a.scope, b.scope); order != 0 {
-			return order
+	slices.SortFunc(clients, endRef.compare) // nearly in order: connections are sorted by client
+	slices.SortFunc(servers, endRef.compare)
+	out := make([]report.Endpoint, 0, distinct(clients)+distinct(servers))
+	for len(clients)+len(servers) > 0 {
+		next := clients
+		if len(clients) == 0 || len(servers) > 0 && servers[0].compare(clients[0]) < 0 {
+			next = servers
 		}
-		return a.addr.Compare(b.addr)
-	})
-	count := 0
-	for i := range ends {
-		if i == 0 || !ends[i].same(&ends[i-1]) {
-			count++
-		}
-	}
-	out := make([]report.Endpoint, 0, count)
-	for first, i := 0, 1; i <= len(ends); i++ {
-		if i == len(ends) || !ends[i].same(&ends[first]) {
-			out = append(out, endpoint(connections, swapped, ends[first:i]))
-			first = i
-		}
+		n, m := leading(clients, next[0]), leading(servers, next[0])
+		out = append(out, endpoint(connections, swapped, clients[:n], servers[:m]))
+		clients, servers = clients[n:], servers[m:]
 	}
 	return out
 }
 
-func (e *endRef) same(other *endRef) bool { return e.addr == other.addr && e.scope == other.scope }
+// compare orders ends by scope and address.
+func (e endRef) compare(other endRef) int {
+	if order := strings.Compare(e.scope, other.scope); order != 0 {
+		return order
+	}
+	return e.addr.Compare(other.addr)
+}
 
-// endpoint combines what connections show of one endpoint.
-func endpoint(connections []report.Connection, swapped []bool, ends []endRef) report.Endpoint {
-	out := report.Endpoint{Scope: ends[0].scope, Addr: ends[0].addr}
+func (e endRef) same(other endRef) bool { return e.addr == other.addr && e.scope == other.scope }
+
+// leading returns how many of the first ends are at the same place as e.
+func leading(ends []endRef, e endRef) int {
+	n := 0
+	for n < len(ends) && ends[n].same(e) {
+		n++
+	}
+	return n
+}
+
+// distinct returns the number of different ends in a sorted list.
+func distinct(ends []endRef) int {
+	n := 0
 	for i := range ends {
-		c, server := &connections[ends[i].connection], ends[i].server
-		if list := endOf(c, server).Processes; len(list) > 0 {
-			out.Processes = appendNew(out.Processes, list)
+		if i == 0 || !ends[i].same(ends[i-1]) {
+			n++
 		}
-		for j := range c.NAT {
-			if alias, translated := aliasOf(&c.NAT[j], server != swapped[ends[i].connection]); translated {
+	}
+	return n
+}
+
+// endpoint combines what connections show of one endpoint: as their client, and as their
+// server.
+func endpoint(connections []report.Connection, swapped []bool, clients, servers []endRef) report.Endpoint {
+	var out report.Endpoint
+	add := func(e endRef, server bool) {
+		c := &connections[e.connection]
+		out.Scope, out.Addr = e.scope, e.addr
+		out.Processes = appendNew(out.Processes, endOf(c, server).Processes)
+		for i := range c.NAT {
+			if alias, translated := aliasOf(&c.NAT[i], server != swapped[e.connection]); translated {
 				out.Aliases = appendNew(out.Aliases, []netip.AddrPort{alias})
 			}
 		}
+	}
+	for _, e := range clients {
+		add(e, false)
+	}
+	for _, e := range servers {
+		add(e, true)
 	}
 	out.Aliases = sortedSet(out.Aliases, netip.AddrPort.Compare)
 	out.Processes = sortedSet(out.Processes, report.Process.Compare)
