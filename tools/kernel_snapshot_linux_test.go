@@ -34,7 +34,7 @@ type socketName struct {
 
 // A kernelSocket is a line of ss.
 type kernelSocket struct {
-	open  bool // in a state of an established connection, of which at most one end is closed
+	open  bool // in a state of an established connection with at most one closed end
 	inode uint64
 	pids  []uint32 // sorted
 }

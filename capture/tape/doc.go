@@ -8,8 +8,7 @@ where its bytes are.
 
 Reading order: frame.go, envelope.go (one record in a chunk), writer.go, reader.go
 with input.go (the window over the input), errors.go; then index.go, runs.go,
-chunk.go and seek.go (reading by the index), and recovery.go (frames of a damaged
-file).
+chunk.go and seek.go (reading by the index); recovery.go (frames of a damaged file).
 
 The rest of this text is the format, version 1.1: everything that a reader in
 another language needs. tools/readers/tape.py was written from it.
