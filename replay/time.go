@@ -41,7 +41,7 @@ const (
 func ParseTime(s string) (Time, error) {
 	t := Time{text: s}
 	bad := func() (Time, error) {
-		return Time{}, fmt.Errorf("%q is no time; want RFC 3339, +1m30s from the start, -5m from the end, #812 for a record, mark:TEXT, start or end", s)
+		return Time{}, fmt.Errorf("%q is not a time; want RFC 3339, +1m30s from the start, -5m from the end, #812 for a record, mark:TEXT, start or end", s)
 	}
 	switch {
 	case s == "":

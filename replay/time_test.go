@@ -18,7 +18,7 @@ func TestParseTime(t *testing.T) {
 	}
 	for _, bad := range []string{"5m", "+", "-", "+5", "+-5m", "--5m", "#", "#-1", "#x", "mark:", "now", "2026-01-02", "2026-01-02 03:04:05", "END",
 		"12:00", " end", "9999-01-01T00:00:00Z"} {
-		if _, err := ParseTime(bad); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q is no time", bad)) {
+		if _, err := ParseTime(bad); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q is not a time", bad)) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
