@@ -153,10 +153,10 @@ func BenchmarkReportOfSeveralSources(b *testing.B) {
 		if n > 100000 && testing.Short() {
 			continue
 		}
-		for _, how := range []string{"apart", "same", "behind"} {
+		for _, how := range []string{"apart", "same", "translated"} {
 			b.Run(fmt.Sprintf("connections=%d/%s", n, how), func(b *testing.B) {
 				h := newHost(b)
-				k := kind{nat: how == "behind"}
+				k := kind{nat: how == "translated"}
 				for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(n) {
 					orig, reply := k.tuples(i)
 					m := reportertest.Message{Type: ctmsg.Update, ID: uint32(i), State: "ESTABLISHED", Flags: 3, Tuples: orig + " | " + reply, Source: uint32(1 + i&1)}
