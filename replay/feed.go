@@ -2,6 +2,7 @@ package replay
 
 import (
 	"cmp"
+	"slices"
 )
 
 // A feed returns the items of tapes in order. lookAhead shows the items to come
@@ -13,7 +14,7 @@ type feed struct {
 	queue []Item
 	head  int // index of the next item in queue
 	bytes []byte
-	limit int   // of the length of bytes; 0 is maxAhead
+	limit int   // of the payload bytes that are read ahead; 0 is maxAhead
 	err   error // from reading ahead; next returns it after the queue
 }
 
@@ -38,20 +39,32 @@ func (f *feed) next() (*Item, error) {
 func (f *feed) lookAhead(look func(*Item) (more bool)) bool {
 	f.queue, f.head, f.bytes = f.queue[:0], 0, f.bytes[:0]
 	var it Item
-	for f.err == nil {
-		if len(f.bytes) >= cmp.Or(f.limit, maxAhead) {
+	for kept := 0; f.err == nil; kept += len(it.Payload) {
+		if kept >= cmp.Or(f.limit, maxAhead) {
 			return false
 		}
 		if f.err = f.tapes.Next(&it); f.err != nil {
 			break
 		}
-		start := len(f.bytes)
-		f.bytes = append(f.bytes, it.Payload...) // where it grows, earlier items keep the old bytes
-		it.Payload = f.bytes[start:len(f.bytes):len(f.bytes)]
+		it.Payload = f.keep(it.Payload)
+		if len(f.queue) == cap(f.queue) {
+			f.queue = slices.Grow(f.queue, len(f.queue)+1) // append would copy the items more often
+		}
 		f.queue = append(f.queue, it)
 		if !look(&it) {
 			break
 		}
 	}
 	return true
+}
+
+// keep copies a payload into the buffer. A buffer that is full is replaced by a larger
+// one, and earlier items keep the old one.
+func (f *feed) keep(payload []byte) []byte {
+	start := len(f.bytes)
+	if start+len(payload) > cap(f.bytes) {
+		f.bytes, start = make([]byte, 0, len(payload)+2*cap(f.bytes)), 0
+	}
+	f.bytes = append(f.bytes, payload...)
+	return slices.Clip(f.bytes[start:])
 }

@@ -56,8 +56,11 @@ func (v *verifier) reported(r *report.Report) {
 
 // isWitness reports whether a record is the witness of the last tick.
 func (v *verifier) isWitness(r *capture.Record) bool {
+	if r.Kind != capture.KindWitness {
+		return false
+	}
 	var w capture.Witness
-	return r.Kind == capture.KindWitness && r.Decode(&w) == nil && w.Rules == v.rules && w.Tick == v.tick.number
+	return r.Decode(&w) == nil && w.Rules == v.rules && w.Tick == v.tick.number
 }
 
 // note looks at a record before it is stepped.
