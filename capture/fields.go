@@ -108,7 +108,20 @@ func (p *Gap) fields(c *wire.Coder) {
 	c.Uint64(&p.Lost)
 	c.Bool(&p.Exact)
 	c.String(&p.Why)
+	c.LaterInt64(&p.Since)
 }
+
+func (p *Counters) fields(c *wire.Coder) {
+	c.Uint64(&p.Netns)
+	wire.List(c, &p.Files, (*CounterFile).fields)
+}
+
+func (p *CounterFile) fields(c *wire.Coder) {
+	c.String(&p.Name)
+	c.Bytes(&p.Text)
+}
+
+func (p *Stall) fields(c *wire.Coder) { c.Int64(&p.Duration) }
 
 func (p *Clock) fields(c *wire.Coder) {
 	c.Int64(&p.Step)

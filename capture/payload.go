@@ -153,12 +153,31 @@ type Gap struct {
 	Lost  uint64 // messages, packets or readings; 0 if the number is unknown
 	Exact bool   // counted by the kernel, not estimated
 	Why   string
+	Since int64 // At of the last moment at which nothing was lost yet; 0 if unknown
 }
 
 // Clock says that the wall clock was stepped.
 type Clock struct {
 	Step int64 // ns, positive forward
 	Wall int64 // Unix ns after the step
+}
+
+// Counters has the text of the host's counters and settings, once an interval. The first
+// record of a recording has all files, later ones have those that changed.
+type Counters struct {
+	Netns uint64 // namespace whose counters they are; 0: unknown
+	Files []CounterFile
+}
+
+// A CounterFile is the whole text of a file of /proc. Text is empty if there is none.
+type CounterFile struct {
+	Name string // path, such as /proc/net/snmp
+	Text []byte
+}
+
+// Stall says that the recorder stood still until now: it was stopped, frozen or starved.
+type Stall struct {
+	Duration int64 // ns
 }
 
 // Mark is a user's note.
@@ -233,6 +252,8 @@ func (*Witness) is(k Kind) bool       { return k == KindWitness }
 func (*Fault) is(k Kind) bool         { return k == KindFault }
 func (*Carry) is(k Kind) bool         { return k == KindCarry }
 func (*End) is(k Kind) bool           { return k == KindEnd }
+func (*Counters) is(k Kind) bool      { return k == KindCounters }
+func (*Stall) is(k Kind) bool         { return k == KindStall }
 
 // New returns an empty payload of the type that belongs to the kind, nil for
 // the raw kinds and unknown ones.
@@ -272,6 +293,10 @@ func (k Kind) New() Payload {
 		return new(Carry)
 	case KindEnd:
 		return new(End)
+	case KindCounters:
+		return new(Counters)
+	case KindStall:
+		return new(Stall)
 	}
 	return nil
 }

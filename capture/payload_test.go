@@ -12,9 +12,9 @@ func TestOlderAndNewerPayloads(t *testing.T) {
 	if err := old.Decode(&g); err != nil || g.Lost != 7 || g.Why != "" {
 		t.Errorf("one field: %+v, %v", g, err)
 	}
-	newer := Record{Kind: KindGap, Payload: []byte{0x95, 7, 1, 0xa1, 'x', 0x92, 0xc0, 0x81, 1, 2, 0xcb, 0, 0, 0, 0, 0, 0, 0, 0}}
+	newer := Record{Kind: KindGap, Payload: []byte{0x96, 7, 1, 0xa1, 'x', 5, 0x92, 0xc0, 0x81, 1, 2, 0xcb, 0, 0, 0, 0, 0, 0, 0, 0}}
 	g = Gap{}
-	if err := newer.Decode(&g); err != nil || g != (Gap{Lost: 7, Exact: true, Why: "x"}) {
+	if err := newer.Decode(&g); err != nil || g != (Gap{Lost: 7, Exact: true, Why: "x", Since: 5}) {
 		t.Errorf("two fields more: %+v, %v", g, err)
 	}
 	for _, bad := range [][]byte{nil, {0x93}, {0x93, 7, 1}, {0xdd, 0xff, 0xff, 0xff, 0xff}, {0x93, 7, 1, 0xdb, 0xff, 0xff, 0xff, 0xff}, {0x93, 7, 1, 0xa0, 0}} {
@@ -31,7 +31,7 @@ func TestOlderAndNewerPayloads(t *testing.T) {
 // FuzzPayload decodes any bytes as the payload of any kind. A payload that can be
 // decoded is the same after it was encoded and decoded again.
 func FuzzPayload(f *testing.F) {
-	for k := KindSource; k <= KindEnd; k++ {
+	for k := KindSource; k.Known(); k++ {
 		if p := k.New(); p != nil {
 			f.Add(uint8(k), AppendPayload(nil, p))
 		}

@@ -34,6 +34,8 @@ const (
 	KindFault         Kind = 19 // Fault
 	KindCarry         Kind = 20 // Carry
 	KindEnd           Kind = 21 // End
+	KindCounters      Kind = 22 // Counters
+	KindStall         Kind = 23 // Stall
 )
 
 var kindNames = [...]string{
@@ -58,6 +60,8 @@ var kindNames = [...]string{
 	KindFault:         "fault",
 	KindCarry:         "carry",
 	KindEnd:           "end",
+	KindCounters:      "counters",
+	KindStall:         "stall",
 }
 
 // Known reports whether this version of the package knows the kind.
@@ -91,7 +95,7 @@ func (k Kind) Source() string {
 // lists them one by one; it only counts the others.
 func (k Kind) Rare() bool {
 	switch k {
-	case KindSource, KindHost, KindGap, KindMark, KindFault, KindClock, KindEnd:
+	case KindSource, KindHost, KindGap, KindMark, KindFault, KindClock, KindEnd, KindStall:
 		return true
 	}
 	return false

@@ -10,7 +10,7 @@ Reading order: frame.go, envelope.go (one record in a chunk), writer.go, reader.
 with input.go (the window over the input), errors.go; then index.go, runs.go,
 chunk.go and seek.go (reading by the index); recovery.go (frames of a damaged file).
 
-The rest of this text is the format, version 1.1: everything that a reader in
+The rest of this text is the format, version 1.2: everything that a reader in
 another language needs. tools/readers/tape.py was written from it.
 testdata/conformance has tapes of every kind and every special case, with their
 records and how they end.
@@ -137,6 +137,8 @@ keeps it to 4 MiB.
 	19  fault                  Fault
 	20  carry                  Carry
 	21  end                    End
+	22  counters               Counters
+	23  stall                  Stall
 
 A message begins with its netlink header: length (32 bits), type (16), flags (16),
 sequence number (32), port (32), in the host's byte order, like the length and the
@@ -234,6 +236,7 @@ the flags 0x600 for a new flow.
 	    Lost            u64      messages, packets or readings that the source lost here; 0: unknown
 	    Exact           bool     counted by the kernel, not estimated
 	    Why             str
+	    Since           i64      time of the last moment at which nothing was lost yet; 0: unknown; not written while it is 0; since 1.2
 
 	Clock
 	    Step            i64      by which the wall clock was stepped; positive: forward
@@ -266,6 +269,17 @@ the flags 0x600 for a new flow.
 	End
 	    Why             str      why the recording ended
 	    Totals          [Total]
+
+	Counters
+	    Netns           u64      namespace whose counters they are; 0: unknown
+	    Files           [CounterFile] all in a recording's first record, later those that changed
+
+	CounterFile
+	    Name            str      path, such as /proc/net/snmp
+	    Text            bin      the whole file; empty: there is none
+
+	Stall
+	    Duration        i64      for how long the recorder stood still until now
 
 	Total
 	    Source          u32      number of the source
@@ -328,7 +342,7 @@ with cat.
 
 Counts are in the order of their first records. A run is a sequence of consecutive
 chunks of one page. A chunk with a record of kind source, conntrack_dump_begin,
-conntrack_dump_end, host, gap, clock, mark, fault or end is a run of its own, so
+conntrack_dump_end, host, gap, clock, mark, fault, end or stall is a run of its own, so
 these records can be found from the last page alone. A chunk with
 more than 256 counts is a run of its own, too; a run of several chunks never has
 so many.
@@ -387,6 +401,7 @@ for ours. Kind numbers are never reused, and no element changes its meaning.
 
 	1.0   the first
 	1.1   Header: Others. Carry: Rules, Part, More. indexPage: earlier, runs
+	1.2   Gap: Since. The kinds counters and stall
 
 # What surprises
 

@@ -102,7 +102,7 @@ func TestDeepNesting(t *testing.T) {
 				array[0]++
 				return array
 			}
-			known := capture.Record{Seq: 2, Kind: capture.KindGap, Payload: more(capture.AppendPayload(nil, &capture.Gap{Lost: 7}))}
+			known := capture.Record{Seq: 2, Kind: capture.KindGap, Payload: more(capture.AppendPayload(nil, &capture.Gap{Lost: 7, Since: 1}))}
 			var chunk []byte
 			chunk = appendRecord(chunk, &capture.Record{Seq: 1, Kind: 99, Payload: nest})
 			chunk = append(chunk, more(appendRecord(nil, &known))...)

@@ -136,6 +136,14 @@ func (c *Coder) Int64(p *int64) {
 	*p, c.err = c.dec.DecodeInt64()
 }
 
+// LaterInt64 is Int64 for the last field of an array, which a later version added. It is
+// not written while it is zero: the bytes are then those of the older version.
+func (c *Coder) LaterInt64(p *int64) {
+	if *p != 0 || c.dec != nil {
+		c.Int64(p)
+	}
+}
+
 func (c *Coder) Uint32(p *uint32) { narrow(c, p, 1<<32-1) }
 func (c *Coder) Uint8(p *uint8)   { narrow(c, p, 1<<8-1) }
 

@@ -179,6 +179,12 @@ func (l *timeLine) adapt(t *recording, r *capture.Record) bool {
 			p.Record = t.renumbered.get(p.Record)
 			setPayload(r, &p)
 		}
+	case capture.KindGap:
+		var p capture.Gap
+		if t.offset != 0 && r.Decode(&p) == nil && p.Since != 0 {
+			p.Since = t.lineTime(p.Since)
+			setPayload(r, &p)
+		}
 	case capture.KindProcNet:
 		var p capture.ProcNet
 		if t.offset != 0 && r.Decode(&p) == nil {

@@ -113,7 +113,19 @@ func (p *RecordPrinter) appendPayload(b []byte, r *capture.Record, payload captu
 	case *capture.Host:
 		return fmt.Appendf(b, "%q (%q), kernel %q, %s, %s, local networks %q", v.Name, v.ID, v.Kernel, Count(len(v.Interfaces), "interface"), Count(len(v.Routes), "route"), v.LocalNetworks)
 	case *capture.Gap:
-		return fmt.Appendf(b, "source %d lost %s%s", r.Source, Lost(v.Lost, v.Exact), Reason(v.Why))
+		b = fmt.Appendf(b, "source %d lost %s", r.Source, Lost(v.Lost, v.Exact))
+		if v.Since != 0 {
+			b = fmt.Appendf(b, " since +%s", time.Duration(v.Since))
+		}
+		return append(b, Reason(v.Why)...)
+	case *capture.Counters:
+		names := make([]string, len(v.Files))
+		for i := range v.Files {
+			names[i] = v.Files[i].Name
+		}
+		return fmt.Appendf(b, "netns %d: %q", v.Netns, names)
+	case *capture.Stall:
+		return fmt.Appendf(b, "the recorder stood still for %s", time.Duration(v.Duration))
 	case *capture.Clock:
 		return fmt.Appendf(b, "stepped by %s to %s", time.Duration(v.Step), time.Unix(0, v.Wall).UTC().Format(time.RFC3339Nano))
 	case *capture.Mark:

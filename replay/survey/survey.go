@@ -12,7 +12,7 @@ import (
 
 // A Survey describes the contents of tapes, in the order in which info prints them.
 // The names of the fields in JSON are a contract. No list is nil. The lists of gaps,
-// marks, faults and clock steps have at most maxListed elements.
+// marks, faults, clock steps and stalls have at most maxListed elements.
 type Survey struct {
 	Tapes       []tapeFacts `json:"tapes"`
 	Records     uint64      `json:"records"`  // of kinds that this version knows
@@ -31,6 +31,7 @@ type Survey struct {
 	Witnesses   uint64      `json:"witnesses"`
 	Faults      []fault     `json:"faults"`
 	ClockSteps  []clockStep `json:"clock_steps"`
+	Stalls      []stall     `json:"stalls"`
 	Coverage    []coverage  `json:"coverage"`
 	Host        *host       `json:"host,omitempty"`   // the last one, nil if there is none
 	Damage      string      `json:"damage,omitempty"` // the first one
@@ -119,6 +120,14 @@ type gap struct {
 	Lost   uint64 `json:"lost"`
 	Exact  bool   `json:"exact"`
 	Why    string `json:"why"`
+	Since  string `json:"since,omitempty"` // the last moment at which nothing was lost yet
+}
+
+// A stall is a time during which the recorder stood still.
+type stall struct {
+	Record   uint64 `json:"record"`
+	At       string `json:"at"` // its end
+	Duration string `json:"duration"`
 }
 
 type mark struct {

@@ -38,7 +38,7 @@ type countKey struct {
 
 func newSurveyor() *surveyor {
 	return &surveyor{counts: map[countKey]kindCount{}, survey: Survey{Tapes: []tapeFacts{}, Kinds: []kindCount{}, Sources: []opening{},
-		Gaps: []gap{}, Marks: []mark{}, Faults: []fault{}, ClockSteps: []clockStep{}, Coverage: []coverage{}}}
+		Gaps: []gap{}, Marks: []mark{}, Faults: []fault{}, ClockSteps: []clockStep{}, Stalls: []stall{}, Coverage: []coverage{}}}
 }
 
 // byReading reads every record of an input.
@@ -169,7 +169,7 @@ func (s *surveyor) payload(r *capture.Record) {
 	case capture.KindGap:
 		var p capture.Gap
 		if r.Decode(&p) == nil {
-			if !appendListed(&v.Gaps, gap{r.Seq, spell(r.At), r.Source, v.sourceKind(r.Source), p.Lost, p.Exact, p.Why}) {
+			if !appendListed(&v.Gaps, gap{r.Seq, spell(r.At), r.Source, v.sourceKind(r.Source), p.Lost, p.Exact, p.Why, sinceText(p.Since)}) {
 				v.GapsMore++
 			}
 			s.recording.gap(r, &p)
@@ -189,6 +189,11 @@ func (s *surveyor) payload(r *capture.Record) {
 		if r.Decode(&p) == nil {
 			appendListed(&v.Faults, fault{p.Record, p.Message})
 		}
+	case capture.KindStall:
+		var p capture.Stall
+		if r.Decode(&p) == nil {
+			appendListed(&v.Stalls, stall{r.Seq, spell(r.At), spell(p.Duration)})
+		}
 	case capture.KindEnd:
 		var p capture.End
 		if r.Decode(&p) == nil {
@@ -197,6 +202,14 @@ func (s *surveyor) payload(r *capture.Record) {
 	default:
 		s.recording.repair(r)
 	}
+}
+
+// sinceText returns the last moment at which nothing was lost, "" if it is unknown.
+func sinceText(at int64) string {
+	if at == 0 {
+		return ""
+	}
+	return spell(at)
 }
 
 // appendListed adds an element to a list. It returns false if the list is full.

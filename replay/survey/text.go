@@ -212,7 +212,11 @@ func (v *Survey) ofTape(sep string, c *coverage) string {
 // damage.
 func (v *Survey) eventsText(b *strings.Builder) {
 	section(b, "gaps", v.Gaps, func(g *gap) string {
-		return fmt.Sprintf("+%s (#%d) source %d %s lost %s%s", g.At, g.Record, g.Source, g.Kind, render.Lost(g.Lost, g.Exact), render.Reason(g.Why))
+		since := ""
+		if g.Since != "" {
+			since = " since +" + g.Since
+		}
+		return fmt.Sprintf("+%s (#%d) source %d %s lost %s%s%s", g.At, g.Record, g.Source, g.Kind, render.Lost(g.Lost, g.Exact), since, render.Reason(g.Why))
 	}, v.GapsMore)
 	if len(v.Gaps) == 0 {
 		b.WriteString("\nno gaps\n")
@@ -222,6 +226,9 @@ func (v *Survey) eventsText(b *strings.Builder) {
 	}, v.MarksMore)
 	section(b, "the wall clock was stepped", v.ClockSteps, func(c *clockStep) string {
 		return fmt.Sprintf("+%s (#%d) by %s to %s", c.At, c.Record, c.Step, c.Wall)
+	}, 0)
+	section(b, "the recorder stood still", v.Stalls, func(s *stall) string {
+		return fmt.Sprintf("until +%s (#%d), for %s", s.At, s.Record, s.Duration)
 	}, 0)
 	for _, f := range v.Faults {
 		fmt.Fprintf(b, "\nthe core panicked on record %d in production: %q\n", f.Record, f.Message)
