@@ -22,10 +22,13 @@ type Summary struct {
 	Ends         []TapeEnd
 	Damage       error           // the first damage: wraps a *capture.DamageError
 	Uncarried    bool            // a tape begins with a carry that this version cannot read
-	Faults       []capture.Fault // panics of the core in production, as the tape records them
+	Faults       []capture.Fault // panics of the core in production, as the tape records them; at most maxFaults
 	Panic        *Panic          // of this replay
 	Verification *Verification
 }
+
+// maxFaults is how many faults are listed: a recording has one for each of its segments.
+const maxFaults = 100
 
 // Foreseen reports whether the tape has a fault for the record that this replay
 // panicked on.
@@ -69,7 +72,7 @@ func (s *Summary) note(r *capture.Record) {
 		}
 	case capture.KindFault:
 		var f capture.Fault
-		if r.Decode(&f) == nil {
+		if len(s.Faults) < maxFaults && r.Decode(&f) == nil {
 			s.Faults = append(s.Faults, f)
 		}
 	}

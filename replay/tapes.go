@@ -58,6 +58,7 @@ type Tapes struct {
 	seek    bool // use the index to skip chunks before the window
 	unknown bool // return records of unknown kinds too
 	follows bool
+	skipped bool   // the reader has skipped a tape whose head is damaged
 	count   uint64 // records read
 	steps   int64  // ns: sum of the steps of the recording's wall clock
 	carry   pendingCarry
@@ -149,9 +150,11 @@ func (t *Tapes) Close() error {
 // advance goes on to the next tape, of the same input or of the next one.
 func (t *Tapes) advance() error {
 	if t.reader != nil {
-		t.ends = append(t.ends, TapeEnd{Name: t.name, Header: t.header, Ending: t.reader.Ending(), Unknown: t.reader.Unknown()})
+		if !t.skipped {
+			t.ends = append(t.ends, TapeEnd{Name: t.name, Header: t.header, Ending: t.reader.Ending(), Unknown: t.reader.Unknown()})
+		}
 		more, err := t.reader.NextTape()
-		if err != nil {
+		if t.skipped = err != nil; t.skipped {
 			return fmt.Errorf("%s: %w", t.name, err)
 		}
 		if more {

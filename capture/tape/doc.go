@@ -60,7 +60,9 @@ a dictionary, with a window of 8 MiB at most.
 Nothing follows the payload: a newer version adds to a frame only inside its
 payload. Any MessagePack library reads a whole file, frame by frame. Both lengths are
 at most 8 MiB; a reader checks that before it allocates memory, and stops decoding
-at the announced length.
+at the announced length. A payload that would decode to more than 256 times the length
+of its frame is stored plain. A reader decodes up to 64 MiB of payloads that break this
+rule, because versions before 1.2 did not have it; further ones are damage.
 
 	head  chunk  chunk  …  index  chunk  …  index  foot
 
@@ -384,7 +386,8 @@ Damage is one of these, and nothing else:
   - bytes in a chunk that are no record, or a record whose number or time goes
     back; the rest of the chunk is then lost.
 
-After damage a reader searches for the next frame, from the byte after the one
+A tape whose head is damaged cannot be read: a reader skips it, up to the next head.
+After any other damage a reader searches for the next frame, from the byte after the one
 where the damage began: sync string, correct header checksum, the tape's file id,
 and a number not below the expected one; or the head of another tape. So every
 record that is read is one that was written, and in order.

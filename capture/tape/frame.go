@@ -48,6 +48,16 @@ const (
 	maxPayload = 8 << 20 // bytes, stored and plain
 )
 
+// A payload whose decoded length is more than maxRatio times the length of its frame is
+// expanding. A Writer stores it plain, so that reading takes time and memory in proportion to
+// the file. For files of older versions, readers decode maxExpanding bytes of such payloads.
+const (
+	maxRatio     = 256
+	maxExpanding = 64 << 20
+)
+
+func expanding(plain, stored int) bool { return plain > maxRatio*(frameHeaderLen+stored) }
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // frameTemplate is a frame's header with the bytes that never change.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/wire"
 )
 
 // frameOf makes a frame with right checksums around any payload.
@@ -386,5 +387,83 @@ func TestWriteErrorsSayWhereAndStay(t *testing.T) {
 	}
 	if again := w.Close(); again != err {
 		t.Errorf("then %v", again)
+	}
+}
+
+// A tape whose head is damaged is skipped, and reading goes on with the tape after it, however
+// the head is damaged.
+func TestDamagedHeadsAreSkipped(t *testing.T) {
+	sound := writeTape(t, testHeader(), testRecords(), 0)
+	other := *testHeader()
+	other.TapeID[0]++
+	id := binary.BigEndian.Uint64(other.TapeID[:])
+	last := writeTape(t, &other, testRecords()[:1], 0)
+	payload := wire.Append(nil, other.Fields)
+	for name, head := range map[string][]byte{
+		"undecodable": frameOf(frameHead, codingPlain, 0, id+1, 1, []byte{0xc1}),
+		"empty":       frameOf(frameHead, codingPlain, 0, id+1, 0, nil),
+		"numbered":    frameOf(frameHead, codingPlain, 7, id, uint32(len(payload)), payload),
+		"not zstd":    frameOf(frameHead, codingZstd, 0, id, uint32(len(payload)), payload),
+		"too long":    frameOf(frameHead, codingPlain, 0, id, uint32(len(payload)+1), payload),
+		"other id":    frameOf(frameHead, codingPlain, 0, id+1, uint32(len(payload)), payload),
+	} {
+		for _, repeat := range []int{1, 3} {
+			file := slices.Concat(sound, bytes.Repeat(head, repeat), last)
+			r, err := NewReader(bytes.NewReader(file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			records, tapes, skipped := 0, 1, int64(0)
+			for more := true; more; {
+				for err == nil {
+					if _, err = r.Next(); err == nil {
+						records++
+					}
+				}
+				if err != io.EOF {
+					t.Fatalf("%s: %v", name, err)
+				}
+				var damage *DamageError
+				if more, err = r.NextTape(); errors.As(err, &damage) {
+					skipped += damage.Ignored
+					more, err = true, nil
+				} else if more {
+					tapes++
+				}
+			}
+			if want := len(testRecords()) + 1; records != want || tapes != 2 || skipped != int64(repeat*len(head)) {
+				t.Errorf("%s, %d times: %d records of %d, %d tapes, %d bytes skipped of %d", name, repeat, records, want, tapes, skipped, repeat*len(head))
+			}
+		}
+	}
+}
+
+// A Writer never writes a payload that decodes to very much more than its frame, and a Reader
+// decodes a bounded number of them.
+func TestExpandingPayloads(t *testing.T) {
+	zeros := make([]byte, 2<<20)
+	record := capture.Record{Seq: 1, Kind: capture.KindMark, Payload: capture.AppendPayload(nil, &capture.Mark{Text: string(zeros)})}
+	b := writeTape(t, testHeader(), []capture.Record{record}, 0)
+	if len(b) < len(zeros) {
+		t.Errorf("%d bytes are stored in %d", len(zeros), len(b))
+	}
+	plain := appendRecord(nil, &record)
+	enc, err := newCompressor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := enc.EncodeAll(plain, nil)
+	const chunks = 100
+	b = afterHead(t, func(id uint64) (b []byte) {
+		for n := range uint64(chunks) {
+			record.Seq = n + 1
+			stored = enc.EncodeAll(appendRecord(nil, &record), stored[:0])
+			b = append(b, frameOf(frameChunk, codingZstd, n+1, id, uint32(len(appendRecord(nil, &record))), stored)...)
+		}
+		return b
+	})
+	records, damage, _, err := readAll(b)
+	if want := maxExpanding / len(plain); err != nil || len(records) != want || len(damage) != chunks-want {
+		t.Errorf("%d records and %d places of damage, %v; want %d records", len(records), len(damage), err, want)
 	}
 }

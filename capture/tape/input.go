@@ -139,9 +139,12 @@ func (in *input) search(ok func(*frameHeader) bool) {
 
 // unpacker decodes payloads. Its memory is bounded by maxPayload.
 type unpacker struct {
-	zstd *zstd.Decoder
-	buf  []byte
+	zstd     *zstd.Decoder
+	buf      []byte
+	expanded int // bytes of expanding payloads so far
 }
+
+var errExpanding = fmt.Errorf("payload decodes to more than %d times its frame, after %d MiB of such payloads", maxRatio, maxExpanding>>20)
 
 // unpack returns the frame's decoded payload, valid until the next call.
 func (u *unpacker) unpack(h *frameHeader, stored []byte) ([]byte, error) {
@@ -152,19 +155,26 @@ func (u *unpacker) unpack(h *frameHeader, stored []byte) ([]byte, error) {
 		}
 		return stored, nil
 	case codingZstd:
+		if expanding(int(h.plain), len(stored)) {
+			if u.expanded += int(h.plain); u.expanded > maxExpanding {
+				return nil, errExpanding
+			}
+		}
 		if u.zstd == nil {
-			d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1),
+			d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true),
 				zstd.WithDecoderMaxMemory(maxPayload), zstd.WithDecoderMaxWindow(maxPayload))
 			if err != nil {
 				return nil, fmt.Errorf("zstd: %w", err)
 			}
 			u.zstd = d
 		}
-		plain, err := u.zstd.DecodeAll(stored, u.buf[:0])
+		if cap(u.buf) < int(h.plain) {
+			u.buf = make([]byte, h.plain)
+		}
+		plain, err := u.zstd.DecodeAll(stored, u.buf[:0:h.plain]) // never more than announced
 		if err != nil {
 			return nil, fmt.Errorf("zstd: %w", err)
 		}
-		u.buf = plain
 		if len(plain) != int(h.plain) {
 			return nil, fmt.Errorf("payload decodes to %d bytes, not to %d", len(plain), h.plain)
 		}

@@ -52,7 +52,13 @@ type Reader struct {
 	copying  bool   // records of unknown kinds are returned too
 	pending  error  // Next returns it first
 	tapeBase int64  // offset of this tape's head
+	tapes    int    // heads so far, damaged ones too
 }
+
+// maxTapes is how many tapes one input can have. Each costs far more to read than its head is
+// long.
+const maxTapes = 1 << 16
+
 
 // NewReader reads the head of the tape. The error wraps ErrNotTape if the input
 // is something else; it is a *VersionError if a newer version wrote the tape, and
@@ -78,8 +84,8 @@ func (r *Reader) head() error {
 	case err == errNoSync || err == io.ErrUnexpectedEOF && !r.in.begins():
 		return fmt.Errorf("%w: offset %d: %w", ErrNotTape, r.in.base, errNoSync)
 	}
-	if err == nil && h.kind != frameHead {
-		err = fmt.Errorf("the first frame has kind %d and is no head", h.kind)
+	if err == nil && (h.kind != frameHead || h.number != 0) {
+		err = fmt.Errorf("the first frame has kind %d and number %d and is no head", h.kind, h.number)
 	}
 	if err == nil {
 		plain, err = r.unpack.unpack(&h, stored)
@@ -342,11 +348,28 @@ func (r *Reader) finish() error {
 }
 
 // NextTape goes on to the next tape of the input, after Next has returned io.EOF.
-// It returns false if nothing is left. Its errors are those of NewReader.
+// It returns false if nothing is left. Its errors are those of NewReader. After a
+// *DamageError, which says how much of the input it skipped, it can be called again;
+// every other error is final.
 func (r *Reader) NextTape() (bool, error) {
 	if r.ending == Unfinished || !r.in.fill(1) {
 		return false, nil
 	}
-	*r = Reader{in: r.in, unpack: r.unpack, copying: r.copying}
-	return true, r.head()
+	*r = Reader{in: r.in, unpack: r.unpack, copying: r.copying, tapes: r.tapes + 1}
+	err := fmt.Errorf("offset %d: more than %d tapes follow one another: split the file there", r.in.base, maxTapes)
+	if r.tapes < maxTapes {
+		err = r.head()
+	}
+	if err == nil {
+		return true, nil
+	}
+	r.pending = err
+	var damage *DamageError
+	if errors.As(err, &damage) {
+		// Records without a head cannot be read.
+		r.in.search(func(h *frameHeader) bool { return h.kind == frameHead })
+		damage.Ignored = r.in.base - damage.Offset
+		r.pending, r.ending = io.EOF, Torn
+	}
+	return false, err
 }

@@ -165,6 +165,9 @@ func (w *Writer) writeFrame(kind frameKind, coding uint8, plain []byte) error {
 	if coding == codingZstd {
 		w.stored = w.zstd.EncodeAll(plain, w.stored[:0])
 		stored = w.stored
+		if expanding(len(plain), len(stored)) {
+			coding, stored = codingPlain, plain
+		}
 	}
 	if len(plain) > maxPayload || len(stored) > maxPayload {
 		w.err = errTooLarge

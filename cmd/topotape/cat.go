@@ -117,7 +117,7 @@ type catter struct {
 	progress *progress
 	tapes    *replay.Tapes
 	header   *capture.Header // of the last tape whose header was printed
-	damage   []error         // places that were skipped
+	damage   render.List     // places that were skipped
 	final    error           // the error that ended the reading
 }
 
@@ -148,7 +148,7 @@ func (c *catter) run(inputs []replay.Input, w replay.Window) error {
 				c.final = err // the records before it are printed all the same
 				break
 			}
-			c.damage = append(c.damage, err)
+			c.damage.Add(err.Error())
 			continue
 		}
 		c.progress.record(&r)
@@ -192,10 +192,8 @@ func (c *catter) record(r *capture.Record) error {
 // outcome reports what is missing from the tapes. Its error has exit code 3, or 1
 // if the reading ended at something other than damage.
 func (c *catter) outcome() error {
-	var loss []string
-	for _, d := range c.damage {
-		loss = append(loss, d.Error())
-	}
+	loss := c.damage.Texts()
+	damaged := len(loss) > 0
 	if c.final != nil {
 		for _, l := range loss {
 			warn(c.cmd, "%s", l)
@@ -212,7 +210,7 @@ func (c *catter) outcome() error {
 			warn(c.cmd, "records left out because they are not packets: %s", left)
 		}
 	}
-	if len(c.damage) > 0 {
+	if damaged {
 		loss = append(loss, recoverHint)
 	}
 	return lossError(loss)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/topotape/topotape/replay/edit"
+	"github.com/topotape/topotape/replay/render"
 )
 
 func recoverCommand() *cobra.Command {
@@ -34,6 +35,9 @@ The exit code is 3 if anything is or may be lost, 0 if the tape is complete.`,
 	return cmd
 }
 
+// maxRecoverLines is how many lines about damage and tapes recover writes.
+const maxRecoverLines = 100
+
 func recoverTape(cmd *cobra.Command, name, out string, force bool) error {
 	in, size, err := openSeekable(name)
 	if err != nil {
@@ -51,12 +55,18 @@ func recoverTape(cmd *cobra.Command, name, out string, force bool) error {
 		return err
 	}
 	watched, progress := fileProgress(in, size)
+	lines := 0
 	report := func(line string) {
-		progress.clear()
-		warn(cmd, "%s: %s", name, line)
+		if lines++; lines <= maxRecoverLines {
+			progress.clear()
+			warn(cmd, "%s: %s", name, line)
+		}
 	}
 	r, err := edit.Recover(watched, size, o, edit.Options{Tool: version, Say: report})
 	progress.done()
+	if more := lines - maxRecoverLines; more > 0 {
+		warn(cmd, "%s: and %s", name, render.Count(more, "more line")+" like these")
+	}
 	if err == nil {
 		err = o.check(r.Check)
 	}

@@ -249,11 +249,15 @@ func gapText(s *replay.Summary) string {
 // warnings reports what does not change the exit code.
 func warnings(cmd *cobra.Command, s *replay.Summary) {
 	warnUnknown(cmd, s)
+	var jumps render.List
 	for i := 1; i < len(s.Ends); i++ {
 		a, b := s.Ends[i-1].Header, s.Ends[i].Header
 		if a.Recording == b.Recording && a.Recording != [16]byte{} && b.Segment != a.Segment+1 {
-			warn(cmd, "warning: %s is segment %d of a recording and follows segment %d: the core started again", s.Ends[i].Name, b.Segment, a.Segment)
+			jumps.Add(fmt.Sprintf("%s is segment %d of a recording and follows segment %d: the core started again", s.Ends[i].Name, b.Segment, a.Segment))
 		}
+	}
+	for _, text := range jumps.Texts() {
+		warn(cmd, "warning: %s", text)
 	}
 	if s.Uncarried {
 		warn(cmd, "warning: this version (core %d) cannot read the core's state that the tape starts with: reports are made from its records alone, and may lack connections", reporter.CoreVersion)

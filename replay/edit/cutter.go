@@ -12,6 +12,7 @@ import (
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
+	"github.com/topotape/topotape/replay/render"
 	"github.com/topotape/topotape/reporter"
 )
 
@@ -33,18 +34,17 @@ type cutter struct {
 
 	evidence *reporter.Evidence // from before the window; nil after it began
 	open     openSources
-	damage   error    // that no record has followed yet; nil if there is none
-	damages  []string // those before it
-	first    int64    // Unix ns of the first record that was read
-	last     int64    // Unix ns of the last one
-	ended    bool     // the last record of the window is an end
+	damage   error       // that no record has followed yet; nil if there is none
+	damages  render.List // those before it
+	missing  render.List // what the new tape lacks besides
+	first    int64       // Unix ns of the first record that was read
+	last     int64       // Unix ns of the last one
+	ended    bool        // the last record of the window is an end
 	summary  CutSummary
 }
 
 // begun reports whether the window has a record.
 func (c *cutter) begun() bool { return c.summary.Header != nil }
-
-func (c *cutter) missing(text string) { c.summary.Missing = append(c.summary.Missing, text) }
 
 // readWindow reads the tapes from their start to the end of the window.
 func (c *cutter) readWindow() error {
@@ -82,7 +82,7 @@ func (c *cutter) readWindow() error {
 // settleDamage is called when the last damage is known to matter for the cut.
 func (c *cutter) settleDamage() {
 	if c.damage != nil {
-		c.damages = append(c.damages, c.damage.Error())
+		c.damages.Add(c.damage.Error())
 		c.damage = nil
 	}
 }
@@ -100,7 +100,7 @@ func (c *cutter) enterTape(it *replay.Item) error {
 			return errors.New("the window spans tapes of different recordings: cut each recording on its own")
 		}
 		if h.Segment != before.Segment {
-			c.missing(fmt.Sprintf("segment %d of the recording follows segment %d: the core starts again there", h.Segment, before.Segment))
+			c.missing.Add(fmt.Sprintf("segment %d of the recording follows segment %d: the core starts again there", h.Segment, before.Segment))
 		}
 	}
 	c.settleDamage()
@@ -202,7 +202,7 @@ func (c *cutter) step(r *capture.Record) {
 }
 
 func (c *cutter) notePanic(r *capture.Record, rules string) {
-	c.missing(fmt.Sprintf("the core panics on record %d under the rules %s: its state is not on the new tape", r.Seq, rules))
+	c.missing.Add(fmt.Sprintf("the core panics on record %d under the rules %s: its state is not on the new tape", r.Seq, rules))
 }
 
 // begin begins the new tape, before the window's first record.
@@ -253,7 +253,7 @@ func (c *cutter) writeCarries(at int64) error {
 		}
 		parts := core.Carry()
 		if parts == nil {
-			c.missing("the state of the core is too large for a tape: reports of the new tape may lack connections")
+			c.missing.Add("the state of the core is too large for a tape: reports of the new tape may lack connections")
 		}
 		for i := range parts {
 			r := newRecord(capture.KindCarry, 0, &parts[i])
@@ -274,12 +274,12 @@ func (c *cutter) finish() error {
 		case growing != nil && growing(e.Name):
 			c.damage = nil
 		case e.Ending == tape.Cut:
-			c.missing(e.Name + " is cut: it was not closed, its last records may be missing")
+			c.missing.Add(e.Name + " is cut: it was not closed, its last records may be missing")
 		}
 	}
 	c.settleDamage()
 	s := &c.summary
-	s.Missing = append(c.damages, s.Missing...)
+	s.Missing = slices.Concat(c.damages.Texts(), c.missing.Texts())
 	s.Witnesses, s.Differ = c.out.compared, c.out.differ
 	if !c.ended && c.out.seq < math.MaxUint64 { // else there is no free number
 		end := &capture.End{Why: strings.Join(append([]string{endOfCut}, s.Missing...), "; ")}

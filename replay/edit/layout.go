@@ -26,7 +26,7 @@ type layout struct {
 	// While the file is read:
 	say   func(string)
 	runs  int         // of all tapes
-	full  bool        // there are more runs than maxRuns: the others are left out
+	full  bool        // there are more runs or tapes than the limit: the others are left out
 	last  *brokenTape // the tape of the last frame
 	stray bool        // the bytes after it are not part of a frame
 }
@@ -52,6 +52,7 @@ type frameRun struct {
 const (
 	maxRuns  = 1 << 20 // bounds memory; each damage makes one or two runs
 	maxPages = 1 << 12 // of a tape's index
+	maxTapes = 1 << 12 // each takes half a millisecond to save
 )
 
 // scanLayout finds all frames of a file, in one pass. It passes a line about each
@@ -78,6 +79,9 @@ func scanLayout(file io.ReaderAt, size int64, say func(string)) (*layout, error)
 		}
 		t := byID[f.FileID]
 		if t == nil {
+			if len(s.tapes) == maxTapes && !s.full {
+				s.leaveOut(f.Offset, fmt.Sprintf("%d tapes: further ones", maxTapes))
+			}
 			if s.full {
 				continue
 			}
@@ -143,9 +147,14 @@ func (s *layout) addFrame(t *brokenTape, f *tape.Frame) {
 		s.runs++
 		t.runs = append(t.runs, frameRun{offset: f.Offset, size: f.Size, first: f.Number, next: f.Number + 1})
 	case !s.full:
-		s.say(fmt.Sprintf("offset %d: more than %d runs of frames: further runs are left out", f.Offset, maxRuns))
-		s.full, s.foreign = true, true
+		s.leaveOut(f.Offset, fmt.Sprintf("%d runs of frames: further ones", maxRuns))
 	}
+}
+
+// leaveOut says that there is too much of something, and that the rest is left out.
+func (s *layout) leaveOut(offset int64, what string) {
+	s.say(fmt.Sprintf("offset %d: more than %s are left out", offset, what))
+	s.full, s.foreign = true, true
 }
 
 // dropFragments drops the tapes that have only a foot, and those without a head

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -19,6 +20,31 @@ func Clean(s string) string {
 		}
 		return '?'
 	}, s)
+}
+
+// A List has the first texts that were added to it, and the number of the others.
+type List struct {
+	texts []string
+	more  int
+}
+
+const maxList = 10
+
+// Add adds a text.
+func (l *List) Add(text string) {
+	if len(l.texts) < maxList {
+		l.texts = append(l.texts, text)
+	} else {
+		l.more++
+	}
+}
+
+// Texts returns the texts. The last one says how many more there are.
+func (l *List) Texts() []string {
+	if l.more == 0 {
+		return l.texts
+	}
+	return append(slices.Clone(l.texts), fmt.Sprintf("and %d more like these", l.more))
 }
 
 // Count writes a number and its noun, which is given in the singular:

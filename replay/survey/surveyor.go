@@ -64,13 +64,15 @@ func (s *surveyor) byReading(in replay.Input) error {
 		}
 		s.record(&r)
 	}
+	next, known := first, len(v.Tapes)
 	for _, e := range tapes.Ends() {
-		i := slices.IndexFunc(v.Tapes[first:], func(t tapeFacts) bool { return t.End.Header == e.Header })
-		if i < 0 { // it has no records
-			s.begin(in.Name, e.Header, 0)
-			i = len(v.Tapes[first:]) - 1
+		if next < known && v.Tapes[next].End.Header == e.Header {
+			v.Tapes[next].ended(e)
+			next++
+			continue
 		}
-		v.Tapes[first+i].ended(e)
+		s.begin(in.Name, e.Header, 0) // it has no records
+		s.tape().ended(e)
 	}
 	return nil
 }

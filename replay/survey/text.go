@@ -2,7 +2,6 @@ package survey
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -173,8 +172,20 @@ func shortText(ns duration) string {
 
 // coverageText lists every source's coverage as it is at the end.
 func (v *Survey) coverageText(b *strings.Builder) {
+	type kindOfTape struct {
+		tape int
+		kind string
+	}
+	ofKind := map[kindOfTape]int{}
+	for i := range v.Coverage {
+		ofKind[kindOfTape{v.Coverage[i].Tape, v.Coverage[i].Kind}]++
+	}
 	section(b, "coverage at the end", v.Coverage, func(c *coverage) string {
-		text := fmt.Sprintf("%s%s %s, %s, %d lost", c.Kind, v.which(c), c.State, render.Count(c.Records, "record"), c.Lost)
+		number := "" // distinguishes the source from others of its kind
+		if ofKind[kindOfTape{c.Tape, c.Kind}] > 1 {
+			number = fmt.Sprintf(" %d", c.Number)
+		}
+		text := fmt.Sprintf("%s%s%s %s, %s, %d lost", c.Kind, number, v.ofTape(" of ", c), c.State, render.Count(c.Records, "record"), c.Lost)
 		if c.Undecodable != nil {
 			text += fmt.Sprintf(", %d undecodable", *c.Undecodable)
 		}
@@ -186,17 +197,6 @@ func (v *Survey) coverageText(b *strings.Builder) {
 	if len(v.Coverage) == 0 {
 		b.WriteString("\ncoverage at the end\n  none: there are no records\n")
 	}
-}
-
-// which returns what distinguishes a source from others of its kind: its number,
-// its tape, or nothing.
-func (v *Survey) which(c *coverage) (text string) {
-	if slices.ContainsFunc(v.Coverage, func(o coverage) bool {
-		return o.Tape == c.Tape && o.Kind == c.Kind && o.Number != c.Number
-	}) {
-		text = fmt.Sprintf(" %d", c.Number)
-	}
-	return text + v.ofTape(" of ", c)
 }
 
 // ofTape returns the name of the recording's first tape, after a separator, if there
