@@ -2,7 +2,10 @@
 
 package main
 
-import "slices"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // joinedChanges add heads and tapes.
 var joinedChanges = []change{
@@ -46,8 +49,10 @@ func (g *generator) secondHead() {
 	if g.IntN(2) == 0 {
 		h.times = 1
 	}
-	h.otherFile = g.IntN(2) == 0
-	h.skip = -int64(i + 1) // number 0, as a head has
+	if h.otherFile = g.IntN(2) == 0; g.IntN(2) == 0 {
+		h.payload = changeEncoded(h.payload, func(v any) any { return withID(v, h.fileID+1) })
+	}
+	h.restart = true
 	switch g.IntN(9) {
 	case 0: // sound, if it is written once
 	case 1:
@@ -71,20 +76,38 @@ func (g *generator) secondHead() {
 	if g.IntN(3) == 0 { // what follows belongs to the second head
 		for j := i + 2; j < len(t.frames); j++ {
 			f := *t.frames[j]
-			f.otherFile, f.skip = h.otherFile, h.skip
+			f.otherFile = h.otherFile
 			t.frames[j] = &f
 		}
 	}
 }
 
-// renamed returns a tape with another file id.
+// renamed returns a tape with another file id, and a header that has it.
 func (t *tape) renamed(by uint64) *tape {
 	c := *t
 	c.frames = make([]*frame, len(t.frames))
 	for i, f := range t.frames {
 		n := *f
 		n.fileID += by
+		if f.kind == frameHead {
+			n.payload = changeEncoded(f.payload, func(v any) any { return withID(v, n.fileID) })
+		}
 		c.frames[i] = &n
 	}
 	return &c
+}
+
+// withID returns a header whose tape id begins with the file id.
+func withID(header any, fileID uint64) any {
+	const tapeID = 3
+	fields, _ := header.([]any)
+	if len(fields) <= tapeID {
+		return header
+	}
+	id, _ := fields[tapeID].([]byte)
+	if len(id) < 8 {
+		return header
+	}
+	fields[tapeID] = append(binary.BigEndian.AppendUint64(nil, fileID), id[8:]...)
+	return fields
 }

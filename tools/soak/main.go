@@ -152,7 +152,7 @@ func (s *soak) one(ctx context.Context, dir string, seed uint64, print bool) err
 		return fmt.Errorf("make tape %d: %w: %s", seed, err, bytes.TrimSpace(stderr.Bytes()))
 	}
 	did := strings.Split(strings.TrimSpace(string(out)), "\n")
-	j := &job{program: s.program, tape: tape, original: did[0], dir: filepath.Join(dir, "out")}
+	j := &job{program: s.program, tape: tape, original: did[0], dir: filepath.Join(dir, "out"), wait: maxWall}
 	s.sum.tape(did[1:])
 	rng := rand.New(rand.NewPCG(seed, 14))
 	var failed []run

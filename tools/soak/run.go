@@ -40,6 +40,7 @@ type run struct {
 // A job is a tape that the verbs read, with a folder for what they write.
 type job struct {
 	program, tape, original, dir string
+	wait                         time.Duration // for a process
 }
 
 // run runs a verb, and the one before it.
@@ -63,7 +64,7 @@ func (j *job) run(ctx context.Context, v *verb) (run, error) {
 // processor.
 func (j *job) once(ctx context.Context, v *verb) (run, error) {
 	r, err := j.process(ctx, v)
-	if err == nil && r.wall >= maxWall {
+	if err == nil && r.wall >= j.wait {
 		os.Remove(filepath.Join(j.dir, "out.tape.new.partial"))
 		r, err = j.process(ctx, v)
 	}
@@ -72,7 +73,7 @@ func (j *job) once(ctx context.Context, v *verb) (run, error) {
 
 // process runs a process and checks what it did.
 func (j *job) process(ctx context.Context, v *verb) (run, error) {
-	limited, cancel := context.WithTimeout(ctx, maxWall)
+	limited, cancel := context.WithTimeout(ctx, j.wait)
 	defer cancel()
 	cmd := exec.CommandContext(limited, j.program, j.arguments(v)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+j.dir)
@@ -161,7 +162,7 @@ func (r *run) judge(v *verb, killed bool, stdout, stderr *reader) {
 	memory := strings.Contains(message, "out of memory") || strings.Contains(message, "cannot allocate memory")
 	switch {
 	case killed:
-		fail("hang: takes more than %s", maxWall)
+		fail("hang: takes more than %.0f s", r.wall.Seconds())
 	case memory:
 		fail("memory: needs more than %d MiB", hardMemory>>20)
 	case crashed.MatchString(message):

@@ -67,6 +67,7 @@ type frame struct {
 	longer    int64 // than the payload decoded
 	stored    int64 // longer than the payload
 	otherFile bool
+	restart   bool // frames count from 0 again
 }
 
 // A record of a chunk. The payload is a value of MessagePack as the library decodes

@@ -44,7 +44,11 @@ func write(out io.Writer, tapes []*tape) error {
 	defer enc.Close()
 	w := &writer{out: out, zstd: enc, stored: maxStored, plain: maxRecords}
 	for _, t := range tapes {
-		if err := w.tape(t); err != nil && !errors.Is(err, errFull) {
+		err := w.tape(t)
+		if errors.Is(err, errFull) {
+			break
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -59,19 +63,18 @@ func (w *writer) tape(t *tape) error {
 	if len(t.frames) > 0 {
 		id = t.frames[0].fileID
 	}
-	for _, f := range t.frames {
-		err := w.content(t, f)
+	var full error
+	for i := 0; i < len(t.frames) && full == nil; i++ {
+		err := w.content(t, t.frames[i])
 		if errors.Is(err, errFull) {
-			break
-		}
-		if err != nil {
+			full, w.stored = err, 1<<20 // for its index and its foot
+		} else if err != nil {
 			return err
 		}
 	}
 	if !t.closed {
-		return nil
+		return full
 	}
-	w.stored = max(w.stored, 1<<20) // an index and a foot are always possible
 	if err := w.index(t, id, true); err != nil {
 		return err
 	}
@@ -79,7 +82,10 @@ func (w *writer) tape(t *tape) error {
 	if t.lieFoot != nil {
 		foot = t.lieFoot(foot)
 	}
-	return w.frame(&frame{kind: frameFoot, fileID: id, payload: footBytes(foot)})
+	if err := w.frame(&frame{kind: frameFoot, fileID: id, payload: footBytes(foot)}); err != nil {
+		return err
+	}
+	return full
 }
 
 // footBytes encodes the foot's numbers in their longest form, as the format wants.
@@ -200,6 +206,9 @@ func (w *writer) frame(f *frame) error {
 	binary.BigEndian.PutUint32(h[39:], crc32.Checksum(stored, castagnoli))
 	binary.BigEndian.PutUint32(h[49:], uint32(int64(len(stored))+f.stored))
 	for range max(f.times, 1) {
+		if f.restart {
+			w.number = 0
+		}
 		binary.BigEndian.PutUint64(h[16:], w.number+uint64(f.skip))
 		w.number++
 		binary.BigEndian.PutUint32(h[44:], crc32.Update(crc32.Checksum(h[:44], castagnoli), castagnoli, h[48:]))
