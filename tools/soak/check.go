@@ -127,10 +127,10 @@ func (r *reader) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// finish returns what is wrong with the output, "" if nothing. A verb that failed may
-// end in the middle of a JSON value.
-func (r *reader) finish(failed bool) string {
-	if r.kind != bytesOnly {
+// finish returns what is wrong with the output, "" if nothing. A process that failed, was
+// killed or lost its pipe may end in the middle of a JSON value or of a character.
+func (r *reader) finish(partial bool) string {
+	if r.kind != bytesOnly && !partial {
 		r.text.finish()
 	}
 	if r.parsed == nil {
@@ -139,7 +139,7 @@ func (r *reader) finish(failed bool) string {
 	if r.json != nil {
 		r.json.Close()
 	}
-	if err := <-r.parsed; err != nil && !errors.Is(err, errEnough) && !failed {
+	if err := <-r.parsed; err != nil && !errors.Is(err, errEnough) && !partial {
 		return fmt.Sprintf("the JSON: %v", err)
 	}
 	return r.text.found

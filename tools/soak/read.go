@@ -10,6 +10,7 @@ import (
 	"reflect"
 
 	"github.com/klauspost/compress/zstd"
+	"github.com/topotape/topotape/capture/wire"
 	"github.com/vmihailenco/msgpack/v5"
 )
 
@@ -89,14 +90,13 @@ func readFrame(dec *zstd.Decoder, b []byte) (*frame, int) {
 }
 
 func readRecords(b []byte) ([]*record, error) {
-	in := bytes.NewReader(b)
-	dec := msgpack.NewDecoder(in)
 	list := []*record{}
-	for in.Len() > 0 {
-		v, err := decode(dec)
+	for len(b) > 0 {
+		v, n, err := decode(b)
 		if err != nil {
 			return nil, err
 		}
+		b = b[n:]
 		a, ok := v.([]any)
 		if !ok || len(a) < 5 {
 			return nil, fmt.Errorf("%T of %d elements is no record", v, len(a))
@@ -106,13 +106,19 @@ func readRecords(b []byte) ([]*record, error) {
 	return list, nil
 }
 
-// decode decodes a value. Of integers the library makes the type that they had on tape.
-func decode(dec *msgpack.Decoder) (any, error) {
-	v, err := dec.DecodeInterface()
-	return wide(v), err
+// decode decodes the value at the beginning of b and returns its length. The library
+// trusts the lengths in a value, so they are compared with b first.
+func decode(b []byte) (any, int, error) {
+	n, err := wire.ValueLen(b)
+	if err != nil {
+		return nil, 0, err
+	}
+	v, err := msgpack.NewDecoder(bytes.NewReader(b[:n])).DecodeInterface()
+	return wide(v), n, err
 }
 
-// wide returns v with integers of 64 bits.
+// wide returns v with integers of 64 bits. The library makes the type that they had on
+// tape.
 func wide(v any) any {
 	switch n := reflect.ValueOf(v); {
 	case !n.IsValid():

@@ -179,10 +179,10 @@ func (r *run) judge(v *verb, killed bool, stdout, stderr *reader) {
 	if r.memory > maxMemory && !memory {
 		fail("memory: %d MiB", r.memory>>20)
 	}
-	if what := stdout.finish(killed || r.code == 1 || r.code < 0 || stdout.bytes > maxOutput); what != "" {
+	if what := stdout.finish(killed || r.code == 1 || r.code < 0 || stdout.bytes > maxOutput || memory); what != "" {
 		fail("output: %s", what)
 	}
-	if what := stderr.finish(true); what != "" {
+	if what := stderr.finish(killed || stderr.bytes > maxOutput); what != "" {
 		fail("standard error: %s", what)
 	}
 }

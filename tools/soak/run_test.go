@@ -37,7 +37,7 @@ var misbehaviours = map[string]func(){
 	"hangs":      func() { time.Sleep(time.Hour) },
 	"eats":       func() { eat(400) },
 	"eats all":   func() { eat(4000) },
-	"large":      func() { signal.Ignore(syscall.SIGPIPE); fmt.Print(strings.Repeat("x", maxOutput+maxOutput/8)) },
+	"large":      func() { signal.Ignore(syscall.SIGPIPE); fmt.Print(strings.Repeat("é", maxOutput)) },
 	"escapes":    func() { fmt.Println("name \x1b[2J") },
 	"complains":  func() { fmt.Fprintln(os.Stderr, "name \u202e"); os.Exit(1) },
 	"forges":     func() { fmt.Println("name\n" + forged) },

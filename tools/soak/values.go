@@ -134,8 +134,7 @@ func (g *generator) hostileText(to func(string) string) {
 func (g *generator) changedBytes(b []byte) []byte { return changeEncoded(b, g.changed) }
 
 func changeEncoded(b []byte, change func(any) any) []byte {
-	dec := msgpack.NewDecoder(bytes.NewReader(b))
-	v, err := decode(dec)
+	v, _, err := decode(b)
 	if err != nil {
 		return b
 	}
