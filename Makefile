@@ -4,7 +4,7 @@
 GO ?= go
 BIN := bin
 
-.PHONY: build demo test lint race fuzz bench index fixtures man deps test-deps clean
+.PHONY: build demo test lint race fuzz soak bench index fixtures man deps test-deps clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/ ./cmd/topotape ./tools/netlab/cmd/netlab
@@ -28,6 +28,12 @@ lint:
 FUZZTIME ?= 60s
 fuzz:
 	@tools/fuzz.sh $(FUZZTIME)
+
+# Reads SOAK tapes that were changed in hostile ways with the verbs. It takes about 25
+# minutes on two processors.
+SOAK ?= 10000
+soak:
+	$(GO) run ./tools/soak -n $(SOAK)
 
 bench: deps
 	$(GO) test -run '^$$' -bench . -benchmem ./capture/... ./reporter/... ./replay/... ./fixtures/...

@@ -1,0 +1,152 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestMain runs this program as the program to check, if a test asks for it.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		if misbehave := misbehaviours[os.Args[1]]; misbehave != nil {
+			misbehave()
+			os.Exit(0)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+var kept [][]byte
+
+// misbehaviours are programs that soak must object to, and some that it must not.
+var misbehaviours = map[string]func(){
+	"sound":      func() { fmt.Println("a line", "\ttab é") },
+	"panics":     func() { panic("at the disco") },
+	"core":       func() { fmt.Fprintln(os.Stderr, "topotape: the core panics on record 7: x"); os.Exit(1) },
+	"hangs":      func() { time.Sleep(time.Hour) },
+	"eats":       func() { eat(400) },
+	"eats all":   func() { eat(4000) },
+	"large":      func() { signal.Ignore(syscall.SIGPIPE); fmt.Print(strings.Repeat("é", maxOutput)) },
+	"escapes":    func() { fmt.Println("name \x1b[2J") },
+	"complains":  func() { fmt.Fprintln(os.Stderr, "name \u202e"); os.Exit(1) },
+	"forges":     func() { fmt.Println("name\n" + forged) },
+	"usage":      func() { fmt.Fprintln(os.Stderr, "see --help"); os.Exit(2) },
+	"silent":     func() { os.Exit(1) },
+	"differs":    func() { fmt.Fprintln(os.Stderr, "they differ"); os.Exit(4) },
+	"no json":    func() { fmt.Println(`{"a":[1,}`) },
+	"half json":  func() { fmt.Println(`{"a":[1`) },
+	"two values": func() { fmt.Println(`{} {}`) },
+	"killed":     func() { p, _ := os.FindProcess(os.Getpid()); p.Kill(); time.Sleep(time.Minute) },
+}
+
+func eat(mebibytes int) {
+	for range mebibytes {
+		kept = append(kept, bytes.Repeat([]byte{1}, 1<<20))
+	}
+}
+
+// Every misbehaviour is found, and what is allowed is not.
+func TestMisbehaviourIsFound(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := &job{program: self, tape: "/dev/null", original: "/dev/null", dir: filepath.Join(t.TempDir(), "out"), wait: maxWall}
+	for name, c := range map[string]struct {
+		verb verb
+		want string // begin of the finding
+	}{
+		"sound":      {verb{}, ""},
+		"large":      {verb{}, ""},
+		"panics":     {verb{}, "panic: "},
+		"core":       {verb{}, "panic: "},
+		"hangs":      {verb{}, "hang: "},
+		"eats":       {verb{}, "memory: 4"},
+		"eats all":   {verb{}, "memory: needs more"},
+		"escapes":    {verb{}, `output: raw "\x1b"`},
+		"complains":  {verb{}, `standard error: raw "\u202e"`},
+		"forges":     {verb{}, `output: raw '\n' of a text`},
+		"usage":      {verb{}, "exit: code 2"},
+		"silent":     {verb{}, "exit: code 1 without"},
+		"differs":    {verb{same: true}, "exit: the tape differs"},
+		"no json":    {verb{output: jsonMany}, "output: the JSON: "},
+		"half json":  {verb{output: jsonMany}, "output: the JSON: unexpected EOF"},
+		"two values": {verb{output: jsonOne}, "output: the JSON: 2 values"},
+		"killed":     {verb{}, "exit: code -1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.verb.args = []string{name}
+			j := *j
+			j.dir += name
+			if name == "hangs" {
+				j.wait = time.Second / 2
+			}
+			r, err := j.run(t.Context(), &c.verb)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case c.want == "" && len(r.failed) > 0:
+				t.Errorf("it is sound: %q", r.failed)
+			case c.want != "" && !slices.ContainsFunc(r.failed, func(f string) bool { return strings.HasPrefix(f, c.want) }):
+				t.Errorf("want %s, got %q", c.want, r.failed)
+			}
+		})
+	}
+}
+
+// A text is checked the same however the process writes it.
+func TestTextIsCheckedAcrossWrites(t *testing.T) {
+	for text, want := range map[string]bool{
+		"plain é\n\tx": false, strings.Repeat("é", 100): false, "\n" + forged: true, "x\t" + forged + "y": true, "a " + forged: false,
+		"\x1b": true, "a\r\n": true, "\u202e": true, "\u200b": true, "\u2028": true, "\u009b": true, "\x9b": true, "é\xc3": true, "\x7f": true, "\x00": true, "\U000e0041": true,
+	} {
+		for size := 1; size <= len(text); size++ {
+			c := textCheck{}
+			for b := range slices.Chunk([]byte(text), size) {
+				c.write(b)
+			}
+			c.finish()
+			if got := c.found != ""; got != want {
+				t.Errorf("%q in pieces of %d: %q", text, size, c.found)
+			}
+		}
+	}
+}
+
+// parse accepts what encoding/json accepts.
+func TestParse(t *testing.T) {
+	for _, s := range []string{`{}`, `[]`, `[1,{"a":"\u001b"}]`, `7`, `"x"`, ``, `{`, `[1`, `{"a"}`, "\"\x1b\"", `[1] [2]`, `]`, `{"a":1,}`, "nul", `"` + "\u202e" + `"`} {
+		if got := parse(strings.NewReader(s), true) == nil; got != json.Valid([]byte(s)) {
+			t.Errorf("%q is valid: %v", s, got)
+		}
+	}
+	if err := parse(strings.NewReader("{}\n[]\n7\n"), false); err != nil {
+		t.Error(err)
+	}
+}
+
+// The same seed makes the same tape, in which every change was made by some seed.
+func TestSeedsAreStable(t *testing.T) {
+	for seed := range uint64(40) {
+		var once, again bytes.Buffer
+		_, did, err := generate(&once, "../..", seed)
+		if err != nil {
+			t.Fatal(seed, err)
+		}
+		if _, _, err := generate(&again, "../..", seed); err != nil || !bytes.Equal(once.Bytes(), again.Bytes()) {
+			t.Errorf("seed %d makes other bytes: %q, %v", seed, did, err)
+		}
+	}
+}
