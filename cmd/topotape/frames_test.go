@@ -146,7 +146,7 @@ func TestManyFramesOfEachKind(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs minutes")
 	}
-	const frames = 20_000
+	const frames = 20_000 / sparse
 	for name, frame := range frameKinds {
 		t.Run(name, func(t *testing.T) {
 			file := plainFrame(1, 0, 0, headPayload(0)).bytes()
@@ -175,7 +175,7 @@ func readInTime(t *testing.T, file []byte) {
 
 // The time is in proportion to the number of sources, too, whatever lists them.
 func TestManySources(t *testing.T) {
-	const sources = 100_000
+	const sources = 100_000 / sparse
 	for _, kind := range []capture.Kind{capture.KindSource, capture.KindGap, capture.KindDumpBegin, capture.KindConntrack, capture.KindFault, capture.KindStall} {
 		t.Run(kind.String(), func(t *testing.T) {
 			r := capture.Record{Kind: kind}
