@@ -115,9 +115,7 @@ func namesText(c *report.Connection, names map[netip.Addr]*report.Names) string 
 	for _, n := range slices.Compact(e.From.Names) {
 		parts = append(parts, n+" (client)")
 	}
-	for _, n := range slices.Compact(e.To.Names) {
-		parts = append(parts, n)
-	}
+	parts = append(parts, slices.Compact(e.To.Names)...)
 	if len(parts) == 0 {
 		return "-"
 	}
