@@ -12,7 +12,7 @@ import (
 // and of every byte that is no UTF-8.
 func Text[T string | []byte](s T) T {
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' {
+		if s[i]-' ' > '~'-' ' { // it is no printable ASCII
 			return T(escape(string(s)))
 		}
 	}
