@@ -34,6 +34,10 @@ type panickingCore struct{ fakeCore }
 
 func (*panickingCore) Report(bool) Report { panic(hostileText) }
 
+type describedFake struct{ fake }
+
+func (*describedFake) Describe() []string { return []string{hostileText} }
+
 // hostileMachine has a host and sources that report hostile text wherever they can.
 func hostileMachine() *machine {
 	failure := errors.New(hostileText)
@@ -42,7 +46,7 @@ func hostileMachine() *machine {
 		<-ctx.Done()
 		return nil
 	}
-	m := fakeMachine(conntrackSource(&fake{run: opened, why: hostileText}), procSource(&fake{openErr: failure}),
+	m := fakeMachine(conntrackSource(&describedFake{fake{run: opened, why: hostileText}}), procSource(&fake{openErr: failure}),
 		source{Collector: &fake{run: func(context.Context, chan<- *collect.Batch) error { return failure }}, number: 3, kind: capture.SourceDNS})
 	m.host = func(*Options) (capture.Host, error) {
 		return capture.Host{ID: hostileText, Name: hostileText, Kernel: hostileText, Sysctls: []capture.Sysctl{{Name: hostileText, Value: hostileText}}}, failure
@@ -121,7 +125,7 @@ func TestDryRunWritesNothingRaw(t *testing.T) {
 			t.Fatal(err)
 		}
 		checkQuoted(t, b.String())
-		if strings.Count(b.String(), quotedText) < 6 {
+		if strings.Count(b.String(), quotedText) < 9 {
 			t.Errorf("the text is shown too rarely:\n%s", &b)
 		}
 	}
