@@ -19,7 +19,7 @@ import (
 const module = "github.com/topotape/topotape"
 
 // pure packages turn bytes into values that depend on nothing else.
-var pure = []string{"capture", "capture/tape", "capture/wire", "reporter", "reporter/report", "reporter/source", "reporter/current", "reporter/scope2016", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg", "reporter/carry"}
+var pure = []string{"capture", "capture/quote", "capture/tape", "capture/wire", "reporter", "reporter/report", "reporter/source", "reporter/current", "reporter/scope2016", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg", "reporter/carry"}
 
 var bannedImports = map[string]bool{
 	"os": true, "os/exec": true, "net": true, "syscall": true, "log": true, "log/slog": true, "math/rand": true, "math/rand/v2": true,
@@ -224,25 +224,26 @@ func TestImportsPointOneWay(t *testing.T) {
 	allowed := map[string][]string{
 		"capture":               {"capture/wire"},
 		"capture/collect":       {"capture"},
-		"capture/live":          {"capture", "capture/collect", "capture/tape"},
+		"capture/live":          {"capture", "capture/collect", "capture/quote", "capture/tape"},
+		"capture/quote":         {},
 		"capture/tape":          {"capture", "capture/wire"},
 		"capture/wire":          {},
-		"cmd/topotape":          {"capture", "capture/live", "capture/tape", "fixtures", "fixtures/ingest", "fixtures/script", "replay", "replay/diff", "replay/edit", "replay/fold", "replay/pcapng", "replay/render", "replay/scope", "replay/survey", "reporter", "reporter/ctmsg", "reporter/report"},
-		"fixtures":              {"capture", "capture/tape", "fixtures/script", "replay", "replay/diff", "replay/fold", "replay/render", "replay/scope", "reporter", "reporter/report"},
+		"cmd/topotape":          {"capture", "capture/live", "capture/quote", "capture/tape", "fixtures", "fixtures/ingest", "fixtures/script", "replay", "replay/diff", "replay/edit", "replay/fold", "replay/pcapng", "replay/render", "replay/scope", "replay/survey", "reporter", "reporter/ctmsg", "reporter/report"},
+		"fixtures":              {"capture", "capture/quote", "capture/tape", "fixtures/script", "replay", "replay/diff", "replay/fold", "replay/render", "replay/scope", "reporter", "reporter/report"},
 		"fixtures/ingest":       {"capture", "capture/tape", "fixtures/script", "replay/render", "reporter/ctmsg", "reporter/dnsmsg"},
 		"fixtures/script":       {"capture", "capture/tape", "reporter/ctmsg", "reporter/dnsmsg"},
 		"replay":                {"capture", "capture/tape", "replay/diff", "replay/fold", "reporter", "reporter/report"},
-		"replay/diff":           {"replay/fold", "replay/render", "reporter", "reporter/report"},
+		"replay/diff":           {"capture/quote", "replay/fold", "replay/render", "reporter", "reporter/report"},
 		"replay/edit":           {"capture", "capture/tape", "replay", "replay/render", "reporter", "reporter/report", "reporter/source"},
 		"replay/fold":           {"capture", "reporter", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report"},
 		"replay/pcapng":         {"capture"},
-		"replay/render":         {"capture", "replay/fold", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report"},
+		"replay/render":         {"capture", "capture/quote", "replay/fold", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report"},
 		"replay/replaytest":     {"capture", "capture/tape", "reporter", "reporter/ctmsg", "reporter/report"},
 		"replay/scope":          {"reporter/report"},
-		"replay/survey":         {"capture", "capture/tape", "replay", "replay/render", "reporter/ctmsg", "reporter/report", "reporter/source"},
+		"replay/survey":         {"capture", "capture/quote", "capture/tape", "replay", "replay/render", "reporter/ctmsg", "reporter/report", "reporter/source"},
 		"reporter":              {"capture", "reporter/carry", "reporter/ctmsg", "reporter/current", "reporter/dnsmsg", "reporter/report", "reporter/scope2016", "reporter/source"},
 		"reporter/carry":        {},
-		"reporter/ctmsg":        {},
+		"reporter/ctmsg":        {"capture/quote"},
 		"reporter/current":      {"capture", "reporter/carry", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report", "reporter/source"},
 		"reporter/dnsmsg":       {"reporter/carry"},
 		"reporter/procnet":      {},

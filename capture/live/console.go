@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/topotape/topotape/capture/quote"
 )
 
 // statusWidth is the longest status line that fits on any terminal: a line that
@@ -21,7 +23,7 @@ type console struct {
 // log writes a log line.
 func (c *console) log(format string, args ...any) {
 	c.clear()
-	fmt.Fprintf(c.lines, format+"\n", args...)
+	quote.Line(c.lines, format, args...)
 }
 
 // show overwrites the status line.
@@ -29,10 +31,7 @@ func (c *console) show(line string) {
 	if c.status == nil {
 		return
 	}
-	if len(line) > statusWidth {
-		line = line[:statusWidth]
-	}
-	fmt.Fprintf(c.status, "\r%s\x1b[K", line)
+	fmt.Fprintf(c.status, "\r%.*s\x1b[K", statusWidth, quote.Text(line))
 	c.shown = true
 }
 

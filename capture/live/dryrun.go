@@ -3,12 +3,12 @@ package live
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/collect"
+	"github.com/topotape/topotape/capture/quote"
 )
 
 // DryRun opens every source, writes to w what each would see or what it lacks,
@@ -27,7 +27,7 @@ func dryRun(o Options, m *machine, w io.Writer) error {
 	good := 0
 	for _, s := range sources {
 		if err := s.Open(); err != nil {
-			fmt.Fprintf(w, "%s: can't be recorded: %v\n", s.kind, err)
+			quote.Line(w, "%s: can't be recorded: %v", s.kind, err)
 			continue
 		}
 		good++
@@ -35,12 +35,12 @@ func dryRun(o Options, m *machine, w io.Writer) error {
 	}
 	host, err := m.host(&o)
 	if err != nil {
-		fmt.Fprintf(w, "host: some facts are missing: %v\n", err)
+		quote.Line(w, "host: some facts are missing: %v", err)
 	}
-	fmt.Fprintf(w, "host: %s (id %s), kernel %s\n", host.Name, host.ID, host.Kernel)
+	quote.Line(w, "host: %s (id %s), kernel %s", host.Name, host.ID, host.Kernel)
 	for _, s := range host.Sysctls {
 		if s.Value != "" {
-			fmt.Fprintf(w, "host: %s = %s\n", s.Name, s.Value)
+			quote.Line(w, "host: %s = %s", s.Name, s.Value)
 		}
 	}
 	if o.Output != "-" {
@@ -48,7 +48,7 @@ func dryRun(o Options, m *machine, w io.Writer) error {
 		if path == "" {
 			path = defaultName(host.Name, time.Unix(0, m.wall()))
 		}
-		fmt.Fprintf(w, "tape: %s, for %s, at most %s\n", path, o.Duration, size(o.MaxSize))
+		quote.Line(w, "tape: %s, for %s, at most %s", path, o.Duration, size(o.MaxSize))
 	}
 	if good == 0 {
 		return errors.New("none of the sources can be recorded")
@@ -79,8 +79,8 @@ func describe(s source, w io.Writer) {
 	if err != nil {
 		state = "can't be recorded: " + err.Error()
 	}
-	fmt.Fprintf(w, "%s: %s\n", s.kind, state)
+	quote.Line(w, "%s: %s", s.kind, state)
 	for _, line := range lines {
-		fmt.Fprintf(w, "%s: %s\n", s.kind, line)
+		quote.Line(w, "%s: %s", s.kind, line)
 	}
 }

@@ -63,14 +63,14 @@ func openStdout(f *os.File) *output {
 	return out
 }
 
-// defaultName returns HOST-20260102T030405Z.tape.
+// defaultName returns HOST-20260102T030405Z.tape, all of it printable.
 func defaultName(host string, now time.Time) string {
 	safe := strings.Map(func(r rune) rune {
-		if r == '/' || r < ' ' {
+		if r == '/' || !strconv.IsPrint(r) {
 			return '_'
 		}
 		return r
-	}, host)
+	}, strings.ToValidUTF8(host, "_"))
 	safe = strings.TrimLeft(safe, "-.")
 	if safe == "" {
 		safe = "host"

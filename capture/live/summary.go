@@ -6,6 +6,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/topotape/topotape/capture/quote"
 )
 
 // A Summary describes a recording that has ended.
@@ -49,23 +51,22 @@ func (s *Summary) WriteTo(w io.Writer) (int64, error) {
 	if !s.Closed {
 		state = ", cut"
 	}
-	fmt.Fprintf(&b, "%s: %d records, %s%s, in %s (%s)\n", s.File, s.Records, size(s.Bytes), state, s.Duration.Round(time.Millisecond), s.Why)
+	quote.Line(&b, "%s: %d records, %s%s, in %s (%s)", s.File, s.Records, size(s.Bytes), state, s.Duration.Round(time.Millisecond), s.Why)
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(t, "source\treceived\trecorded\tlost\tundecodable\t\n")
 	for _, src := range s.Sources {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t", src.Kind, src.Received, src.Recorded, src.Lost, src.Undecodable)
-		fmt.Fprintln(t)
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t\n", quote.Text(src.Kind), src.Received, src.Recorded, src.Lost, src.Undecodable)
 	}
 	t.Flush()
 	for _, src := range s.Sources {
 		if src.Why != "" {
-			fmt.Fprintf(&b, "%s: %s\n", src.Kind, src.Why)
+			quote.Line(&b, "%s: %s", src.Kind, src.Why)
 		}
 	}
 	if s.Fault != "" {
-		fmt.Fprintf(&b, "the core panicked (%s): the rest of the tape has no witnesses\n", s.Fault)
+		quote.Line(&b, "the core panicked (%s): the rest of the tape has no witnesses", s.Fault)
 	}
-	fmt.Fprintf(&b, "cpu %s (%.1f %% of a core), memory %s\n", s.CPU.Round(time.Millisecond), share(s.CPU, s.Duration), size(s.Memory))
+	quote.Line(&b, "cpu %s (%.1f %% of a core), memory %s", s.CPU.Round(time.Millisecond), share(s.CPU, s.Duration), size(s.Memory))
 	n, err := io.WriteString(w, b.String())
 	return int64(n), err
 }

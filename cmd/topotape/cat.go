@@ -34,7 +34,8 @@ func catCommand() *cobra.Command {
 time since the recording's start, its kind and its content: a conntrack message as
 "conntrack -E -o id,extended" prints it, a DNS message with its question and answers,
 a socket table as the number of rows in each state. Times are those of the tape, in
-UTC, so the same tape always gives the same text. Several tapes, or the tapes of a
+UTC, so the same tape always gives the same text. What a terminal would obey, hide or
+reorder is written as an escape, like \x1b. Several tapes, or the tapes of a
 directory, are printed one after the other.
 
 --format pcapng writes a file for Wireshark: DNS packets as they were captured,

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/quote"
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/replay"
@@ -184,8 +185,10 @@ func TestTextOfEveryTape(t *testing.T) {
 		if got > want || got < want-1 { // intact adds an end record to a tape without one
 			t.Errorf("%s: %d lines for %d records and headers", name, got, want)
 		}
-		if i := strings.IndexFunc(string(text), func(r rune) bool { return r < ' ' && r != '\n' || r == 0x7f }); i >= 0 {
-			t.Errorf("%s: a control character at %d", name, i)
+		for line := range strings.Lines(string(text)) {
+			if line = strings.TrimSuffix(line, "\n"); quote.Text(line) != line {
+				t.Errorf("%s: raw text in %q", name, line)
+			}
 		}
 	}
 }

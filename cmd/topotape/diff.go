@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/topotape/topotape/capture/quote"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/diff"
 	"github.com/topotape/topotape/replay/fold"
@@ -198,12 +200,11 @@ func (f *diffFlags) write(w io.Writer, sides [2]*replay.Side, d *diff.Difference
 	case "dot":
 		return d.WriteDot(w, f.match)
 	}
-	if _, err := fmt.Fprintf(w, "--- %s\n+++ %s\n", a, b); err != nil {
+	if err := cmp.Or(quote.Line(w, "--- %s", a), quote.Line(w, "+++ %s", b)); err != nil {
 		return err
 	}
 	if d.Same() {
-		_, err := fmt.Fprintln(w, d.Verdict())
-		return err
+		return quote.Line(w, "%s", d.Verdict())
 	}
 	return d.WriteText(w)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/topotape/topotape/capture/quote"
 	"github.com/topotape/topotape/fixtures"
 	"github.com/topotape/topotape/reporter"
 )
@@ -144,18 +145,18 @@ func writeUpdate(results []fixtures.Result) error {
 		r := &results[i]
 		if len(r.Changes) > 0 {
 			updated++
-			fmt.Fprintf(w, "%s\n", r.Name)
+			quote.Line(w, "%s", r.Name)
 		}
 		for _, c := range r.Changes {
-			fmt.Fprintf(w, "  %s\n", c)
+			quote.Line(w, "  %s", c)
 		}
 	}
 	for i := range results {
 		for _, f := range results[i].Failures {
-			fmt.Fprintf(w, "FAIL  %s: %s\n", results[i].Name, f.Text)
+			quote.Line(w, "FAIL  %s: %s", results[i].Name, f.Text)
 		}
 	}
-	fmt.Fprintf(w, "%d of %d fixtures updated\n", updated, len(results))
+	quote.Line(w, "%d of %d fixtures updated", updated, len(results))
 	return w.Flush()
 }
 

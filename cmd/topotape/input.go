@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/quote"
 	"github.com/topotape/topotape/replay"
 )
 
@@ -236,7 +237,7 @@ func directoryTapes(dir string) ([]tapeFile, error) {
 		return nil, fmt.Errorf("%s contains no tape: it has no *.tape and no *.tape%s", dir, partialName)
 	}
 	if len(skipped) > 0 {
-		fmt.Fprintf(os.Stderr, "topotape: warning: %s: skipped files not named *.tape: %s\n", dir, firstNames(skipped, 5))
+		quote.Line(os.Stderr, "topotape: warning: %s: skipped files not named *.tape: %s", dir, firstNames(skipped, 5))
 	}
 	slices.SortStableFunc(list, func(a, b tapeFile) int {
 		return cmp.Or(cmp.Compare(a.head.Start, b.head.Start),

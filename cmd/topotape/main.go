@@ -13,9 +13,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/topotape/topotape/capture/quote"
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/reporter"
 )
@@ -47,6 +49,9 @@ the tape through the same reporter core gives the same reports, byte for byte.`,
 		Version:       fmt.Sprintf("%s (format %d.%d, core %d)", version, tape.Format, tape.Minor, reporter.CoreVersion),
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		// similar suggests verbs: cobra's suggestions are several lines of an error
+		DisableSuggestions:         true,
+		SuggestionsMinimumDistance: 2,
 	}
 	root.AddCommand(recordCommand(), replayCommand(), infoCommand(), catCommand(), buildCommand(), recoverCommand(), cutCommand(), mergeCommand(), diffCommand(), fixtureCommand())
 	for _, verb := range root.Commands() {
@@ -124,10 +129,22 @@ func run(args []string) int {
 	}
 	hint := ""
 	if coded.code == exitUsage {
-		hint = fmt.Sprintf(" (see '%s --help')", cmd.CommandPath())
+		hint = fmt.Sprintf("%s (see '%s --help')", similar(cmd, args), cmd.CommandPath())
 	}
-	fmt.Fprintf(os.Stderr, "%s: %v%s\n", cmd.CommandPath(), coded.err, hint)
+	quote.Line(os.Stderr, "%s: %v%s", cmd.CommandPath(), coded.err, hint)
 	return coded.code
+}
+
+// similar suggests verbs if no verb was found: cmd is the root.
+func similar(cmd *cobra.Command, args []string) string {
+	if cmd.HasParent() || len(args) == 0 || strings.HasPrefix(args[0], "-") {
+		return ""
+	}
+	names := cmd.SuggestionsFor(args[0])
+	if len(names) == 0 {
+		return ""
+	}
+	return "; did you mean " + strings.Join(names, " or ") + "?"
 }
 
 // exitError ends the program with a code and a message on standard error.
@@ -147,5 +164,5 @@ func usage(format string, args ...any) error {
 
 // warn writes a message to standard error; the verb goes on.
 func warn(cmd *cobra.Command, format string, args ...any) {
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", cmd.CommandPath(), fmt.Sprintf(format, args...))
+	quote.Line(cmd.ErrOrStderr(), "%s: %s", cmd.CommandPath(), fmt.Sprintf(format, args...))
 }

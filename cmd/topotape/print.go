@@ -2,11 +2,12 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
-	"fmt"
 	"io"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/quote"
 	"github.com/topotape/topotape/replay/fold"
 	"github.com/topotape/topotape/replay/render"
 	"github.com/topotape/topotape/replay/scope"
@@ -155,6 +156,6 @@ func (c *endCounter) write(w io.Writer) error {
 	if c.ended <= c.shown {
 		return nil
 	}
-	_, err := fmt.Fprintf(w, "\nTCP flows that ended before this report and are not in it: %d; --whole shows every connection of the tape\n", c.ended-c.shown)
-	return err
+	_, err := io.WriteString(w, "\n")
+	return cmp.Or(err, quote.Line(w, "TCP flows that ended before this report and are not in it: %d; --whole shows every connection of the tape", c.ended-c.shown))
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/topotape/topotape/capture/live"
+	"github.com/topotape/topotape/capture/quote"
 	"github.com/topotape/topotape/replay/render"
 	"github.com/topotape/topotape/reporter"
 )
@@ -147,7 +148,7 @@ func stopOnSignal(parent context.Context) (context.Context, func()) {
 			}
 			cancel(fmt.Errorf("stopped by %s", signalName(s)))
 			if again && s != syscall.SIGPIPE && s != syscall.SIGHUP {
-				fmt.Fprintln(os.Stderr, "topotape: second signal: quit without closing the tape; topotape recover closes it")
+				quote.Line(os.Stderr, "topotape: second signal: quit without closing the tape; topotape recover closes it")
 				os.Exit(exitFailed)
 			}
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -167,9 +168,9 @@ func (f *replayFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	v := verification{Verification: summary.Verification, format: f.format, several: len(inputs) > 1}
 	if err == nil && f.verify {
-		to := cmd.ErrOrStderr()
-		if o.Reports == replay.None {
-			to = out
+		var to io.Writer = out
+		if o.Reports != replay.None { // beside the reports it is for people
+			to, v.format = cmd.ErrOrStderr(), "table"
 		}
 		err = v.write(to)
 	}

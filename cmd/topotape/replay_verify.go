@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/topotape/topotape/capture/quote"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/render"
 	"github.com/topotape/topotape/reporter"
@@ -23,24 +24,24 @@ func (v *verification) write(w io.Writer) error {
 	var b strings.Builder
 	switch {
 	case v.Witnesses > 0:
-		fmt.Fprintf(&b, "%d/%d reports identical\n", v.Identical, v.Witnesses)
+		quote.Line(&b, "%d/%d reports identical", v.Identical, v.Witnesses)
 	case v.Others > 0: // the next line is about these
 	case v.OtherRules > 0:
-		fmt.Fprintf(&b, "0/0 reports identical: the %d witnesses on this tape were made under other rules\n", v.OtherRules)
+		quote.Line(&b, "0/0 reports identical: the %d witnesses on this tape were made under other rules", v.OtherRules)
 	case v.Elsewhere > 0:
-		fmt.Fprintf(&b, "0/0 reports identical: the ticks of the %d witnesses on this tape are missing\n", v.Elsewhere)
+		quote.Line(&b, "0/0 reports identical: the ticks of the %d witnesses on this tape are missing", v.Elsewhere)
 	default:
-		b.WriteString("0/0 reports identical: no witnesses on this tape\n")
+		quote.Line(&b, "0/0 reports identical: no witnesses on this tape")
 	}
 	if v.Others > 0 {
-		fmt.Fprintf(&b, "core version %d made %d witnesses, this is core version %d: %d/%d reports unchanged\n",
+		quote.Line(&b, "core version %d made %d witnesses, this is core version %d: %d/%d reports unchanged",
 			v.OtherCore, v.Others, reporter.CoreVersion, v.Unchanged, v.Others)
 	}
 	if v.Unticked > 0 {
-		fmt.Fprintf(&b, "witnesses of ticks that are missing from the tape: %d\n", v.Unticked)
+		quote.Line(&b, "witnesses of ticks that are missing from the tape: %d", v.Unticked)
 	}
 	if d := v.First; d != nil {
-		fmt.Fprintf(&b, "first difference: tick %d, record #%d%s, +%s: %s\n", d.Tick, d.Record, v.of(d), time.Duration(d.At), parts(d))
+		quote.Line(&b, "first difference: tick %d, record #%d%s, +%s: %s", d.Tick, d.Record, v.of(d), time.Duration(d.At), parts(d))
 		if err := cmp.Or(v.since(&b, d), v.differing(&b, d)); err != nil {
 			return err
 		}
@@ -80,10 +81,10 @@ func (v *verification) since(b *strings.Builder, d *replay.Mismatch) error {
 		if len(d.Buckets) > 0 {
 			but = ", except times"
 		}
-		fmt.Fprintf(b, "no change in these parts since %s, the last identical report%s\n", d.Before, but)
+		quote.Line(b, "no change in these parts since %s, the last identical report%s", d.Before, but)
 		return nil
 	}
-	fmt.Fprintf(b, "changes in these parts since %s, the last identical report:\n", d.Before)
+	quote.Line(b, "changes in these parts since %s, the last identical report:", d.Before)
 	err := d.Since.WriteGroups(b, v.format == "json")
 	b.WriteByte('\n')
 	return err
@@ -95,8 +96,11 @@ func (v *verification) differing(b *strings.Builder, d *replay.Mismatch) error {
 	if len(d.Buckets) == 0 {
 		return nil
 	}
-	fmt.Fprintf(b, "connections of these buckets in this replay: %d\n", len(list))
-	if v.format == "table" && len(list) > 0 {
+	quote.Line(b, "connections of these buckets in this replay: %d", len(list))
+	switch {
+	case len(list) == 0:
+		return nil
+	case !strings.Contains(v.format, "json"):
 		return render.Rows(b, d.Report, list, d.Header.Start)
 	}
 	for i := range list {

@@ -7,7 +7,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/topotape/topotape/replay/render"
+	"github.com/topotape/topotape/capture/quote"
 )
 
 // WriteMarkdown writes the difference for a pull request: a table with a row for each
@@ -53,5 +53,5 @@ var markdownEscapes = strings.NewReplacer("|", "&#124;", "`", "&#96;", "*", "&#4
 
 // code writes text as code in which Markdown and HTML interpret nothing.
 func code(s string) string {
-	return "<code>" + markdownEscapes.Replace(html.EscapeString(render.Clean(s))) + "</code>"
+	return "<code>" + markdownEscapes.Replace(html.EscapeString(quote.Text(s))) + "</code>"
 }

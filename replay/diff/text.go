@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/topotape/topotape/capture/quote"
 	"github.com/topotape/topotape/replay/render"
 	"github.com/topotape/topotape/reporter/report"
 )
@@ -31,14 +32,14 @@ const maxGroupsShown = 40
 func (d *Difference) WriteText(w io.Writer) error {
 	var b bytes.Buffer
 	if at := d.First; at != nil {
-		fmt.Fprintf(&b, "%s at %s", d.Verdict(), at.At)
+		equal := ""
 		if d.Equal != nil {
-			fmt.Fprintf(&b, "; the last equal one before it is %s", d.Equal)
+			equal = fmt.Sprintf("; the last equal one before it is %s", d.Equal)
 		}
-		b.WriteByte('\n')
+		quote.Line(&b, "%s at %s%s", d.Verdict(), at.At, equal)
 	}
 	if at := d.FirstConnections; at != nil && *at != *d.First {
-		fmt.Fprintf(&b, "connections differ from %s on, at %s; the last equal ones before it are those of %s\n", at, at.At, d.EqualConnections)
+		quote.Line(&b, "connections differ from %s on, at %s; the last equal ones before it are those of %s", at, at.At, d.EqualConnections)
 	}
 	d.leadsText(&b)
 	d.groupsText(&b, maxGroupsShown)
@@ -71,13 +72,13 @@ func (d *Difference) groupsText(b *bytes.Buffer, most int) {
 		}
 	}
 	if causes > most {
-		fmt.Fprintf(b, "and %d causes more; --format json has all\n", causes-most)
+		quote.Line(b, "and %d causes more; --format json has all", causes-most)
 	}
 	if text := d.followText(); text != "" {
-		fmt.Fprintf(b, "with them: %s\n", text)
+		quote.Line(b, "with them: %s", text)
 	}
 	if d.LeftOut > 0 {
-		fmt.Fprintf(b, "counts are lower bounds: %d differences beyond the first %d things are not in them\n", d.LeftOut, maxThings)
+		quote.Line(b, "counts are lower bounds: %d differences beyond the first %d things are not in them", d.LeftOut, maxThings)
 	}
 }
 
@@ -132,26 +133,28 @@ func (d *Difference) leadsText(b *bytes.Buffer) {
 	for _, l := range d.Leads {
 		side := map[string]string{"a": " of A", "b": " of B"}[l.Side]
 		if l.Why == "differs" {
-			fmt.Fprintf(b, "first record%s that the other tape does not have there:\n    %s\n", side, render.Clean(l.Text))
+			quote.Line(b, "first record%s that the other tape does not have there:", side)
 		} else {
 			if d.EqualConnections != nil {
 				side += " since then"
 			}
-			fmt.Fprintf(b, "first record%s that concerns what differs:\n    %s\n", side, render.Clean(l.Text))
+			quote.Line(b, "first record%s that concerns what differs:", side)
 		}
+		quote.Line(b, "    %s", l.Text)
 	}
 }
 
 // groupText writes a group: its title, its fields, an example.
 func (d *Difference) groupText(b *bytes.Buffer, g *Group) {
-	fmt.Fprintf(b, "\n%s %s%s\n", signs[g.Change], g.title(), d.ticksText(g))
+	b.WriteByte('\n')
+	quote.Line(b, "%s %s%s", signs[g.Change], g.title(), d.ticksText(g))
 	for _, line := range g.fieldTexts() {
-		fmt.Fprintf(b, "    %s\n", line)
+		quote.Line(b, "    %s", line)
 	}
 	if g.Section == Connections && len(g.Examples) > 0 {
 		examplesText(b, g)
 	} else if len(g.Examples) > 0 && g.Count > 1 {
-		fmt.Fprintf(b, "    e.g. %s\n", render.Clean(g.Examples[0].ID))
+		quote.Line(b, "    e.g. %s", g.Examples[0].ID)
 	}
 }
 
@@ -167,12 +170,12 @@ func (g *Group) title() string {
 	case Ticks:
 		return render.Count(g.Count, "tick") + " that the other side lacks"
 	case Coverage:
-		return "coverage of " + render.Clean(g.To)
+		return "coverage of " + g.To
 	case Head:
 		return "head of the reports"
 	}
 	if g.Count == 1 {
-		return singular(g.Section) + " " + render.Clean(g.To)
+		return singular(g.Section) + " " + g.To
 	}
 	return render.Count(g.Count, singular(g.Section))
 }
@@ -195,7 +198,7 @@ func (g *Group) fieldTexts() (lines []string) {
 		f := &g.Fields[i]
 		switch {
 		case g.Reversed && f.Name == "from":
-			lines = append(lines, render.Clean(f.How))
+			lines = append(lines, f.How)
 		case !g.Reversed || f.Name != "to":
 			lines = append(lines, f.text())
 		}
@@ -211,9 +214,9 @@ func (f *Field) text() string {
 		name += " of some"
 	}
 	if f.A == "" && f.B == "" {
-		return name + ": " + render.Clean(f.How)
+		return name + ": " + f.How
 	}
-	return fmt.Sprintf("%s: %s became %s", name, render.Clean(orNone(f.A)), render.Clean(orNone(f.B)))
+	return fmt.Sprintf("%s: %s became %s", name, orNone(f.A), orNone(f.B))
 }
 
 // examplesText writes a connection of the group. If connections with different ends
@@ -221,7 +224,7 @@ func (f *Field) text() string {
 func examplesText(b *bytes.Buffer, g *Group) {
 	show := func(prefix string, connection []byte) {
 		if c, err := report.ParseConnection(connection); err == nil { // else that side lacks it
-			fmt.Fprintf(b, "    %s%s\n", prefix, render.Line(c))
+			quote.Line(b, "    %s%s", prefix, render.Line(c))
 		}
 	}
 	if g.Change == Changed {

@@ -18,8 +18,9 @@ What surprises:
     what only the second has is blue. "topotape diff --format dot" does that.
   - The same report gives the same bytes: nodes and edges are in the order in which
     the report's connections reach them.
-  - Names and process names are untrusted input. Table replaces what a terminal
-    interprets; dot and mermaid escape what their parsers interpret.
+  - Names and process names are untrusted input. What is written goes through package
+    quote; dot and mermaid then escape what their parsers interpret. Functions that
+    return a text, like Line, return names as they are.
   - Mermaid refuses large graphs. Then only the first lines are written, and the
     legend says how many are missing.
 */

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/topotape/topotape/capture/quote"
 	"github.com/topotape/topotape/reporter/report"
 )
 
@@ -96,7 +97,7 @@ var dotEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, `&`, `&amp;`)
 func dotText(lines []string) string {
 	escaped := make([]string, len(lines))
 	for i, l := range lines {
-		escaped[i] = dotEscapes.Replace(Clean(l))
+		escaped[i] = dotEscapes.Replace(quote.Text(l))
 	}
 	return `"` + strings.Join(escaped, `\n`) + `"`
 }

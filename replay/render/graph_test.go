@@ -12,6 +12,7 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/topotape/topotape/capture/quote"
 	"github.com/topotape/topotape/replay/replaytest"
 	"github.com/topotape/topotape/reporter"
 	"github.com/topotape/topotape/reporter/report"
@@ -78,7 +79,7 @@ func TestDotEscapes(t *testing.T) {
 	for i, n := range g.nodes {
 		var lines []string
 		for _, l := range n.lines {
-			lines = append(lines, dotEscapes.Replace(Clean(l)))
+			lines = append(lines, dotEscapes.Replace(quote.Text(l)))
 		}
 		if got, want := labels[fmt.Sprint("n", i)], strings.Join(lines, `\n`); got != want && strings.ReplaceAll(got, `"`, `\"`) != want {
 			t.Errorf("node %d reads %q, want %q", i, got, want)
@@ -111,7 +112,7 @@ func TestMermaidEscapes(t *testing.T) {
 			})
 			var want []string
 			for _, l := range lines {
-				want = append(want, Clean(l))
+				want = append(want, quote.Text(l))
 			}
 			if back != strings.Join(want, "\n") {
 				t.Errorf("%q reads %q in Mermaid", want, back)

@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/topotape/topotape/capture/quote"
 	"github.com/topotape/topotape/reporter/report"
 )
 
@@ -112,7 +113,7 @@ func mermaidText(lines []string) string {
 		if i > 0 {
 			b.WriteString("<br/>")
 		}
-		l = Clean(l)
+		l = quote.Text(l)
 		for at, c := range l {
 			switch {
 			case alphanumeric(c), c == ' ' || c == ',':

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/quote"
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/dnsmsg"
 	"github.com/topotape/topotape/reporter/procnet"
@@ -31,15 +32,14 @@ func NewRecordPrinter(w io.Writer) *RecordPrinter { return &RecordPrinter{out: w
 // as little-endian.
 func (p *RecordPrinter) Header(h *capture.Header) error {
 	p.bigEndian, p.start = h.BigEndian, h.Start
-	_, err := fmt.Fprintf(p.out, "# host %q (%q)  start %s  tape %x  topotape %s, core %d\n", h.HostName, h.HostID,
+	return quote.Line(p.out, "# host %q (%q)  start %s  tape %x  topotape %s, core %d", h.HostName, h.HostID,
 		time.Unix(0, h.Start).UTC().Format(time.RFC3339Nano), h.TapeID, h.Tool, h.Core)
-	return err
 }
 
 // Record writes the record's line: its number, its time since the recording's
 // start, its kind and its content.
 func (p *RecordPrinter) Record(r *capture.Record) error {
-	p.buf = append(p.appendRecord(p.buf[:0], r), '\n')
+	p.buf = append(quote.Text(p.appendRecord(p.buf[:0], r)), '\n')
 	_, err := p.out.Write(p.buf)
 	return err
 }
@@ -48,7 +48,7 @@ func (p *RecordPrinter) Record(r *capture.Record) error {
 // the newline.
 func RecordLine(h *capture.Header, r *capture.Record) string {
 	p := RecordPrinter{bigEndian: h.BigEndian, start: h.Start}
-	return string(p.appendRecord(nil, r))
+	return string(quote.Text(p.appendRecord(nil, r)))
 }
 
 func (p *RecordPrinter) appendRecord(b []byte, r *capture.Record) []byte {
@@ -107,9 +107,9 @@ func (p *RecordPrinter) appendPayload(b []byte, r *capture.Record, payload captu
 		}
 		return fmt.Appendf(b, "netns %d: %s, %s%s", v.Netns, Count(len(v.Processes), "process"), Count(inodes, "socket"), partText(v.Part, v.More))
 	case *capture.ProcUnchanged:
-		return fmt.Appendf(b, "%s of netns %d", Printable(v.Table), v.Netns)
+		return fmt.Appendf(b, "%s of netns %d", v.Table, v.Netns)
 	case *capture.ReverseName:
-		return fmt.Appendf(b, "%s is %q, for %s%s", Printable(v.Addr), v.Names, time.Duration(v.TTL), Reason(v.Error))
+		return fmt.Appendf(b, "%s is %q, for %s%s", v.Addr, v.Names, time.Duration(v.TTL), Reason(v.Error))
 	case *capture.Host:
 		return fmt.Appendf(b, "%q (%q), kernel %q, %s, %s, local networks %q", v.Name, v.ID, v.Kernel, Count(len(v.Interfaces), "interface"), Count(len(v.Routes), "route"), v.LocalNetworks)
 	case *capture.Gap:
@@ -187,7 +187,7 @@ func partText(part uint32, more bool) string {
 
 // appendTable counts the rows of a socket table by their state.
 func (p *RecordPrinter) appendTable(b []byte, t *capture.ProcNet) []byte {
-	b = fmt.Appendf(b, "%s of netns %d: ", Printable(t.Table), t.Netns)
+	b = fmt.Appendf(b, "%s of netns %d: ", t.Table, t.Netns)
 	if t.Absent {
 		return append(b, "absent"...)
 	}
@@ -260,16 +260,6 @@ func Lost(lost uint64, exact bool) string {
 		return fmt.Sprintf("about %d", lost)
 	}
 	return fmt.Sprint(lost)
-}
-
-// Printable returns s, quoted if it contains anything that a terminal must not
-// receive.
-func Printable(s string) string {
-	q := fmt.Sprintf("%q", s)
-	if q[1:len(q)-1] == s {
-		return s
-	}
-	return q
 }
 
 // Size returns a number of bytes with a binary unit, rounded to one decimal.

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/topotape/topotape/capture/quote"
 	"github.com/topotape/topotape/replay/fold"
 	"github.com/topotape/topotape/reporter/report"
 )
@@ -20,10 +21,10 @@ import (
 // Unix ns.
 func Table(w io.Writer, r *report.Report, start int64) error {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s  %s  tick %d  window %s  rules %s\n", Clean(cmp.Or(r.HostName, r.HostID)),
+	quote.Line(&b, "%s  %s  tick %d  window %s  rules %s", cmp.Or(r.HostName, r.HostID),
 		time.Unix(0, r.At).UTC().Format(time.RFC3339Nano), r.Tick, time.Duration(r.Window), r.Rules)
-	b.WriteString(coverageLine(r.Coverage))
-	b.WriteString("\n\n")
+	quote.Line(&b, "%s", coverageText(r.Coverage))
+	b.WriteByte('\n')
 	if len(r.Connections) == 0 {
 		b.WriteString("no connections\n")
 	} else {
@@ -41,15 +42,15 @@ func Rows(w io.Writer, r *report.Report, connections []report.Connection, start 
 	return err
 }
 
-// coverageLine shows how complete the view of each source is: whether a missing
+// coverageText shows how complete the view of each source is: whether a missing
 // connection means that there was none.
-func coverageLine(list []report.Coverage) string {
+func coverageText(list []report.Coverage) string {
 	if len(list) == 0 {
 		return "coverage: none"
 	}
 	var parts []string
 	for _, c := range list {
-		s := fmt.Sprintf("%s %s", Clean(c.Source), c.State)
+		s := fmt.Sprintf("%s %s", c.Source, c.State)
 		var notes []string
 		if c.State != report.CoverageOff || c.Records > 0 {
 			notes = append(notes, Count(c.Records, "record"))
@@ -61,7 +62,7 @@ func coverageLine(list []report.Coverage) string {
 			notes = append(notes, fmt.Sprintf("%d undecodable", c.Undecodable))
 		}
 		if c.Why != "" {
-			notes = append(notes, Clean(c.Why))
+			notes = append(notes, c.Why)
 		}
 		if len(notes) > 0 {
 			s += " (" + strings.Join(notes, ", ") + ")"
@@ -112,20 +113,23 @@ func namesText(c *report.Connection, names map[netip.Addr]*report.Names) string 
 	slices.Sort(e.To.Names)
 	parts := make([]string, 0, 2)
 	for _, n := range slices.Compact(e.From.Names) {
-		parts = append(parts, Clean(n)+" (client)")
+		parts = append(parts, n+" (client)")
 	}
-	for _, n := range slices.Compact(e.To.Names) {
-		parts = append(parts, Clean(n))
-	}
+	parts = append(parts, slices.Compact(e.To.Names)...)
 	if len(parts) == 0 {
 		return "-"
 	}
 	return strings.Join(parts, ",")
 }
 
-// writeColumns aligns rows, beginning with the titles. It leaves out columns without
-// a value.
+// writeColumns quotes and aligns rows, beginning with the titles. It leaves out columns
+// without a value.
 func writeColumns(b *bytes.Buffer, rows [][]string) {
+	for _, row := range rows {
+		for i := range row {
+			row[i] = quote.Text(row[i])
+		}
+	}
 	widths := make([]int, len(rows[0])) // characters; 0: left out
 	for column := range widths {
 		hasValue := func(row []string) bool { return row[column] != "-" }

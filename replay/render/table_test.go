@@ -23,11 +23,11 @@ func TestTable(t *testing.T) {
 	if err := Table(&b, r, 1767323045e9); err != nil {
 		t.Fatal(err)
 	}
-	const want = `host?[2J  2026-01-02T03:04:15Z  tick 7  window 3s  rules current
+	const want = `host\x1b[2J  2026-01-02T03:04:15Z  tick 7  window 3s  rules current
 coverage: conntrack ok (12 records); dns off (not recorded); proc degraded (3 records, 4 lost, 5 undecodable, a walk failed)
 
 CLIENT                PROCESS                                  SERVER               PROCESS   STATE         BY         AGE   SEEN            NAT                                                   NAMES
-10.0.0.1:40000        curl[4242],?]0;x?[1],[2],and 2 more      172.17.0.2:8080      nginx[7]  CLOSE closed  handshake  2.3s  conntrack+proc  client as 192.0.2.1:1024 server as 10.0.0.80:80       shop.internal,web-1.internal
+10.0.0.1:40000        curl[4242],\x1b]0;x\a[1],[2],and 2 more      172.17.0.2:8080      nginx[7]  CLOSE closed  handshake  2.3s  conntrack+proc  client as 192.0.2.1:1024 server as 10.0.0.80:80       shop.internal,web-1.internal
 [2001:db8::1]:40000   -                                        [2001:db8::2]:443    -         -                        10s                   -                                                     db.internal
 127.0.0.1:40000 in 5  -                                        127.0.0.1:443 in 5   -         - closed?                10s                   -                                                     -
 `

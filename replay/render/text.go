@@ -6,21 +6,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/topotape/topotape/reporter/report"
 )
-
-// Clean replaces what a terminal may interpret: characters that are not
-// printable become a question mark. Names and processes come from other hosts.
-func Clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, s)
-}
 
 // A List has the first texts that were added to it, and the number of the others.
 type List struct {
@@ -99,7 +87,7 @@ func processesText(list []report.Process) string {
 			parts = append(parts, fmt.Sprintf("and %d more", len(list)-i))
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%s[%d]", Clean(p.Comm), p.PID))
+		parts = append(parts, fmt.Sprintf("%s[%d]", p.Comm, p.PID))
 	}
 	return strings.Join(parts, ",")
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/topotape/topotape/capture/quote"
 	"github.com/topotape/topotape/replay/render"
 )
 
@@ -16,9 +17,9 @@ func (v *Survey) Text(columns int) string {
 		v.Tapes[i].text(&b, len(v.Tapes) > 1)
 	}
 	if v.Host != nil && v.Host.Kernel != "" {
-		fmt.Fprintf(&b, "kernel    %q\n", v.Host.Kernel)
+		quote.Line(&b, "kernel    %q", v.Host.Kernel)
 	}
-	fmt.Fprintf(&b, "records   %d, %s plain; %s, %s\n", v.Records, render.Size(v.Bytes), render.Count(v.Ticks, "tick"), render.Count(v.Witnesses, "witness"))
+	quote.Line(&b, "records   %d, %s plain; %s, %s", v.Records, render.Size(v.Bytes), render.Count(v.Ticks, "tick"), render.Count(v.Witnesses, "witness"))
 	v.kindsText(&b)
 	v.sourcesText(&b)
 	v.barsText(&b, columns)
@@ -34,21 +35,27 @@ func (v *Survey) Text(columns int) string {
 // are. It writes nothing for an empty list.
 func section[T any](b *strings.Builder, title string, list []T, line func(*T) string, more uint64) {
 	if len(list) > 0 {
-		fmt.Fprintf(b, "\n%s\n", title)
+		heading(b, "%s", title)
 	}
 	for i := range list {
-		fmt.Fprintf(b, "  %s\n", line(&list[i]))
+		quote.Line(b, "  %s", line(&list[i]))
 	}
 	if more > 0 {
-		fmt.Fprintf(b, "  and %d more\n", more)
+		quote.Line(b, "  and %d more", more)
 	}
+}
+
+// heading writes the first line of a section, after an empty line.
+func heading(b *strings.Builder, format string, args ...any) {
+	b.WriteByte('\n')
+	quote.Line(b, format, args...)
 }
 
 // text writes the facts of one tape, with its own counts if there are several.
 func (t *tapeFacts) text(b *strings.Builder, several bool) {
 	line := func(shown bool, name, format string, args ...any) {
 		if shown {
-			fmt.Fprintf(b, "%-10s%s\n", name, fmt.Sprintf(format, args...))
+			quote.Line(b, "%-10s%s", name, fmt.Sprintf(format, args...))
 		}
 	}
 	line(true, "tape", "%s, %s", t.Name, t.Ending)
@@ -86,14 +93,14 @@ func (v *Survey) kindsText(b *strings.Builder) {
 	if len(v.Kinds) == 0 {
 		return
 	}
-	const row = "  %-11s  %-20s  %11s  %10s  %10s\n"
-	fmt.Fprintf(b, "\n"+row, "SOURCE", "KIND", "RECORDS", "PER SECOND", "BYTES")
+	const row = "  %-11s  %-20s  %11s  %10s  %10s"
+	heading(b, row, "SOURCE", "KIND", "RECORDS", "PER SECOND", "BYTES")
 	for _, k := range v.Kinds {
 		source := fmt.Sprintf("%d %s", k.Source, v.sourceKind(k.Source))
-		fmt.Fprintf(b, row, source, k.Kind, fmt.Sprint(k.Records), rateText(k.Rate), render.Size(k.Bytes))
+		quote.Line(b, row, source, k.Kind, fmt.Sprint(k.Records), rateText(k.Rate), render.Size(k.Bytes))
 	}
 	if v.KindsMore > 0 {
-		fmt.Fprintf(b, "  and %s of other sources\n", render.Count(v.KindsMore, "record"))
+		quote.Line(b, "  and %s of other sources", render.Count(v.KindsMore, "record"))
 	}
 }
 
@@ -114,7 +121,7 @@ func rateText(r float64) string {
 
 func (v *Survey) sourcesText(b *strings.Builder) {
 	if len(v.Sources) == 0 {
-		b.WriteString("\nno sources were opened on this tape\n")
+		heading(b, "no sources were opened on this tape")
 	}
 	section(b, "sources", v.Sources, (*opening).text, v.SourcesMore)
 }
@@ -148,13 +155,13 @@ func (v *Survey) barsText(b *strings.Builder, columns int) {
 		c := &list[i]
 		from, to := c.Spans[0].From, c.Spans[len(c.Spans)-1].To // those of the recording
 		if i == 0 || c.Tape != list[i-1].Tape {
-			fmt.Fprintf(b, "\ncoverage, +%s to +%s%s (█ all, ▒ a gap, ░ in part, · closed)\n", shortText(from), shortText(to), v.ofTape(", ", c))
+			heading(b, "coverage, +%s to +%s%s (█ all, ▒ a gap, ░ in part, · closed)", shortText(from), shortText(to), v.ofTape(", ", c))
 		}
 		name := c.Kind
 		if c.Number != 0 {
 			name = fmt.Sprintf("%d %s", c.Number, c.Kind)
 		}
-		fmt.Fprintf(b, "  %-*s%s\n", label-2, name, coverageBar(c.Spans, from, to, columns-label))
+		quote.Line(b, "  %-*s%s", label-2, name, coverageBar(c.Spans, from, to, columns-label))
 	}
 }
 
@@ -195,7 +202,8 @@ func (v *Survey) coverageText(b *strings.Builder) {
 		return text + render.Reason(c.Why)
 	}, 0)
 	if len(v.Coverage) == 0 {
-		b.WriteString("\ncoverage at the end\n  none: there are no records\n")
+		heading(b, "coverage at the end")
+		quote.Line(b, "  none: there are no records")
 	}
 }
 
@@ -219,7 +227,7 @@ func (v *Survey) eventsText(b *strings.Builder) {
 		return fmt.Sprintf("+%s (#%d) source %d %s lost %s%s%s", g.At, g.Record, g.Source, g.Kind, render.Lost(g.Lost, g.Exact), since, render.Reason(g.Why))
 	}, v.GapsMore)
 	if len(v.Gaps) == 0 {
-		b.WriteString("\nno gaps\n")
+		heading(b, "no gaps")
 	}
 	section(b, "marks", v.Marks, func(m *mark) string {
 		return fmt.Sprintf("+%s (#%d) %q", m.At, m.Record, m.Text)
@@ -231,12 +239,12 @@ func (v *Survey) eventsText(b *strings.Builder) {
 		return fmt.Sprintf("until +%s (#%d), for %s", s.At, s.Record, s.Duration)
 	}, 0)
 	for _, f := range v.Faults {
-		fmt.Fprintf(b, "\nthe core panicked on record %d in production: %q\n", f.Record, f.Message)
+		heading(b, "the core panicked on record %d in production: %q", f.Record, f.Message)
 	}
 	if v.Damage != "" {
-		fmt.Fprintf(b, "\ndamaged: %s\n", v.Damage)
+		heading(b, "damaged: %s", v.Damage)
 	}
 	if v.DamageMore > 0 {
-		fmt.Fprintf(b, "and at %s\n", render.Count(v.DamageMore, "more place"))
+		quote.Line(b, "and at %s", render.Count(v.DamageMore, "more place"))
 	}
 }

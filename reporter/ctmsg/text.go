@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+
+	"github.com/topotape/topotape/capture/quote"
 )
 
 // AppendText decodes a message and appends it to b as a line of conntrack(8), without the newline: an event as
@@ -110,7 +112,7 @@ func (d *details) appendRest(b []byte, m *Message, at int64) []byte {
 		b = fmt.Appendf(b, " secmark=%d", d.secmark)
 	}
 	if d.secctx != "" {
-		b = fmt.Appendf(b, " secctx=%s", plain(d.secctx))
+		b = fmt.Appendf(b, " secctx=%s", quote.Text(d.secctx))
 	}
 	if m.Zone != 0 && m.ZoneDir == Both {
 		b = fmt.Appendf(b, " zone=%d", m.Zone)
@@ -119,7 +121,7 @@ func (d *details) appendRest(b []byte, m *Message, at int64) []byte {
 		b = fmt.Appendf(b, " delta-time=%d", end/1e9-m.Start/1e9)
 	}
 	if d.helper != "" {
-		b = fmt.Appendf(b, " helper=%s", plain(d.helper))
+		b = fmt.Appendf(b, " helper=%s", quote.Text(d.helper))
 	}
 	if d.use != 0 {
 		b = fmt.Appendf(b, " use=%d", d.use)
@@ -129,13 +131,4 @@ func (d *details) appendRest(b []byte, m *Message, at int64) []byte {
 		b = fmt.Appendf(b, " [USERSPACE] portid=%d", d.portID)
 	}
 	return b
-}
-
-// plain returns s, quoted if it has bytes that a terminal should not get.
-func plain(s string) string {
-	q := fmt.Sprintf("%q", s)
-	if q[1:len(q)-1] == s {
-		return s
-	}
-	return q
 }

@@ -77,7 +77,7 @@ func TestText(t *testing.T) {
 		"hardware offload": {event(attribute(ctaStatus, 0, 0, 0xc0, 6)), tcp4 + "[HW_OFFLOAD] id=9"},
 		"security":         {event(attribute(ctaSecmark, 0, 0, 1, 2), nested(ctaSecctx, attribute(ctaName, []byte("u:r:t\x00")...))), tcp4 + "secmark=258 secctx=u:r:t id=9"},
 		"helper":           {event(nested(ctaHelp, attribute(ctaName, []byte("ftp\x00x")...), attribute(2, 1))), tcp4 + "helper=ftp id=9"},
-		"hostile helper":   {event(nested(ctaHelp, attribute(ctaName, []byte("f\x1b\n")...))), tcp4 + `helper="f\x1b\n" id=9`},
+		"hostile helper":   {event(nested(ctaHelp, attribute(ctaName, []byte("f\x1b\n")...))), tcp4 + `helper=f\x1b\n id=9`},
 		"use and mark":     {event(attribute(ctaUse, 0, 0, 0, 2), attribute(ctaMark, 0, 0, 0, 0)), tcp4 + "mark=0 use=2 id=9"},
 		"wrong size":       {event(attribute(ctaUse, 0, 2), attribute(ctaSecmark, 1)), tcp4 + "id=9"},
 		"damaged nest":     {event(nested(ctaHelp, []byte{9, 0, 1, 0, 'x'})), tcp4 + "id=9"},
