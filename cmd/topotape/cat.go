@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/outfile"
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/replay"
@@ -82,7 +83,7 @@ func (f *catFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	o, err := createOutput(f.out, unlessTape)
+	o, err := createOutput(f.out, outfile.Reports)
 	if err != nil {
 		return err
 	}

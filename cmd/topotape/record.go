@@ -41,9 +41,6 @@ The recorder changes no setting of the host and flushes no table. Recording need
   topotape record --dry-run`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.Output == "/dev/stdout" { // which may be redirected to a file
-				o.Output = "-"
-			}
 			if !dryRun {
 				if err := checkOutput(o.Output); err != nil {
 					return usage("%w", err)
