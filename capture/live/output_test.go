@@ -64,10 +64,30 @@ func TestNothingIsOverwritten(t *testing.T) {
 }
 
 func TestForceReplaces(t *testing.T) {
+	for _, existing := range []string{"", partial} {
+		o := options(t)
+		o.Force = true
+		os.WriteFile(o.Output+existing, []byte("old"), 0o644)
+		if _, err := start(t, o, fakeMachine(conntrackSource(newFakeConntrack()))).wait(t); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, ending := readFile(t, o.Output); ending != tape.Closed || exists(t, o.Output+partial) {
+			t.Errorf("existing %q: tape is %v", existing, ending)
+		}
+	}
+}
+
+func TestRunningRecordingIsNotReplaced(t *testing.T) {
 	o := options(t)
+	s := start(t, o, fakeMachine(conntrackSource(newFakeConntrack())))
+	for !exists(t, o.Output+partial) {
+		time.Sleep(time.Millisecond)
+	}
 	o.Force = true
-	os.WriteFile(o.Output, []byte("old"), 0o644)
-	if _, err := start(t, o, fakeMachine(conntrackSource(newFakeConntrack()))).wait(t); err != nil {
+	if _, err := start(t, o, fakeMachine(conntrackSource(newFakeConntrack()))).wait(t); err == nil || !strings.Contains(err.Error(), "another topotape is writing it") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := s.wait(t); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, ending := readFile(t, o.Output); ending != tape.Closed {

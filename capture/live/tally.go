@@ -65,15 +65,13 @@ func (t *tally) set(from *tally) {
 }
 
 // recount counts the records of a tape that another program has truncated. It returns
-// the size of its whole frames.
+// the size of its whole frames. How many of them the core could not decode is unknown.
 func (t *tally) recount(file io.ReaderAt, size int64) int64 {
-	undecodable := t.undecodable
 	*t = newTally(len(t.totals) - 1)
 	r, err := tape.NewReader(io.NewSectionReader(file, 0, size))
 	if err != nil {
 		return 0
 	}
-	t.undecodable = undecodable
 	for {
 		rec, err := r.Next()
 		var damage *tape.DamageError

@@ -43,7 +43,7 @@ func create(name string, o Options) (*File, error) {
 		return nil, err
 	}
 	if err := Own(f.File); err != nil {
-		f.Warning = fmt.Sprintf("%s belongs to root: %v", f.temporary(), err)
+		f.Warning = fmt.Sprintf("%s belongs to root: %v", name, err)
 	}
 	return f, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -36,7 +37,8 @@ time since the recording's start, its kind and its content: a conntrack message 
 "conntrack -E -o id,extended" prints it, a DNS message with its question and answers,
 a socket table as the number of rows in each state. Times are those of the tape, in
 UTC, so the same tape always gives the same text. Several tapes, or the tapes of a
-directory, are printed one after the other.
+directory, are printed one after the other. With --from and --to, records outside of
+that window are not read if they need not be; a line on standard error then says so.
 
 --format pcapng writes a file for Wireshark: DNS packets as they were captured,
 conntrack messages as netlink packets, gaps as dropped packets of an interface, marks
@@ -98,6 +100,7 @@ func (f *catFlags) run(cmd *cobra.Command, args []string) error {
 	if err = out.finish(err); err != nil {
 		return err
 	}
+	c.warnUnread(f.window)
 	return c.outcome()
 }
 
@@ -188,6 +191,21 @@ func (c *catter) record(r *capture.Record) error {
 		return nil
 	}
 	return c.printer.Record(r)
+}
+
+// warnUnread reports which records were not read because of the window.
+func (c *catter) warnUnread(w replay.Window) {
+	var parts []string
+	before, after := c.tapes.Unread()
+	if before {
+		parts = append(parts, fmt.Sprintf("before %s", w.From))
+	}
+	if after {
+		parts = append(parts, fmt.Sprintf("from %s on", w.To))
+	}
+	if len(parts) > 0 {
+		warn(c.cmd, "the records %s were not read: damage there is not reported", strings.Join(parts, " and "))
+	}
 }
 
 // outcome reports what is missing from the tapes. Its error has exit code 3, or 1
