@@ -166,6 +166,8 @@ func (t *Tapes) skipTo(x *indexed) {
 		return chunk
 	})
 	if e != nil && e.Offset != x.index.Entries[0].Offset {
-		_ = x.skipTo(t.reader, e) // if it fails, the tape is read from its start
+		if x.skipTo(t.reader, e) == nil { // else the tape is read from its start
+			t.unreadBefore = true
+		}
 	}
 }

@@ -115,6 +115,47 @@ func TestWindowsByIndexAreThoseOfAScan(t *testing.T) {
 
 func damaged(line string) bool { return bytes.Contains([]byte(line), []byte("offset")) }
 
+// A window that reports less damage than there is on the tape says that it did not read
+// all records, and the whole tape is always read.
+func TestUnreadRecordsAreReported(t *testing.T) {
+	const start = 1767323045e9
+	sound := windowTape(t, 1, start, false)
+	damage := func(in Input, w Window) (n int, unread bool) {
+		tapes, records := Records([]Input{in}, w)
+		for _, err := range records {
+			if err != nil {
+				n++
+			}
+		}
+		before, after := tapes.Unread()
+		return n, before || after
+	}
+	random := rand.New(rand.NewPCG(11, 12))
+	hidden := 0
+	for range 20 {
+		bad := bytes.Clone(sound)
+		bad[1000+random.IntN(len(bad)-5000)] ^= 1
+		for _, in := range []Input{memory("x", bad), seekable("x", bad)} {
+			all, unread := damage(in, Window{})
+			if all == 0 || unread {
+				t.Fatalf("%d places of damage, unread %v, on the whole tape", all, unread)
+			}
+			w := Window{From: randomTime(random, start), To: randomTime(random, start)}
+			if w.Check() != nil {
+				continue
+			}
+			if n, unread := damage(in, w); n < all && !unread {
+				t.Errorf("from %s to %s: %d of %d places of damage", w.From, w.To, n, all)
+			} else if unread {
+				hidden++
+			}
+		}
+	}
+	if hidden < 5 {
+		t.Errorf("only %d windows left something unread", hidden)
+	}
+}
+
 // A short window late on a long tape needs few reads.
 func TestWindowsByIndexReadLittle(t *testing.T) {
 	var out bytes.Buffer

@@ -63,6 +63,8 @@ type Tapes struct {
 	steps   int64  // ns: sum of the steps of the recording's wall clock
 	carry   pendingCarry
 	ends    []TapeEnd
+
+	unreadBefore, unreadAfter bool // records on that side of the window were not read
 }
 
 // Open returns the tapes of the inputs, in order, for a reading that places every
@@ -136,6 +138,10 @@ func (t *Tapes) Header() *capture.Header { return t.header }
 
 // Ends returns how the tapes ended that were read to their end.
 func (t *Tapes) Ends() []TapeEnd { return t.ends }
+
+// Unread reports whether Records did not read all records before the window, or after
+// it. Damage among them was not noticed.
+func (t *Tapes) Unread() (before, after bool) { return t.unreadBefore, t.unreadAfter }
 
 // Close closes the open input.
 func (t *Tapes) Close() error {

@@ -63,8 +63,8 @@ func (w *placer) place(it *Item) Place {
 // Records returns the records within the window, and the error that ends the
 // reading, if any. Damage is yielded as an error, and reading goes on after it. The
 // header of a record is that of the tapes at that moment. Where the tape has an
-// index, records before the window are not read, so that damage there is not
-// reported.
+// index, records before the window are not read, and the reading ends at the first
+// record after the window, so that damage there is not reported: see Unread.
 func Records(inputs []Input, w Window) (*Tapes, iter.Seq2[capture.Record, error]) {
 	t := &Tapes{inputs: inputs, seek: true}
 	return t, func(yield func(capture.Record, error) bool) {
@@ -78,7 +78,10 @@ func Records(inputs []Input, w Window) (*Tapes, iter.Seq2[capture.Record, error]
 		for {
 			err := t.read(&it)
 			switch {
-			case err == io.EOF || err == nil && it.Place == After:
+			case err == io.EOF:
+				return
+			case err == nil && it.Place == After:
+				t.unreadAfter = true
 				return
 			case err != nil:
 				if !yield(capture.Record{}, err) || !isDamage(err) {

@@ -11,8 +11,8 @@
 // the records in the tape's order. That is why a replay makes the same reports.
 //
 // Reading order: options.go, record.go (from start to summary), recorder.go (the
-// event loop), sequencer.go (the order of records), core.go, output.go (where the
-// tape is written).
+// event loop), sequencer.go (the order of records), tally.go (their number), core.go,
+// output.go (where the tape is written).
 //
 // # Order
 //
@@ -35,9 +35,16 @@
 // The context, the duration, the size, the disk reserve, a closed pipe, or the
 // loss of the last source. All end the same way: the collectors hand over what
 // they have, a last tick and its witness follow, then the end record with the
-// totals, and the file is renamed to its final name. Only a failing disk cuts
-// the tape. It then keeps its name with .partial and can be read like any cut
-// tape.
+// totals, and the file is renamed to its final name.
+//
+// A full, failing or read-only disk cuts the tape, and so does another program that
+// removes, replaces or truncates the file: that is checked before every write and
+// every second. The file then keeps its name with .partial, ends with a whole frame,
+// and can be read like any cut tape. The summary counts the records that are in it,
+// not those that were received.
+//
+// A file that another program renames is written to its end, but then does not get its
+// name.
 //
 // A panic of the core costs the witnesses, not the recording: the recorder
 // flushes what was written, adds a fault record, and goes on without the core.
@@ -48,6 +55,6 @@
 // before it reads on; the queue contains no more than those. The writer keeps
 // one chunk and one page of the index. Only the core grows with the host.
 //
-// The package needs no privilege: it reads clocks, writes one file, and asks
-// the file system for its free space.
+// The package needs no privilege: it reads clocks, writes one file (see package
+// outfile), and asks the file system for its free space.
 package live

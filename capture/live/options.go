@@ -11,11 +11,11 @@ import (
 // Options of a recording. The zero value records the default sources to a file
 // in the current directory, without witnesses.
 type Options struct {
-	// Output is the tape's name; "" is HOST-20260102T030405Z.tape. An existing
-	// device, pipe or socket is written in place. "-" is standard output.
+	// Output is the tape's name; "" is HOST-20260102T030405Z.tape, "-" is standard
+	// output. Package outfile describes what happens if it exists.
 	Output string
 	stdout *os.File // nil is os.Stdout; tests replace it
-	Force  bool     // an existing file may be replaced
+	Force  bool     // what exists may be replaced
 
 	Duration time.Duration // 0 is 10 min; negative is no limit
 	MaxSize  int64         // bytes of tape; 0 is 1 GiB, negative is no limit

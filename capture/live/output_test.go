@@ -49,7 +49,7 @@ func TestFileIsRenamedWhenItIsClosed(t *testing.T) {
 func TestNothingIsOverwritten(t *testing.T) {
 	for _, c := range []struct{ existing, want string }{
 		{"", "exists"},
-		{partial, "topotape replay reads it"},
+		{partial, "--force replaces it, topotape replay reads it"},
 	} {
 		o := options(t)
 		os.WriteFile(o.Output+c.existing, []byte("precious"), 0o644)
@@ -64,10 +64,30 @@ func TestNothingIsOverwritten(t *testing.T) {
 }
 
 func TestForceReplaces(t *testing.T) {
+	for _, existing := range []string{"", partial} {
+		o := options(t)
+		o.Force = true
+		os.WriteFile(o.Output+existing, []byte("old"), 0o644)
+		if _, err := start(t, o, fakeMachine(conntrackSource(newFakeConntrack()))).wait(t); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, ending := readFile(t, o.Output); ending != tape.Closed || exists(t, o.Output+partial) {
+			t.Errorf("existing %q: tape is %v", existing, ending)
+		}
+	}
+}
+
+func TestRunningRecordingIsNotReplaced(t *testing.T) {
 	o := options(t)
+	s := start(t, o, fakeMachine(conntrackSource(newFakeConntrack())))
+	for !exists(t, o.Output+partial) {
+		time.Sleep(time.Millisecond)
+	}
 	o.Force = true
-	os.WriteFile(o.Output, []byte("old"), 0o644)
-	if _, err := start(t, o, fakeMachine(conntrackSource(newFakeConntrack()))).wait(t); err != nil {
+	if _, err := start(t, o, fakeMachine(conntrackSource(newFakeConntrack()))).wait(t); err == nil || !strings.Contains(err.Error(), "another topotape is writing it") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := s.wait(t); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, ending := readFile(t, o.Output); ending != tape.Closed {
@@ -111,20 +131,6 @@ func TestDefaultName(t *testing.T) {
 		if got := defaultName(host, at); got != want {
 			t.Errorf("%q: %q", host, got)
 		}
-	}
-}
-
-func TestSudoUser(t *testing.T) {
-	env := func(m map[string]string) func(string) string { return func(k string) string { return m[k] } }
-	sudo := map[string]string{"SUDO_UID": "1000", "SUDO_GID": "100"}
-	if uid, gid, ok := sudoUser(0, env(sudo)); uid != 1000 || gid != 100 || !ok {
-		t.Errorf("sudo: %d %d %v", uid, gid, ok)
-	}
-	if _, _, ok := sudoUser(500, env(sudo)); ok {
-		t.Error("a user who is not root changes the owner")
-	}
-	if _, _, ok := sudoUser(0, env(nil)); ok {
-		t.Error("root without sudo changes the owner")
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/collect"
+	"github.com/topotape/topotape/capture/outfile"
 	"github.com/topotape/topotape/capture/tape"
 )
 
@@ -42,6 +43,9 @@ func record(ctx context.Context, o Options, m *machine) (*Summary, error) {
 	}
 	if r.out, err = openOutput(ctx, &o, host.Name, time.Unix(0, wall)); err != nil {
 		return nil, err
+	}
+	if f := r.out.file; f != nil && f.Warning != "" {
+		r.console.log("%s", f.Warning)
 	}
 	if free := r.out.free(); free >= 0 && o.MinFree > 0 && free < o.MinFree {
 		r.out.discard()
@@ -145,30 +149,51 @@ func (r *recorder) finish(why string, stopErr error) (*Summary, error) {
 	s := r.seq
 	s.emitAll()
 	s.tickNow()
-	s.put(capture.KindEnd, 0, &capture.End{Why: why, Totals: r.totals()})
+	s.put(capture.KindEnd, 0, &capture.End{Why: why, Totals: r.totals(&s.tally)})
+	s.close()
 	err := s.err
-	if err == nil {
-		err = r.tape.Close()
-	}
-	closed := err == nil
-	if closed {
-		err = r.out.commit()
-	} else if cutErr := r.out.cut(); errors.Is(err, syscall.EPIPE) {
+	switch {
+	case err == nil:
+		if err = r.out.commit(); err != nil && r.out.unsynced.Load() {
+			err = fmt.Errorf("%w; %s", err, r.out.saved(s.records))
+		}
+	case errors.Is(err, syscall.EPIPE):
+		r.out.cut()
 		err, why = nil, "the reader of the tape closed the pipe"
-	} else {
-		err = fmt.Errorf("%w; %s were saved in %s", errors.Join(err, cutErr), size(r.out.written), r.out.name)
-		why = "the tape can't be written"
+	default:
+		why, err = r.cut()
 	}
-	return r.summary(why, closed), errors.Join(err, stopErr)
+	return r.summary(why, s.err == nil), errors.Join(err, stopErr)
 }
 
-func (r *recorder) totals() []capture.Total {
+// cut closes a tape that cannot be finished. It returns why, and an error that says
+// what was saved.
+func (r *recorder) cut() (why string, err error) {
+	s, why := r.seq, "the tape can't be written"
+	err = s.err
+	if lost := r.out.lost(); lost != nil {
+		err, why = lost, lost.Error()
+	}
+	switch {
+	case errors.Is(err, outfile.ErrTruncated):
+		if st, statErr := r.out.file.Stat(); statErr == nil {
+			r.out.written.Store(s.saved.recount(r.out.file, st.Size()))
+		}
+	case r.out.written.Load() == 0:
+		s.saved = newTally(len(s.totals) - 1)
+	}
+	err = errors.Join(err, r.out.cut())
+	return why, fmt.Errorf("%w; %s", err, r.out.saved(s.saved.records))
+}
+
+// totals returns the totals of the sources that are recorded.
+func (r *recorder) totals(of *tally) []capture.Total {
 	var totals []capture.Total
 	for _, s := range r.sources {
-		t := r.seq.totals[s.number]
+		t := of.totals[s.number]
 		t.Kind = s.kind
 		t.Received = s.Stats().Received
-		t.Undecodable = r.seq.core.undecodable[s.kind]
+		t.Undecodable = of.undecodable[s.kind]
 		totals = append(totals, t)
 	}
 	return totals
@@ -177,13 +202,13 @@ func (r *recorder) totals() []capture.Total {
 func (r *recorder) summary(why string, closed bool) *Summary {
 	cpu, memory := usage()
 	s := &Summary{
-		File: r.out.name, Closed: closed, Why: why, Bytes: r.out.written, Records: r.seq.seq,
+		File: r.out.name, Closed: closed, Why: why, Bytes: r.out.written.Load(), Records: r.seq.saved.records,
 		Duration: time.Since(r.begun), CPU: cpu - r.cpu, Memory: memory, Fault: r.seq.fault,
 	}
-	for i, t := range r.totals() {
+	for i, t := range r.totals(&r.seq.saved) {
 		src := SourceSummary{
 			Kind: t.Kind, Received: t.Received, Recorded: t.Recorded, Lost: t.Lost, Undecodable: t.Undecodable,
-			Gaps: r.seq.gaps[t.Source], Why: r.sources[i].Stats().Why,
+			Gaps: r.seq.saved.gaps[t.Source], Why: r.sources[i].Stats().Why,
 		}
 		if why := r.dead[t.Source]; why != "" {
 			src.Why = "recorded in part: " + why

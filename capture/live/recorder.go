@@ -9,6 +9,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/collect"
+	"github.com/topotape/topotape/capture/outfile"
 	"github.com/topotape/topotape/capture/tape"
 )
 
@@ -37,6 +38,7 @@ type recorder struct {
 	clock   collect.Clock
 	sources []source
 	failed  []failure
+	renamed bool // another program renamed the file, which was logged
 	begun   time.Time
 	cpu     time.Duration // of this process before the recording
 
@@ -111,11 +113,12 @@ func (r *recorder) loop(ctx context.Context, background *background) {
 		case now := <-barrier.C:
 			r.seq.expire(now)
 		case <-flush.C:
-			r.flush()
+			r.seq.flush()
 		case <-ticks.C:
 			r.seq.tick()
 		case now := <-second.C:
 			r.checkDisk()
+			r.checkFile()
 			r.console.show(r.statusLine(now))
 		case h := <-background.hosts:
 			r.seq.putHost(&h)
@@ -166,12 +169,6 @@ func (r *recorder) fail(err error) {
 	}
 }
 
-func (r *recorder) flush() {
-	if r.seq.err == nil {
-		r.seq.err = r.tape.Flush()
-	}
-}
-
 // endSource adds what a collector had sent before it ended and, unless the
 // recording stops, records why it ended.
 func (r *recorder) endSource(e ended) {
@@ -212,6 +209,20 @@ func (r *recorder) checkSize() {
 func (r *recorder) checkDisk() {
 	if free := r.out.free(); r.o.MinFree > 0 && free >= 0 && free < r.o.MinFree {
 		r.halt(fmt.Sprintf("the disk has only %s left", size(free)))
+	}
+}
+
+// checkFile ends the recording if another program has removed, replaced or truncated
+// the tape. A tape that was renamed is intact: the recording goes on.
+func (r *recorder) checkFile() {
+	err := r.out.check()
+	switch {
+	case err == nil:
+	case !errors.Is(err, outfile.ErrRenamed):
+		r.fail(err)
+	case !r.renamed:
+		r.renamed = true
+		r.console.log("%v: the recording goes on in %s, and does not get its name when it ends", err, r.out.file.Where())
 	}
 }
 

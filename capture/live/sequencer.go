@@ -28,10 +28,9 @@ type sequencer struct {
 	clock   collect.Clock
 	wall    func() int64   // Unix ns
 	drain   func(n uint64) // requests a drain of the conntrack socket; nil without conntrack
-	totals  []capture.Total
-	gaps    []uint64 // gap records; like totals, by source number
+	tally                  // of the records so far
+	saved   tally          // of those that are written, not in the open chunk
 
-	seq      uint64
 	at       int64
 	ticks    uint64
 	lastTick int64
@@ -52,13 +51,8 @@ type waiting struct {
 }
 
 func newSequencer(tape *tape.Writer, c Core, clock collect.Clock, wall func() int64, sources int) *sequencer {
-	s := &sequencer{tape: tape, core: guard{core: c}, clock: clock, wall: wall,
-		totals: make([]capture.Total, sources+1), gaps: make([]uint64, sources+1)}
-	for i := range s.totals {
-		s.totals[i].Source = uint32(i)
-	}
-	s.offset = wall() - clock()
-	return s
+	return &sequencer{tape: tape, core: guard{core: c}, clock: clock, wall: wall,
+		tally: newTally(sources), saved: newTally(sources), offset: wall() - clock()}
 }
 
 // add writes a record to the tape and passes it to the core. It returns true
@@ -67,10 +61,11 @@ func (s *sequencer) add(r *capture.Record) (tick bool) {
 	if s.err != nil {
 		return false
 	}
-	s.seq++
 	s.at = max(s.at, r.At)
-	r.Seq, r.At = s.seq, s.at
-	if s.err = s.tape.Write(r); s.err != nil {
+	r.Seq, r.At = s.records+1, s.at
+	s.err = s.tape.Write(r)
+	s.count(r)
+	if s.save(); s.err != nil {
 		return false
 	}
 	tick = s.core.step(r)
@@ -91,10 +86,32 @@ func (s *sequencer) addFault() {
 	fault := s.core.fault
 	s.core.fault = nil
 	s.fault = fault.Message
+	s.flush()
+	s.put(capture.KindFault, 0, fault)
+}
+
+// flush writes the open chunk.
+func (s *sequencer) flush() {
 	if s.err == nil {
 		s.err = s.tape.Flush()
+		s.save()
 	}
-	s.put(capture.KindFault, 0, fault)
+}
+
+// close closes the tape.
+func (s *sequencer) close() {
+	if s.err == nil {
+		s.err = s.tape.Close()
+		s.save()
+	}
+}
+
+// save notes that all records are written, unless some are in the open chunk. A chunk
+// that could not be written stays open.
+func (s *sequencer) save() {
+	if s.tape.Pending() == 0 {
+		s.saved.set(&s.tally)
+	}
 }
 
 // batch adds the records of a collector's batch and releases it.
@@ -104,19 +121,11 @@ func (s *sequencer) batch(b *collect.Batch) {
 		if len(s.waiting) > 0 {
 			s.emitSource(r.Source)
 		}
-		switch r.Kind {
-		case capture.KindWalkEnd:
+		if r.Kind == capture.KindWalkEnd {
 			end := *r
 			end.Payload = bytes.Clone(r.Payload)
 			s.afterDrain(r.Source, func() { s.add(&end) })
 			continue
-		case capture.KindGap:
-			s.countGap(r)
-		}
-		t := &s.totals[r.Source]
-		t.Bytes += uint64(len(r.Payload))
-		if counts(r) {
-			t.Recorded++
 		}
 		s.add(r)
 	}
@@ -125,27 +134,6 @@ func (s *sequencer) batch(b *collect.Batch) {
 	if drained > 0 {
 		s.drained(drained)
 	}
-}
-
-// counts reports whether collectors count such a record as received: a message,
-// a packet, a name, or the last part of a table.
-func counts(r *capture.Record) bool {
-	switch r.Kind {
-	case capture.KindConntrack, capture.KindDumpEntry, capture.KindDNS, capture.KindReverseName, capture.KindProcUnchanged:
-		return true
-	case capture.KindProcNet:
-		var table capture.ProcNet
-		return r.Decode(&table) == nil && !table.More
-	}
-	return false
-}
-
-func (s *sequencer) countGap(r *capture.Record) {
-	var gap capture.Gap
-	if r.Decode(&gap) == nil {
-		s.totals[r.Source].Lost += gap.Lost
-	}
-	s.gaps[r.Source]++
 }
 
 // afterDrain calls emit when the conntrack socket was drained, or after
@@ -217,6 +205,7 @@ func (s *sequencer) tickNow() {
 		return
 	}
 	digests, ok := s.core.report(r.Seq)
+	s.undecodable = s.core.undecodable
 	if s.core.fault != nil {
 		s.addFault()
 	}

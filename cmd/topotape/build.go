@@ -1,16 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 	"github.com/spf13/cobra"
 	"github.com/topotape/topotape/fixtures/ingest"
 	"github.com/topotape/topotape/fixtures/script"
@@ -24,7 +20,8 @@ func buildCommand() *cobra.Command {
 		Short: "Make a tape from a script or from the output of other tools",
 		Long: `Make a tape from a tape script ("topotape help script"), from the output of other
 tools, or from both on one time line. The type of an input is detected from its
-content, not from its name. Inputs may be compressed with gzip or zstd:
+content, not from its name. Inputs may be compressed with gzip or zstd; those that
+are longer than 64 MiB when decompressed, at most 256 times:
 
   conntrack -E or -L, text or XML, with any -o option; /proc/net/nf_conntrack
   pcap and pcapng with DNS packets or netlink messages (of an nlmon device)
@@ -112,76 +109,4 @@ func onlyScript(inputs []ingest.Input) (io.Reader, error) {
 		return nil, err
 	}
 	return io.NewSectionReader(inputs[0].Data, 0, inputs[0].Size), nil
-}
-
-// openEvidence opens an input. A pipe or a compressed file is copied to a temporary
-// file, so that it can be read twice. cut is why not all could be decompressed.
-func openEvidence(name string) (in ingest.Input, cut, err error) {
-	in.Name = name
-	file := os.Stdin
-	if name == "-" {
-		in.Name = "standard input"
-	} else if file, err = os.Open(name); err != nil {
-		return in, nil, err
-	}
-	st, err := file.Stat()
-	switch {
-	case err != nil:
-		return in, nil, err
-	case st.IsDir():
-		in.Dir = os.DirFS(name)
-		return in, nil, file.Close()
-	}
-	stream := bufio.NewReaderSize(file, 64<<10)
-	plain, err := decompressed(stream)
-	switch {
-	case err != nil:
-		return in, nil, fmt.Errorf("%s: %w", in.Name, err)
-	case plain != nil:
-		data := &untilError{from: plain}
-		in.Data, in.Size, err = spoolFile(data)
-		cut = data.err
-	case st.Mode().IsRegular() && st.Size() > 0 && name != "-": // the size of a file in /proc is 0
-		in.Data, in.Size = file, st.Size()
-	default:
-		in.Data, in.Size, err = spoolFile(stream)
-	}
-	if err == nil && cut != nil && in.Size == 0 {
-		err = cut
-	}
-	if err != nil {
-		return in, nil, fmt.Errorf("%s: %w", in.Name, err)
-	}
-	return in, cut, nil
-}
-
-// untilError ends at the first error of its reader, and keeps the error.
-type untilError struct {
-	from io.Reader
-	err  error
-}
-
-func (u *untilError) Read(b []byte) (int, error) {
-	n, err := u.from.Read(b)
-	if err != nil && err != io.EOF {
-		u.err = err
-		err = io.EOF
-	}
-	return n, err
-}
-
-// decompressed returns a reader of the decompressed data, nil if r is not
-// compressed.
-func decompressed(r *bufio.Reader) (io.Reader, error) {
-	head, err := r.Peek(4)
-	if err != nil && err != io.EOF {
-		return nil, err
-	}
-	switch {
-	case strings.HasPrefix(string(head), "\x1f\x8b"):
-		return gzip.NewReader(r)
-	case strings.HasPrefix(string(head), "\x28\xb5\x2f\xfd"):
-		return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
-	}
-	return nil, nil
 }

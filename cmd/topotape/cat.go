@@ -2,12 +2,14 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/outfile"
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/replay"
@@ -36,7 +38,8 @@ time since the recording's start, its kind and its content: a conntrack message 
 a socket table as the number of rows in each state. Times are those of the tape, in
 UTC, so the same tape always gives the same text. What a terminal would obey, hide or
 reorder is written as an escape, like \x1b. Several tapes, or the tapes of a
-directory, are printed one after the other.
+directory, are printed one after the other. With --from and --to, records outside of
+that window are not read if they need not be; a line on standard error then says so.
 
 --format pcapng writes a file for Wireshark: DNS packets as they were captured,
 conntrack messages as netlink packets, gaps as dropped packets of an interface, marks
@@ -83,7 +86,7 @@ func (f *catFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	o, err := createOutput(f.out, unlessTape)
+	o, err := createOutput(f.out, outfile.Reports)
 	if err != nil {
 		return err
 	}
@@ -98,6 +101,7 @@ func (f *catFlags) run(cmd *cobra.Command, args []string) error {
 	if err = out.finish(err); err != nil {
 		return err
 	}
+	c.warnUnread(f.window)
 	return c.outcome()
 }
 
@@ -188,6 +192,21 @@ func (c *catter) record(r *capture.Record) error {
 		return nil
 	}
 	return c.printer.Record(r)
+}
+
+// warnUnread reports which records were not read because of the window.
+func (c *catter) warnUnread(w replay.Window) {
+	var parts []string
+	before, after := c.tapes.Unread()
+	if before {
+		parts = append(parts, fmt.Sprintf("before %s", w.From))
+	}
+	if after {
+		parts = append(parts, fmt.Sprintf("from %s on", w.To))
+	}
+	if len(parts) > 0 {
+		warn(c.cmd, "the records %s were not read: damage there is not reported", strings.Join(parts, " and "))
+	}
 }
 
 // outcome reports what is missing from the tapes. Its error has exit code 3, or 1

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/topotape/topotape/capture/outfile"
 	"github.com/topotape/topotape/capture/quote"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/diff"
@@ -135,7 +136,7 @@ func (f *diffFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	out, err := createOutput(f.out, unlessTape)
+	out, err := createOutput(f.out, outfile.Reports)
 	if err != nil {
 		return err
 	}

@@ -204,7 +204,7 @@ type newTape struct {
 func (t *newTape) addFlags(cmd *cobra.Command) {
 	output := one("file", &t.path, func(s string) (string, error) { return s, checkTapeOutput(s) })
 	cmd.Flags().VarP(output, "output", "o", "the new tape: a file, or - for standard output (required)")
-	cmd.Flags().BoolVar(&t.force, "force", false, "replace an existing tape")
+	cmd.Flags().BoolVar(&t.force, "force", false, "replace an existing file, or a leftover .partial")
 	if err := cmd.MarkFlagRequired("output"); err != nil {
 		panic(err)
 	}

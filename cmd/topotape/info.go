@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+	"github.com/topotape/topotape/capture/outfile"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/render"
 	"github.com/topotape/topotape/replay/survey"
@@ -64,7 +65,7 @@ func info(cmd *cobra.Command, args []string, format string, top, most int) error
 		}
 	}
 	progress.done()
-	out, err := createOutput("-", nil)
+	out, err := createOutput("-", outfile.Nothing)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,8 @@
 // Each verb has a file of its name with its flags and its output; the work is done
 // in the packages capture, reporter, replay and fixtures. main.go puts the verbs
 // together, flags.go has the types of flags, input.go finds the tapes that the
-// arguments name, output.go writes results, progress.go shows how far a verb is.
+// arguments name, evidence.go opens the inputs of build, output.go writes results,
+// progress.go shows how far a verb is.
 package main
 
 import (

@@ -77,7 +77,8 @@ func head(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[2]), b[:n], 0o600))
 }
 
-// flipped FROM TO OFFSET copies a file with the bits of one byte inverted.
+// flipped FROM TO OFFSET copies a file with the bits of one byte inverted. A negative
+// offset counts from its end.
 func flipped(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: flipped FROM TO OFFSET")
@@ -85,6 +86,9 @@ func flipped(ts *testscript.TestScript, neg bool, args []string) {
 	at, err := strconv.Atoi(args[2])
 	ts.Check(err)
 	b := []byte(ts.ReadFile(args[0]))
+	if at < 0 {
+		at += len(b)
+	}
 	b[at] ^= 0xff
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b, 0o600))
 }

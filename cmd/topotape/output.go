@@ -2,63 +2,46 @@ package main
 
 import (
 	"bufio"
-	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"sync"
 	"time"
+
+	"github.com/topotape/topotape/capture/outfile"
 )
 
 // output is the destination of a verb's result: standard output, a file that gets
 // its name when it is complete, or a device or pipe.
 type output struct {
 	*bufio.Writer
-	file    *os.File // nil for standard output
-	partial string   // the file's name until it is complete, "" for a device or pipe
-	path    string
+	file *outfile.File // nil for standard output
 }
 
-// createOutput opens the output of that name, standard output for -. An existing file
-// is an error unless replace allows it. Until it is complete, the file has a name that
-// no recording has, so that x.tape.partial of a recording can be recovered to x.tape.
-func createOutput(path string, replace func(path string) error) (*output, error) {
-	partial := path + ".new.partial"
-	if path == "-" || path == "" || path == "/dev/stdout" { // which may be redirected to a file
+// partialResult ends the name of a result until it is complete. No recording has such
+// a name, so x.tape.partial of a recording can be recovered to x.tape.
+const partialResult = ".new" + partialName
+
+// createOutput opens the output of that name.
+func createOutput(path string, may outfile.Replace) (*output, error) {
+	if outfile.Descriptor(path) == 1 {
 		return &output{Writer: bufio.NewWriterSize(os.Stdout, 64<<10)}, nil
 	}
-	st, err := os.Stat(path)
-	switch {
-	case err == nil && st.IsDir():
-		return nil, fmt.Errorf("%s is a directory; name a file", path)
-	case err == nil && !st.Mode().IsRegular():
-		f, err := os.OpenFile(path, os.O_WRONLY, 0)
-		if err != nil {
-			return nil, err
-		}
-		return &output{Writer: bufio.NewWriterSize(f, 64<<10), file: f}, nil
-	case err == nil:
-		if err := replace(path); err != nil {
-			return nil, err
-		}
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, err
-	}
-	f, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("%s exists: another topotape is writing it, or one was killed; in that case remove it", partial)
-	}
+	f, err := outfile.Open(context.Background(), path, outfile.Options{Suffix: partialResult, Replace: may})
 	if err != nil {
 		return nil, err
 	}
-	return &output{Writer: bufio.NewWriterSize(f, 64<<10), file: f, partial: partial, path: path}, nil
+	if f.Warning != "" {
+		fmt.Fprintf(os.Stderr, "topotape: warning: %s\n", f.Warning)
+	}
+	return &output{Writer: bufio.NewWriterSize(f, 64<<10), file: f}, nil
 }
 
 // toTerminal reports whether the output of that name goes to a terminal.
 func toTerminal(path string) bool {
-	return (path == "-" || path == "/dev/stdout") && isTerminal(os.Stdout)
+	return outfile.Descriptor(path) == 1 && isTerminal(os.Stdout)
 }
 
 // checkTapeOutput refuses to write a tape to a terminal.
@@ -74,7 +57,7 @@ func (o *output) target() *os.File {
 	if o.file == nil {
 		return os.Stdout
 	}
-	return o.file
+	return o.file.File
 }
 
 // finish completes the output if err is nil, else it removes the file.
@@ -85,46 +68,22 @@ func (o *output) finish(err error) error {
 	if o.file == nil {
 		return err
 	}
-	if err == nil && o.partial != "" {
+	if err == nil && !o.file.InPlace() {
 		err = o.file.Sync()
 	}
-	if closed := o.file.Close(); err == nil {
-		err = closed
-	}
-	switch {
-	case o.partial == "":
-		return err
-	case err != nil:
-		os.Remove(o.partial)
+	if err != nil {
+		o.file.Discard()
 		return err
 	}
-	return os.Rename(o.partial, o.path)
+	return o.file.Complete()
 }
 
 // onlyForced allows an existing file to be replaced if the user gave --force.
-func onlyForced(force bool) func(string) error {
-	return func(path string) error {
-		if force {
-			return nil
-		}
-		return fmt.Errorf("%s exists; --force replaces it", path)
+func onlyForced(force bool) outfile.Replace {
+	if force {
+		return outfile.Anything
 	}
-}
-
-// unlessTape allows any file but a tape to be replaced: reports can be made again, a
-// tape cannot.
-func unlessTape(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	head := make([]byte, 16)
-	n, _ := io.ReadFull(f, head)
-	if bytes.Contains(head[:n], []byte("topotape")) {
-		return fmt.Errorf("%s is a tape and is not overwritten; name another file", path)
-	}
-	return nil
+	return outfile.Nothing
 }
 
 // tapeOutput is the output of a tape, which is read back before it is complete. For a
@@ -136,12 +95,12 @@ type tapeOutput struct {
 }
 
 // createTape opens the output of that name for a tape.
-func createTape(path string, replace func(path string) error) (*tapeOutput, error) {
-	o, err := createOutput(path, replace)
+func createTape(path string, may outfile.Replace) (*tapeOutput, error) {
+	o, err := createOutput(path, may)
 	if err != nil {
 		return nil, err
 	}
-	if o.partial != "" {
+	if o.file != nil && !o.file.InPlace() {
 		return &tapeOutput{output: o}, nil
 	}
 	f, err := os.CreateTemp("", "topotape-*.tape")
@@ -151,7 +110,7 @@ func createTape(path string, replace func(path string) error) (*tapeOutput, erro
 	if err := os.Remove(f.Name()); err != nil {
 		return nil, o.finish(errors.Join(err, f.Close()))
 	}
-	return &tapeOutput{output: &output{Writer: bufio.NewWriterSize(f, 64<<10), file: f}, temporary: f, pipe: o}, nil
+	return &tapeOutput{output: &output{Writer: bufio.NewWriterSize(f, 64<<10)}, temporary: f, pipe: o}, nil
 }
 
 // check calls read with the tape as it was written, and passes it on to the pipe.
@@ -159,24 +118,22 @@ func (o *tapeOutput) check(read func(io.Reader) error) error {
 	if err := o.Flush(); err != nil {
 		return err
 	}
-	if o.temporary != nil {
-		if _, err := o.temporary.Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-		if err := read(o.temporary); err != nil {
-			return err
-		}
-		if _, err := o.temporary.Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-		_, err := io.Copy(o.pipe, o.temporary)
+	if o.pipe == nil {
+		return readBack(o.file.File, read)
+	}
+	if err := readBack(o.temporary, read); err != nil {
 		return err
 	}
-	f, err := os.Open(o.partial)
-	if err != nil {
+	return readBack(o.temporary, func(r io.Reader) error {
+		_, err := io.Copy(o.pipe, r)
+		return err
+	})
+}
+
+func readBack(f *os.File, read func(io.Reader) error) error {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	defer f.Close()
 	return read(f)
 }
 

@@ -34,6 +34,13 @@ the names of the addresses in the reports, at most 10 a second, so the name serv
 learn which addresses the host talks to. The answers are recorded; a replay sends no
 queries.
 
+The tape is NAME.partial until it is closed. A file that exists, or a NAME.partial that a
+killed recorder left, is refused unless --force is given; a device, pipe or socket is
+written in place, a block device only with --force. Links are not followed, except those
+to open files (/dev/fd/3). A recording whose tape cannot be written any more, or that
+another program removes, replaces or truncates, ends with exit code 1, and the last line
+says what was saved.
+
 The recorder changes no setting of the host and flushes no table. Recording needs root.`,
 		Example: `  topotape record
   topotape record -o incident.tape --duration 2m --note "checkout is slow"
@@ -42,9 +49,6 @@ The recorder changes no setting of the host and flushes no table. Recording need
   topotape record --dry-run`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.Output == "/dev/stdout" { // which may be redirected to a file
-				o.Output = "-"
-			}
 			if !dryRun {
 				if err := checkOutput(o.Output); err != nil {
 					return usage("%w", err)
@@ -65,7 +69,7 @@ The recorder changes no setting of the host and flushes no table. Recording need
 	f.Var(bufferFlag(&o.ConntrackBuffer).or("64MiB"), "conntrack-buffer", "size of the socket buffer for conntrack events")
 	f.Var(limitFlag(&o.MaxSize).or("1GiB"), "max-size", "stop when the tape reaches this size; 0 for no limit")
 	f.Var(limitFlag(&o.MinFree).or("512MiB"), "min-free", "stop when the disk has less free space than this; 0 for no limit")
-	f.BoolVar(&o.Force, "force", false, "replace an existing tape")
+	f.BoolVar(&o.Force, "force", false, "replace an existing file, or a leftover .partial")
 	f.BoolVar(&dryRun, "dry-run", false, "show what each source would see, and record nothing")
 	return cmd
 }

@@ -219,21 +219,6 @@ func TestSignalThatComesTwiceClosesTheTape(t *testing.T) {
 	}
 }
 
-func TestFileBelongsToTheUserOfSudo(t *testing.T) {
-	cmd := program(t, "record", "-o", "a.tape", "--duration", "100ms", "--sources", "proc", "--min-free", "0")
-	cmd.Env = append(cmd.Env, "SUDO_UID=1234", "SUDO_GID=567", "SUDO_USER=alice")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	st, err := os.Stat(filepath.Join(cmd.Dir, "a.tape"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if sys := st.Sys().(*syscall.Stat_t); sys.Uid != 1234 || sys.Gid != 567 || st.Mode() != 0o600 {
-		t.Errorf("%d:%d, %v", sys.Uid, sys.Gid, st.Mode())
-	}
-}
-
 func TestDryRunLeavesNoFile(t *testing.T) {
 	cmd := program(t, "record", "--dry-run")
 	out, err := cmd.Output()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/outfile"
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay"
 	"github.com/topotape/topotape/replay/fold"
@@ -134,7 +135,7 @@ func (f *replayFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	out, err := createOutput(f.out, unlessTape)
+	out, err := createOutput(f.out, outfile.Reports)
 	if err != nil {
 		return err
 	}
