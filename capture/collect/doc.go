@@ -12,6 +12,7 @@
 //   - dns.go (the packet filter) and dns_linux.go
 //   - rdns.go
 //   - host_linux.go and rtnetlink_linux.go: facts about the host
+//   - hostcounters_linux.go: the host's counters and settings, as text
 //
 // # The seam
 //

@@ -11,7 +11,7 @@
 // the records in the tape's order. That is why a replay makes the same reports.
 //
 // Reading order: options.go, record.go (from start to summary), recorder.go (the
-// event loop), sequencer.go (the order of records), core.go, output.go (where the
+// event loop), sequencer.go (the order of records), ticks.go, core.go, output.go (where the
 // tape is written).
 //
 // # Order
@@ -23,9 +23,13 @@
 // before are then on the tape before them, so a row of /proc never precedes its
 // flow. Other records are written while a tick waits.
 //
-//	tick due ── Drain(n) ──> collector reads until the socket is empty
+//	counters read ── Drain(n) ──> collector reads until the socket is empty
 //	   │  other records are written
-//	   └──────────────────── batch with Drained n ── tick, report, witness
+//	   └──────────────────── batch with Drained n ── counters, tick, report, witness
+//
+// A goroutine of its own (ticks.go) reads the host's counters once an interval,
+// and a tick is due when it has: 0.1 ms on 2 processors, more on many. All
+// counters are on the tape at its begin, later those that changed.
 //
 // Time never decreases along a tape: a record's At is its collector's stamp or
 // the At of the record before it, whichever is later.

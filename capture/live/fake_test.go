@@ -133,9 +133,16 @@ func (c *fakeCore) Report(addrs bool) Report {
 func fakeMachine(sources ...source) *machine {
 	m := thisMachine()
 	m.sources = func(*Options, collect.Clock) ([]source, error) { return sources, nil }
+	m.counters = func() hostCounters { return noCounters{} }
 	m.host = func(*Options) (capture.Host, error) { return capture.Host{ID: "id1", Name: "host1"}, nil }
 	return m
 }
+
+// noCounters is a host whose counters never change.
+type noCounters struct{}
+
+func (noCounters) Changed() *capture.Counters { return nil }
+func (noCounters) Close()                     {}
 
 func conntrackSource(c collect.Collector) source {
 	return source{Collector: c, number: 1, kind: capture.SourceConntrack}

@@ -68,7 +68,10 @@ func record(ctx context.Context, o Options, m *machine) (*Summary, error) {
 	r.seq = newSequencer(r.tape, c, r.clock, m.wall, len(capture.UsualSources()))
 	r.seq.witness = capture.Witness{Rules: o.Rules, Core: o.CoreVersion}
 	r.seq.offset = wall
+	r.counters = m.counters()
+	defer r.counters.Close()
 	r.seq.putHost(&host)
+	r.seq.putCounters(r.readCounters())
 	for _, f := range failed {
 		r.seq.put(capture.KindSource, f.number, &capture.Source{Kind: f.kind, Why: f.why})
 	}
@@ -144,6 +147,8 @@ func (r *recorder) finish(why string, stopErr error) (*Summary, error) {
 	r.console.clear()
 	s := r.seq
 	s.emitAll()
+	s.putCounters(r.unsent)
+	s.putCounters(r.readCounters())
 	s.tickNow()
 	s.put(capture.KindEnd, 0, &capture.End{Why: why, Totals: r.totals()})
 	err := s.err

@@ -36,9 +36,12 @@ type recorder struct {
 	seq     *sequencer
 	clock   collect.Clock
 	sources []source
-	failed  []failure
-	begun   time.Time
-	cpu     time.Duration // of this process before the recording
+	// counters are read at the begin and the end, and by the ticks' goroutine in between.
+	counters hostCounters
+	unsent   counters // read by that goroutine when it was stopped
+	failed   []failure
+	begun    time.Time
+	cpu      time.Duration // of this process before the recording
 
 	in      chan *collect.Batch
 	ended   chan ended
@@ -74,18 +77,18 @@ func (r *recorder) run(ctx context.Context) (why string, err error) {
 	}
 	background, stopBackground := r.startBackground()
 	defer stopBackground()
-	r.loop(ctx, background)
+	ticks, stopTicks := r.startTicks()
+	defer stopTicks()
+	r.loop(ctx, background, ticks)
 	if len(r.dead) == len(r.sources) {
 		err = errors.New("no source is left")
 	}
 	return r.why, err
 }
 
-func (r *recorder) loop(ctx context.Context, background *background) {
+func (r *recorder) loop(ctx context.Context, background *background, ticks <-chan counters) {
 	flush := time.NewTicker(flushEvery)
 	defer flush.Stop()
-	ticks := time.NewTicker(r.o.Interval)
-	defer ticks.Stop()
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
 	var end <-chan time.Time
@@ -112,8 +115,8 @@ func (r *recorder) loop(ctx context.Context, background *background) {
 			r.seq.expire(now)
 		case <-flush.C:
 			r.flush()
-		case <-ticks.C:
-			r.seq.tick()
+		case c := <-ticks:
+			r.seq.tick(c)
 		case now := <-second.C:
 			r.checkDisk()
 			r.console.show(r.statusLine(now))

@@ -203,8 +203,20 @@ func (s *sequencer) deadline() time.Time {
 	return s.waiting[0].deadline
 }
 
-// tick adds a tick after a drain.
-func (s *sequencer) tick() { s.afterDrain(0, s.tickNow) }
+// tick adds the counters and a tick after a drain.
+func (s *sequencer) tick(c counters) {
+	s.afterDrain(0, func() {
+		s.putCounters(c)
+		s.tickNow()
+	})
+}
+
+// putCounters adds a record of the host's counters, unless none has changed.
+func (s *sequencer) putCounters(c counters) {
+	if c.payload != nil {
+		s.add(&capture.Record{At: c.at, Kind: capture.KindCounters, Payload: c.payload})
+	}
+}
 
 // tickNow adds a tick, and the witness of the report that the core makes at it.
 func (s *sequencer) tickNow() {
