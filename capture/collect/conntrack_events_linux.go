@@ -150,6 +150,7 @@ func (c *Conntrack) addMessages(b *Batch, arena []byte, n int) {
 
 // checkLoss adds a gap if the kernel's count of drops has grown.
 func (c *Conntrack) checkLoss(b *Batch) error {
+	now := c.cfg.Clock()
 	lost, err := c.events.lost()
 	if err != nil {
 		return err
@@ -157,11 +158,12 @@ func (c *Conntrack) checkLoss(b *Batch) error {
 	if lost > 0 {
 		c.gap(b, uint64(lost), "the socket buffer was full")
 	}
+	c.looked = now
 	return nil
 }
 
 func (c *Conntrack) gap(b *Batch, lost uint64, why string) {
-	c.add(b, capture.KindGap, &capture.Gap{Lost: lost, Exact: true, Why: why})
+	c.add(b, capture.KindGap, &capture.Gap{Lost: lost, Exact: true, Why: why, Since: c.looked})
 	c.count.lost.Add(lost)
 	c.lost.note(time.Now())
 }

@@ -6,7 +6,8 @@
 // Reading order: seam.go (what a collector is), then one collector at a time:
 //
 //   - conntrack_linux.go, _events (the receiver), _socket, _marks (how dumps get
-//     their place among the events), _dump (when to dump), _table (one dump)
+//     their place among the events), _settings (what makes it blind), _dump (when to
+//     dump), _table (one dump)
 //   - proc.go and proc_linux.go, walk (one walk), tables, owners, counters
 //     (which tables need no reading), procfs, queue
 //   - dns.go (the packet filter) and dns_linux.go
@@ -59,7 +60,12 @@
 //     events: events that were queued before are on the tape before them.
 //   - Flows that are older than the first listener emit no events at all
 //     (nf_conntrack_events=2): only dumps show them.
-//   - A network namespace tracks nothing until a rule needs it.
+//   - A network namespace tracks nothing until a rule needs it, and
+//     nf_conntrack_events can be switched off at any time. Both are looked at once
+//     an interval. Time without events is a gap of an unknown number, from the last
+//     look that was good; when events come again, another gap and a dump follow.
+//   - A source record of an open source replaces the one before: the source is
+//     degraded for another reason, or for none.
 //   - An event that a process caused (conntrack -D) has that process's port id
 //     in its header, so the header cannot prove that the kernel sent it. The
 //     socket is connected to the kernel instead: others cannot send to it.

@@ -18,7 +18,7 @@ func collectors(o *Options, clock collect.Clock) ([]source, error) {
 		s := source{number: number(kind), kind: kind}
 		switch kind {
 		case capture.SourceConntrack:
-			s.Collector = collect.NewConntrack(collect.ConntrackConfig{Source: s.number, Clock: clock, Buffer: o.ConntrackBuffer})
+			s.Collector = collect.NewConntrack(collect.ConntrackConfig{Source: s.number, Clock: clock, Buffer: o.ConntrackBuffer, Interval: o.Interval})
 		case capture.SourceProc:
 			s.Collector = collect.NewProc(collect.ProcConfig{Source: s.number, Clock: clock, Interval: o.ProcInterval})
 		case capture.SourceDNS:
