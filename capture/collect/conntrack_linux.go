@@ -20,6 +20,7 @@ type ConntrackConfig struct {
 	Buffer    int           // bytes of socket buffer to request; 0 is 64 MiB; the kernel grants twice as much
 	Reconcile time.Duration // between two dumps of the table if nothing is lost; 0 is 5 min
 	Interval  time.Duration // between two looks at the settings; 0 is 3 s
+	Allowance *Allowance    // of the tape; nil has no bound
 }
 
 // Conntrack records the conntrack events of its network namespace, and dumps
@@ -34,7 +35,8 @@ type Conntrack struct {
 	source capture.Source
 	count  struct{ received, lost atomic.Uint64 }
 	looked int64 // when the receiver last read the count of drops
-	why    struct{ source, events, dump atomic.Pointer[string] }
+	shed   shedding
+	why    struct{ source, events, shed, dump atomic.Pointer[string] }
 }
 
 // NewConntrack returns a collector that is not open yet.
@@ -114,7 +116,7 @@ func (c *Conntrack) Drain(n uint64) { c.marks.drain(n) }
 // Stats counts messages: events and the entries of dumps.
 func (c *Conntrack) Stats() Stats {
 	s := Stats{Received: c.count.received.Load(), Lost: c.count.lost.Load()}
-	for _, why := range []*string{c.why.events.Load(), c.why.source.Load(), c.why.dump.Load()} {
+	for _, why := range []*string{c.why.events.Load(), c.why.shed.Load(), c.why.source.Load(), c.why.dump.Load()} {
 		if why != nil && *why != "" {
 			s.Why = *why
 			return s

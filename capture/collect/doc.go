@@ -3,11 +3,12 @@
 // beyond the netlink header that separates messages, so no bug of a decoder can
 // cost a record.
 //
-// Reading order: seam.go (what a collector is), then one collector at a time:
+// Reading order: seam.go (what a collector is), allowance.go (how much it may record),
+// then one collector at a time:
 //
 //   - conntrack_linux.go, _events (the receiver), _socket, _marks (how dumps get
-//     their place among the events), _settings (what makes it blind), _dump (when to
-//     dump), _table (one dump)
+//     their place among the events), _settings (what makes it blind), _shed (too many
+//     events), _dump (when to dump), _table (one dump)
 //   - proc.go and proc_linux.go, walk (one walk), tables, owners, counters
 //     (which tables need no reading), procfs, queue
 //   - dns.go (the packet filter) and dns_linux.go
@@ -29,6 +30,17 @@
 //   - The receiver goes on receiving until Run has returned, and releases every
 //     batch.
 //   - Constructors start no goroutine; Run waits for those that it starts.
+//
+// # Floods
+//
+// Each collector has an [Allowance] of bytes. A flood that uses it up costs its own
+// source only, and every loss is counted:
+//
+//   - dns keeps whole packets while half of the allowance is left, then 512 bytes of
+//     each, then 128, and refuses the others.
+//   - conntrack records no event until a quarter of the allowance is back; a dump
+//     follows then.
+//   - proc skips walks, and rdns looks up no name.
 //
 // # Conntrack
 //

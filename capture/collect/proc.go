@@ -10,6 +10,8 @@ type ProcConfig struct {
 	Share    float64       // of one core, at most, on average; 0 is 0.05
 	Full     time.Duration // a table with rows is read about this often even if nothing changed; 0 is 10 min
 	Root     string        // mount point of procfs; "" is /proc
+
+	Allowance *Allowance // of the tape; nil has no bound
 }
 
 func (c *ProcConfig) setDefaults() {

@@ -34,6 +34,7 @@ type Proc struct {
 	source capture.Source
 
 	number  uint64            // of the last walk
+	walked  int64             // end of the last complete walk
 	spaces  map[uint64]*space // by inode
 	owners  map[uint32]*owner // by pid
 	credit  float64           // namespaces that may be read although nothing changed
@@ -119,13 +120,14 @@ func (p *Proc) Run(ctx context.Context, out chan<- *Batch) error {
 	q.flush()
 	text := make([]byte, maxPart)
 	cpuBudget := newBudget(p.cfg.Share, time.Now())
-	skipped, late := uint64(0), time.Duration(0)
+	var skipped skippedWalks
+	late := time.Duration(0)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			p.gap(q, skipped)
+			p.gap(q, &skipped)
 			q.flush()
 			return nil
 		case <-timer.C:
@@ -133,28 +135,28 @@ func (p *Proc) Run(ctx context.Context, out chan<- *Batch) error {
 		if ctx.Err() != nil {
 			continue
 		}
-		if q.full() {
+		if why := p.mustWait(q); why != "" {
 			if late += p.cfg.Interval / 8; late >= p.cfg.Interval {
 				late = 0
-				skipped++
-				p.skip(1)
+				p.skip(&skipped, 1, why, p.walked)
 			}
 			timer.Reset(p.cfg.Interval / 8)
 			continue
 		}
 		late = 0
-		p.gap(q, skipped)
-		start, cpu := time.Now(), threadTime()
+		p.gap(q, &skipped)
+		start, cpu, added, walked := time.Now(), threadTime(), q.added, p.walked
 		q.blocked = 0
 		w := &walk{Proc: p, ctx: ctx, q: q, fs: p.fs, text: text}
 		w.run()
-		skipped = uint64(q.blocked / p.cfg.Interval)
-		p.skip(skipped)
+		p.skip(&skipped, uint64(q.blocked/p.cfg.Interval), queueFull, walked)
+		p.cfg.Allowance.spend(q.added-added, p.cfg.Clock())
 		took := threadTime() - cpu
 		pause := time.Until(start.Add(p.cfg.Interval))
 		wait := cpuBudget.spend(took, time.Now())
 		if w.number == 1 {
 			cpuBudget.forgive()
+			p.cfg.Allowance.Refill() // likewise
 			wait = 0
 		}
 		pause = max(pause, wait)
@@ -163,22 +165,49 @@ func (p *Proc) Run(ctx context.Context, out chan<- *Batch) error {
 	}
 }
 
+const queueFull = "the recorder's queue was full"
+
+// mustWait returns why the next walk cannot begin yet, "" if it can.
+func (p *Proc) mustWait(q *queue) string {
+	switch {
+	case q.full():
+		return queueFull
+	case p.cfg.Allowance.empty(p.cfg.Clock()):
+		return overShare
+	}
+	return ""
+}
+
+// skippedWalks are walks that no gap record has yet.
+type skippedWalks struct {
+	walks uint64
+	why   string // of the last one
+	since int64  // end of the last complete walk before the first one
+}
+
 // gap records walks that were skipped.
-func (p *Proc) gap(q *queue, walks uint64) {
-	if walks > 0 {
-		q.add(capture.KindGap, p.cfg.Clock(), &capture.Gap{Lost: walks, Exact: true,
-			Why: fmt.Sprintf("the recorder's queue was full: %d walks of /proc were skipped", walks)})
+func (p *Proc) gap(q *queue, s *skippedWalks) {
+	if s.walks > 0 {
+		q.add(capture.KindGap, p.cfg.Clock(), &capture.Gap{Lost: s.walks, Exact: true, Since: s.since,
+			Why: fmt.Sprintf("%d walks of /proc were skipped: %s", s.walks, s.why)})
+		*s = skippedWalks{}
 	}
 }
 
-// skip counts walks that were skipped.
-func (p *Proc) skip(walks uint64) {
+// skip counts walks that were skipped; before them, the last complete walk ended
+// at since.
+func (p *Proc) skip(s *skippedWalks, walks uint64, why string, since int64) {
+	if walks == 0 {
+		return
+	}
+	if s.walks == 0 {
+		s.since = since
+	}
+	s.walks, s.why = s.walks+walks, why
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stats.Lost += walks
-	if walks > 0 {
-		p.stats.Why = "walks of /proc are skipped: the recorder's queue is full"
-	}
+	p.stats.Why = "walks of /proc are skipped: " + why
 }
 
 // count counts tables that were read or found unchanged.

@@ -272,7 +272,7 @@ func TestFullQueueSkipsWalksAndSaysSo(t *testing.T) {
 			t.Fatal("no walk was skipped")
 		}
 	}
-	if why := p.Stats().Why; !strings.Contains(why, "queue is full") {
+	if why := p.Stats().Why; !strings.Contains(why, queueFull) {
 		t.Errorf("why: %q", why)
 	}
 	var lost uint64

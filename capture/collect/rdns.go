@@ -33,6 +33,8 @@ type RDNSConfig struct {
 	Source uint32 // number that the records carry
 	Clock  Clock  // stamps the records
 	Rate   int    // look-ups a second at most; 0 is 10
+
+	Allowance *Allowance // of the tape; nil has no bound
 }
 
 // RDNS looks up the names of addresses, with the host's own resolver, in the
@@ -151,7 +153,7 @@ func (r *RDNS) Run(ctx context.Context, out chan<- *Batch) error {
 		select {
 		case <-turn.C:
 			r.sendGap(out)
-			if running == rdnsRunning {
+			if running == rdnsRunning || r.cfg.Allowance.empty(r.cfg.Clock()) {
 				continue
 			}
 			if a, ok := r.next(); ok {
@@ -201,7 +203,9 @@ func (r *RDNS) addAnswer(ctx context.Context, out chan<- *Batch, answer *capture
 
 // send sends a record in a batch of its own: there are few of them.
 func (r *RDNS) send(out chan<- *Batch, kind capture.Kind, p capture.Payload) {
-	out <- &Batch{Records: []capture.Record{{At: r.cfg.Clock(), Kind: kind, Source: r.cfg.Source, Payload: capture.AppendPayload(nil, p)}}}
+	payload, now := capture.AppendPayload(nil, p), r.cfg.Clock()
+	r.cfg.Allowance.spend(len(payload)+recordOverhead, now)
+	out <- &Batch{Records: []capture.Record{{At: now, Kind: kind, Source: r.cfg.Source, Payload: payload}}}
 }
 
 // Stats counts look-ups that were answered, and addresses that were dropped. A

@@ -57,6 +57,8 @@ func (w *walk) run() {
 	if err := w.visit(); err != nil {
 		end.Failed = err.Error()
 		w.spaces = nil // the readings of a void walk cannot be called unchanged
+	} else {
+		w.walked = w.clock()
 	}
 	end.Processes, end.Netns = w.visited, uint64(len(w.groups))
 	w.add(capture.KindWalkEnd, &end)

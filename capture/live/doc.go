@@ -11,8 +11,8 @@
 // the records in the tape's order. That is why a replay makes the same reports.
 //
 // Reading order: options.go, record.go (from start to summary), recorder.go (the
-// event loop), sequencer.go (the order of records), ticks.go, core.go, output.go (where the
-// tape is written).
+// event loop), sequencer.go (the order of records), ticks.go, sizeplan.go (how
+// much each source may record), core.go, output.go (where the tape is written).
 //
 // # Order
 //
@@ -42,6 +42,12 @@
 // totals, and the file is renamed to its final name. Only a failing disk cuts
 // the tape. It then keeps its name with .partial and can be read like any cut
 // tape.
+//
+// Each source has a share of the size, so that a flood of one of them does not end
+// the recording of the others (sizeplan.go): conntrack a half, DNS a quarter, /proc
+// a fifth, reverse names the rest. The shares limit nobody while the tape is
+// smaller than planned for the time; beyond that, a source that uses up its share
+// loses what is more, as counted gaps.
 //
 // A panic of the core costs the witnesses, not the recording: the recorder
 // flushes what was written, adds a fault record, and goes on without the core.

@@ -10,8 +10,9 @@ import (
 // A source is a collector with its number and kind on the tape.
 type source struct {
 	collect.Collector
-	number uint32
-	kind   string
+	number    uint32
+	kind      string
+	allowance *collect.Allowance // of the tape; nil has no bound
 }
 
 // machine is how the recorder reaches the host; tests replace it.

@@ -25,7 +25,7 @@ func Record(ctx context.Context, o Options) (*Summary, error) {
 
 func record(ctx context.Context, o Options, m *machine) (*Summary, error) {
 	o.setDefaults()
-	r := &recorder{o: o, m: m, console: console{lines: o.Log, status: o.Status}, begun: time.Now()}
+	r := &recorder{o: o, m: m, console: console{lines: o.Log, status: o.Status}, plan: newSizePlan(&o), begun: time.Now()}
 	r.cpu, _ = usage()
 	start, wall := m.bothClocks()
 	r.clock = func() int64 { return m.boot() - start }

@@ -33,6 +33,7 @@ type recorder struct {
 	console console
 	out     *output
 	tape    *tape.Writer
+	plan    sizePlan
 	seq     *sequencer
 	clock   collect.Clock
 	sources []source
@@ -115,6 +116,7 @@ func (r *recorder) loop(ctx context.Context, background *background, ticks <-cha
 			r.seq.expire(now)
 		case <-flush.C:
 			r.flush()
+			r.refill()
 		case c := <-ticks:
 			r.seq.tick(c)
 		case now := <-second.C:
