@@ -10,9 +10,9 @@
 // writes the record to the tape and then passes it to the core, so the core sees
 // the records in the tape's order. That is why a replay makes the same reports.
 //
-// Reading order: options.go, record.go (from start to summary), recorder.go (the
-// event loop), sequencer.go (the order of records), ticks.go, sizeplan.go (how
-// much each source may record), core.go, output.go (where the tape is written).
+// Reading order: options.go, record.go (from start to summary), recorder.go and
+// loop.go (the event loop), sequencer.go (the order of records), ticks.go, sizeplan.go
+// (how much each source may record), core.go, output.go (where the tape is written).
 //
 // # Order
 //
@@ -33,6 +33,10 @@
 //
 // Time never decreases along a tape: a record's At is its collector's stamp or
 // the At of the record before it, whichever is later.
+//
+// The loop wakes four times a second. If it wakes more than two seconds late, the
+// recorder stood still, and a stall record says for how long, before anything that
+// came in that time. A write that blocks counts too.
 //
 // # What stops a recording
 //

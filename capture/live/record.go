@@ -184,6 +184,7 @@ func (r *recorder) summary(why string, closed bool) *Summary {
 	s := &Summary{
 		File: r.out.name, Closed: closed, Why: why, Bytes: r.out.written, Records: r.seq.seq,
 		Duration: time.Since(r.begun), CPU: cpu - r.cpu, Memory: memory, Fault: r.seq.fault,
+		Stalls: r.stalls, Stalled: r.stalled,
 	}
 	for i, t := range r.totals() {
 		src := SourceSummary{

@@ -42,6 +42,9 @@ type recorder struct {
 	unsent   counters // read by that goroutine when it was stopped
 	failed   []failure
 	begun    time.Time
+	awake    int64 // when the loop last woke
+	stalls   int
+	stalled  time.Duration // in all stalls
 	cpu      time.Duration // of this process before the recording
 
 	in      chan *collect.Batch
@@ -85,60 +88,6 @@ func (r *recorder) run(ctx context.Context) (why string, err error) {
 		err = errors.New("no source is left")
 	}
 	return r.why, err
-}
-
-func (r *recorder) loop(ctx context.Context, background *background, ticks <-chan counters) {
-	flush := time.NewTicker(flushEvery)
-	defer flush.Stop()
-	second := time.NewTicker(time.Second)
-	defer second.Stop()
-	var end <-chan time.Time
-	if r.o.Duration > 0 {
-		timer := time.NewTimer(time.Until(r.begun.Add(r.o.Duration)))
-		defer timer.Stop()
-		end = timer.C
-	}
-	barrier := time.NewTimer(time.Hour)
-	defer barrier.Stop()
-	done := ctx.Done()
-	for r.running > 0 {
-		if at := r.seq.deadline(); !at.IsZero() {
-			barrier.Reset(time.Until(at))
-		}
-		select {
-		case b := <-r.in:
-			r.logDegraded(b)
-			r.seq.batch(b)
-			r.checkSize()
-		case e := <-r.ended:
-			r.endSource(e)
-		case now := <-barrier.C:
-			r.seq.expire(now)
-		case <-flush.C:
-			r.flush()
-			r.refill()
-		case c := <-ticks:
-			r.seq.tick(c)
-		case now := <-second.C:
-			r.checkDisk()
-			r.console.show(r.statusLine(now))
-		case h := <-background.hosts:
-			r.seq.putHost(&h)
-		case err := <-background.failed:
-			r.fail(err)
-		case <-end:
-			r.halt(fmt.Sprintf("its duration of %s is over", r.o.Duration))
-		case <-done:
-			done = nil
-			r.halt(context.Cause(ctx).Error())
-		case <-r.timeout:
-			r.console.log("some sources did not stop within %s", stopWait)
-			return
-		}
-		if r.seq.err != nil {
-			r.halt("the tape can't be written")
-		}
-	}
 }
 
 // logDegraded logs why a source is degraded, if the batch is the one that opens

@@ -17,6 +17,8 @@ type Summary struct {
 	Records  uint64
 	Duration time.Duration
 	Sources  []SourceSummary
+	Stalls   int           // how often the recorder stood still
+	Stalled  time.Duration // and for how long in all
 	Fault    string        // message of the core's panic, "" if there was none
 	CPU      time.Duration // user and system, of this process
 	Memory   int64         // peak resident memory of this process, bytes
@@ -61,6 +63,10 @@ func (s *Summary) WriteTo(w io.Writer) (int64, error) {
 		if src.Why != "" {
 			fmt.Fprintf(&b, "%s: %s\n", src.Kind, src.Why)
 		}
+	}
+	if s.Stalls > 0 {
+		fmt.Fprintf(&b, "the recorder stood still for %s (%d times): it was stopped, frozen or starved, or the tape's reader did not read; the gaps have what was lost\n",
+			s.Stalled.Round(time.Millisecond), s.Stalls)
 	}
 	if s.Fault != "" {
 		fmt.Fprintf(&b, "the core panicked (%s): the rest of the tape has no witnesses\n", s.Fault)
