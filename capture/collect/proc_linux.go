@@ -54,9 +54,6 @@ func NewProc(cfg ProcConfig) *Proc {
 	return &Proc{cfg: cfg}
 }
 
-// procNeeds names what seeing every process's namespace and sockets needs.
-const procNeeds = "needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH: run as root"
-
 // Open checks that there are processes to walk. If some are hidden, that is no
 // error: the source record and Stats say so.
 func (p *Proc) Open() error {
@@ -83,19 +80,9 @@ func (p *Proc) Open() error {
 		return fmt.Errorf("proc: no process's network namespace can be read: %s", procNeeds)
 	}
 	p.fs = fs
-	p.source = capture.Source{Open: true, Kind: capture.SourceProc, Why: hiddenWhy(hidden, len(pids))}
+	p.source = capture.Source{Open: true, Kind: capture.SourceProc, Why: p.blindWhy(pids, hidden, len(pids))}
 	p.stats.Why = p.source.Why
 	return nil
-}
-
-// hiddenWhy returns why processes are hidden, "" if none is. A process that a
-// security module hides from a caller with all capabilities does not count: the
-// walks list it as partial.
-func hiddenWhy(hidden, all int) string {
-	if hidden == 0 || capable(unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH) {
-		return ""
-	}
-	return fmt.Sprintf("the sockets of %d of %d processes are hidden: %s", hidden, all, procNeeds)
 }
 
 // Describe returns lines about what the open collector would see.
@@ -107,7 +94,11 @@ func (p *Proc) Describe() []string {
 			spaces[netns] = true
 		}
 	}
-	return []string{fmt.Sprintf("%d processes in %d network namespaces", len(pids), len(spaces))}
+	lines := []string{fmt.Sprintf("%d processes in %d network namespaces", len(pids), len(spaces))}
+	if n := len(spaces) - 1; n > 0 {
+		lines = append(lines, fmt.Sprintf("%d other network namespaces: their sockets are recorded, their connections are not recorded by conntrack", n))
+	}
+	return lines
 }
 
 // Run walks until ctx is done; it does not finish a walk then.
@@ -160,7 +151,7 @@ func (p *Proc) Run(ctx context.Context, out chan<- *Batch) error {
 			wait = 0
 		}
 		pause = max(pause, wait)
-		p.setWhy(w, took, time.Since(start)+pause)
+		p.setWhy(q, w, took, time.Since(start)+pause)
 		timer.Reset(max(pause, 0))
 	}
 }
@@ -217,11 +208,27 @@ func (p *Proc) count(n uint64) {
 	p.stats.Received += n
 }
 
-// setWhy sets why the source is degraded after a walk, if it is.
-func (p *Proc) setWhy(w *walk, took, period time.Duration) {
+// blindWhy returns why processes or their sockets cannot be seen, "" if all can.
+// The pids are those that are listed; hidden ones of all cannot be read.
+func (p *Proc) blindWhy(pids []uint32, hidden, all int) string {
+	if why := unlistedWhy(p.cfg.Root, pids); why != "" {
+		return why
+	}
+	return hiddenWhy(hidden, all)
+}
+
+// setWhy sets why the source is degraded after a walk, if it is. When processes
+// become hidden or visible, another source record says so.
+func (p *Proc) setWhy(q *queue, w *walk, took, period time.Duration) {
 	var why []string
-	if s := hiddenWhy(int(w.partial), int(w.visited)); s != "" {
-		why = append(why, s)
+	blind := p.blindWhy(w.pids, int(w.partial), int(w.visited))
+	if (blind == "") != (p.source.Why == "") {
+		p.source.Why = blind
+		q.add(capture.KindSource, p.cfg.Clock(), &p.source)
+		q.flush()
+	}
+	if blind != "" {
+		why = append(why, blind)
 	}
 	if period > p.cfg.Interval+p.cfg.Interval/4 {
 		why = append(why, fmt.Sprintf("walks every %.1f s: a walk over %d processes in %d namespaces took %.0f ms of a core, and %.3g %% of it is the limit",
@@ -238,21 +245,6 @@ func (p *Proc) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stats
-}
-
-// capable reports whether the calling thread has all of the capabilities.
-func capable(caps ...int) bool {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if unix.Capget(&header, &data[0]) != nil {
-		return false
-	}
-	for _, c := range caps {
-		if data[c/32].Effective&(1<<(c%32)) == 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // threadTime returns the CPU time that the calling thread has used.
