@@ -1,6 +1,9 @@
 package collect
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // ProcConfig configures the walks of /proc. Only Clock has no default.
 type ProcConfig struct {
@@ -27,6 +30,12 @@ func (c *ProcConfig) setDefaults() {
 	if c.Root == "" {
 		c.Root = "/proc"
 	}
+}
+
+// OtherNamespaces returns a line about the network namespaces besides the recorder's
+// own.
+func OtherNamespaces(n int) string {
+	return fmt.Sprintf("other network namespaces: %d; conntrack does not record their connections, proc records their sockets", n)
 }
 
 // burst is the time for which an unused share of a core adds up: when a host

@@ -96,7 +96,7 @@ func (p *Proc) Describe() []string {
 	}
 	lines := []string{fmt.Sprintf("%d processes in %d network namespaces", len(pids), len(spaces))}
 	if n := len(spaces) - 1; n > 0 {
-		lines = append(lines, fmt.Sprintf("%d other network namespaces: their sockets are recorded, their connections are not recorded by conntrack", n))
+		lines = append(lines, OtherNamespaces(n))
 	}
 	return lines
 }

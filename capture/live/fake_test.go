@@ -107,6 +107,8 @@ type fakeCore struct {
 	digest uint64
 	events uint64
 	addrs  []netip.Addr
+
+	degraded map[string]string
 }
 
 func newFakeCore(*capture.Header) (Core, error) { return &fakeCore{}, nil }
@@ -122,7 +124,7 @@ func (c *fakeCore) Step(r *capture.Record) bool {
 }
 
 func (c *fakeCore) Report(addrs bool) Report {
-	r := Report{Digests: capture.Digests{Coverage: c.digest}, Undecodable: map[string]uint64{capture.SourceConntrack: c.events}}
+	r := Report{Digests: capture.Digests{Coverage: c.digest}, Undecodable: map[string]uint64{capture.SourceConntrack: c.events}, Degraded: c.degraded}
 	if addrs {
 		r.Addrs = c.addrs
 	}

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -186,10 +188,13 @@ func (r *recorder) summary(why string, closed bool) *Summary {
 		Duration: time.Since(r.begun), CPU: cpu - r.cpu, Memory: memory, Fault: r.seq.fault,
 		Stalls: r.stalls, Stalled: r.stalled,
 	}
+	if slices.ContainsFunc(r.sources, func(s source) bool { return s.kind == capture.SourceConntrack }) {
+		s.OtherNetns = max(0, r.seq.namespaces-1)
+	}
 	for i, t := range r.totals() {
 		src := SourceSummary{
 			Kind: t.Kind, Received: t.Received, Recorded: t.Recorded, Lost: t.Lost, Undecodable: t.Undecodable,
-			Gaps: r.seq.gaps[t.Source], Why: r.sources[i].Stats().Why,
+			Gaps: r.seq.gaps[t.Source], Why: bothReasons(r.sources[i].Stats().Why, r.seq.core.degraded[t.Kind]),
 		}
 		if why := r.dead[t.Source]; why != "" {
 			src.Why = "recorded in part: " + why
@@ -200,4 +205,16 @@ func (r *recorder) summary(why string, closed bool) *Summary {
 		s.Sources = append(s.Sources, SourceSummary{Kind: f.kind, Why: "not recorded: " + f.why})
 	}
 	return s
+}
+
+// bothReasons joins the collector's and the core's reasons why a source is degraded,
+// unless one contains the other.
+func bothReasons(collector, core string) string {
+	switch {
+	case strings.Contains(core, collector):
+		return core
+	case strings.Contains(collector, core):
+		return collector
+	}
+	return collector + "; " + core
 }

@@ -31,16 +31,17 @@ type sequencer struct {
 	totals  []capture.Total
 	gaps    []uint64 // gap records; like totals, by source number
 
-	seq      uint64
-	at       int64
-	ticks    uint64
-	lastTick int64
-	offset   int64  // wall clock at time 0, as the last clock record has it
-	host     []byte // payload of the last host record
-	waiting  []waiting
-	drains   uint64 // number of the last drain request
-	fault    string // message of the core's panic
-	err      error  // of the tape: nothing more can be written
+	seq        uint64
+	at         int64
+	ticks      uint64
+	lastTick   int64
+	offset     int64  // wall clock at time 0, as the last clock record has it
+	host       []byte // payload of the last host record
+	waiting    []waiting
+	drains     uint64 // number of the last drain request
+	namespaces int    // network namespaces that the last complete walk visited
+	fault      string // message of the core's panic
+	err        error  // of the tape: nothing more can be written
 }
 
 // waiting is a tick, or the end of a walk, that waits for a drain.
@@ -106,6 +107,7 @@ func (s *sequencer) batch(b *collect.Batch) {
 		}
 		switch r.Kind {
 		case capture.KindWalkEnd:
+			s.countNamespaces(r)
 			end := *r
 			end.Payload = bytes.Clone(r.Payload)
 			s.afterDrain(r.Source, func() { s.add(&end) })
@@ -146,6 +148,14 @@ func (s *sequencer) countGap(r *capture.Record) {
 		s.totals[r.Source].Lost += gap.Lost
 	}
 	s.gaps[r.Source]++
+}
+
+// countNamespaces remembers how many network namespaces a complete walk visited.
+func (s *sequencer) countNamespaces(r *capture.Record) {
+	var walk capture.ProcWalk
+	if r.Decode(&walk) == nil && walk.Failed == "" {
+		s.namespaces = int(walk.Netns)
+	}
 }
 
 // afterDrain calls emit when the conntrack socket was drained, or after
