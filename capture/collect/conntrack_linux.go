@@ -96,7 +96,7 @@ func (c *Conntrack) Describe() []string {
 		fmt.Sprintf("%s entries of at most %s in the table of network namespace %d", entries, sysctl("nf_conntrack_max"), c.source.Netns),
 		fmt.Sprintf("socket buffer %d bytes: about %d events", c.source.Buffer, int(c.source.Buffer)/eventTruesize),
 	}
-	if entries == "0" {
+	if entries == "0" && c.watch.untracked == 0 {
 		lines = append(lines, "no connection is tracked now: if connections exist, no rule of this network namespace needs connection tracking")
 	}
 	var set []string

@@ -17,13 +17,12 @@ const noEvents = "net.netfilter.nf_conntrack_events is 0: the kernel sends no ev
 // the setting nf_conntrack_events, which can be changed at any time, and that no
 // rule of the namespace needs the tracking of connections.
 type settingsWatch struct {
-	events, entries, snmp rereadable
-	buf                   []byte
+	events, entries, snmp, sockstat rereadable
+	buf                             []byte
 
-	off         bool   // the kernel sends no events
-	good        int64  // time of the last look at which it sent them; 0 if there was none
-	untracked   bool   // there are connections, and none is in the table
-	established uint64 // TCP connections at the last look
+	off       bool   // the kernel sends no events
+	good      int64  // time of the last look at which it sent them; 0 if there was none
+	untracked uint64 // connections that were seen while the table was empty
 }
 
 // open opens the files of the calling thread's namespace and looks at them.
@@ -32,6 +31,7 @@ func (w *settingsWatch) open(now int64) {
 	w.events = newRereadable("/proc/sys/net/netfilter/nf_conntrack_events")
 	w.entries = newRereadable("/proc/sys/net/netfilter/nf_conntrack_count")
 	w.snmp = newRereadable("/proc/net/snmp")
+	w.sockstat = newRereadable("/proc/net/sockstat")
 	w.look(now)
 }
 
@@ -39,13 +39,18 @@ func (w *settingsWatch) close() {
 	w.events.close()
 	w.entries.close()
 	w.snmp.close()
+	w.sockstat.close()
 }
 
 // look reads the settings. It reports whether the kernel stopped sending events
 // since the last look, or sends them again.
 func (w *settingsWatch) look(now int64) (switched bool) {
 	off := w.value(&w.events) == "0"
-	w.untracked = w.value(&w.entries) == "0" && w.connected()
+	if w.value(&w.entries) != "0" {
+		w.untracked = 0
+	} else if w.untracked == 0 {
+		w.untracked = w.connections()
+	}
 	switched = off != w.off
 	w.off = off
 	if !off && !switched {
@@ -54,15 +59,17 @@ func (w *settingsWatch) look(now int64) (switched bool) {
 	return switched
 }
 
-// connected reports whether TCP connections exist.
-func (w *settingsWatch) connected() bool {
-	fields := bytes.Fields(tcpLine(w.snmp.read(w.buf)))
+// connections returns how many TCP connections are established or in TIME_WAIT,
+// which conntrack keeps for longer than the sockets.
+func (w *settingsWatch) connections() uint64 {
 	const currEstab = 9 // place of the counter after the line's name
-	if len(fields) <= currEstab {
-		return false
+	var established uint64
+	if fields := bytes.Fields(tcpLine(w.snmp.read(w.buf))); len(fields) > currEstab {
+		established, _ = strconv.ParseUint(string(fields[currEstab]), 10, 64)
 	}
-	w.established, _ = strconv.ParseUint(string(fields[currEstab]), 10, 64)
-	return w.established > 0
+	line, _ := lineOf(w.sockstat.read(w.buf), "TCP:")
+	waiting, _ := numberAfter(line, "tw")
+	return established + waiting
 }
 
 func (w *settingsWatch) value(f *rereadable) string {
@@ -74,9 +81,9 @@ func (w *settingsWatch) why() (list []string) {
 	if w.off && w.good == 0 {
 		list = append(list, noEvents+", only dumps are recorded: sysctl -w net.netfilter.nf_conntrack_events=1")
 	}
-	if w.untracked {
-		list = append(list, fmt.Sprintf("none of the %d established TCP connections is in conntrack's table: no rule of this network namespace needs connection tracking; "+
-			"add one, such as: nft 'table inet track { chain c { type filter hook output priority 0; ct state new counter; }; }'", w.established))
+	if w.untracked > 0 {
+		list = append(list, fmt.Sprintf("none of %d TCP connections is in conntrack's table: no rule of this network namespace needs connection tracking; "+
+			"add one, such as: nft 'table inet track { chain c { type filter hook output priority 0; ct state new counter; }; }'", w.untracked))
 	}
 	return list
 }

@@ -99,6 +99,12 @@ func TestBlindConntrackSaysSoUntilItSees(t *testing.T) {
 				run(t, "nft", "table inet track { chain c { type filter hook output priority 0; ct state new counter; }; }")
 				load(t, 3)
 			}},
+		{"no rule, and the connections have ended", "no rule of this network namespace needs connection tracking",
+			func(t *testing.T) { run(t, "nft", "flush", "ruleset"); load(t, 3) },
+			func(t *testing.T) {
+				run(t, "nft", "table inet track { chain c { type filter hook output priority 0; ct state new counter; }; }")
+				load(t, 3)
+			}},
 	} {
 		t.Run(blind.name, func(t *testing.T) {
 			inNetns(t)

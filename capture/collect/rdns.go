@@ -53,6 +53,7 @@ type RDNS struct {
 	waiting  []netip.Addr         // addresses to look up, oldest first
 	lost     uint64               // addresses dropped from waiting
 	gap      uint64               // of these, not in a gap record yet
+	since    int64                // when none of those was lost yet
 	lastLoss int64
 }
 
@@ -100,6 +101,9 @@ func (r *RDNS) LookUp(addrs []netip.Addr) {
 		if len(r.waiting) > rdnsWaiting {
 			r.setDue(r.waiting[0], now+int64(rdnsRetry))
 			r.waiting = r.waiting[1:]
+			if r.gap == 0 {
+				r.since = now
+			}
 			r.lost++
 			r.gap++
 			r.lastLoss = now
@@ -134,11 +138,11 @@ func (r *RDNS) next() (a netip.Addr, ok bool) {
 // sendGap records how many addresses were dropped since the last call.
 func (r *RDNS) sendGap(out chan<- *Batch) {
 	r.mu.Lock()
-	n := r.gap
+	n, since := r.gap, r.since
 	r.gap = 0
 	r.mu.Unlock()
 	if n > 0 {
-		r.send(out, capture.KindGap, &capture.Gap{Lost: n, Exact: true, Why: "more addresses than can be looked up"})
+		r.send(out, capture.KindGap, &capture.Gap{Lost: n, Exact: true, Why: "more addresses than can be looked up", Since: since})
 	}
 }
 
