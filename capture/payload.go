@@ -25,7 +25,9 @@ func UsualSource(number uint32) string {
 	return ""
 }
 
-// Source opens or closes the source whose number the record carries.
+// Source opens or closes the source whose number the record carries. A further record
+// of an open source replaces the one before: it is degraded for another reason, or for
+// none.
 type Source struct {
 	Open      bool
 	Kind      string // SourceConntrack, SourceProc, SourceDNS or SourceRDNS

@@ -101,6 +101,9 @@ func (c *Conntrack) dumpLoop(ctx context.Context, out chan<- *Batch) error {
 		begun := time.Now()
 		c.lost.repaired()
 		whole, err := c.dump(ctx, number, free, out)
+		if number == 1 {
+			c.cfg.Allowance.Refill() // the table must be on the tape once
+		}
 		if err != nil {
 			return err
 		}
@@ -116,7 +119,10 @@ func (c *Conntrack) awaitDump(ctx context.Context, plan *dumpPlan) bool {
 	for ctx.Err() == nil {
 		wait := time.Until(plan.due(c.lost.seen()))
 		if wait <= 0 {
-			return true
+			if c.cfg.Allowance.left(c.cfg.Clock()) >= shedUntil {
+				return true
+			}
+			wait = dumpPause
 		}
 		timer.Reset(wait)
 		select {
@@ -187,6 +193,7 @@ func (c *Conntrack) readTable(ctx context.Context, free *pool, out chan<- *Batch
 func (c *Conntrack) send(b *Batch, out chan<- *Batch) uint64 {
 	n := uint64(len(b.Records))
 	c.count.received.Add(n)
+	c.cfg.Allowance.spend(len(b.arena), c.cfg.Clock())
 	if n == 0 {
 		b.Release()
 		return 0

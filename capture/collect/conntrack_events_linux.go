@@ -47,6 +47,7 @@ func (c *Conntrack) receive(out chan<- *Batch) error {
 		}
 		empty := n < eventSlots
 		stop := c.marks.apply(c, b, empty)
+		c.shedEvents(b, stop)
 		if len(b.Records) > 0 || b.Drained > 0 {
 			out <- b
 			c.marks.sent()
@@ -129,6 +130,7 @@ func (c *Conntrack) addMessages(b *Batch, arena []byte, n int) {
 	}
 	now := c.cfg.Clock()
 	var received, cut uint64
+	begun, bytes := len(b.Records), 0
 	for i := range n {
 		datagram, truncated := c.events.message(arena, i)
 		if truncated {
@@ -140,7 +142,16 @@ func (c *Conntrack) addMessages(b *Batch, arena []byte, n int) {
 			msg, datagram = nextMessage(datagram)
 			b.Records = append(b.Records, capture.Record{At: now, Kind: capture.KindConntrack, Source: c.cfg.Source, Payload: msg})
 			received++
+			bytes += len(msg)
 		}
+	}
+	if c.shed.active {
+		b.Records = b.Records[:begun]
+		c.shed.lost += received
+		c.count.lost.Add(received)
+		received = 0
+	} else {
+		c.cfg.Allowance.spend(bytes, now)
 	}
 	c.count.received.Add(received)
 	if cut > 0 {
@@ -150,6 +161,7 @@ func (c *Conntrack) addMessages(b *Batch, arena []byte, n int) {
 
 // checkLoss adds a gap if the kernel's count of drops has grown.
 func (c *Conntrack) checkLoss(b *Batch) error {
+	now := c.cfg.Clock()
 	lost, err := c.events.lost()
 	if err != nil {
 		return err
@@ -157,11 +169,12 @@ func (c *Conntrack) checkLoss(b *Batch) error {
 	if lost > 0 {
 		c.gap(b, uint64(lost), "the socket buffer was full")
 	}
+	c.looked = now
 	return nil
 }
 
 func (c *Conntrack) gap(b *Batch, lost uint64, why string) {
-	c.add(b, capture.KindGap, &capture.Gap{Lost: lost, Exact: true, Why: why})
+	c.add(b, capture.KindGap, &capture.Gap{Lost: lost, Exact: true, Why: why, Since: c.looked})
 	c.count.lost.Add(lost)
 	c.lost.note(time.Now())
 }

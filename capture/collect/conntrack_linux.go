@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,8 @@ type ConntrackConfig struct {
 	Clock     Clock         // stamps the records
 	Buffer    int           // bytes of socket buffer to request; 0 is 64 MiB; the kernel grants twice as much
 	Reconcile time.Duration // between two dumps of the table if nothing is lost; 0 is 5 min
+	Interval  time.Duration // between two looks at the settings; 0 is 3 s
+	Allowance *Allowance    // of the tape; nil has no bound
 }
 
 // Conntrack records the conntrack events of its network namespace, and dumps
@@ -26,11 +29,14 @@ type Conntrack struct {
 	cfg    ConntrackConfig
 	events eventSocket
 	table  *tableSocket
+	watch  settingsWatch
 	marks  markQueue
 	lost   lossWatch
 	source capture.Source
 	count  struct{ received, lost atomic.Uint64 }
-	why    struct{ open, dump atomic.Pointer[string] }
+	looked int64 // when the receiver last read the count of drops
+	shed   shedding
+	why    struct{ source, events, shed, dump atomic.Pointer[string] }
 }
 
 // NewConntrack returns a collector that is not open yet.
@@ -40,6 +46,9 @@ func NewConntrack(cfg ConntrackConfig) *Conntrack {
 	}
 	if cfg.Reconcile <= 0 {
 		cfg.Reconcile = 5 * time.Minute
+	}
+	if cfg.Interval <= 0 {
+		cfg.Interval = 3 * time.Second
 	}
 	return &Conntrack{cfg: cfg, lost: newLossWatch()}
 }
@@ -54,25 +63,27 @@ func (c *Conntrack) Open() (err error) {
 	if c.table, err = openTable(); err != nil {
 		return err
 	}
-	var why []string
 	if err := c.events.open(c.cfg.Buffer); err != nil {
 		return err
-	}
-	if got := c.events.buffer / 2; got < c.cfg.Buffer {
-		why = append(why, fmt.Sprintf("the socket buffer is %d bytes where %d were asked for: run with CAP_NET_ADMIN of the initial user namespace, or raise net.core.rmem_max", got, c.cfg.Buffer))
-	}
-	if sysctl("nf_conntrack_events") == "0" {
-		why = append(why, "the kernel sends no events, only dumps are recorded: sysctl -w net.netfilter.nf_conntrack_events=1")
 	}
 	if err := c.marks.open(); err != nil {
 		return err
 	}
-	c.source = capture.Source{
-		Open: true, Kind: capture.SourceConntrack, Netns: netnsInode(),
-		Buffer: uint64(c.events.buffer), Why: strings.Join(why, "; "),
-	}
-	c.why.open.Store(&c.source.Why)
+	c.looked = c.cfg.Clock()
+	c.watch.open(c.looked)
+	c.source = capture.Source{Open: true, Kind: capture.SourceConntrack, Netns: netnsInode(), Buffer: uint64(c.events.buffer)}
+	c.source.Why = c.sourceWhy()
+	c.why.source.Store(&c.source.Why)
 	return nil
+}
+
+// sourceWhy returns why the source record says that the source is degraded.
+func (c *Conntrack) sourceWhy() string {
+	why := c.watch.why()
+	if got := c.events.buffer / 2; got < c.cfg.Buffer {
+		why = append(why, fmt.Sprintf("the socket buffer is %d bytes where %d were asked for: run with CAP_NET_ADMIN of the initial user namespace, or raise net.core.rmem_max", got, c.cfg.Buffer))
+	}
+	return strings.Join(why, "; ")
 }
 
 // Describe returns lines about what the open collector would see.
@@ -84,6 +95,9 @@ func (c *Conntrack) Describe() []string {
 	lines := []string{
 		fmt.Sprintf("%s entries of at most %s in the table of network namespace %d", entries, sysctl("nf_conntrack_max"), c.source.Netns),
 		fmt.Sprintf("socket buffer %d bytes: about %d events", c.source.Buffer, int(c.source.Buffer)/eventTruesize),
+	}
+	if entries == "0" && c.watch.untracked == 0 {
+		lines = append(lines, "no connection is tracked now: if connections exist, no rule of this network namespace needs connection tracking")
 	}
 	var set []string
 	for _, name := range []string{"nf_conntrack_events", "nf_conntrack_acct", "nf_conntrack_timestamp", "nf_conntrack_tcp_loose"} {
@@ -102,7 +116,7 @@ func (c *Conntrack) Drain(n uint64) { c.marks.drain(n) }
 // Stats counts messages: events and the entries of dumps.
 func (c *Conntrack) Stats() Stats {
 	s := Stats{Received: c.count.received.Load(), Lost: c.count.lost.Load()}
-	for _, why := range []*string{c.why.open.Load(), c.why.dump.Load()} {
+	for _, why := range []*string{c.why.events.Load(), c.why.shed.Load(), c.why.source.Load(), c.why.dump.Load()} {
 		if why != nil && *why != "" {
 			s.Why = *why
 			return s
@@ -121,8 +135,11 @@ func (c *Conntrack) Run(ctx context.Context, out chan<- *Batch) error {
 	defer cancel()
 	dumped := make(chan error, 1)
 	go func() {
+		var watching sync.WaitGroup
+		watching.Go(func() { c.watchSettings(ctx) })
 		err := c.dumpLoop(ctx, out)
-		c.marks.stop() // only now: dumps need the receiver
+		watching.Wait()
+		c.marks.stop() // only now: dumps and gaps need the receiver
 		dumped <- err
 	}()
 	err := c.receive(out)
@@ -135,6 +152,7 @@ func (c *Conntrack) close() {
 	c.marks.close()
 	c.events.close()
 	c.table.close()
+	c.watch.close()
 }
 
 // sysctl returns one of conntrack's settings in the calling thread's network

@@ -272,7 +272,7 @@ func TestConntrackCountsLossLikeTheKernelAndDumpsAfterIt(t *testing.T) {
 			if err := rec.Decode(&gap); err != nil {
 				t.Fatal(err)
 			}
-			if !gap.Exact || gap.Lost == 0 || gap.Why == "" {
+			if !gap.Exact || gap.Lost == 0 || gap.Why == "" || gap.Since <= 0 || gap.Since > rec.At {
 				t.Errorf("gap %+v", gap)
 			}
 			lost, last = lost+gap.Lost, i

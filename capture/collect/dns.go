@@ -1,13 +1,19 @@
 package collect
 
-import "golang.org/x/net/bpf"
+import (
+	"time"
+
+	"golang.org/x/net/bpf"
+)
 
 // DNSConfig configures the recording of DNS packets. Only Clock has no default.
 type DNSConfig struct {
-	Source  uint32 // number that the records carry
-	Clock   Clock  // stamps the records
-	Snaplen int    // bytes kept of a packet, from the network header on; 0 is 4096
-	Buffer  int    // bytes of socket buffer to request; 0 is 8 MiB; the kernel grants twice as much
+	Source    uint32        // number that the records carry
+	Clock     Clock         // stamps the records
+	Snaplen   int           // bytes kept of a packet, from the network header on; 0 is 4096
+	Buffer    int           // bytes of socket buffer to request; 0 is 8 MiB; the kernel grants twice as much
+	Interval  time.Duration // between two gap records at least; 0 is 3 s
+	Allowance *Allowance    // of the tape; nil has no bound
 }
 
 func (c *DNSConfig) setDefaults() {
@@ -16,6 +22,9 @@ func (c *DNSConfig) setDefaults() {
 	}
 	if c.Buffer <= 0 {
 		c.Buffer = 8 << 20
+	}
+	if c.Interval <= 0 {
+		c.Interval = 3 * time.Second
 	}
 }
 

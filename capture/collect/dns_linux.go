@@ -39,14 +39,38 @@ type DNS struct {
 	from []unix.RawSockaddrLinklayer
 	buf  []byte // dnsSlots packets of snaplen bytes
 
+	looked    int64 // when the kernel's count of drops was last read
+	gapped    int64 // when the last gap was recorded
+	overflown loss  // in the socket buffer
+	refused   loss  // by the allowance
+
 	received, lost atomic.Uint64
-	lastLoss       atomic.Int64
+	lastLoss       atomic.Pointer[lastLoss]
+}
+
+// A loss is a number of packets that no gap record has yet.
+type loss struct {
+	packets uint64
+	since   int64 // when none of them was lost yet
+}
+
+// add counts packets that were lost after a time.
+func (l *loss) add(packets uint64, since int64) {
+	if l.packets == 0 {
+		l.since = since
+	}
+	l.packets += packets
+}
+
+type lastLoss struct {
+	at  int64
+	why string
 }
 
 // NewDNS returns a collector that is not open yet.
 func NewDNS(cfg DNSConfig) *DNS {
 	cfg.setDefaults()
-	return &DNS{cfg: cfg}
+	return &DNS{cfg: cfg, gapped: -int64(cfg.Interval)}
 }
 
 // Open makes the socket, in the network namespace of the calling thread. From
@@ -102,6 +126,7 @@ func (d *DNS) prepare(fd int) error {
 	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: binary.NativeEndian.Uint16(all)}); err != nil {
 		return os.NewSyscallError("bind", err)
 	}
+	d.looked = d.cfg.Clock()
 	d.source = capture.Source{Open: true, Kind: capture.SourceDNS, Netns: netnsInode(),
 		Buffer: uint64(granted), Snaplen: uint32(d.cfg.Snaplen)}
 	if granted/2 < d.cfg.Buffer {
@@ -133,17 +158,20 @@ func (d *DNS) Run(ctx context.Context, out chan<- *Batch) error {
 	defer timer.Stop()
 	for {
 		stopping, stopped := ctx.Err() != nil, time.Now()
+		seen := 0
 		for more := true; more; {
 			n, err := d.poll()
 			if err != nil {
 				return fmt.Errorf("dns: receive: %w", err)
 			}
 			d.addPackets(b, n)
+			seen += n
 			more = n == dnsSlots
-			if more && len(b.Records) < dnsRecords {
+			if more && seen < dnsRecords {
 				continue
 			}
-			if err := d.checkLoss(b); err != nil {
+			seen = 0
+			if err := d.checkLoss(b, stopping); err != nil {
 				return fmt.Errorf("dns: read the loss counter: %w", err)
 			}
 			if len(b.Records) > 0 {
@@ -157,6 +185,7 @@ func (d *DNS) Run(ctx context.Context, out chan<- *Batch) error {
 		if stopping {
 			return nil
 		}
+		d.setDeadline(ctx)
 		n, err := d.wait()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			continue
@@ -170,6 +199,18 @@ func (d *DNS) Run(ctx context.Context, out chan<- *Batch) error {
 		case <-timer.C:
 		case <-ctx.Done():
 		}
+	}
+}
+
+// setDeadline bounds the next wait if a loss waits for its gap record.
+func (d *DNS) setDeadline(ctx context.Context) {
+	var deadline time.Time
+	if d.overflown.packets > 0 || d.refused.packets > 0 {
+		deadline = time.Now().Add(d.cfg.Interval)
+	}
+	d.file.SetReadDeadline(deadline)
+	if ctx.Err() != nil {
+		d.file.SetReadDeadline(time.Now())
 	}
 }
 
@@ -211,52 +252,101 @@ func (d *DNS) receive(fd int) (int, error) {
 	}
 }
 
-// addPackets adds records of the first n packets in the buffers.
+// kept returns how many bytes of a packet are kept while a part of the allowance
+// is left: first the packets become shorter, then some are refused.
+func (d *DNS) kept(left float64) int {
+	switch {
+	case left <= 0:
+		return 0
+	case left < 0.25:
+		return min(128, d.cfg.Snaplen) // the question, mostly
+	case left < 0.5:
+		return min(512, d.cfg.Snaplen)
+	}
+	return d.cfg.Snaplen
+}
+
+// addPackets adds records of the first n packets in the buffers, as far as the
+// allowance goes.
 func (d *DNS) addPackets(b *Batch, n int) {
 	for i := range n {
+		now := d.cfg.Clock()
+		keep := d.kept(d.cfg.Allowance.left(now))
+		if keep == 0 {
+			d.refused.add(1, now)
+			d.countLoss(1, now, overShare)
+			continue
+		}
 		length := int(d.hdrs[i].n)
 		start := i * d.cfg.Snaplen
 		p := capture.DNS{
 			Interface: uint32(d.from[i].Ifindex),
 			Direction: capture.DirectionIn,
 			Length:    uint32(length),
-			Packet:    d.buf[start : start+min(length, d.cfg.Snaplen)],
+			Packet:    d.buf[start : start+min(length, keep)],
 		}
 		if d.from[i].Pkttype == unix.PACKET_OUTGOING {
 			p.Direction = capture.DirectionOut
 		}
+		d.cfg.Allowance.spend(len(p.Packet)+recordOverhead, now)
 		d.add(b, capture.KindDNS, &p)
+		d.received.Add(1)
 	}
-	d.received.Add(uint64(n))
 }
 
-// checkLoss adds a gap if the kernel dropped packets since the last call. Reading
-// the counter resets it.
-func (d *DNS) checkLoss(b *Batch) (err error) {
+const bufferFull = "the socket buffer was full"
+
+// checkLoss counts what the kernel dropped since the last call; reading the
+// counter resets it. It adds the gaps that are due, at most once an interval,
+// because a flood would make one for every batch.
+func (d *DNS) checkLoss(b *Batch, last bool) (err error) {
+	now := d.cfg.Clock()
 	var s *unix.TpacketStats
 	if err := d.conn.Control(func(fd uintptr) {
 		s, err = unix.GetsockoptTpacketStats(int(fd), unix.SOL_PACKET, unix.PACKET_STATISTICS)
 	}); err != nil {
 		return err
 	}
-	if err != nil || s.Drops == 0 {
+	if err != nil {
 		return err
 	}
-	d.lost.Add(uint64(s.Drops))
-	d.lastLoss.Store(d.cfg.Clock())
-	d.add(b, capture.KindGap, &capture.Gap{Lost: uint64(s.Drops), Exact: true, Why: "the socket buffer was full"})
+	if s.Drops > 0 {
+		d.overflown.add(uint64(s.Drops), d.looked)
+		d.countLoss(uint64(s.Drops), now, bufferFull)
+	}
+	d.looked = now
+	if last || now-d.gapped >= int64(d.cfg.Interval) {
+		d.addGap(b, &d.overflown, bufferFull)
+		d.addGap(b, &d.refused, overShare)
+	}
 	return nil
+}
+
+func (d *DNS) countLoss(packets uint64, now int64, why string) {
+	d.lost.Add(packets)
+	if l := d.lastLoss.Load(); l == nil || l.why != why || now-l.at > int64(time.Second) {
+		d.lastLoss.Store(&lastLoss{now, why})
+	}
+}
+
+// addGap records a loss.
+func (d *DNS) addGap(b *Batch, l *loss, why string) {
+	if l.packets > 0 {
+		d.add(b, capture.KindGap, &capture.Gap{Lost: l.packets, Exact: true, Why: why, Since: l.since})
+		d.gapped = d.cfg.Clock()
+		*l = loss{}
+	}
 }
 
 func (d *DNS) add(b *Batch, kind capture.Kind, p capture.Payload) {
 	b.Records = append(b.Records, capture.Record{At: d.cfg.Clock(), Kind: kind, Source: d.cfg.Source, Payload: capture.AppendPayload(nil, p)})
 }
 
-// Stats counts packets. A loss degrades the source for a minute.
+// Stats counts in Received the packets that were recorded. A loss degrades the source for a minute.
 func (d *DNS) Stats() Stats {
 	s := Stats{Received: d.received.Load(), Lost: d.lost.Load(), Why: d.source.Why}
-	if s.Lost > 0 && d.cfg.Clock()-d.lastLoss.Load() < int64(time.Minute) {
-		s.Why = fmt.Sprintf("%d packets were lost: the socket buffer was full", s.Lost)
+	if l := d.lastLoss.Load(); l != nil && d.cfg.Clock()-l.at < int64(time.Minute) {
+		s.Why = fmt.Sprintf("%d packets were lost: %s", s.Lost, l.why)
 	}
 	return s
 }

@@ -3,15 +3,18 @@
 // beyond the netlink header that separates messages, so no bug of a decoder can
 // cost a record.
 //
-// Reading order: seam.go (what a collector is), then one collector at a time:
+// Reading order: seam.go (what a collector is), allowance.go (how much it may record),
+// then one collector at a time:
 //
 //   - conntrack_linux.go, _events (the receiver), _socket, _marks (how dumps get
-//     their place among the events), _dump (when to dump), _table (one dump)
+//     their place among the events), _settings (what makes it blind), _shed (too many
+//     events), _dump (when to dump), _table (one dump)
 //   - proc.go and proc_linux.go, walk (one walk), tables, owners, counters
 //     (which tables need no reading), procfs, queue
 //   - dns.go (the packet filter) and dns_linux.go
 //   - rdns.go
 //   - host_linux.go and rtnetlink_linux.go: facts about the host
+//   - hostcounters_linux.go: the host's counters and settings, as text
 //
 // # The seam
 //
@@ -27,6 +30,17 @@
 //   - The receiver goes on receiving until Run has returned, and releases every
 //     batch.
 //   - Constructors start no goroutine; Run waits for those that it starts.
+//
+// # Floods
+//
+// Each collector has an [Allowance] of bytes. A flood that uses it up costs its own
+// source only, and every loss is counted:
+//
+//   - dns keeps whole packets while half of the allowance is left, then 512 bytes of
+//     each, then 128, and refuses the others.
+//   - conntrack records no event until a quarter of the allowance is back; a dump
+//     follows then.
+//   - proc skips walks, and rdns looks up no name.
 //
 // # Conntrack
 //
@@ -58,7 +72,12 @@
 //     events: events that were queued before are on the tape before them.
 //   - Flows that are older than the first listener emit no events at all
 //     (nf_conntrack_events=2): only dumps show them.
-//   - A network namespace tracks nothing until a rule needs it.
+//   - A network namespace tracks nothing until a rule needs it, and
+//     nf_conntrack_events can be switched off at any time. Both are looked at once
+//     an interval. Time without events is a gap of an unknown number, from the last
+//     look that was good; when events come again, another gap and a dump follow.
+//   - A source record of an open source replaces the one before: the source is
+//     degraded for another reason, or for none.
 //   - An event that a process caused (conntrack -D) has that process's port id
 //     in its header, so the header cannot prove that the kernel sent it. The
 //     socket is connected to the kernel instead: others cannot send to it.

@@ -34,3 +34,12 @@ func (*DNS) Stats() Stats                             { return Stats{} }
 
 // HostFacts works only on Linux.
 func HostFacts(string, []string) (capture.Host, error) { return capture.Host{}, errPlatform }
+
+// HostCounters works only on Linux.
+type HostCounters struct{}
+
+// OpenHostCounters returns counters that are never read.
+func OpenHostCounters() *HostCounters { return &HostCounters{} }
+
+func (*HostCounters) Changed() *capture.Counters { return nil }
+func (*HostCounters) Close()                     {}

@@ -1,6 +1,9 @@
 package collect
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // ProcConfig configures the walks of /proc. Only Clock has no default.
 type ProcConfig struct {
@@ -10,6 +13,8 @@ type ProcConfig struct {
 	Share    float64       // of one core, at most, on average; 0 is 0.05
 	Full     time.Duration // a table with rows is read about this often even if nothing changed; 0 is 10 min
 	Root     string        // mount point of procfs; "" is /proc
+
+	Allowance *Allowance // of the tape; nil has no bound
 }
 
 func (c *ProcConfig) setDefaults() {
@@ -25,6 +30,12 @@ func (c *ProcConfig) setDefaults() {
 	if c.Root == "" {
 		c.Root = "/proc"
 	}
+}
+
+// OtherNamespaces returns a line about the network namespaces besides the recorder's
+// own.
+func OtherNamespaces(n int) string {
+	return fmt.Sprintf("other network namespaces: %d; conntrack does not record their connections, proc records their sockets", n)
 }
 
 // burst is the time for which an unused share of a core adds up: when a host

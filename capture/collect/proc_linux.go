@@ -34,6 +34,7 @@ type Proc struct {
 	source capture.Source
 
 	number  uint64            // of the last walk
+	walked  int64             // end of the last complete walk
 	spaces  map[uint64]*space // by inode
 	owners  map[uint32]*owner // by pid
 	credit  float64           // namespaces that may be read although nothing changed
@@ -52,9 +53,6 @@ func NewProc(cfg ProcConfig) *Proc {
 	cfg.setDefaults()
 	return &Proc{cfg: cfg}
 }
-
-// procNeeds names what seeing every process's namespace and sockets needs.
-const procNeeds = "needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH: run as root"
 
 // Open checks that there are processes to walk. If some are hidden, that is no
 // error: the source record and Stats say so.
@@ -82,19 +80,9 @@ func (p *Proc) Open() error {
 		return fmt.Errorf("proc: no process's network namespace can be read: %s", procNeeds)
 	}
 	p.fs = fs
-	p.source = capture.Source{Open: true, Kind: capture.SourceProc, Why: hiddenWhy(hidden, len(pids))}
+	p.source = capture.Source{Open: true, Kind: capture.SourceProc, Why: p.blindWhy(pids, hidden, len(pids))}
 	p.stats.Why = p.source.Why
 	return nil
-}
-
-// hiddenWhy returns why processes are hidden, "" if none is. A process that a
-// security module hides from a caller with all capabilities does not count: the
-// walks list it as partial.
-func hiddenWhy(hidden, all int) string {
-	if hidden == 0 || capable(unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH) {
-		return ""
-	}
-	return fmt.Sprintf("the sockets of %d of %d processes are hidden: %s", hidden, all, procNeeds)
 }
 
 // Describe returns lines about what the open collector would see.
@@ -106,7 +94,11 @@ func (p *Proc) Describe() []string {
 			spaces[netns] = true
 		}
 	}
-	return []string{fmt.Sprintf("%d processes in %d network namespaces", len(pids), len(spaces))}
+	lines := []string{fmt.Sprintf("%d processes in %d network namespaces", len(pids), len(spaces))}
+	if n := len(spaces) - 1; n > 0 {
+		lines = append(lines, OtherNamespaces(n))
+	}
+	return lines
 }
 
 // Run walks until ctx is done; it does not finish a walk then.
@@ -119,13 +111,14 @@ func (p *Proc) Run(ctx context.Context, out chan<- *Batch) error {
 	q.flush()
 	text := make([]byte, maxPart)
 	cpuBudget := newBudget(p.cfg.Share, time.Now())
-	skipped, late := uint64(0), time.Duration(0)
+	var skipped skippedWalks
+	late := time.Duration(0)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			p.gap(q, skipped)
+			p.gap(q, &skipped)
 			q.flush()
 			return nil
 		case <-timer.C:
@@ -133,52 +126,79 @@ func (p *Proc) Run(ctx context.Context, out chan<- *Batch) error {
 		if ctx.Err() != nil {
 			continue
 		}
-		if q.full() {
+		if why := p.mustWait(q); why != "" {
 			if late += p.cfg.Interval / 8; late >= p.cfg.Interval {
 				late = 0
-				skipped++
-				p.skip(1)
+				p.skip(&skipped, 1, why, p.walked)
 			}
 			timer.Reset(p.cfg.Interval / 8)
 			continue
 		}
 		late = 0
-		p.gap(q, skipped)
-		start, cpu := time.Now(), threadTime()
+		p.gap(q, &skipped)
+		start, cpu, added, walked := time.Now(), threadTime(), q.added, p.walked
 		q.blocked = 0
 		w := &walk{Proc: p, ctx: ctx, q: q, fs: p.fs, text: text}
 		w.run()
-		skipped = uint64(q.blocked / p.cfg.Interval)
-		p.skip(skipped)
+		p.skip(&skipped, uint64(q.blocked/p.cfg.Interval), queueFull, walked)
+		p.cfg.Allowance.spend(q.added-added, p.cfg.Clock())
 		took := threadTime() - cpu
 		pause := time.Until(start.Add(p.cfg.Interval))
 		wait := cpuBudget.spend(took, time.Now())
 		if w.number == 1 {
 			cpuBudget.forgive()
+			p.cfg.Allowance.Refill() // likewise
 			wait = 0
 		}
 		pause = max(pause, wait)
-		p.setWhy(w, took, time.Since(start)+pause)
+		p.setWhy(q, w, took, time.Since(start)+pause)
 		timer.Reset(max(pause, 0))
 	}
 }
 
+const queueFull = "the recorder's queue was full"
+
+// mustWait returns why the next walk cannot begin yet, "" if it can.
+func (p *Proc) mustWait(q *queue) string {
+	switch {
+	case q.full():
+		return queueFull
+	case p.cfg.Allowance.empty(p.cfg.Clock()):
+		return overShare
+	}
+	return ""
+}
+
+// skippedWalks are walks that no gap record has yet.
+type skippedWalks struct {
+	walks uint64
+	why   string // of the last one
+	since int64  // end of the last complete walk before the first one
+}
+
 // gap records walks that were skipped.
-func (p *Proc) gap(q *queue, walks uint64) {
-	if walks > 0 {
-		q.add(capture.KindGap, p.cfg.Clock(), &capture.Gap{Lost: walks, Exact: true,
-			Why: fmt.Sprintf("the recorder's queue was full: %d walks of /proc were skipped", walks)})
+func (p *Proc) gap(q *queue, s *skippedWalks) {
+	if s.walks > 0 {
+		q.add(capture.KindGap, p.cfg.Clock(), &capture.Gap{Lost: s.walks, Exact: true, Since: s.since,
+			Why: fmt.Sprintf("%d walks of /proc were skipped: %s", s.walks, s.why)})
+		*s = skippedWalks{}
 	}
 }
 
-// skip counts walks that were skipped.
-func (p *Proc) skip(walks uint64) {
+// skip counts walks that were skipped; before them, the last complete walk ended
+// at since.
+func (p *Proc) skip(s *skippedWalks, walks uint64, why string, since int64) {
+	if walks == 0 {
+		return
+	}
+	if s.walks == 0 {
+		s.since = since
+	}
+	s.walks, s.why = s.walks+walks, why
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stats.Lost += walks
-	if walks > 0 {
-		p.stats.Why = "walks of /proc are skipped: the recorder's queue is full"
-	}
+	p.stats.Why = "walks of /proc are skipped: " + why
 }
 
 // count counts tables that were read or found unchanged.
@@ -188,11 +208,27 @@ func (p *Proc) count(n uint64) {
 	p.stats.Received += n
 }
 
-// setWhy sets why the source is degraded after a walk, if it is.
-func (p *Proc) setWhy(w *walk, took, period time.Duration) {
+// blindWhy returns why processes or their sockets cannot be seen, "" if all can.
+// The pids are those that are listed; hidden ones of all cannot be read.
+func (p *Proc) blindWhy(pids []uint32, hidden, all int) string {
+	if why := unlistedWhy(p.cfg.Root, pids); why != "" {
+		return why
+	}
+	return hiddenWhy(hidden, all)
+}
+
+// setWhy sets why the source is degraded after a walk, if it is. When processes
+// become hidden or visible, another source record says so.
+func (p *Proc) setWhy(q *queue, w *walk, took, period time.Duration) {
 	var why []string
-	if s := hiddenWhy(int(w.partial), int(w.visited)); s != "" {
-		why = append(why, s)
+	blind := p.blindWhy(w.pids, int(w.partial), int(w.visited))
+	if (blind == "") != (p.source.Why == "") {
+		p.source.Why = blind
+		q.add(capture.KindSource, p.cfg.Clock(), &p.source)
+		q.flush()
+	}
+	if blind != "" {
+		why = append(why, blind)
 	}
 	if period > p.cfg.Interval+p.cfg.Interval/4 {
 		why = append(why, fmt.Sprintf("walks every %.1f s: a walk over %d processes in %d namespaces took %.0f ms of a core, and %.3g %% of it is the limit",
@@ -209,21 +245,6 @@ func (p *Proc) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stats
-}
-
-// capable reports whether the calling thread has all of the capabilities.
-func capable(caps ...int) bool {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if unix.Capget(&header, &data[0]) != nil {
-		return false
-	}
-	for _, c := range caps {
-		if data[c/32].Effective&(1<<(c%32)) == 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // threadTime returns the CPU time that the calling thread has used.

@@ -272,7 +272,7 @@ func TestFullQueueSkipsWalksAndSaysSo(t *testing.T) {
 			t.Fatal("no walk was skipped")
 		}
 	}
-	if why := p.Stats().Why; !strings.Contains(why, "queue is full") {
+	if why := p.Stats().Why; !strings.Contains(why, queueFull) {
 		t.Errorf("why: %q", why)
 	}
 	var lost uint64
@@ -282,7 +282,7 @@ func TestFullQueueSkipsWalksAndSaysSo(t *testing.T) {
 			switch r.Kind {
 			case capture.KindGap:
 				g := decodeTo[capture.Gap](t, r)
-				if lost += g.Lost; !g.Exact || g.Why == "" || r.Source != 3 {
+				if lost += g.Lost; !g.Exact || g.Why == "" || r.Source != 3 || g.Since < 0 || g.Since > r.At {
 					t.Errorf("gap %+v of source %d", g, r.Source)
 				}
 			case capture.KindWalkEnd:

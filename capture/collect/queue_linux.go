@@ -20,6 +20,7 @@ type queue struct {
 	free    *pool
 	b       *Batch
 	size    int           // bytes in b
+	added   int           // bytes of all records so far
 	blocked time.Duration // time that the queue has waited for the receiver
 }
 
@@ -36,6 +37,7 @@ func (q *queue) add(kind capture.Kind, at int64, p capture.Payload) {
 	}
 	payload := capture.AppendPayload(nil, p)
 	q.size += len(payload)
+	q.added += len(payload) + recordOverhead
 	q.b.Records = append(q.b.Records, capture.Record{At: at, Kind: kind, Source: q.source, Payload: payload})
 }
 

@@ -33,6 +33,8 @@ type RDNSConfig struct {
 	Source uint32 // number that the records carry
 	Clock  Clock  // stamps the records
 	Rate   int    // look-ups a second at most; 0 is 10
+
+	Allowance *Allowance // of the tape; nil has no bound
 }
 
 // RDNS looks up the names of addresses, with the host's own resolver, in the
@@ -51,6 +53,7 @@ type RDNS struct {
 	waiting  []netip.Addr         // addresses to look up, oldest first
 	lost     uint64               // addresses dropped from waiting
 	gap      uint64               // of these, not in a gap record yet
+	since    int64                // when none of those was lost yet
 	lastLoss int64
 }
 
@@ -98,6 +101,9 @@ func (r *RDNS) LookUp(addrs []netip.Addr) {
 		if len(r.waiting) > rdnsWaiting {
 			r.setDue(r.waiting[0], now+int64(rdnsRetry))
 			r.waiting = r.waiting[1:]
+			if r.gap == 0 {
+				r.since = now
+			}
 			r.lost++
 			r.gap++
 			r.lastLoss = now
@@ -132,11 +138,11 @@ func (r *RDNS) next() (a netip.Addr, ok bool) {
 // sendGap records how many addresses were dropped since the last call.
 func (r *RDNS) sendGap(out chan<- *Batch) {
 	r.mu.Lock()
-	n := r.gap
+	n, since := r.gap, r.since
 	r.gap = 0
 	r.mu.Unlock()
 	if n > 0 {
-		r.send(out, capture.KindGap, &capture.Gap{Lost: n, Exact: true, Why: "more addresses than can be looked up"})
+		r.send(out, capture.KindGap, &capture.Gap{Lost: n, Exact: true, Why: "more addresses than can be looked up", Since: since})
 	}
 }
 
@@ -151,7 +157,7 @@ func (r *RDNS) Run(ctx context.Context, out chan<- *Batch) error {
 		select {
 		case <-turn.C:
 			r.sendGap(out)
-			if running == rdnsRunning {
+			if running == rdnsRunning || r.cfg.Allowance.empty(r.cfg.Clock()) {
 				continue
 			}
 			if a, ok := r.next(); ok {
@@ -201,7 +207,9 @@ func (r *RDNS) addAnswer(ctx context.Context, out chan<- *Batch, answer *capture
 
 // send sends a record in a batch of its own: there are few of them.
 func (r *RDNS) send(out chan<- *Batch, kind capture.Kind, p capture.Payload) {
-	out <- &Batch{Records: []capture.Record{{At: r.cfg.Clock(), Kind: kind, Source: r.cfg.Source, Payload: capture.AppendPayload(nil, p)}}}
+	payload, now := capture.AppendPayload(nil, p), r.cfg.Clock()
+	r.cfg.Allowance.spend(len(payload)+recordOverhead, now)
+	out <- &Batch{Records: []capture.Record{{At: now, Kind: kind, Source: r.cfg.Source, Payload: payload}}}
 }
 
 // Stats counts look-ups that were answered, and addresses that were dropped. A

@@ -27,6 +27,7 @@ type walk struct {
 	fs   *procfs
 	text []byte // one part of a table
 
+	pids      []uint32 // all that are listed
 	groups    []group
 	due       map[uint64]bool   // namespaces whose tables are read in any case
 	newOwners map[uint32]*owner // the owners in this walk
@@ -57,6 +58,8 @@ func (w *walk) run() {
 	if err := w.visit(); err != nil {
 		end.Failed = err.Error()
 		w.spaces = nil // the readings of a void walk cannot be called unchanged
+	} else {
+		w.walked = w.clock()
 	}
 	end.Processes, end.Netns = w.visited, uint64(len(w.groups))
 	w.add(capture.KindWalkEnd, &end)
@@ -92,6 +95,7 @@ func (w *walk) visit() error {
 	w.groups, w.spaces = kept, spaces
 	if len(w.unplaced) > 0 {
 		owners, _ := w.readOwners(group{pids: w.unplaced})
+		w.partial += uint64(len(w.unplaced) - len(owners)) // nothing at all may be read of them
 		w.addOwners(0, owners)
 	}
 	return nil
@@ -103,6 +107,7 @@ func (w *walk) locate() error {
 	if err != nil {
 		return err
 	}
+	w.pids = pids
 	index := make(map[uint64]int)
 	for _, pid := range pids {
 		netns, err := w.fs.netns(pid)

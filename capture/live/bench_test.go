@@ -92,7 +92,7 @@ func BenchmarkSequencer(b *testing.B) {
 				s.batch(&collect.Batch{Records: records})
 				events += len(records)
 				if sinceTick += len(records); sinceTick > 100_000 {
-					s.tick()
+					s.tick(counters{})
 					sinceTick = 0
 				}
 			}

@@ -22,6 +22,7 @@ type Core interface {
 type Report struct {
 	Digests     capture.Digests
 	Undecodable map[string]uint64 // records by kind of source, since the start
+	Degraded    map[string]string // why its coverage is degraded, by kind of source
 	Addrs       []netip.Addr      // of the endpoints and their NAT aliases; valid until the next report
 }
 
@@ -31,9 +32,10 @@ const maxStack = 16 << 10
 // A guard calls the core and recovers from its panics. After a panic the core
 // is not called again.
 type guard struct {
-	core        Core               // nil after a panic, or if there is none
-	fault       *capture.Fault     // of the panic, until it is written to the tape
-	undecodable map[string]uint64  // as in the last report
+	core        Core              // nil after a panic, or if there is none
+	fault       *capture.Fault    // of the panic, until it is written to the tape
+	undecodable map[string]uint64 // as in the last report, like degraded
+	degraded    map[string]string
 	lookUp      func([]netip.Addr) // gets the addresses of every report; may be nil
 }
 
@@ -54,7 +56,7 @@ func (g *guard) report(seq uint64) (d capture.Digests, ok bool) {
 	}
 	defer g.catch(seq)
 	r := g.core.Report(g.lookUp != nil)
-	g.undecodable = r.Undecodable
+	g.undecodable, g.degraded = r.Undecodable, r.Degraded
 	if g.lookUp != nil {
 		g.lookUp(r.Addrs)
 	}

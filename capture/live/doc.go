@@ -10,9 +10,10 @@
 // writes the record to the tape and then passes it to the core, so the core sees
 // the records in the tape's order. That is why a replay makes the same reports.
 //
-// Reading order: options.go, record.go (from start to summary), recorder.go (the
-// event loop), sequencer.go (the order of records), tally.go (their number), core.go,
-// output.go (where the tape is written).
+// Reading order: options.go, record.go (from start to summary), recorder.go and
+// loop.go (the event loop), sequencer.go (the order of records), tally.go (their
+// number), ticks.go, sizeplan.go (how much each source may record), core.go, output.go
+// (where the tape is written).
 //
 // # Order
 //
@@ -23,12 +24,20 @@
 // before are then on the tape before them, so a row of /proc never precedes its
 // flow. Other records are written while a tick waits.
 //
-//	tick due ── Drain(n) ──> collector reads until the socket is empty
+//	counters read ── Drain(n) ──> collector reads until the socket is empty
 //	   │  other records are written
-//	   └──────────────────── batch with Drained n ── tick, report, witness
+//	   └──────────────────── batch with Drained n ── counters, tick, report, witness
+//
+// A goroutine of its own (ticks.go) reads the host's counters once an interval,
+// and a tick is due when it has: 0.1 ms on 2 processors, more on many. All
+// counters are on the tape at its begin, later those that changed.
 //
 // Time never decreases along a tape: a record's At is its collector's stamp or
 // the At of the record before it, whichever is later.
+//
+// The loop wakes four times a second. If it wakes more than two seconds late, the
+// recorder stood still, and a stall record says for how long, before anything that
+// came in that time. A write that blocks counts too.
 //
 // # What stops a recording
 //
@@ -45,6 +54,12 @@
 //
 // A file that another program renames is written to its end, but then does not get its
 // name.
+//
+// Each source has a share of the size, so that a flood of one of them does not end
+// the recording of the others (sizeplan.go): conntrack a half, DNS a quarter, /proc
+// a fifth, reverse names the rest. The shares limit nobody while the tape is
+// smaller than planned for the time; beyond that, a source that uses up its share
+// loses what is more, as counted gaps.
 //
 // A panic of the core costs the witnesses, not the recording: the recorder
 // flushes what was written, adds a fault record, and goes on without the core.

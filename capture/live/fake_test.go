@@ -107,6 +107,8 @@ type fakeCore struct {
 	digest uint64
 	events uint64
 	addrs  []netip.Addr
+
+	degraded map[string]string
 }
 
 func newFakeCore(*capture.Header) (Core, error) { return &fakeCore{}, nil }
@@ -122,7 +124,7 @@ func (c *fakeCore) Step(r *capture.Record) bool {
 }
 
 func (c *fakeCore) Report(addrs bool) Report {
-	r := Report{Digests: capture.Digests{Coverage: c.digest}, Undecodable: map[string]uint64{capture.SourceConntrack: c.events}}
+	r := Report{Digests: capture.Digests{Coverage: c.digest}, Undecodable: map[string]uint64{capture.SourceConntrack: c.events}, Degraded: c.degraded}
 	if addrs {
 		r.Addrs = c.addrs
 	}
@@ -133,9 +135,16 @@ func (c *fakeCore) Report(addrs bool) Report {
 func fakeMachine(sources ...source) *machine {
 	m := thisMachine()
 	m.sources = func(*Options, collect.Clock) ([]source, error) { return sources, nil }
+	m.counters = func() hostCounters { return noCounters{} }
 	m.host = func(*Options) (capture.Host, error) { return capture.Host{ID: "id1", Name: "host1"}, nil }
 	return m
 }
+
+// noCounters is a host whose counters never change.
+type noCounters struct{}
+
+func (noCounters) Changed() *capture.Counters { return nil }
+func (noCounters) Close()                     {}
 
 func conntrackSource(c collect.Collector) source {
 	return source{Collector: c, number: 1, kind: capture.SourceConntrack}

@@ -10,20 +10,29 @@ import (
 // A source is a collector with its number and kind on the tape.
 type source struct {
 	collect.Collector
-	number uint32
-	kind   string
+	number    uint32
+	kind      string
+	allowance *collect.Allowance // of the tape; nil has no bound
 }
 
 // machine is how the recorder reaches the host; tests replace it.
 type machine struct {
 	sources func(*Options, collect.Clock) ([]source, error)
 	host    func(*Options) (capture.Host, error)
-	wall    func() int64 // Unix ns
-	boot    func() int64 // ns of CLOCK_BOOTTIME
+	// counters opens the host's counters.
+	counters func() hostCounters
+	wall     func() int64 // Unix ns
+	boot     func() int64 // ns of CLOCK_BOOTTIME
+}
+
+// hostCounters are the counters of the host; see collect.HostCounters.
+type hostCounters interface {
+	Changed() *capture.Counters
+	Close()
 }
 
 func thisMachine() *machine {
-	return &machine{sources: collectors, host: hostFacts, wall: wallClock, boot: bootClock}
+	return &machine{sources: collectors, host: hostFacts, counters: openCounters, wall: wallClock, boot: bootClock}
 }
 
 // bothClocks reads both clocks within a millisecond, or as close as 20 tries on
@@ -37,6 +46,8 @@ func (m *machine) bothClocks() (boot, wall int64) {
 	}
 	return boot, wall
 }
+
+func openCounters() hostCounters { return collect.OpenHostCounters() }
 
 func hostFacts(o *Options) (capture.Host, error) {
 	return collect.HostFacts(o.HostID, o.LocalNetworks)

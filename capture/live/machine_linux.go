@@ -14,17 +14,18 @@ import (
 // collectors makes the collectors of the chosen sources.
 func collectors(o *Options, clock collect.Clock) ([]source, error) {
 	var sources []source
+	plan := newSizePlan(o)
 	for _, kind := range o.Sources {
-		s := source{number: number(kind), kind: kind}
+		s := source{number: number(kind), kind: kind, allowance: plan.allowance(kind, o.Sources)}
 		switch kind {
 		case capture.SourceConntrack:
-			s.Collector = collect.NewConntrack(collect.ConntrackConfig{Source: s.number, Clock: clock, Buffer: o.ConntrackBuffer})
+			s.Collector = collect.NewConntrack(collect.ConntrackConfig{Source: s.number, Clock: clock, Buffer: o.ConntrackBuffer, Interval: o.Interval, Allowance: s.allowance})
 		case capture.SourceProc:
-			s.Collector = collect.NewProc(collect.ProcConfig{Source: s.number, Clock: clock, Interval: o.ProcInterval})
+			s.Collector = collect.NewProc(collect.ProcConfig{Source: s.number, Clock: clock, Interval: o.ProcInterval, Allowance: s.allowance})
 		case capture.SourceDNS:
-			s.Collector = collect.NewDNS(collect.DNSConfig{Source: s.number, Clock: clock})
+			s.Collector = collect.NewDNS(collect.DNSConfig{Source: s.number, Clock: clock, Interval: o.Interval, Allowance: s.allowance})
 		case capture.SourceRDNS:
-			s.Collector = collect.NewRDNS(collect.RDNSConfig{Source: s.number, Clock: clock})
+			s.Collector = collect.NewRDNS(collect.RDNSConfig{Source: s.number, Clock: clock, Allowance: s.allowance})
 		default:
 			return nil, fmt.Errorf("no source %q; there are %v", kind, capture.UsualSources())
 		}

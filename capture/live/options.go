@@ -42,8 +42,8 @@ type Options struct {
 }
 
 func (o *Options) setDefaults() {
-	defaults(&o.Duration, 10*time.Minute)
-	defaults(&o.MaxSize, 1<<30)
+	defaults(&o.Duration, defaultDuration)
+	defaults(&o.MaxSize, defaultSize)
 	defaults(&o.MinFree, 512<<20)
 	defaults(&o.Interval, 3*time.Second)
 	defaults(&o.ProcInterval, 3*time.Second)

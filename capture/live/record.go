@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,7 +28,7 @@ func Record(ctx context.Context, o Options) (*Summary, error) {
 
 func record(ctx context.Context, o Options, m *machine) (*Summary, error) {
 	o.setDefaults()
-	r := &recorder{o: o, m: m, console: console{lines: o.Log, status: o.Status}, begun: time.Now()}
+	r := &recorder{o: o, m: m, console: console{lines: o.Log, status: o.Status}, plan: newSizePlan(&o), begun: time.Now()}
 	r.cpu, _ = usage()
 	start, wall := m.bothClocks()
 	r.clock = func() int64 { return m.boot() - start }
@@ -72,7 +74,10 @@ func record(ctx context.Context, o Options, m *machine) (*Summary, error) {
 	r.seq = newSequencer(r.tape, c, r.clock, m.wall, len(capture.UsualSources()))
 	r.seq.witness = capture.Witness{Rules: o.Rules, Core: o.CoreVersion}
 	r.seq.offset = wall
+	r.counters = m.counters()
+	defer r.counters.Close()
 	r.seq.putHost(&host)
+	r.seq.putCounters(r.readCounters())
 	for _, f := range failed {
 		r.seq.put(capture.KindSource, f.number, &capture.Source{Kind: f.kind, Why: f.why})
 	}
@@ -148,6 +153,8 @@ func (r *recorder) finish(why string, stopErr error) (*Summary, error) {
 	r.console.clear()
 	s := r.seq
 	s.emitAll()
+	s.putCounters(r.unsent)
+	s.putCounters(r.readCounters())
 	s.tickNow()
 	s.put(capture.KindEnd, 0, &capture.End{Why: why, Totals: r.totals(&s.tally)})
 	s.close()
@@ -204,11 +211,15 @@ func (r *recorder) summary(why string, closed bool) *Summary {
 	s := &Summary{
 		File: r.out.name, Closed: closed, Why: why, Bytes: r.out.written.Load(), Records: r.seq.saved.records,
 		Duration: time.Since(r.begun), CPU: cpu - r.cpu, Memory: memory, Fault: r.seq.fault,
+		Stalls: r.stalls, Stalled: r.stalled,
+	}
+	if slices.ContainsFunc(r.sources, func(s source) bool { return s.kind == capture.SourceConntrack }) {
+		s.OtherNetns = max(0, r.seq.namespaces-1)
 	}
 	for i, t := range r.totals(&r.seq.saved) {
 		src := SourceSummary{
 			Kind: t.Kind, Received: t.Received, Recorded: t.Recorded, Lost: t.Lost, Undecodable: t.Undecodable,
-			Gaps: r.seq.saved.gaps[t.Source], Why: r.sources[i].Stats().Why,
+			Gaps: r.seq.saved.gaps[t.Source], Why: bothReasons(r.sources[i].Stats().Why, r.seq.core.degraded[t.Kind]),
 		}
 		if why := r.dead[t.Source]; why != "" {
 			src.Why = "recorded in part: " + why
@@ -219,4 +230,16 @@ func (r *recorder) summary(why string, closed bool) *Summary {
 		s.Sources = append(s.Sources, SourceSummary{Kind: f.kind, Why: "not recorded: " + f.why})
 	}
 	return s
+}
+
+// bothReasons joins the collector's and the core's reasons why a source is degraded,
+// unless one contains the other.
+func bothReasons(collector, core string) string {
+	switch {
+	case strings.Contains(core, collector):
+		return core
+	case strings.Contains(collector, core):
+		return collector
+	}
+	return collector + "; " + core
 }

@@ -34,13 +34,20 @@ type recorder struct {
 	console console
 	out     *output
 	tape    *tape.Writer
+	plan    sizePlan
 	seq     *sequencer
 	clock   collect.Clock
 	sources []source
-	failed  []failure
-	renamed bool // another program renamed the file, which was logged
-	begun   time.Time
-	cpu     time.Duration // of this process before the recording
+	// counters are read at the begin and the end, and by the ticks' goroutine in between.
+	counters hostCounters
+	unsent   counters // read by that goroutine when it was stopped
+	failed   []failure
+	renamed  bool // another program renamed the file, which was logged
+	begun    time.Time
+	awake    int64 // when the loop last woke
+	stalls   int
+	stalled  time.Duration // in all stalls
+	cpu      time.Duration // of this process before the recording
 
 	in      chan *collect.Batch
 	ended   chan ended
@@ -76,67 +83,13 @@ func (r *recorder) run(ctx context.Context) (why string, err error) {
 	}
 	background, stopBackground := r.startBackground()
 	defer stopBackground()
-	r.loop(ctx, background)
+	ticks, stopTicks := r.startTicks()
+	defer stopTicks()
+	r.loop(ctx, background, ticks)
 	if len(r.dead) == len(r.sources) {
 		err = errors.New("no source is left")
 	}
 	return r.why, err
-}
-
-func (r *recorder) loop(ctx context.Context, background *background) {
-	flush := time.NewTicker(flushEvery)
-	defer flush.Stop()
-	ticks := time.NewTicker(r.o.Interval)
-	defer ticks.Stop()
-	second := time.NewTicker(time.Second)
-	defer second.Stop()
-	var end <-chan time.Time
-	if r.o.Duration > 0 {
-		timer := time.NewTimer(time.Until(r.begun.Add(r.o.Duration)))
-		defer timer.Stop()
-		end = timer.C
-	}
-	barrier := time.NewTimer(time.Hour)
-	defer barrier.Stop()
-	done := ctx.Done()
-	for r.running > 0 {
-		if at := r.seq.deadline(); !at.IsZero() {
-			barrier.Reset(time.Until(at))
-		}
-		select {
-		case b := <-r.in:
-			r.logDegraded(b)
-			r.seq.batch(b)
-			r.checkSize()
-		case e := <-r.ended:
-			r.endSource(e)
-		case now := <-barrier.C:
-			r.seq.expire(now)
-		case <-flush.C:
-			r.seq.flush()
-		case <-ticks.C:
-			r.seq.tick()
-		case now := <-second.C:
-			r.checkDisk()
-			r.checkFile()
-			r.console.show(r.statusLine(now))
-		case h := <-background.hosts:
-			r.seq.putHost(&h)
-		case err := <-background.failed:
-			r.fail(err)
-		case <-end:
-			r.halt(fmt.Sprintf("its duration of %s is over", r.o.Duration))
-		case <-done:
-			done = nil
-			r.halt(context.Cause(ctx).Error())
-		case <-r.timeout:
-			r.console.log("some sources did not stop within %s", stopWait)
-			return
-		}
-		if r.seq.err != nil {
-			r.halt("the tape can't be written")
-		}
-	}
 }
 
 // logDegraded logs why a source is degraded, if the batch is the one that opens

@@ -31,15 +31,16 @@ type sequencer struct {
 	tally                  // of the records so far
 	saved   tally          // of those that are written, not in the open chunk
 
-	at       int64
-	ticks    uint64
-	lastTick int64
-	offset   int64  // wall clock at time 0, as the last clock record has it
-	host     []byte // payload of the last host record
-	waiting  []waiting
-	drains   uint64 // number of the last drain request
-	fault    string // message of the core's panic
-	err      error  // of the tape: nothing more can be written
+	at         int64
+	ticks      uint64
+	lastTick   int64
+	offset     int64  // wall clock at time 0, as the last clock record has it
+	host       []byte // payload of the last host record
+	waiting    []waiting
+	drains     uint64 // number of the last drain request
+	namespaces int    // network namespaces that the last complete walk visited
+	fault      string // message of the core's panic
+	err        error  // of the tape: nothing more can be written
 }
 
 // waiting is a tick, or the end of a walk, that waits for a drain.
@@ -121,7 +122,9 @@ func (s *sequencer) batch(b *collect.Batch) {
 		if len(s.waiting) > 0 {
 			s.emitSource(r.Source)
 		}
-		if r.Kind == capture.KindWalkEnd {
+		switch r.Kind {
+		case capture.KindWalkEnd:
+			s.countNamespaces(r)
 			end := *r
 			end.Payload = bytes.Clone(r.Payload)
 			s.afterDrain(r.Source, func() { s.add(&end) })
@@ -133,6 +136,14 @@ func (s *sequencer) batch(b *collect.Batch) {
 	b.Release()
 	if drained > 0 {
 		s.drained(drained)
+	}
+}
+
+// countNamespaces remembers how many network namespaces a complete walk visited.
+func (s *sequencer) countNamespaces(r *capture.Record) {
+	var walk capture.ProcWalk
+	if r.Decode(&walk) == nil && walk.Failed == "" {
+		s.namespaces = int(walk.Netns)
 	}
 }
 
@@ -191,8 +202,20 @@ func (s *sequencer) deadline() time.Time {
 	return s.waiting[0].deadline
 }
 
-// tick adds a tick after a drain.
-func (s *sequencer) tick() { s.afterDrain(0, s.tickNow) }
+// tick adds the counters and a tick after a drain.
+func (s *sequencer) tick(c counters) {
+	s.afterDrain(0, func() {
+		s.putCounters(c)
+		s.tickNow()
+	})
+}
+
+// putCounters adds a record of the host's counters, unless none has changed.
+func (s *sequencer) putCounters(c counters) {
+	if c.payload != nil {
+		s.add(&capture.Record{At: c.at, Kind: capture.KindCounters, Payload: c.payload})
+	}
+}
 
 // tickNow adds a tick, and the witness of the report that the core makes at it.
 func (s *sequencer) tickNow() {

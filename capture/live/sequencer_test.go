@@ -42,7 +42,7 @@ func TestTickAndWalkEndWaitForTheSocketToBeEmpty(t *testing.T) {
 	walk := &capture.ProcWalk{Number: 1}
 	s.batch(batch(of(capture.KindWalkBegin, 2, 1, walk), of(capture.KindWalkEnd, 2, 5, walk)))
 	s.batch(batch(event(2)))
-	s.tick()
+	s.tick(counters{})
 	s.batch(batch(event(3)))
 	if !slices.Equal(requests, []uint64{1, 2}) {
 		t.Fatalf("requests %v", requests)
@@ -69,7 +69,7 @@ func TestLaterDrainAnswersEarlierRequests(t *testing.T) {
 	s, tape := newTestSequencer(t, nil)
 	s.drain = func(uint64) {}
 	s.batch(batch(of(capture.KindWalkEnd, 2, 1, &capture.ProcWalk{Number: 1})))
-	s.tick()
+	s.tick(counters{})
 	b := batch(event(2))
 	b.Drained = 2
 	s.batch(b)
@@ -149,7 +149,7 @@ func TestPanicOfTheCoreIsRecordedAndTheRestGoesOn(t *testing.T) {
 	core := &panicky{at: 3}
 	s, tape := newTestSequencer(t, core)
 	s.batch(batch(event(1), event(2), event(3), event(4)))
-	s.tick()
+	s.tick(counters{})
 	if core.stepped != 3 {
 		t.Errorf("the core was stepped to %d", core.stepped)
 	}
@@ -167,8 +167,8 @@ func TestPanicOfTheCoreIsRecordedAndTheRestGoesOn(t *testing.T) {
 func TestPanicInAReportIsAFaultOfItsTick(t *testing.T) {
 	s, tape := newTestSequencer(t, &panicky{report: true})
 	s.batch(batch(event(1)))
-	s.tick()
-	s.tick()
+	s.tick(counters{})
+	s.tick(counters{})
 	_, records, _ := tape()
 	want := []capture.Kind{capture.KindConntrack, capture.KindTick, capture.KindFault, capture.KindTick}
 	if !slices.Equal(kinds(records), want) {
@@ -196,12 +196,12 @@ func TestStepOfTheWallClockIsRecordedBeforeTheTick(t *testing.T) {
 	s, tape := newTestSequencer(t, nil)
 	wall := int64(0)
 	s.wall = func() int64 { return wall }
-	s.tick()
+	s.tick(counters{})
 	wall = 99 * int64(time.Millisecond) // too little for a step
-	s.tick()
+	s.tick(counters{})
 	wall = -5 * int64(time.Second)
-	s.tick()
-	s.tick()
+	s.tick(counters{})
+	s.tick(counters{})
 	_, records, _ := tape()
 	want := []capture.Kind{capture.KindTick, capture.KindTick, capture.KindClock, capture.KindTick, capture.KindTick}
 	if !slices.Equal(kinds(records), want) {
@@ -219,9 +219,9 @@ func TestSlowReadingOfTheClocksIsNoStep(t *testing.T) {
 	s.clock = func() int64 { now += int64(time.Second); return now }
 	s.wall = func() int64 { now += int64(time.Second); return now + steps }
 	s.offset = 0
-	s.tick()
+	s.tick(counters{})
 	steps = int64(time.Hour)
-	s.tick()
+	s.tick(counters{})
 	_, records, _ := tape()
 	if want := []capture.Kind{capture.KindTick, capture.KindClock, capture.KindTick}; !slices.Equal(kinds(records), want) {
 		t.Fatalf("order %v", kinds(records))

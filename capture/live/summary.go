@@ -7,21 +7,25 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/topotape/topotape/capture/collect"
 	"github.com/topotape/topotape/capture/quote"
 )
 
 // A Summary describes a recording that has ended.
 type Summary struct {
-	File     string // name of the tape
-	Closed   bool   // the tape is closed; else it was cut
-	Why      string // why the recording ended
-	Bytes    int64
-	Records  uint64
-	Duration time.Duration
-	Sources  []SourceSummary
-	Fault    string        // message of the core's panic, "" if there was none
-	CPU      time.Duration // user and system, of this process
-	Memory   int64         // peak resident memory of this process, bytes
+	File       string // name of the tape
+	Closed     bool   // the tape is closed; else it was cut
+	Why        string // why the recording ended
+	Bytes      int64
+	Records    uint64
+	Duration   time.Duration
+	Sources    []SourceSummary
+	OtherNetns int           // network namespaces whose sockets were recorded, and not their conntrack
+	Stalls     int           // how often the recorder stood still
+	Stalled    time.Duration // and for how long in all
+	Fault      string        // message of the core's panic, "" if there was none
+	CPU        time.Duration // user and system, of this process
+	Memory     int64         // peak resident memory of this process, bytes
 }
 
 // A SourceSummary describes how one source was recorded. It counts messages,
@@ -33,7 +37,7 @@ type SourceSummary struct {
 	Lost        uint64
 	Gaps        uint64
 	Undecodable uint64
-	Why         string // why it was not recorded, or only in part
+	Why         string // why it was not recorded, only in part, or is degraded at the end
 }
 
 // Gaps returns how many gap records are on the tape.
@@ -62,6 +66,13 @@ func (s *Summary) WriteTo(w io.Writer) (int64, error) {
 		if src.Why != "" {
 			quote.Line(&b, "%s: %s", src.Kind, src.Why)
 		}
+	}
+	if s.OtherNetns > 0 {
+		fmt.Fprintln(&b, collect.OtherNamespaces(s.OtherNetns))
+	}
+	if s.Stalls > 0 {
+		fmt.Fprintf(&b, "the recorder stood still for %s (%d times): it was stopped, frozen or starved, or the tape's reader did not read; the gaps have what was lost\n",
+			s.Stalled.Round(time.Millisecond), s.Stalls)
 	}
 	if s.Fault != "" {
 		quote.Line(&b, "the core panicked (%s): the rest of the tape has no witnesses", s.Fault)

@@ -156,7 +156,7 @@ the flags 0x600 for a new flow.
 	    Interface       str      dns: the interface; empty: all
 	    Buffer          u64      bytes of kernel buffer
 	    Snaplen         u32      dns: bytes kept of a packet
-	    Why             str      why it was closed or is degraded
+	    Why             str      why it was closed or is degraded; a further record of an open source replaces it
 
 	Tick
 	    Number          u64      from 1: a report may be made now

@@ -59,7 +59,6 @@ type Reader struct {
 // long.
 const maxTapes = 1 << 16
 
-
 // NewReader reads the head of the tape. The error wraps ErrNotTape if the input
 // is something else; it is a *VersionError if a newer version wrote the tape, and
 // a *DamageError if the head is damaged.

@@ -26,9 +26,12 @@ func newRecorderCore(h *capture.Header) (live.Core, error) {
 // Report makes the report of the last tick.
 func (c *recorderCore) Report(addrs bool) live.Report {
 	r := c.Reporter.Report()
-	out := live.Report{Digests: r.Digests(), Undecodable: make(map[string]uint64)}
+	out := live.Report{Digests: r.Digests(), Undecodable: make(map[string]uint64), Degraded: make(map[string]string)}
 	for _, source := range r.Coverage {
 		out.Undecodable[source.Source] += source.Undecodable
+		if source.State == report.CoverageDegraded {
+			out.Degraded[source.Source] = source.Why
+		}
 	}
 	if addrs {
 		c.addrs = appendAddrs(c.addrs[:0], r)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // The recorder's core makes the reporter's reports and lists every address of
@@ -55,6 +56,11 @@ func TestRecorderCoreIsTheReporter(t *testing.T) {
 		for _, c := range r.Coverage {
 			if got.Undecodable[c.Source] != c.Undecodable {
 				t.Errorf("tick %d: %d undecodable records of %s, want %d", r.Tick, got.Undecodable[c.Source], c.Source, c.Undecodable)
+			}
+		}
+		for _, c := range r.Coverage {
+			if why := got.Degraded[c.Source]; c.State == report.CoverageDegraded && why != c.Why || c.State != report.CoverageDegraded && why != "" {
+				t.Errorf("tick %d: %s is %s (%q), degraded: %q", r.Tick, c.Source, c.State, c.Why, why)
 			}
 		}
 		var addrs []netip.Addr

@@ -67,7 +67,7 @@ The recorder changes no setting of the host and flushes no table. Recording need
 	f.StringVar(&o.HostID, "host-id", "", "the host's id in reports (default derived from /etc/machine-id)")
 	f.Var(networkFlag(&o.LocalNetworks), "local-network", "a network (CIDR) to treat as local, besides those of the interfaces; may be repeated")
 	f.Var(bufferFlag(&o.ConntrackBuffer).or("64MiB"), "conntrack-buffer", "size of the socket buffer for conntrack events")
-	f.Var(limitFlag(&o.MaxSize).or("1GiB"), "max-size", "stop when the tape reaches this size; 0 for no limit")
+	f.Var(limitFlag(&o.MaxSize).or("1GiB"), "max-size", "stop when the tape reaches this size; 0 for no limit; each source has a share of it")
 	f.Var(limitFlag(&o.MinFree).or("512MiB"), "min-free", "stop when the disk has less free space than this; 0 for no limit")
 	f.BoolVar(&o.Force, "force", false, "replace an existing file, or a leftover .partial")
 	f.BoolVar(&dryRun, "dry-run", false, "show what each source would see, and record nothing")
