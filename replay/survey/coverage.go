@@ -17,6 +17,14 @@ type recording struct {
 	from, to  duration
 	eventsOff bool // net.netfilter.nf_conntrack_events is 0
 	sources   []source
+	counters  sources.Counters
+	marks     []span // when the host had events, at most maxSpans
+}
+
+// A hostBar are the events of one recording's host.
+type hostBar struct {
+	Tape  int // index of the recording's first tape
+	Marks []span
 }
 
 // count counts records of the outside world.
@@ -76,13 +84,48 @@ func (rec *recording) gap(r *capture.Record, p *capture.Gap) {
 	s.begin(duration(r.At), rec.eventsOff)
 }
 
-// host applies a host record.
-func (rec *recording) host(r *capture.Record, p *capture.Host) {
-	if off, known := sources.EventsOff(p); known {
-		rec.eventsOff = off
+// settings applies a host or counters record.
+func (rec *recording) settings(r *capture.Record, p capture.Payload) {
+	off, known := sources.EventsOff(p)
+	if !known {
+		return
 	}
 	for i := range rec.sources {
-		rec.sources[i].begin(duration(r.At), rec.eventsOff)
+		s := &rec.sources[i]
+		if r.Kind == capture.KindCounters && rec.eventsOff && !off && s.status.EventsOn() {
+			s.restart()
+		}
+		s.begin(duration(r.At), off)
+	}
+	rec.eventsOff = off
+}
+
+// countersOf applies a counters record, and returns what happened on the host.
+func (rec *recording) countersOf(r *capture.Record, p *capture.Counters) []report.HostEvent {
+	rec.settings(r, p)
+	events, _, _ := rec.counters.Add(p, r.At)
+	if len(events) > 0 {
+		rec.mark(r.At, 0)
+	}
+	return events
+}
+
+// stall applies a stall record.
+func (rec *recording) stall(r *capture.Record, p *capture.Stall) {
+	rec.mark(r.At, p.Duration)
+	for i := range rec.sources {
+		if s := &rec.sources[i]; s.status.Stall(p) {
+			s.restart()
+			s.begin(duration(r.At), rec.eventsOff)
+		}
+	}
+}
+
+// mark marks a time that ends at a record.
+func (rec *recording) mark(end, ns int64) {
+	from := duration(max(int64(rec.from), end-max(0, ns)))
+	if len(rec.marks) < maxSpans {
+		rec.marks = append(rec.marks, span{From: from, To: duration(end), State: report.CoverageDegraded})
 	}
 }
 

@@ -21,6 +21,8 @@ The files in reading order:
 
 What surprises:
 
+  - Events of the host follow from all counters records, one for each interval of the
+    recorder. So the index saves less time where each chunk has one.
   - Read with and without the index gives the same Survey, except for Reading.
   - The coverage here is that of the records about sources. A report's coverage knows
     more: whether messages could be decoded, and whether conntrack tracks anything.
