@@ -2,6 +2,7 @@ package survey
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 
@@ -18,6 +19,7 @@ type recording struct {
 	eventsOff bool // net.netfilter.nf_conntrack_events is 0
 	sources   []source
 	counters  sources.Counters
+	opened    uint64 // TCP connections in the namespace of the only conntrack source, by its counters
 	marks     []span // when the host had events, at most maxSpans
 }
 
@@ -103,11 +105,27 @@ func (rec *recording) settings(r *capture.Record, p capture.Payload) {
 // countersOf applies a counters record, and returns what happened on the host.
 func (rec *recording) countersOf(r *capture.Record, p *capture.Counters) []report.HostEvent {
 	rec.settings(r, p)
-	events, _, _ := rec.counters.Add(p, r.At)
+	events, opened, _ := rec.counters.Add(p, r.At)
+	if s := rec.onlyConntrack(); s != nil && (s.netns == p.Netns || s.netns == 0 || p.Netns == 0) {
+		rec.opened += min(opened, math.MaxUint64-rec.opened)
+	}
 	if len(events) > 0 {
 		rec.mark(r.At, 0)
 	}
 	return events
+}
+
+// onlyConntrack returns the source of conntrack if there is exactly one.
+func (rec *recording) onlyConntrack() (only *source) {
+	for i := range rec.sources {
+		if s := &rec.sources[i]; s.status.Kind == capture.SourceConntrack {
+			if only != nil {
+				return nil
+			}
+			only = s
+		}
+	}
+	return only
 }
 
 // stall applies a stall record.
@@ -190,6 +208,9 @@ func (rec *recording) coverage() (list []coverage) {
 			continue
 		}
 		s.end(rec.to, rec.eventsOff)
+		if only := rec.onlyConntrack(); only != nil && only.Number == s.Number {
+			s.unseen(rec.opened)
+		}
 		list = append(list, s.coverage)
 	}
 	for _, kind := range sources.StandardKinds() {

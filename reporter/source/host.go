@@ -126,20 +126,26 @@ func (s *Source) opened(n, window uint64, at int64) {
 	s.Flows, s.interrupted = 0, false
 }
 
-// manyOpened is how many opened connections are enough to conclude that conntrack does not see
-// them. A few may be blocked, or on their way.
-const manyOpened = 20
-
-// unseen returns a reason for the coverage if the kernel opened many connections in the last
-// tick's window and conntrack showed less than half of them, else an empty text.
+// unseen returns a reason for the coverage if conntrack does not see the connections that the
+// kernel opened in the last tick's window, else an empty text.
 func (s *Source) unseen(t *Ticks) string {
 	o := &s.opens
-	shown := addCounts(o.shown, s.Flows) // those since the counters record may have been opened before
-	if o.window != t.Window-1 || o.at < t.began() || o.gap || s.interrupted || o.opened < manyOpened || shown >= (o.opened+1)/2 {
+	if o.window != t.Window-1 || o.at < t.began() || o.gap || s.interrupted {
+		return ""
+	}
+	return Unseen(o.opened, addCounts(o.shown, s.Flows)) // those since the counters record may have been opened before it
+}
+
+// Unseen returns a reason for the coverage of conntrack if the kernel opened many TCP connections
+// and conntrack showed less than half of them, else an empty text. A few may be blocked, or on
+// their way.
+func Unseen(opened, shown uint64) string {
+	const many = 20
+	if opened < many || shown >= opened-opened/2 {
 		return ""
 	}
 	return fmt.Sprintf("%d TCP connections were opened and conntrack saw %d: no rule asks for tracking, or something bypasses it; "+
-		"add a rule that uses ct state (topotape help coverage)", o.opened, shown)
+		"add a rule that uses ct state (topotape help coverage)", opened, shown)
 }
 
 // carry codes the comparison.
