@@ -34,9 +34,12 @@ type Counter struct {
 	Value uint64
 }
 
-// Compare orders counters by name and CPU.
+// Compare orders counters by CPU and name.
 func (c Counter) Compare(o Counter) int {
-	return cmp.Or(strings.Compare(c.Name, o.Name), cmp.Compare(c.CPU, o.CPU))
+	if c.CPU != o.CPU {
+		return cmp.Compare(c.CPU, o.CPU)
+	}
+	return strings.Compare(c.Name, o.Name)
 }
 
 // Counters returns the counters in the text of a file of /proc, sorted, each once. It returns nil for files that it does not
@@ -70,13 +73,17 @@ func perCPU(text []byte) (list []Counter) {
 		if cpu == maxCPUs {
 			break
 		}
-		for i, w := range bytes.Fields(line) {
-			if i >= len(columns) || columns[i] == "" {
-				continue
+		column := 0
+		for w := range bytes.FieldsSeq(line) {
+			if column == len(columns) {
+				break
 			}
-			if v, ok := hexNumber(w); ok {
-				list = append(list, Counter{columns[i], cpu, v})
+			if name := columns[column]; name != "" {
+				if v, ok := hexNumber(w); ok {
+					list = append(list, Counter{name, cpu, v})
+				}
 			}
+			column++
 		}
 		cpu++
 	}

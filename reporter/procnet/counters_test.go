@@ -14,6 +14,7 @@ func counterTexts(list []Counter) string {
 	for _, c := range list {
 		out = append(out, fmt.Sprintf("%s@%d=%d", c.Name, c.CPU, c.Value))
 	}
+	slices.Sort(out)
 	return strings.Join(out, ", ")
 }
 
