@@ -137,7 +137,7 @@ func (d *differing) parts(a, b *report.Report) (partA, partB *report.Report) {
 func (d *differing) part(r *report.Report) *report.Report {
 	part := &report.Report{Connections: connectionsIn(r, d.buckets)}
 	if d.coverage {
-		part.Coverage = r.Coverage
+		part.Coverage, part.HostEvents = r.Coverage, r.HostEvents
 	}
 	if d.names {
 		part.Names = r.Names

@@ -7,7 +7,7 @@ import (
 
 // carryLayout is the first number of a state. It changes when the carried fields or their
 // order change. CoreVersion changes only when reports change.
-const carryLayout = 4
+const carryLayout = 5
 
 const (
 	carryPart = 1 << 20   // bytes of state in one record at most

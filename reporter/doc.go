@@ -28,9 +28,10 @@ A Reporter has the state machine of one rule set, and steps it. Read them in thi
 
 Files of this package in reading order:
 
-	reporter.go                     Reporter: Step and Report
-	carry.go                        the state in carry records
-	evidence.go, evidence_walk.go   records for a core that cannot read the state
+	reporter.go     Reporter: Step and Report
+	carry.go        the state in carry records
+	evidence.go     records for a core that cannot read the state; evidence_walk.go those of
+	                walks of /proc, evidence_counters.go those of the host's counters
 
 # What is carried
 

@@ -15,7 +15,7 @@ import (
 )
 
 // Evidence selects the records of a tape on which later reports depend: the last records of
-// sources and of the host, all steps of the clock, the last complete walk of /proc, the first
+// sources and of the host, the last counters of each file, all steps of the clock, the last complete walk of /proc, the first
 // and the last messages of each flow, and the DNS answers that have not expired. A tape that
 // is cut from this one starts with copies of them. A core that cannot read a carry record, because its
 // version or its rules differ, reads them instead and makes nearly the same reports.
@@ -30,6 +30,7 @@ type Evidence struct {
 	destroyed []*flowEvidence // flows that the kernel no longer has, in the order of their DESTROY
 	lastTick  uint64          // number of the record of the last tick
 	walk      walkEvidence
+	counters  counterEvidence
 	forward   validAnswers
 	reverse   validAnswers
 
@@ -48,7 +49,7 @@ func NewEvidence(h *capture.Header) *Evidence {
 // Add adds the next record of the tape. It copies the payload if it keeps the record.
 func (e *Evidence) Add(r *capture.Record) {
 	switch size := len(r.Payload); r.Kind {
-	case capture.KindConntrack, capture.KindDumpEntry, capture.KindDumpBegin, capture.KindSource, capture.KindGap:
+	case capture.KindConntrack, capture.KindDumpEntry, capture.KindDumpBegin, capture.KindSource, capture.KindGap, capture.KindStall:
 		if size > maxMessage {
 			return
 		}
@@ -67,6 +68,7 @@ func (e *Evidence) Add(r *capture.Record) {
 	case capture.KindWalkBegin, capture.KindWalkEnd, capture.KindProcNet, capture.KindProcSockets, capture.KindProcUnchanged:
 		if complete := e.walk.add(r); complete {
 			delete(e.gap, r.Source)
+			e.counters.walked(e.walk.completeSeq)
 			e.forget()
 		}
 	case capture.KindDNS:
@@ -85,6 +87,8 @@ func (e *Evidence) Add(r *capture.Record) {
 			e.hosts = slices.Delete(e.hosts, 0, 1)
 		}
 		e.hosts = append(e.hosts, copyRecord(r))
+	case capture.KindCounters, capture.KindStall:
+		e.counters.add(r)
 	case capture.KindClock:
 		e.clock = append(e.clock, copyRecord(r))
 	case capture.KindTick:
@@ -136,7 +140,7 @@ func (e *Evidence) Records(at int64) []capture.Record {
 	for _, f := range e.destroyed {
 		out = f.appendTo(out)
 	}
-	out = e.walk.appendTo(out)
+	out = e.counters.appendTo(e.walk.appendTo(out))
 	out = e.reverse.appendTo(e.forward.appendTo(out, at), at)
 	slices.SortFunc(out, func(a, b capture.Record) int { return cmp.Compare(a.Seq, b.Seq) })
 	return slices.CompactFunc(out, func(a, b capture.Record) bool { return a.Seq == b.Seq })

@@ -251,7 +251,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"reporter/report":       {"capture"},
 		"reporter/reportertest": {"capture", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report"},
 		"reporter/scope2016":    {"capture", "reporter/carry", "reporter/ctmsg", "reporter/dnsmsg", "reporter/report", "reporter/source"},
-		"reporter/source":       {"capture", "reporter/carry", "reporter/report"},
+		"reporter/source":       {"capture", "reporter/carry", "reporter/procnet", "reporter/report"},
 	}
 	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}}\t{{join .Imports \" \"}}", "./...")
 	cmd.Dir = ".."

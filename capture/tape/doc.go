@@ -251,7 +251,7 @@ the flags 0x600 for a new flow.
 	    Tick            u64      number of the tick before it; the digests are of the report made there
 	    Rules           str      rules of that report
 	    Core            u32      core version of that report
-	    Coverage        u64      first 8 bytes of the SHA-256 of that section's JSON
+	    Coverage        u64      first 8 bytes of the SHA-256 of that section's JSON; of coverage and host_events if there are any
 	    Endpoints       u64
 	    Names           u64
 	    Connections     8 u64    by hash of the tuple; eight elements

@@ -18,6 +18,7 @@ func helpTopics() []*cobra.Command {
 		{"times", "How to write times"},
 		{"script", "The text form of a tape"},
 		{"fixtures", "Tapes as regression fixtures"},
+		{"coverage", "What reports say of what was not seen, and of the host"},
 		{"exit-codes", "What the exit codes mean"},
 		{"differences", "How to read the output of diff, and its JSON"},
 		{"collect", "A shell script that collects evidence on hosts without topotape"},

@@ -48,6 +48,7 @@ func (c *Comparison) changes(a, b *report.Report) []change {
 		return list
 	}
 	list = append(list, c.coverageChanges(a, b)...)
+	list = append(list, c.hostEventChanges(a, b)...)
 	if fields := headFields(a, b, !c.IgnoreTimes, !c.IgnoreRules); len(fields) > 0 {
 		list = append(list, change{section: Head, kind: Changed, fields: fields})
 	}
@@ -173,6 +174,15 @@ func (c *Comparison) coverageChanges(a, b *report.Report) []change {
 	compare := func(x, y *report.Coverage) int { return strings.Compare(idOf(x).text, idOf(y).text) }
 	fields := func(a, b *report.Coverage) fieldList { return coverageFields(a, b, !c.IgnoreCounts) }
 	return listChanges(Coverage, a.Coverage, b.Coverage, compare, idOf, fields)
+}
+
+// hostEventChanges compares the events of the host, in the section of the coverage, whose digest
+// covers them.
+func (c *Comparison) hostEventChanges(a, b *report.Report) []change {
+	idOf := func(e *report.HostEvent) thingID { return thingID{text: "host: " + e.What} }
+	compare := func(x, y *report.HostEvent) int { return strings.Compare(x.What, y.What) }
+	fields := func(a, b *report.HostEvent) fieldList { return hostEventFields(a, b, !c.IgnoreTimes, !c.IgnoreCounts) }
+	return listChanges(Coverage, a.HostEvents, b.HostEvents, compare, idOf, fields)
 }
 
 // listChanges compares two lists element by element.

@@ -227,6 +227,16 @@ func coverageFields(a, b *report.Coverage, counts bool) (l fieldList) {
 	return l
 }
 
+func hostEventFields(a, b *report.HostEvent, times, counts bool) (l fieldList) {
+	if times {
+		l.addTime("at", a.At, b.At)
+	}
+	if counts {
+		l.addCount("count", a.Count, b.Count)
+	}
+	return l
+}
+
 // headFields compares the fields before a report's lists.
 func headFields(a, b *report.Report, times, rules bool) (l fieldList) {
 	l.add("host.id", a.HostID, b.HostID, "")

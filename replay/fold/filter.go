@@ -11,7 +11,7 @@ import (
 
 // Filter returns the report with the connections that one of the selectors
 // matches, and with their endpoints and names. Without selectors it is the report
-// itself. Coverage stays complete.
+// itself. Coverage and the host's events stay complete.
 func Filter(r *report.Report, selectors []*Selector) *report.Report {
 	if len(selectors) == 0 {
 		return r

@@ -2,6 +2,7 @@ package fold
 
 import (
 	"cmp"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -27,7 +28,12 @@ type Fold struct {
 	endpoints   merged[endpointID, report.Endpoint]
 	names       merged[netip.Addr, report.Names]
 	nodes       merged[string, report.ScopeNode] // of views that rules make themselves
+	hostEvents  []report.HostEvent               // at most maxHostEvents
 }
+
+// maxHostEvents bounds the events of the host. Further ones are added to the last one of
+// their kind.
+const maxHostEvents = 1000
 
 // A connectionKey identifies a connection in either direction. Namespaces are not
 // part of it: they may be unknown in earlier reports.
@@ -77,6 +83,22 @@ func (f *Fold) Add(r *report.Report) {
 	for i := range r.Names {
 		n := &r.Names[i]
 		f.names.add(n.Addr, n, mergeNames)
+	}
+	for _, e := range r.HostEvents {
+		f.addHostEvent(e)
+	}
+}
+
+func (f *Fold) addHostEvent(e report.HostEvent) {
+	if len(f.hostEvents) < maxHostEvents {
+		f.hostEvents = append(f.hostEvents, e)
+		return
+	}
+	for i := len(f.hostEvents) - 1; i >= 0; i-- {
+		if last := &f.hostEvents[i]; last.What == e.What {
+			last.At, last.Count = e.At, last.Count+min(e.Count, math.MaxUint64-last.Count)
+			return
+		}
 	}
 }
 
@@ -177,6 +199,7 @@ func (f *Fold) Finish() *report.Report {
 	slices.SortStableFunc(r.Connections, func(a, b report.Connection) int { return a.Compare(&b) })
 	r.Endpoints = f.endpoints.sorted((*report.Endpoint).Compare)
 	r.Names = f.names.sorted(func(a, b *report.Names) int { return a.Addr.Compare(b.Addr) })
+	r.HostEvents = slices.SortedStableFunc(slices.Values(f.hostEvents), report.HostEvent.Compare)
 	if hasOwnView(&r) {
 		view := *r.Scope()
 		view.Nodes = f.nodes.sorted(func(a, b *report.ScopeNode) int { return strings.Compare(a.ID, b.ID) })

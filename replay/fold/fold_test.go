@@ -52,3 +52,29 @@ func TestFoldKeepsEveryConnectionOnce(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// The events of the host are kept, in order. Those beyond the maximum are added to the last one of
+// their kind.
+func TestFoldKeepsEventsOfTheHost(t *testing.T) {
+	f := New(0)
+	const reports = 3 * maxHostEvents
+	for i := range int64(reports) {
+		f.Add(&report.Report{At: i, HostEvents: []report.HostEvent{{At: i, What: "a", Count: 1}, {At: i, What: "b", Count: 1 << 63}}})
+	}
+	list := f.Finish().HostEvents
+	if len(list) != maxHostEvents || !slices.IsSortedFunc(list, report.HostEvent.Compare) {
+		t.Fatalf("%d events, or not sorted", len(list))
+	}
+	sum := uint64(0)
+	for _, e := range list {
+		if e.What == "a" {
+			sum += e.Count
+		}
+	}
+	if last := list[len(list)-1]; sum != reports || last.At != reports-1 || last.Count != 1<<64-1 {
+		t.Errorf("%d events a, the last one is %+v", sum, last)
+	}
+	if f := New(0); f.Finish() != nil {
+		t.Error("a report of no reports")
+	}
+}

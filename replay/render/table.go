@@ -16,9 +16,9 @@ import (
 	"github.com/topotape/topotape/reporter/report"
 )
 
-// Table writes the report as text: a head, the coverage of each source, and one
-// line for each connection. start is the wall clock at the recording's start,
-// Unix ns.
+// Table writes the report as text: a head, the coverage of each source, one line
+// for each connection, and one for each kind of event of the host. start is the wall
+// clock at the recording's start, Unix ns.
 func Table(w io.Writer, r *report.Report, start int64) error {
 	var b bytes.Buffer
 	quote.Line(&b, "%s  %s  tick %d  window %s  rules %s", cmp.Or(r.HostName, r.HostID),
@@ -30,6 +30,7 @@ func Table(w io.Writer, r *report.Report, start int64) error {
 	} else {
 		writeColumns(&b, tableRows(r, r.Connections, start))
 	}
+	hostLines(&b, r.HostEvents, start)
 	_, err := w.Write(b.Bytes())
 	return err
 }

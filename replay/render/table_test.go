@@ -43,6 +43,25 @@ CLIENT                PROCESS                                  SERVER           
 	}
 }
 
+// After the connections, each kind of event of the host is a line: the sum, when, and what to do.
+func TestTableShowsEventsOfTheHost(t *testing.T) {
+	r := &report.Report{At: 10e9, HostEvents: []report.HostEvent{{At: 3e9, What: "nf_conntrack drop", Count: 200}, {At: 4.5e9, What: "\x1b[2J", Count: 1},
+		{At: 6e9, What: "nf_conntrack drop", Count: 12}, {At: 7e9, What: "softnet dropped", Count: 1<<64 - 1}, {At: 8e9, What: "softnet dropped", Count: 9}}}
+	var b bytes.Buffer
+	if err := Table(&b, r, 2e9); err != nil {
+		t.Fatal(err)
+	}
+	_, got, _ := strings.Cut(b.String(), "no connections\n")
+	const want = `
+host: nf_conntrack drop 212 between +1s and +4s: the conntrack table was full and packets were dropped; raise net.netfilter.nf_conntrack_max
+host: ?[2J 1 at +2.5s
+host: softnet dropped 18446744073709551615 between +5s and +6s: the host received packets faster than its CPUs handled them, and dropped some; raise net.core.netdev_max_backlog or spread the load (RPS)
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 // Line shows ends, state, evidence, translated addresses and sources.
 func TestLine(t *testing.T) {
 	c := replaytest.ThreeConnections().Connections[0]

@@ -60,6 +60,12 @@ func Random(t testing.TB, rng *rand.Rand, segment uint32, id byte, records, chun
 			put(capture.KindHost, 0, encoded(&capture.Host{Sysctls: []capture.Sysctl{{Name: "nf_conntrack_events", Value: fmt.Sprint(rng.IntN(2))}}}))
 		case n == 3 && rng.IntN(4) == 0:
 			put(capture.KindClock, 0, encoded(&capture.Clock{Step: rng.Int64N(9e9) - 4e9}))
+		case n == 3 && rng.IntN(2) == 0:
+			put(capture.KindCounters, 0, encoded(&capture.Counters{Files: []capture.CounterFile{
+				{Name: "/proc/net/stat/nf_conntrack", Text: fmt.Appendf(nil, "drop\n%x\n", rng.IntN(9))},
+				{Name: "/proc/sys/net/netfilter/nf_conntrack_events", Text: fmt.Appendln(nil, rng.IntN(2))}}}))
+		case n == 3 && rng.IntN(3) == 0:
+			put(capture.KindStall, 0, encoded(&capture.Stall{Duration: rng.Int64N(9e9)}))
 		case n < 20:
 			put(capture.KindTick, 0, encoded(&capture.Tick{Number: seq}))
 		case n < 30:

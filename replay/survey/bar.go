@@ -1,6 +1,10 @@
 package survey
 
-import "github.com/topotape/topotape/reporter/report"
+import (
+	"strings"
+
+	"github.com/topotape/topotape/reporter/report"
+)
 
 // coverageBar draws coverage as a line of cells, each of the same duration. A gap
 // of any duration shows; a time in which the source was closed shows from a tenth of
@@ -39,4 +43,9 @@ func coverageBar(spans []span, from, to duration, cells int) string {
 		}
 	}
 	return string(bar)
+}
+
+// eventBar draws the times of events.
+func eventBar(marks []span, from, to duration, cells int) string {
+	return strings.NewReplacer("▒", "!", "·", "─").Replace(coverageBar(marks, from, to, cells))
 }

@@ -2,6 +2,7 @@ package survey
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 
@@ -17,6 +18,15 @@ type recording struct {
 	from, to  duration
 	eventsOff bool // net.netfilter.nf_conntrack_events is 0
 	sources   []source
+	counters  sources.Counters
+	opened    uint64 // TCP connections in the namespace of the only conntrack source, by its counters
+	marks     []span // when the host had events, at most maxSpans
+}
+
+// A hostBar are the events of one recording's host.
+type hostBar struct {
+	Tape  int // index of the recording's first tape
+	Marks []span
 }
 
 // count counts records of the outside world.
@@ -76,13 +86,64 @@ func (rec *recording) gap(r *capture.Record, p *capture.Gap) {
 	s.begin(duration(r.At), rec.eventsOff)
 }
 
-// host applies a host record.
-func (rec *recording) host(r *capture.Record, p *capture.Host) {
-	if off, known := sources.EventsOff(p); known {
-		rec.eventsOff = off
+// settings applies a host or counters record.
+func (rec *recording) settings(r *capture.Record, p capture.Payload) {
+	off, known := sources.EventsOff(p)
+	if !known {
+		return
 	}
 	for i := range rec.sources {
-		rec.sources[i].begin(duration(r.At), rec.eventsOff)
+		s := &rec.sources[i]
+		if r.Kind == capture.KindCounters && rec.eventsOff && !off && s.status.EventsOn() {
+			s.restart()
+		}
+		s.begin(duration(r.At), off)
+	}
+	rec.eventsOff = off
+}
+
+// countersOf applies a counters record, and returns what happened on the host.
+func (rec *recording) countersOf(r *capture.Record, p *capture.Counters) []report.HostEvent {
+	rec.settings(r, p)
+	events, opened, _ := rec.counters.Add(p, r.At)
+	if s := rec.onlyConntrack(); s != nil && (s.netns == p.Netns || s.netns == 0 || p.Netns == 0) {
+		rec.opened += min(opened, math.MaxUint64-rec.opened)
+	}
+	if len(events) > 0 {
+		rec.mark(r.At, 0)
+	}
+	return events
+}
+
+// onlyConntrack returns the source of conntrack if there is exactly one.
+func (rec *recording) onlyConntrack() (only *source) {
+	for i := range rec.sources {
+		if s := &rec.sources[i]; s.status.Kind == capture.SourceConntrack {
+			if only != nil {
+				return nil
+			}
+			only = s
+		}
+	}
+	return only
+}
+
+// stall applies a stall record.
+func (rec *recording) stall(r *capture.Record, p *capture.Stall) {
+	rec.mark(r.At, p.Duration)
+	for i := range rec.sources {
+		if s := &rec.sources[i]; s.status.Stall(p) {
+			s.restart()
+			s.begin(duration(r.At), rec.eventsOff)
+		}
+	}
+}
+
+// mark marks a time that ends at a record.
+func (rec *recording) mark(end, ns int64) {
+	from := duration(max(int64(rec.from), end-max(0, ns)))
+	if len(rec.marks) < maxSpans {
+		rec.marks = append(rec.marks, span{From: from, To: duration(end), State: report.CoverageDegraded})
 	}
 }
 
@@ -147,6 +208,9 @@ func (rec *recording) coverage() (list []coverage) {
 			continue
 		}
 		s.end(rec.to, rec.eventsOff)
+		if only := rec.onlyConntrack(); only != nil && only.Number == s.Number {
+			s.unseen(rec.opened)
+		}
 		list = append(list, s.coverage)
 	}
 	for _, kind := range sources.StandardKinds() {

@@ -21,9 +21,12 @@ The files in reading order:
 
 What surprises:
 
+  - Events of the host follow from all counters records, one for each interval of the
+    recorder. So the index saves less time where each chunk has one.
   - Read with and without the index gives the same Survey, except for Reading.
   - The coverage here is that of the records about sources. A report's coverage knows
-    more: whether messages could be decoded, and whether conntrack tracks anything.
+    more: whether messages could be decoded, and in which windows conntrack tracks anything.
+    Here, the connections that the kernel opened are compared with all messages.
   - If an index does not fit its file, the file is read completely, and Damage
     describes what is wrong with it.
   - Memory is bounded for any tape: lists have a maximum, and what is beyond it is

@@ -37,6 +37,7 @@ func (s *surveyor) byIndex(name string, f randomAccess) bool {
 	before.counts = maps.Clone(s.counts)
 	before.survey.Sources = slices.Clone(s.survey.Sources) // the elements of other lists do not change
 	before.recording.sources = slices.Clone(s.recording.sources)
+	before.recording.counters = slices.Clone(s.recording.counters)
 	if err := s.tapesByIndex(name, f); err != nil {
 		*s = before
 		f.Seek(0, io.SeekStart) // if that fails, reading fails too
@@ -148,12 +149,12 @@ func hasKnownKind(e *tape.Entry) bool {
 	return slices.ContainsFunc(e.Counts, func(n tape.Count) bool { return capture.Kind(n.Kind).Known() })
 }
 
-// mustRead reports whether a chunk or a run has records that are listed by themselves
-// or may change the coverage of a source.
+// mustRead reports whether a chunk or a run has records that are listed by themselves,
+// show events of the host, or may change the coverage of a source.
 func (s *surveyor) mustRead(e *tape.Entry) bool {
 	return slices.ContainsFunc(e.Counts, func(n tape.Count) bool {
 		k := capture.Kind(n.Kind)
-		return k.Rare() || s.recording.dependsOn(k, n.Source)
+		return k.Rare() || k == capture.KindCounters || s.recording.dependsOn(k, n.Source)
 	})
 }
 

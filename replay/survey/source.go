@@ -1,14 +1,17 @@
 package survey
 
 import (
+	"math"
+	"slices"
+
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/report"
 	sources "github.com/topotape/topotape/reporter/source"
 )
 
 // A coverage shows how complete one source of one recording is, as far as records about
-// sources show it. Only a reporter knows whether messages could be decoded and whether
-// conntrack tracks anything.
+// sources show it. Only a reporter knows whether messages could be decoded, and in which
+// windows conntrack tracks anything.
 type coverage struct {
 	Kind        string               `json:"source"`
 	State       report.CoverageState `json:"state"` // at the end
@@ -39,6 +42,7 @@ type source struct {
 	coverage // so far; what follows from the status, and the last span, are set at the end
 	status   sources.Status
 	current  span // follows Spans; To is not set
+	netns    uint64
 	known    bool // a source record is about it
 
 	// Since something is missing:
@@ -50,6 +54,7 @@ type source struct {
 // change applies a source record.
 func (s *source) change(p *capture.Source) {
 	s.status.Change(p)
+	s.netns = max(s.netns, p.Netns)
 	s.restart()
 }
 
@@ -109,4 +114,19 @@ func (s *source) end(at duration, eventsOff bool) {
 	s.State, s.Why = s.state(eventsOff)
 	s.current.To = at
 	s.Spans = append(s.Spans, s.current)
+}
+
+// unseen degrades a conntrack source for all the time in which it is ok, if the kernel opened
+// many connections in that time of which the source shows few.
+func (s *source) unseen(opened uint64) {
+	why := sources.Unseen(opened, s.Records+min(s.Lost, math.MaxUint64-s.Records))
+	if why == "" || s.State != report.CoverageOK {
+		return
+	}
+	s.State, s.Why, s.Spans = report.CoverageDegraded, why, slices.Clone(s.Spans)
+	for i := range s.Spans {
+		if p := &s.Spans[i]; p.State == report.CoverageOK {
+			p.State, p.Why = s.State, why
+		}
+	}
 }

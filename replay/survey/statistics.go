@@ -88,7 +88,10 @@ func (v *Survey) addCoverage(reported []report.Coverage) {
 		}
 		if len(found) == 1 {
 			c := found[0]
-			c.State, c.Why, c.Undecodable, c.Ignored = r.State, r.Why, &r.Undecodable, &r.Ignored
+			c.Undecodable, c.Ignored = &r.Undecodable, &r.Ignored
+			if c.State == report.CoverageOK || r.State != report.CoverageOK { // an ok is that of the last window
+				c.State, c.Why = r.State, r.Why
+			}
 		}
 	}
 }

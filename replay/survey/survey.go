@@ -12,7 +12,7 @@ import (
 
 // A Survey describes the contents of tapes, in the order in which info prints them.
 // The names of the fields in JSON are a contract. No list is nil. The lists of gaps,
-// marks, faults, clock steps and stalls have at most maxListed elements.
+// marks, faults, clock steps, stalls and events of the host have at most maxListed elements.
 type Survey struct {
 	Tapes       []tapeFacts `json:"tapes"`
 	Records     uint64      `json:"records"`  // of kinds that this version knows
@@ -32,11 +32,14 @@ type Survey struct {
 	Faults      []fault     `json:"faults"`
 	ClockSteps  []clockStep `json:"clock_steps"`
 	Stalls      []stall     `json:"stalls"`
+	HostEvents  []hostEvent `json:"host_events"` // of counters; stalls are listed for themselves
+	HostMore    uint64      `json:"host_events_more,omitempty"`
 	Coverage    []coverage  `json:"coverage"`
 	Host        *host       `json:"host,omitempty"`   // the last one, nil if there is none
 	Damage      string      `json:"damage,omitempty"` // the first one
 	DamageMore  int         `json:"damage_more,omitempty"`
 	Top         *statistics `json:"top,omitempty"` // nil until AddTop
+	HostBars    []hostBar   `json:"-"`             // of the recordings whose hosts had events
 }
 
 // tapeFacts describe one of the tapes.
@@ -128,6 +131,14 @@ type stall struct {
 	Record   uint64 `json:"record"`
 	At       string `json:"at"` // its end
 	Duration string `json:"duration"`
+}
+
+// A hostEvent is something that the host's counters show.
+type hostEvent struct {
+	Record uint64 `json:"record"`
+	At     string `json:"at"` // the end of the time in which it happened
+	What   string `json:"what"`
+	Count  uint64 `json:"count"`
 }
 
 type mark struct {

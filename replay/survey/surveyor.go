@@ -38,7 +38,7 @@ type countKey struct {
 
 func newSurveyor() *surveyor {
 	return &surveyor{counts: map[countKey]kindCount{}, survey: Survey{Tapes: []tapeFacts{}, Kinds: []kindCount{}, Sources: []opening{},
-		Gaps: []gap{}, Marks: []mark{}, Faults: []fault{}, ClockSteps: []clockStep{}, Stalls: []stall{}, Coverage: []coverage{}}}
+		Gaps: []gap{}, Marks: []mark{}, Faults: []fault{}, ClockSteps: []clockStep{}, Stalls: []stall{}, HostEvents: []hostEvent{}, Coverage: []coverage{}}}
 }
 
 // byReading reads every record of an input.
@@ -107,6 +107,9 @@ func (s *surveyor) endTape(followed bool) {
 	s.recording.to = t.Last
 	if !followed {
 		s.survey.Coverage = append(s.survey.Coverage, s.recording.coverage()...)
+		if marks := s.recording.marks; len(marks) > 0 {
+			s.survey.HostBars = append(s.survey.HostBars, hostBar{s.recording.tape, marks})
+		}
 	}
 }
 
@@ -166,7 +169,7 @@ func (s *surveyor) payload(r *capture.Record) {
 		var p capture.Host
 		if r.Decode(&p) == nil {
 			v.Host = &host{p.ID, p.Name, p.Kernel, p.BootID, len(p.Interfaces), append([]string{}, p.LocalNetworks...)}
-			s.recording.host(r, &p)
+			s.recording.settings(r, &p)
 		}
 	case capture.KindGap:
 		var p capture.Gap
@@ -195,6 +198,16 @@ func (s *surveyor) payload(r *capture.Record) {
 		var p capture.Stall
 		if r.Decode(&p) == nil {
 			appendListed(&v.Stalls, stall{r.Seq, spell(r.At), spell(p.Duration)})
+			s.recording.stall(r, &p)
+		}
+	case capture.KindCounters:
+		var p capture.Counters
+		if r.Decode(&p) == nil {
+			for _, e := range s.recording.countersOf(r, &p) {
+				if !appendListed(&v.HostEvents, hostEvent{r.Seq, spell(r.At), e.What, e.Count}) {
+					v.HostMore++
+				}
+			}
 		}
 	case capture.KindEnd:
 		var p capture.End

@@ -2,6 +2,7 @@ package survey
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -147,21 +148,31 @@ func (o *opening) text() string {
 	return text + render.Reason(o.Why)
 }
 
-// barsText draws every source's coverage over the time of its recording.
+// barsText draws every source's coverage over the time of its recording, and when the host
+// had events.
 func (v *Survey) barsText(b *strings.Builder, columns int) {
 	const label = 16
+	row := func(name, bar string) { quote.Line(b, "  %-*s%s", label-2, name, bar) }
 	list := v.Coverage
 	for i := range list {
 		c := &list[i]
 		from, to := c.Spans[0].From, c.Spans[len(c.Spans)-1].To // those of the recording
+		bar := slices.IndexFunc(v.HostBars, func(h hostBar) bool { return h.Tape == c.Tape })
 		if i == 0 || c.Tape != list[i-1].Tape {
-			heading(b, "coverage, +%s to +%s%s (█ all, ▒ a gap, ░ in part, · closed)", shortText(from), shortText(to), v.ofTape(", ", c))
+			legend := "█ all, ▒ a gap, ░ in part, · closed"
+			if bar >= 0 {
+				legend += "; host: ! an event"
+			}
+			heading(b, "coverage, +%s to +%s%s (%s)", shortText(from), shortText(to), v.ofTape(", ", c), legend)
 		}
 		name := c.Kind
 		if c.Number != 0 {
 			name = fmt.Sprintf("%d %s", c.Number, c.Kind)
 		}
-		quote.Line(b, "  %-*s%s", label-2, name, coverageBar(c.Spans, from, to, columns-label))
+		row(name, coverageBar(c.Spans, from, to, columns-label))
+		if bar >= 0 && (i == len(list)-1 || list[i+1].Tape != c.Tape) {
+			row("host", eventBar(v.HostBars[bar].Marks, from, to, columns-label))
+		}
 	}
 }
 
@@ -238,6 +249,9 @@ func (v *Survey) eventsText(b *strings.Builder) {
 	section(b, "the recorder stood still", v.Stalls, func(s *stall) string {
 		return fmt.Sprintf("until +%s (#%d), for %s", s.At, s.Record, s.Duration)
 	}, 0)
+	section(b, "events of the host", v.HostEvents, func(e *hostEvent) string {
+		return fmt.Sprintf("+%s (#%d) %s %d%s", e.At, e.Record, e.What, e.Count, render.HostEventReason(e.What))
+	}, v.HostMore)
 	for _, f := range v.Faults {
 		heading(b, "the core panicked on record %d in production: %q", f.Record, f.Message)
 	}

@@ -167,3 +167,26 @@ func (t tally) untracked() string {
 	return strconv.Itoa(missing) + " of " + strconv.Itoa(t.rows) +
 		" established sockets have no conntrack entry: no rule asks for tracking, or something bypasses it"
 }
+
+// elsewhere describes the connections in namespaces that no conntrack source sees. It returns an
+// empty text if there are none, or if the namespace of a source is unknown.
+func (k *sockets) elsewhere(watched []uint64) string {
+	if len(watched) == 0 || watched[0] == 0 {
+		return ""
+	}
+	others := make(map[uint64]bool)
+	for i := range k.rows {
+		w := &k.rows[i]
+		if w.state == procnet.Established && w.suppressed == (stamp{}) && w.table.key.Netns != 0 && !watches(watched, w) {
+			others[w.table.key.Netns] = true
+		}
+	}
+	switch n := len(others); n {
+	case 0:
+		return ""
+	case 1:
+		return "1 other network namespace has connections and is not recorded by conntrack"
+	default:
+		return strconv.Itoa(n) + " other network namespaces have connections and are not recorded by conntrack"
+	}
+}

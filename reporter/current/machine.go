@@ -100,6 +100,10 @@ func (m *Machine) Step(r *capture.Record) bool {
 		if r.Decode(&p) == nil {
 			m.hostChanged(&p, r)
 		}
+	case capture.KindCounters:
+		m.sources.Counters(r, m.ticks.Window)
+	case capture.KindStall:
+		m.sources.Stall(r, m.ticks.Window)
 	case capture.KindClock:
 		var p capture.Clock
 		if r.Decode(&p) == nil {

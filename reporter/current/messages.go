@@ -21,6 +21,9 @@ func (m *Machine) conntrack(r *capture.Record) {
 		s.Ignored++
 		return
 	}
+	if msg.Type == ctmsg.New || r.Kind == capture.KindDumpEntry {
+		s.Flows++
+	}
 	msg.Reply.Proto = msg.Orig.Proto // the reply's protocol is ignored
 	key := flowKey{orig: msg.Orig, id: msg.ID, source: s.Number, zone: msg.Zone}
 	now := stamp{r.At, r.Seq}

@@ -18,6 +18,7 @@ func (m *Machine) Report() *report.Report {
 	r.Connections = connections
 	r.Endpoints = listEndpoints(connections, swapped, m.hostID)
 	r.Names = m.namesOf(r)
-	r.Coverage = m.sources.Coverage(window, tallyOf(flows, rows, &m.sources).untracked())
+	r.Coverage = m.sources.Coverage(&m.ticks, tallyOf(flows, rows, &m.sources).untracked(), m.sockets.elsewhere(m.sources.ConntrackNamespaces()))
+	r.HostEvents = m.sources.HostEvents(&m.ticks, m.wall)
 	return r
 }

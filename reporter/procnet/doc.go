@@ -1,5 +1,6 @@
 // Package procnet reads /proc/net/tcp, tcp6, udp and udp6: the kernel's tables of sockets, one network namespace each. It
 // is pure: text in, rows out, no state. A Scanner (scanner.go) reads the rows (row.go) of a table; append.go writes tables.
+// Counters (counters.go) reads the kernel's counters of lost packets and of opened connections.
 //
 // # The text
 //
@@ -26,4 +27,7 @@
 //
 // The widths of the header and of the row number differ in tables of UDP and of IPv6. The first word identifies the
 // header. An incomplete row is skipped and counted, and the next line is read correctly (b48).
+//
+// The columns of counters differ between kernels, so they are found by their names. Counters of a CPU have 32 bits in
+// /proc/net/stat/nf_conntrack and softnet_stat. A CPU that is offline has no line in softnet_stat.
 package procnet

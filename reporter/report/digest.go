@@ -10,12 +10,17 @@ import (
 
 // Digests returns the report's digests. The digest of a section is the SHA-256 of its
 // canonical JSON list, cut to 8 bytes. Connections are split into 8 buckets by Bucket,
-// and each bucket has a digest.
+// and each bucket has a digest. If the host had events, their list follows that of the
+// coverage.
 func (r *Report) Digests() capture.Digests {
 	var d capture.Digests
 	h := sha256.New()
 	buf := make([]byte, 0, 2*digestPart)
-	d.Coverage = sum(h, buf, r.Coverage, appendCoverage)
+	write(h, buf, r.Coverage, appendCoverage)
+	if len(r.HostEvents) > 0 {
+		write(h, buf, r.HostEvents, appendHostEvent)
+	}
+	d.Coverage = cut(h)
 	d.Endpoints = sum(h, buf, r.Endpoints, appendEndpoint)
 	d.Names = sum(h, buf, r.Names, appendNames)
 	var buckets [len(d.Connections)]hash.Hash
@@ -44,6 +49,12 @@ const digestPart = 8 << 10
 
 func sum[T any](h hash.Hash, b []byte, list []T, one func([]byte, *T) []byte) uint64 {
 	h.Reset()
+	write(h, b, list, one)
+	return cut(h)
+}
+
+// write hashes a list. It uses b.
+func write[T any](h hash.Hash, b []byte, list []T, one func([]byte, *T) []byte) {
 	b = append(b[:0], '[')
 	for i := range list {
 		if i > 0 {
@@ -55,7 +66,6 @@ func sum[T any](h hash.Hash, b []byte, list []T, one func([]byte, *T) []byte) ui
 		}
 	}
 	h.Write(append(b, ']'))
-	return cut(h)
 }
 
 func cut(h hash.Hash) uint64 {

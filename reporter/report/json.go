@@ -17,9 +17,9 @@ func (r *Report) AppendJSON(b []byte) []byte {
 	b = appendString(b, r.HostName)
 	b = append(b, `},"tick":`...)
 	b = strconv.AppendUint(b, r.Tick, 10)
-	b = append(b, `,"at":"`...)
-	b = time.Unix(0, r.At).UTC().AppendFormat(b, time.RFC3339Nano)
-	b = append(b, `","window":`...)
+	b = append(b, `,"at":`...)
+	b = appendTime(b, r.At)
+	b = append(b, `,"window":`...)
 	b = appendDuration(b, r.Window)
 	b = append(b, `,"rules":`...)
 	b = appendString(b, r.Rules)
@@ -31,6 +31,10 @@ func (r *Report) AppendJSON(b []byte) []byte {
 	b = appendList(b, r.Endpoints, appendEndpoint)
 	b = append(b, `,"names":`...)
 	b = appendList(b, r.Names, appendNames)
+	if len(r.HostEvents) > 0 {
+		b = append(b, `,"host_events":`...)
+		b = appendList(b, r.HostEvents, appendHostEvent)
+	}
 	return append(b, '}')
 }
 
@@ -45,6 +49,9 @@ func (n *Names) AppendJSON(b []byte) []byte { return appendNames(b, n) }
 
 // AppendJSON appends the canonical JSON of the coverage, as in its report.
 func (c *Coverage) AppendJSON(b []byte) []byte { return appendCoverage(b, c) }
+
+// AppendJSON appends the event's canonical JSON, as in its report.
+func (e *HostEvent) AppendJSON(b []byte) []byte { return appendHostEvent(b, e) }
 
 func appendList[T any](b []byte, list []T, one func([]byte, *T) []byte) []byte {
 	b = append(b, '[')
@@ -175,6 +182,22 @@ func appendNames(b []byte, n *Names) []byte {
 		b = appendString(b, n.Host)
 	}
 	return append(b, '}')
+}
+
+func appendHostEvent(b []byte, e *HostEvent) []byte {
+	b = append(b, `{"at":`...)
+	b = appendTime(b, e.At)
+	b = append(b, `,"what":`...)
+	b = appendString(b, e.What)
+	b = append(b, `,"count":`...)
+	b = strconv.AppendUint(b, e.Count, 10)
+	return append(b, '}')
+}
+
+// appendTime appends a time in Unix ns.
+func appendTime(b []byte, at int64) []byte {
+	b = time.Unix(0, at).UTC().AppendFormat(append(b, '"'), time.RFC3339Nano)
+	return append(b, '"')
 }
 
 func appendAddrPort(b []byte, a *netip.AddrPort) []byte {

@@ -89,6 +89,13 @@ type (
 		Connections []connectionJSON `json:"connections"`
 		Endpoints   []endpointJSON   `json:"endpoints"`
 		Names       []Names          `json:"names"`
+		HostEvents  []hostEventJSON  `json:"host_events"`
+	}
+
+	hostEventJSON struct {
+		At    time.Time `json:"at"`
+		What  string    `json:"what"`
+		Count uint64    `json:"count"`
 	}
 
 	connectionJSON struct {
@@ -142,7 +149,12 @@ func (d *durationJSON) UnmarshalText(text []byte) error {
 func (r *reportJSON) report() Report {
 	return Report{HostID: r.Host.ID, HostName: r.Host.Name, Tick: r.Tick, At: r.At.UnixNano(), Window: int64(r.Window),
 		Rules: r.Rules, Coverage: r.Coverage, Connections: converted(r.Connections, (*connectionJSON).connection),
-		Endpoints: converted(r.Endpoints, (*endpointJSON).endpoint), Names: r.Names}
+		Endpoints: converted(r.Endpoints, (*endpointJSON).endpoint), Names: r.Names,
+		HostEvents: converted(r.HostEvents, (*hostEventJSON).event)}
+}
+
+func (e *hostEventJSON) event() HostEvent {
+	return HostEvent{At: e.At.UnixNano(), What: e.What, Count: e.Count}
 }
 
 func (c *connectionJSON) connection() Connection {

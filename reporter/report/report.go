@@ -22,6 +22,7 @@ type Report struct {
 	Connections []Connection
 	Endpoints   []Endpoint
 	Names       []Names
+	HostEvents  []HostEvent
 
 	ScopeInput ScopeInput   // what else Scope needs
 	scope      *ScopeReport // the view of rules scope2016; nil if Scope derives it
@@ -32,7 +33,7 @@ type Report struct {
 type Coverage struct {
 	Source      string // the source's kind: conntrack, dns, proc or rdns
 	State       CoverageState
-	Why         string // why the state is not CoverageOK
+	Why         string // why the state is not CoverageOK, or what an ok source is not expected to see
 	Records     uint64 // messages, tables, lists or packets; begins and ends of dumps and walks do not count
 	Lost        uint64
 	Undecodable uint64
@@ -164,6 +165,19 @@ func (e *Endpoint) ID() string {
 // Compare orders endpoints as a report does: by scope, address and port.
 func (e *Endpoint) Compare(other *Endpoint) int {
 	return cmp.Or(strings.Compare(e.Scope, other.Scope), e.Addr.Compare(other.Addr))
+}
+
+// A HostEvent is something that happened on the host and may explain what a report shows or lacks,
+// such as packets that the kernel dropped. Events are ordered by time, then by What.
+type HostEvent struct {
+	At    int64  // Unix ns at the end of the time in which it happened
+	What  string // the kernel's name of a counter, such as "nf_conntrack drop", or "recorder stall"
+	Count uint64
+}
+
+// Compare orders events as a report does.
+func (e HostEvent) Compare(o HostEvent) int {
+	return cmp.Or(cmp.Compare(e.At, o.At), strings.Compare(e.What, o.What))
 }
 
 // SeenConntrack, SeenProc and SeenBoth are the lists of sources that show a TCP connection.

@@ -54,6 +54,9 @@ func (m *Machine) conntrack(r *capture.Record) {
 	if r.Kind == capture.KindDumpEntry {
 		typ = ctmsg.Dump
 	}
+	if typ == ctmsg.New || typ == ctmsg.Dump {
+		s.Flows++
+	}
 	m.flows.apply(&f, typ)
 	if msg.Status&(ctmsg.SrcNAT|ctmsg.DstNAT) != 0 {
 		m.nat.apply(&f, typ)

@@ -79,7 +79,8 @@ func (m *Machine) Report() *report.Report {
 	t.assignIDs()
 	r.Endpoints = t.endpoints(processes, aliases)
 	r.Names = t.names(r)
-	r.Coverage = m.sources.Coverage(m.ticks.Window-1, "")
+	r.Coverage = m.sources.Coverage(&m.ticks, "", "")
+	r.HostEvents = m.sources.HostEvents(&m.ticks, m.wall)
 	r.SetScope(t.view(r))
 	return r
 }

@@ -44,16 +44,19 @@ func (ss *Sources) Carry(c *carry.Coder) {
 		c.Check(i == 0 || ss.List[i-1].Number < s.Number)
 	}
 	c.Bools(&ss.eventsOff)
+	ss.counters.carry(c)
+	ss.events.carry(c)
 }
 
 func (s *Source) carry(c *carry.Coder) {
 	carry.Uint(c, &s.Number)
 	c.String(&s.Kind)
 	carry.Uint(c, &s.Netns)
-	c.Bools(&s.Closed, &s.Dumping, &s.dumpGap)
+	c.Bools(&s.Closed, &s.Dumping, &s.dumpGap, &s.interrupted)
 	c.String(&s.Reason)
 	c.String(&s.Missing)
-	for _, n := range [...]*uint64{&s.Records, &s.Lost, &s.Undecodable, &s.Ignored, &s.GapSeq, &s.window, &s.DumpFrom} {
+	for _, n := range [...]*uint64{&s.Records, &s.Lost, &s.Undecodable, &s.Ignored, &s.GapSeq, &s.window, &s.DumpFrom, &s.Flows} {
 		carry.Uint(c, n)
 	}
+	s.opens.carry(c)
 }

@@ -20,6 +20,12 @@ type Source struct {
 	Undecodable uint64
 	Ignored     uint64
 
+	// Flows counts the TCP flows that NEW messages and entries of dumps of the conntrack table
+	// showed since the last counters record with opened connections.
+	Flows       uint64
+	opens       opens
+	interrupted bool // a gap or a change of the source came since then
+
 	window uint64 // in which it was last degraded by a gap or by DegradeWindow
 	GapSeq uint64 // number of the record that last degraded it, 0 for none
 
@@ -32,6 +38,8 @@ type Source struct {
 type Sources struct {
 	List      []*Source // by number
 	eventsOff bool      // net.netfilter.nf_conntrack_events is 0
+	counters  Counters
+	events    hostEvents
 }
 
 // Of returns the source that a record names. It adds the source if it is new. At most Max
@@ -141,6 +149,7 @@ func (ss *Sources) First(kind string) *Source {
 // see the connections that end until it is open again.
 func (s *Source) Change(p *capture.Source, seq uint64) {
 	s.Status.Change(p)
+	s.interrupted = true
 	if p.Open {
 		s.Netns = p.Netns
 	} else {
@@ -151,7 +160,7 @@ func (s *Source) Change(p *capture.Source, seq uint64) {
 // Gap applies a gap record of the window.
 func (s *Source) Gap(p *capture.Gap, seq, window uint64) {
 	s.Status.Gap(p)
-	s.GapSeq, s.window, s.dumpGap = seq, window, true
+	s.GapSeq, s.window, s.dumpGap, s.interrupted = seq, window, true, true
 }
 
 // DegradeWindow degrades a source that is complete again in the next window, as the
@@ -188,17 +197,21 @@ func (s *Source) EndDump(failed bool) (complete bool) {
 // a connection.
 func (s *Source) Hidden(seq uint64) bool { return s != nil && s.Missing != "" && seq < s.GapSeq }
 
-// Coverage lists the coverage of all sources and, as off, of the usual kinds that the tape
-// lacks. Names that were lost degrade only the reported window. untracked is a reason why
-// conntrack does not see all connections, or empty.
-func (ss *Sources) Coverage(reported uint64, untracked string) []report.Coverage {
+// Coverage lists the coverage of all sources in the last tick's window and, as off, of the usual
+// kinds that the tape lacks. Names that were lost degrade only the reported window. untracked is a
+// reason why conntrack does not see all connections, or empty. elsewhere is what conntrack is not
+// expected to see, or empty: it is only mentioned.
+func (ss *Sources) Coverage(t *Ticks, untracked, elsewhere string) []report.Coverage {
 	var out []report.Coverage
 	for _, s := range ss.List {
 		if s.Kind == "" {
 			continue
 		}
 		c := report.Coverage{Source: s.Kind, Records: s.Records, Lost: s.Lost, Undecodable: s.Undecodable, Ignored: s.Ignored}
-		c.State, c.Why = s.stateIn(reported, ss.eventsOff, untracked)
+		c.State, c.Why = s.stateIn(t, ss.eventsOff, untracked)
+		if s.Kind == capture.SourceConntrack && c.State == report.CoverageOK {
+			c.Why, elsewhere = elsewhere, ""
+		}
 		if ss.count(s.Kind) > 1 {
 			c.Netns = s.Netns
 		}
@@ -213,10 +226,10 @@ func (ss *Sources) Coverage(reported uint64, untracked string) []report.Coverage
 	return out
 }
 
-// stateIn returns the state of the source in a window, and why it is not ok.
-func (s *Source) stateIn(window uint64, eventsOff bool, untracked string) (report.CoverageState, string) {
+// stateIn returns the state of the source in the last tick's window, and why it is not ok.
+func (s *Source) stateIn(t *Ticks, eventsOff bool, untracked string) (report.CoverageState, string) {
 	status := s.Status
-	if s.RepairedByReport() && s.window != window {
+	if s.RepairedByReport() && s.window != t.Window-1 {
 		status.Missing = ""
 	}
 	switch {
@@ -224,6 +237,8 @@ func (s *Source) stateIn(window uint64, eventsOff bool, untracked string) (repor
 		return status.State()
 	case eventsOff:
 		return status.State(NoEvents, untracked)
+	case untracked == "" && status.Missing == "":
+		untracked = s.unseen(t)
 	}
 	return status.State(untracked)
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/report"
@@ -44,6 +45,32 @@ func (s *Status) Gap(p *capture.Gap) {
 		lost = fmt.Sprintf("%d lost", p.Lost)
 	}
 	s.Missing = cmp.Or(p.Why, lost)
+	if p.Since > 0 {
+		s.Missing += ", since +" + rounded(p.Since)
+	}
+}
+
+// rounded returns a duration in ns as a text, to the millisecond.
+func rounded(ns int64) string { return time.Duration(ns).Round(time.Millisecond).String() }
+
+// Stall applies a stall record, and reports whether it concerns the source: what began and ended
+// while the recorder stood still is in no walk of /proc. The kernel keeps events and packets.
+func (s *Status) Stall(p *capture.Stall) bool {
+	if s.Kind != capture.SourceProc || s.Closed {
+		return false
+	}
+	s.Missing = "the recorder stood still for " + rounded(p.Duration)
+	return true
+}
+
+// EventsOn applies a record that shows that the kernel sends conntrack events again, and reports
+// whether it concerns the source.
+func (s *Status) EventsOn() bool {
+	if s.Kind != capture.SourceConntrack || s.Closed {
+		return false
+	}
+	s.Missing = "net.netfilter.nf_conntrack_events was 0: the kernel sent no events"
+	return true
 }
 
 // RepairedByReport reports whether a gap concerns one report only: a lost packet or
@@ -72,12 +99,22 @@ func (s *Status) State(more ...string) (report.CoverageState, string) {
 	return report.CoverageOK, ""
 }
 
-// EventsOff returns whether a host record says that the kernel sends no conntrack events.
-// known is false if it says nothing about that.
-func EventsOff(p *capture.Host) (off, known bool) {
-	for _, v := range p.Sysctls {
-		if strings.HasSuffix(v.Name, "nf_conntrack_events") {
-			off, known = strings.TrimSpace(v.Value) == "0", true
+// EventsOff returns whether a host or counters record shows that the kernel sends no conntrack
+// events. known is false if it does not show that.
+func EventsOff(p capture.Payload) (off, known bool) {
+	note := func(name, value string) {
+		if value = strings.TrimSpace(value); value != "" && strings.HasSuffix(name, "nf_conntrack_events") {
+			off, known = value == "0", true
+		}
+	}
+	switch p := p.(type) {
+	case *capture.Host:
+		for _, v := range p.Sysctls {
+			note(v.Name, v.Value)
+		}
+	case *capture.Counters:
+		for _, f := range p.Files {
+			note(f.Name, string(f.Text))
 		}
 	}
 	return off, known

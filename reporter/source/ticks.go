@@ -1,6 +1,8 @@
 package source
 
 import (
+	"math"
+
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/carry"
 	"github.com/topotape/topotape/reporter/report"
@@ -27,6 +29,16 @@ func (t *Ticks) Set(r *report.Report, start int64) {
 	if r.Window == 0 {
 		r.Window = t.At - t.before
 	}
+}
+
+// began returns the time before which nothing belongs to the window of the last tick. It is known
+// for the first tick only, and needed there: a tape that was cut from another one starts with
+// older records.
+func (t *Ticks) began() int64 {
+	if t.Window == 1 && t.last.Interval > 0 {
+		return t.At - t.last.Interval
+	}
+	return math.MinInt64
 }
 
 // Carry codes the ticks.
