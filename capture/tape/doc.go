@@ -61,7 +61,7 @@ Nothing follows the payload: a newer version adds to a frame only inside its
 payload. Any MessagePack library reads a whole file, frame by frame. Both lengths are
 at most 8 MiB; a reader checks that before it allocates memory, and stops decoding
 at the announced length. A payload that would decode to more than 256 times the length
-of its frame is stored plain. A reader decodes up to 16 MiB of payloads that break this
+of its frame is stored plain. A reader decodes up to 40 MiB of payloads that break this
 rule, because versions before 1.2 did not have it; further ones are damage.
 
 	head  chunk  chunk  …  index  chunk  …  index  foot

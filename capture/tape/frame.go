@@ -53,7 +53,7 @@ const (
 // the file. For files of older versions, readers decode maxExpanding bytes of such payloads.
 const (
 	maxRatio     = 256
-	maxExpanding = 16 << 20
+	maxExpanding = 40 << 20
 )
 
 func expanding(plain, stored int) bool { return plain > maxRatio*(frameHeaderLen+stored) }

@@ -92,16 +92,33 @@ func (c *Coder) next() bool {
 }
 
 func (c *Coder) arrayLen() int {
-	n, err := c.dec.DecodeArrayLen()
-	if err != nil {
-		c.err = err
-		return 0
+	n, short := c.shortArray()
+	if !short {
+		var err error
+		if n, err = c.dec.DecodeArrayLen(); err != nil {
+			c.err = err
+			return 0
+		}
 	}
 	if n < 0 || n > c.src.Len() { // an element takes a byte at least
 		c.err = fmt.Errorf("array of %d elements in %d bytes", n, c.src.Len())
 		return 0
 	}
 	return n
+}
+
+// shortArray reads the length of an array of up to 15 elements, which is one byte: a list can have
+// millions of them, and the library takes five times as long.
+func (c *Coder) shortArray() (n int, ok bool) {
+	b, err := c.src.ReadByte()
+	if err != nil {
+		return 0, false
+	}
+	if b&0xf0 != 0x90 {
+		c.src.UnreadByte()
+		return 0, false
+	}
+	return int(b & 0x0f), true
 }
 
 func (c *Coder) skip() {
@@ -271,13 +288,11 @@ func elements[T any](c *Coder, p *[]T, read func(*T)) {
 			c.err = fmt.Errorf("lists of more than %d MiB", maxLists>>20)
 			return
 		}
-		*p = make([]T, 0, n)
+		*p = make([]T, n)
 	}
 	for i := 0; i < n && c.err == nil; i++ {
-		var e T
 		c.left = 1
-		read(&e)
-		*p = append(*p, e)
+		read(&(*p)[i])
 	}
 	c.left = outer
 }
