@@ -122,8 +122,7 @@ func (s *sequencer) batch(b *collect.Batch) {
 		if len(s.waiting) > 0 {
 			s.emitSource(r.Source)
 		}
-		switch r.Kind {
-		case capture.KindWalkEnd:
+		if r.Kind == capture.KindWalkEnd {
 			s.countNamespaces(r)
 			end := *r
 			end.Payload = bytes.Clone(r.Payload)

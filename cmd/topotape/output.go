@@ -4,13 +4,13 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"sync"
 	"time"
 
 	"github.com/topotape/topotape/capture/outfile"
+	"github.com/topotape/topotape/capture/quote"
 )
 
 // output is the destination of a verb's result: standard output, a file that gets
@@ -34,7 +34,7 @@ func createOutput(path string, may outfile.Replace) (*output, error) {
 		return nil, err
 	}
 	if f.Warning != "" {
-		fmt.Fprintf(os.Stderr, "topotape: warning: %s\n", f.Warning)
+		quote.Line(os.Stderr, "topotape: warning: %s", f.Warning)
 	}
 	return &output{Writer: bufio.NewWriterSize(f, 64<<10), file: f}, nil
 }
