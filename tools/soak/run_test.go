@@ -143,7 +143,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// The same seed makes the same tape, in which every change was made by some seed.
+// The same seed makes the same tape.
 func TestSeedsAreStable(t *testing.T) {
 	for seed := range uint64(40) {
 		var once, again bytes.Buffer
