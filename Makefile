@@ -29,8 +29,7 @@ FUZZTIME ?= 60s
 fuzz:
 	@tools/fuzz.sh $(FUZZTIME)
 
-# Reads SOAK tapes that were changed in hostile ways with the verbs. It takes about 25
-# minutes on two processors.
+# Reads SOAK tapes that were changed in hostile ways with the verbs.
 SOAK ?= 10000
 soak:
 	$(GO) run ./tools/soak -n $(SOAK)

@@ -232,7 +232,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"cmd/topotape":          {"capture", "capture/live", "capture/outfile", "capture/quote", "capture/tape", "fixtures", "fixtures/ingest", "fixtures/script", "replay", "replay/diff", "replay/edit", "replay/fold", "replay/pcapng", "replay/render", "replay/scope", "replay/survey", "reporter", "reporter/ctmsg", "reporter/report"},
 		"fixtures":              {"capture", "capture/outfile", "capture/quote", "capture/tape", "fixtures/script", "replay", "replay/diff", "replay/fold", "replay/render", "replay/scope", "reporter", "reporter/report"},
 		"fixtures/ingest":       {"capture", "capture/tape", "fixtures/script", "replay/render", "reporter/ctmsg", "reporter/dnsmsg"},
-		"fixtures/script":       {"capture", "capture/tape", "reporter/ctmsg", "reporter/dnsmsg"},
+		"fixtures/script":       {"capture", "capture/tape", "capture/wire", "reporter/ctmsg", "reporter/dnsmsg"},
 		"replay":                {"capture", "capture/tape", "replay/diff", "replay/fold", "reporter", "reporter/report"},
 		"replay/diff":           {"capture/quote", "replay/fold", "replay/render", "reporter", "reporter/report"},
 		"replay/edit":           {"capture", "capture/tape", "replay", "replay/render", "reporter", "reporter/report", "reporter/source"},

@@ -13,7 +13,7 @@ seed and the same repository make the same bytes. tools/README.md lists the chan
 A run of a verb fails if
 
   - it panics, exits with a code that no tape can cause, or fails without a message,
-  - it takes more than 10 s, twice,
+  - it takes more than 10 s, and again more than 10 s of the processor or a minute,
   - its memory exceeds 256 MiB and what the program needs for a sound tape,
   - it writes a control, bidirectional or invisible character raw, as text or to
     standard error,

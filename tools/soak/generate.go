@@ -133,6 +133,16 @@ func (g *generator) change() {
 			mend(t)
 		}
 	}
+	if g.IntN(3) == 0 { // readers limit how far payloads may be compressed
+		g.note("records not compressed")
+		for _, t := range g.tapes {
+			for _, f := range t.frames {
+				if f.records != nil {
+					f.coding = plain
+				}
+			}
+		}
+	}
 	for _, f := range g.later {
 		f()
 	}

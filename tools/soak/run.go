@@ -20,6 +20,8 @@ import (
 const (
 	// maxWall is how long a verb may take.
 	maxWall = 10 * time.Second
+	// busyFactor is how much longer it may take if it does not have the processor.
+	busyFactor = 6
 	// maxMemory is the memory that a verb may use: 256 MiB, and what the program uses
 	// for a sound tape.
 	maxMemory = (256 + 32) << 20
@@ -60,20 +62,21 @@ func (j *job) run(ctx context.Context, v *verb) (run, error) {
 	return j.once(ctx, v)
 }
 
-// once runs a verb, again if it took too long: another process may have had the
-// processor.
+// once runs a verb. If it took too long it runs again, and then its own time counts: other
+// processes may have had the processor.
 func (j *job) once(ctx context.Context, v *verb) (run, error) {
-	r, err := j.process(ctx, v)
+	r, err := j.process(ctx, v, j.wait, 0)
 	if err == nil && r.wall >= j.wait {
 		os.Remove(filepath.Join(j.dir, "out.tape.new.partial"))
-		r, err = j.process(ctx, v)
+		r, err = j.process(ctx, v, busyFactor*j.wait, j.wait)
 	}
 	return r, err
 }
 
-// process runs a process and checks what it did.
-func (j *job) process(ctx context.Context, v *verb) (run, error) {
-	limited, cancel := context.WithTimeout(ctx, j.wait)
+// process runs a process and checks what it did. It may use this much time, by the clock
+// and, unless that is 0, of the processor.
+func (j *job) process(ctx context.Context, v *verb, wall, cpu time.Duration) (run, error) {
+	limited, cancel := context.WithTimeout(ctx, wall)
 	defer cancel()
 	cmd := exec.CommandContext(limited, j.program, j.arguments(v)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+j.dir)
@@ -94,7 +97,7 @@ func (j *job) process(ctx context.Context, v *verb) (run, error) {
 	if err := cmd.Start(); err != nil {
 		return run{}, err
 	}
-	limit(cmd.Process.Pid)
+	limit(cmd.Process.Pid, cpu)
 	err := cmd.Wait()
 	r := run{command: "topotape " + strings.Join(v.args, " "), code: cmd.ProcessState.ExitCode(), wall: time.Since(begun)}
 	r.memory = cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
@@ -105,7 +108,7 @@ func (j *job) process(ctx context.Context, v *verb) (run, error) {
 	if err != nil && !errors.As(err, &exit) && !errors.Is(err, errEnough) && !errors.Is(err, syscall.EPIPE) && limited.Err() == nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return r, err
 	}
-	r.judge(v, limited.Err() != nil, stdout, stderr)
+	r.judge(v, limited.Err() != nil || cpu > 0 && r.code < 0, stdout, stderr)
 	return r, nil
 }
 
@@ -115,9 +118,13 @@ type onlyReader struct{ f *os.File }
 // Read reads from the file.
 func (r onlyReader) Read(b []byte) (int, error) { return r.f.Read(b) }
 
-// limit bounds the process in the ways that harm the machine.
-func limit(pid int) {
-	for resource, most := range map[int]uint64{unix.RLIMIT_DATA: hardMemory, unix.RLIMIT_FSIZE: hardFile, unix.RLIMIT_CORE: 0} {
+// limit bounds the process in the ways that harm the machine, and its time of the processor.
+func limit(pid int, cpu time.Duration) {
+	limits := map[int]uint64{unix.RLIMIT_DATA: hardMemory, unix.RLIMIT_FSIZE: hardFile, unix.RLIMIT_CORE: 0}
+	if cpu > 0 {
+		limits[unix.RLIMIT_CPU] = uint64(max(cpu, time.Second) / time.Second)
+	}
+	for resource, most := range limits {
 		unix.Prlimit(pid, resource, &unix.Rlimit{Cur: most, Max: most}, nil)
 	}
 }

@@ -78,9 +78,6 @@ type record struct {
 	more                  []any // elements that a newer version added
 }
 
-// array returns the payload as the fields of an object.
-func (r *record) array() []any { a, _ := r.payload.([]any); return a }
-
 // bytes returns the payload of a raw kind.
 func (r *record) bytes() []byte { b, _ := r.payload.([]byte); return b }
 
