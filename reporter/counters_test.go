@@ -156,6 +156,17 @@ func TestOneReasonForUnseenConnections(t *testing.T) {
 	}
 }
 
+// A reason that the recorder gave is not repeated in other words.
+func TestReasonOfTheRecorderIsEnough(t *testing.T) {
+	h := newHost(t)
+	h.Put(capture.KindSource, 1, &capture.Source{Open: true, Kind: capture.SourceConntrack, Netns: 7, Why: "no rule"})
+	h.counters(0, 7, snmp(0, 0))
+	h.counters(3, 7, snmp(100, 0))
+	if why := reportertest.CoverageOf(h.Report(), capture.SourceConntrack).Why; why != "no rule" {
+		t.Error(why)
+	}
+}
+
 // Any text of the setting but 0 means that the kernel sends events; no text means nothing.
 func TestEventsSettingOfCounters(t *testing.T) {
 	h := newHost(t)

@@ -134,9 +134,10 @@ func (c *Conntrack) Run(ctx context.Context, out chan<- *Batch) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	dumped := make(chan error, 1)
+	source := c.source // the receiver uses the other one
 	go func() {
 		var watching sync.WaitGroup
-		watching.Go(func() { c.watchSettings(ctx) })
+		watching.Go(func() { c.watchSettings(ctx, source) })
 		err := c.dumpLoop(ctx, out)
 		watching.Wait()
 		c.marks.stop() // only now: dumps and gaps need the receiver

@@ -91,11 +91,12 @@ func (w *settingsWatch) why() (list []string) {
 // watchSettings looks at the settings once an interval until ctx is done, and once
 // more then. While the kernel sends no events, messages are lost that nobody
 // counts: there is a gap when that is noticed, and another one, with a dump, when
-// the kernel sends events again.
-func (c *Conntrack) watchSettings(ctx context.Context) {
+// the kernel sends events again. If the reasons differ from those in the source
+// record, another one follows.
+func (c *Conntrack) watchSettings(ctx context.Context, source capture.Source) {
 	looks := time.NewTicker(c.cfg.Interval)
 	defer looks.Stop()
-	w, source := &c.watch, c.source
+	w := &c.watch
 	for more := true; more; {
 		select {
 		case <-looks.C:

@@ -217,9 +217,12 @@ func (p *Proc) blindWhy(pids []uint32, hidden, all int) string {
 	return hiddenWhy(hidden, all)
 }
 
-// setWhy sets why the source is degraded after a walk, if it is. When processes
+// setWhy sets why the source is degraded after a complete walk, if it is. When processes
 // become hidden or visible, another source record says so.
 func (p *Proc) setWhy(q *queue, w *walk, took, period time.Duration) {
+	if !w.complete {
+		return // it does not show what is hidden
+	}
 	var why []string
 	blind := p.blindWhy(w.pids, int(w.partial), int(w.visited))
 	if (blind == "") != (p.source.Why == "") {

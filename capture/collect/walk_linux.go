@@ -34,6 +34,7 @@ type walk struct {
 	unplaced  []uint32          // processes whose namespace may not be read
 	partial   uint64            // processes whose descriptors may not be read, the unplaced included
 	visited   uint64            // all processes
+	complete  bool
 }
 
 // A group is the processes of one namespace, in ascending order.
@@ -59,7 +60,7 @@ func (w *walk) run() {
 		end.Failed = err.Error()
 		w.spaces = nil // the readings of a void walk cannot be called unchanged
 	} else {
-		w.walked = w.clock()
+		w.walked, w.complete = w.clock(), true
 	}
 	end.Processes, end.Netns = w.visited, uint64(len(w.groups))
 	w.add(capture.KindWalkEnd, &end)

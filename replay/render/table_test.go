@@ -54,7 +54,7 @@ func TestTableShowsEventsOfTheHost(t *testing.T) {
 	_, got, _ := strings.Cut(b.String(), "no connections\n")
 	const want = `
 host: nf_conntrack drop 212 between +1s and +4s: the conntrack table was full and packets were dropped; raise net.netfilter.nf_conntrack_max
-host: ?[2J 1 at +2.5s
+host: \x1b[2J 1 at +2.5s
 host: softnet dropped 18446744073709551615 between +5s and +6s: the host received packets faster than its CPUs handled them, and dropped some; raise net.core.netdev_max_backlog or spread the load (RPS)
 `
 	if got != want {

@@ -237,7 +237,7 @@ func (s *Source) stateIn(t *Ticks, eventsOff bool, untracked string) (report.Cov
 		return status.State()
 	case eventsOff:
 		return status.State(NoEvents, untracked)
-	case untracked == "" && status.Missing == "":
+	case untracked == "" && status.Missing == "" && status.Reason == "": // one reason is enough
 		untracked = s.unseen(t)
 	}
 	return status.State(untracked)
