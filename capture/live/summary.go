@@ -68,10 +68,10 @@ func (s *Summary) WriteTo(w io.Writer) (int64, error) {
 		}
 	}
 	if s.OtherNetns > 0 {
-		fmt.Fprintln(&b, collect.OtherNamespaces(s.OtherNetns))
+		quote.Line(&b, "%s", collect.OtherNamespaces(s.OtherNetns))
 	}
 	if s.Stalls > 0 {
-		fmt.Fprintf(&b, "the recorder stood still for %s (%d times): it was stopped, frozen or starved, or the tape's reader did not read; the gaps have what was lost\n",
+		quote.Line(&b, "the recorder stood still for %s (%d times): it was stopped, frozen or starved, or the tape's reader did not read; the gaps have what was lost",
 			s.Stalled.Round(time.Millisecond), s.Stalls)
 	}
 	if s.Fault != "" {
