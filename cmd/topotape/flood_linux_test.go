@@ -190,7 +190,7 @@ func TestFloodOfOneSourceLeavesTheOthersAlone(t *testing.T) {
 			lost += g.Lost
 			gaps++
 		case capture.KindTick:
-			if gap := at - lastTick; gap > interval+500*time.Millisecond {
+			if gap := at - lastTick; gap > interval+2*time.Second {
 				t.Errorf("tick %d comes %v after the one before", ticks+1, gap)
 			}
 			lastTick = at
@@ -217,7 +217,7 @@ func TestFloodOfOneSourceLeavesTheOthersAlone(t *testing.T) {
 		t.Errorf("%d gaps, the last walk ended at %v", gaps, lastWalk)
 	}
 	for _, v := range made {
-		if late := seen[v.port].Sub(v.at); late < -50*time.Millisecond || late > 500*time.Millisecond {
+		if late := seen[v.port].Sub(v.at); late < -50*time.Millisecond || late > 2*time.Second {
 			t.Errorf("events of port %d came after %v", v.port, late)
 		}
 	}
