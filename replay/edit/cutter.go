@@ -282,7 +282,8 @@ func (c *cutter) finish() error {
 	s.Missing = append(c.damages, s.Missing...)
 	s.Witnesses, s.Differ = c.out.compared, c.out.differ
 	if !c.ended && c.out.seq < math.MaxUint64 { // else there is no free number
-		end := &capture.End{Why: strings.Join(append([]string{endOfCut}, s.Missing...), "; ")}
+		why := strings.Join(append([]string{endOfCut}, s.Missing...), "; ")
+		end := &capture.End{Why: why[:min(len(why), maxWhy)]}
 		if err := c.out.add(c.out.seq+1, newRecord(capture.KindEnd, 0, end)); err != nil {
 			return err
 		}
@@ -291,6 +292,9 @@ func (c *cutter) finish() error {
 	s.Size = c.out.tape.Size()
 	return err
 }
+
+// maxWhy bounds the text of an end record, in bytes. A reader takes longer ones than this.
+const maxWhy = 32 << 10
 
 // emptyWindow returns the error for a window without records. It includes damage,
 // since records of the window may be lost with it.

@@ -131,7 +131,9 @@ func (n *snoopedNames) carry(c *carry.Coder) {
 		}
 		c.Check(n.byAddr[addr] == nil)
 		n.byAddr[addr] = e
+		n.bytes += sizeOf(names)
 	}
+	c.Check(n.bytes <= maxNameBytes)
 }
 
 // carry codes the addresses, in the order in which they were written, and their answers.
@@ -143,9 +145,10 @@ func (n *reverseNames) carry(c *carry.Coder) {
 		carry.Int(c, &e.expires)
 		if c.Reading() {
 			n.byAddr[addr] = e
+			n.bytes += sizeOf(e.names)
 		}
 	}
-	c.Check(len(n.byAddr) == len(n.order))
+	c.Check(len(n.byAddr) == len(n.order) && n.bytes <= maxNameBytes)
 }
 
 // carryAddrs codes a list of addresses.

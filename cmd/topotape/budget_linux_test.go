@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// budget is how much more memory, KiB, a hostile tape may take than an empty one.
+const budget = 256 << 10
+
+// slowest is how long a verb may take for a hostile tape.
+const slowest = 10 * time.Second
+
+// readingVerbs are the command lines of verbs that read tapes. TAPE is the tape, NEW a
+// file to write.
+var readingVerbs = []string{
+	"info TAPE",
+	"info --format json TAPE",
+	"info --top 5 TAPE",
+	"cat TAPE",
+	"cat --format jsonl TAPE",
+	"cat --format pcapng TAPE",
+	"cat --from mark:nothing TAPE",
+	"replay TAPE",
+	"replay --all --format ndjson TAPE",
+	"replay --whole --format scope-json TAPE",
+	"replay --verify TAPE",
+	"replay --rules scope2016 --format dot TAPE",
+	"diff --rules current --rules scope2016 TAPE",
+	"cut --from #2 -o NEW TAPE",
+	"cut --from #999999999 -o NEW TAPE",
+	"merge TAPE TAPE -o NEW",
+	"recover TAPE -o NEW",
+	"fixture add --dir NEW x TAPE --expect '*\u00a0absent'",
+}
+
+// Whatever a tape says, a verb that reads it needs little memory and time.
+func TestHostileTapesTakeLittleMemory(t *testing.T) {
+	dir := t.TempDir()
+	only := os.Getenv("HOSTILE")
+	empty := filepath.Join(dir, "empty.tape")
+	writeHostile(t, empty, hostileTape{"", func(*hostileWriter) {}})
+	least := map[string]int{}
+	for _, verb := range readingVerbs {
+		least[verb], _, _ = measured2(t, verb, empty, dir)
+	}
+	for i, h := range hostileTapes {
+		if !strings.Contains(h.name, only) {
+			continue
+		}
+		t.Run(h.name, func(t *testing.T) {
+			file := filepath.Join(dir, fmt.Sprintf("%d.tape", i))
+			writeHostile(t, file, h)
+			if st, err := os.Stat(file); err == nil {
+				t.Logf("%d KiB", st.Size()>>10)
+			}
+			for _, verb := range readingVerbs {
+				if v := os.Getenv("VERB"); !strings.Contains(verb, v) {
+					continue
+				}
+				memory, took, out := measured2(t, verb, file, dir)
+				say := t.Logf
+				if memory > least[verb]+budget || took > slowest {
+					say = t.Errorf
+				}
+				say("%4d MiB %5.2f s %s: %.200s", memory>>10, took.Seconds(), verb, out)
+			}
+		})
+	}
+}
+
+// measured runs a verb. It returns how much memory it took at most, KiB, how long it
+// ran, and the end of what it wrote to standard error.
+func measured2(t *testing.T, verb, file, dir string) (memory int, took time.Duration, said string) {
+	t.Helper()
+	to := filepath.Join(dir, "new")
+	var args []string
+	for _, word := range strings.Fields(verb) {
+		switch word {
+		case "TAPE":
+			word = file
+		case "NEW":
+			word = to
+		}
+		args = append(args, strings.ReplaceAll(strings.Trim(word, "'"), "\u00a0", " "))
+	}
+	defer os.RemoveAll(to)
+	cmd := exec.Command("bash", append([]string{"-c", `ulimit -v 12000000; exec timeout 60 topotape "$@"`, "x"}, args...)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		cmd.Wait()
+		close(done)
+	}()
+	for {
+		memory = max(memory, peakOf(cmd.Process.Pid))
+		select {
+		case <-done:
+			return memory, time.Since(start), stderr.String()
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+// peakOf returns the most memory that a process and its children had, KiB.
+func peakOf(pid int) (kib int) {
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if _, rest, found := strings.Cut(string(status), "VmHWM:"); found {
+		fmt.Sscan(rest, &kib)
+	}
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	for _, child := range strings.Fields(string(children)) {
+		n := 0
+		fmt.Sscan(child, &n)
+		kib = max(kib, peakOf(n))
+	}
+	return kib
+}
