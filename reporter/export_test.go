@@ -11,7 +11,7 @@ import (
 // notCarried lists the fields of a machine, as PACKAGE.TYPE.FIELD, that are not carried: they are
 // derived or set again before they are used, or follow from the header. All others are carried.
 var notCarried = []string{
-	"current.Machine.header", "current.Machine.linked", "current.flows.open", "current.Machine.message", "scope2016.Machine.header", "scope2016.Machine.message", "scope2016.Machine.packet", "scope2016.Machine.dns",
+	"current.Machine.header", "current.Machine.linked", "current.flows.open", "current.contents.tidied", "current.Machine.message", "scope2016.Machine.header", "scope2016.Machine.message", "scope2016.Machine.packet", "scope2016.Machine.dns",
 	"dnsmsg.Assembler.count", "dnsmsg.Assembler.tries", "dnsmsg.Assembler.packet", "dnsmsg.Assembler.message", "dnsmsg.Assembler.answers",
 }
 

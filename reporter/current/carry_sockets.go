@@ -14,16 +14,14 @@ import (
 // carry codes the current tables and those of the unfinished walk, the suppressed rows, and the
 // closed connections.
 func (k *sockets) carry(c *carry.Coder, ss *source.Sources) {
-	carryTables(c, &k.tables, ss, nil)
-	source.CarryProcesses(c, &k.lists)
+	k.contents.carry(c, ss, nil)
 	built := k.owned.all != nil
 	c.Bools(&built, &k.walking, &k.implicit, &k.walked)
 	k.begun.carry(c)
 	k.committed.carry(c)
 	c.Check((k.walking || !k.implicit) && (built || len(k.tables)+len(k.lists) == 0))
 	if k.walking {
-		carryTables(c, &k.pending, ss, k.tables)
-		source.CarryProcesses(c, &k.pendingOwners)
+		k.pending.carry(c, ss, k.tables)
 	}
 	if c.Reading() && c.OK() && built {
 		k.build()
@@ -32,24 +30,31 @@ func (k *sockets) carry(c *carry.Coder, ss *source.Sources) {
 	carry.List(c, &k.closed, 16, func(c *carry.Coder, r *closedRows) { r.carry(c) })
 }
 
-// carryTables codes tables, by namespace and name. A table that was unchanged shares its rows with
-// the table of the same key in same.
-func carryTables(c *carry.Coder, tables *map[source.TableKey]*table, ss *source.Sources, same map[source.TableKey]*table) {
-	keys := slices.SortedFunc(maps.Keys(*tables), func(a, b source.TableKey) int { return a.Compare(&b) })
+// carry codes the tables, by namespace and name, and the lists. A table that was unchanged shares
+// its rows with the table of the same key in same.
+func (w *contents) carry(c *carry.Coder, ss *source.Sources, same map[source.TableKey]*table) {
+	keys := slices.SortedFunc(maps.Keys(w.tables), source.TableKey.Compare)
 	n := len(keys)
 	c.Len(&n, 8)
 	if c.Reading() {
-		*tables = make(map[source.TableKey]*table, n)
+		*w = newContents()
 	}
 	for i := 0; i < n && c.OK(); i++ {
 		t := new(table)
 		if !c.Reading() {
-			t = (*tables)[keys[i]]
+			t = w.tables[keys[i]]
 		}
 		t.carry(c, ss, same)
 		if c.Reading() {
-			c.Check((*tables)[t.key] == nil)
-			(*tables)[t.key] = t
+			c.Check(w.tables[t.key] == nil && w.put(t))
+		}
+	}
+	source.CarryProcesses(c, &w.lists)
+	if c.Reading() {
+		lists := w.lists
+		w.lists = nil
+		for i := range lists {
+			c.Check(w.addList(&lists[i]))
 		}
 	}
 }

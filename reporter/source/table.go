@@ -23,6 +23,6 @@ func (k *TableKey) Carry(c *carry.Coder) {
 }
 
 // Compare orders keys by namespace, then by name.
-func (k *TableKey) Compare(other *TableKey) int {
+func (k TableKey) Compare(other TableKey) int {
 	return cmp.Or(cmp.Compare(k.Netns, other.Netns), cmp.Compare(k.Name, other.Name))
 }
