@@ -26,7 +26,7 @@ type Summary struct {
 	Undecodable  uint64          // records that the last report lacks because they are malformed, or beyond a limit
 	Faults       []capture.Fault // panics of the core in production, as the tape records them; at most maxFaults
 	FaultsMore   uint64
-	Panic        *Panic          // of this replay
+	Panic        *Panic // of this replay
 	Verification *Verification
 }
 

@@ -3,6 +3,7 @@ package replay
 import (
 	"fmt"
 	"io"
+	"iter"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/tape"
@@ -18,7 +19,7 @@ type Item struct {
 	// missing before it: it is to be stepped before the record. It is nil for every
 	// other record. The carry records themselves come too, as items of their own;
 	// one of a tape that Follows must not be stepped.
-	Carry []capture.Record
+	Carry iter.Seq[capture.Record]
 
 	position position
 	input    string // name of its input

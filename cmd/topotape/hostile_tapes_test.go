@@ -291,7 +291,10 @@ func (w *hostileWriter) state() []byte {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return r.Carry()[0].State
+	for part := range r.Carry() {
+		return part.State
+	}
+	return nil
 }
 
 // head writes a compressed head, as of a tape that was cut after it. No record follows.

@@ -132,8 +132,10 @@ func (c *cutter) read(it *replay.Item) error {
 		}
 		return nil
 	}
-	for i := range it.Carry {
-		c.readCarry(&it.Carry[i], within)
+	if it.Carry != nil {
+		for part := range it.Carry {
+			c.readCarry(&part, within)
+		}
 	}
 	if err := c.fillGap(r, within); err != nil {
 		return err
@@ -213,7 +215,7 @@ func (c *cutter) begin(first *capture.Record) error {
 		return err
 	}
 	if c.stepped {
-		for _, e := range c.evidence.Records(first.At) {
+		for e := range c.evidence.Records(first.At) {
 			if err := c.out.put(&e); err != nil {
 				return err
 			}
@@ -254,9 +256,10 @@ func (c *cutter) writeCarries(at int64) error {
 		parts := core.Carry()
 		if parts == nil {
 			c.missing("the state of the core is too large for a tape: reports of the new tape may lack connections")
+			continue
 		}
-		for i := range parts {
-			r := newRecord(capture.KindCarry, 0, &parts[i])
+		for part := range parts {
+			r := newRecord(capture.KindCarry, 0, &part)
 			r.At = at
 			if err := c.out.put(&r); err != nil {
 				return err

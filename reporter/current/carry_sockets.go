@@ -27,7 +27,10 @@ func (k *sockets) carry(c *carry.Coder, ss *source.Sources) {
 		k.build()
 	}
 	k.carrySuppressed(c)
-	carry.List(c, &k.closed, 16, func(c *carry.Coder, r *closedRows) { r.carry(c) })
+	carry.List(c, &k.closed, 16, func(c *carry.Coder, r *closedRows) {
+		c.Check(!c.Reading() || len(k.closed) < maxClosed)
+		r.carry(c)
+	})
 }
 
 // carry codes the tables, by namespace and name, and the lists. A table that was unchanged shares
@@ -50,11 +53,9 @@ func (w *contents) carry(c *carry.Coder, ss *source.Sources, same map[source.Tab
 		}
 	}
 	source.CarryProcesses(c, &w.lists)
-	if c.Reading() {
-		lists := w.lists
-		w.lists = nil
-		for i := range lists {
-			c.Check(w.addList(&lists[i]))
+	for i := range w.lists {
+		if c.Reading() {
+			c.Check(w.take(walkSize{owners: source.SizeOf(&w.lists[i])}))
 		}
 	}
 }
@@ -82,8 +83,14 @@ func (t *table) carry(c *carry.Coder, ss *source.Sources, same map[source.TableK
 		}
 		return
 	}
-	carry.List(c, &t.rows, 8, func(c *carry.Coder, w *row) { w.carry(c) })
-	carry.List(c, &t.listen, 2, func(c *carry.Coder, a *netip.AddrPort) { c.AddrPort(a) })
+	carry.List(c, &t.rows, 8, func(c *carry.Coder, w *row) {
+		c.Check(!c.Reading() || len(t.rows) < maxRows)
+		w.carry(c)
+	})
+	carry.List(c, &t.listen, 2, func(c *carry.Coder, a *netip.AddrPort) {
+		c.Check(!c.Reading() || len(t.listen) < maxTables/listenerCost)
+		c.AddrPort(a)
+	})
 }
 
 // sameList reports whether two lists are the same memory.
@@ -114,6 +121,7 @@ func (k *sockets) carrySuppressed(c *carry.Coder) {
 		}
 	}
 	carry.List(c, &list, 3, func(c *carry.Coder, e *end) {
+		c.Check(!c.Reading() || len(list) < maxRows)
 		carry.Uint(c, &e.row)
 		e.stamp.carry(c)
 	})
@@ -149,7 +157,7 @@ func carryEnd(c *carry.Coder, e *report.End) {
 	c.AddrPort(&e.Addr)
 	c.Check(ctmsg.IPOf(e.Addr.Addr()).Addr() == e.Addr.Addr())
 	carry.Uint(c, &e.Netns)
-	carry.List(c, &e.Processes, 2, carryProcess)
+	carryProcesses(c, &e.Processes)
 }
 
 // carry codes the stamp.
@@ -170,8 +178,11 @@ func carryTCP(c *carry.Coder, t *ctmsg.Tuple) {
 	}
 }
 
-// carryProcess codes a process.
-func carryProcess(c *carry.Coder, p *report.Process) {
-	carry.Uint(c, &p.PID)
-	c.String(&p.Comm)
+// carryProcesses codes the processes of a socket.
+func carryProcesses(c *carry.Coder, list *[]report.Process) {
+	carry.List(c, list, 2, func(c *carry.Coder, p *report.Process) {
+		c.Check(!c.Reading() || len(*list) < maxSocketOwners)
+		carry.Uint(c, &p.PID)
+		c.String(&p.Comm)
+	})
 }

@@ -9,17 +9,14 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// Bounds of a walk of /proc. A host with a million sockets and 50,000 processes is within
+// Bounds of a walk of /proc, besides source.MaxOwners. A host with a million sockets and 50,000 processes is within
 // them. What a walk has beyond them is left out, and its source is degraded.
 const (
 	maxRows   = 2 << 20  // rows of connections, without repeated ones
 	maxTables = 32 << 20 // bytes: tableCost for each table, listenerCost for each listener
-	maxOwners = 24 << 20 // bytes: listCost for each list of processes, the processes that have sockets, 8 for each inode
 
 	tableCost    = 400
 	listenerCost = 200
-	listCost     = 128
-	processCost  = 128 // and the bytes of its name
 )
 
 // Repeated rows and listeners are removed when there are twice as many as after the last
@@ -28,9 +25,6 @@ const (
 	tidyRows   = 256 << 10
 	tidyTables = 8 << 20
 )
-
-// tooLarge is why the source of a walk is degraded that is beyond the bounds.
-const tooLarge = "a walk of /proc is too large: a part of it was left out"
 
 // A walkSize is how large a walk is, or a part of it.
 type walkSize struct {
@@ -68,7 +62,7 @@ func (w *contents) take(more walkSize) bool {
 		w.tidy()
 		next = w.size.plus(more)
 	}
-	if !next.within(walkSize{maxRows, maxTables, maxOwners}) {
+	if !next.within(walkSize{maxRows, maxTables, source.MaxOwners}) {
 		return false
 	}
 	w.size = next
@@ -119,42 +113,12 @@ func (w *contents) addListener(t *table, l netip.AddrPort) bool {
 // addList adds a list of processes. Those without a socket own no row. It returns false if
 // there is no room.
 func (w *contents) addList(p *capture.ProcSockets) bool {
-	list := *p
-	list.Processes = owning(p.Processes)
-	fits := w.take(walkSize{owners: listSize(&list)})
+	list := source.Owners(p)
+	fits := w.take(walkSize{owners: source.SizeOf(&list)})
 	if fits {
 		w.lists = append(w.lists, list)
 	}
 	return fits
-}
-
-// owning returns the processes that have sockets, without what no report shows.
-func owning(all []capture.Process) []capture.Process {
-	n := 0
-	for i := range all {
-		if len(all[i].Inodes) > 0 {
-			n++
-		}
-	}
-	if n == 0 {
-		return nil
-	}
-	out := make([]capture.Process, 0, n)
-	for i := range all {
-		if p := all[i]; len(p.Inodes) > 0 {
-			p.Cgroup = nil // it points into the record
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
-func listSize(p *capture.ProcSockets) int {
-	n := listCost
-	for i := range p.Processes {
-		n += processCost + len(p.Processes[i].Comm) + 8*len(p.Processes[i].Inodes)
-	}
-	return n
 }
 
 func (t *table) size() walkSize {

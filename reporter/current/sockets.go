@@ -98,13 +98,6 @@ func (k *sockets) ensureWalk(r *capture.Record) {
 	}
 }
 
-// leaveOut counts a record that is left out, at least in part, because the walk is too
-// large.
-func leaveOut(r *capture.Record, s *source.Source) {
-	s.Undecodable++
-	s.Degrade(tooLarge, r.Seq)
-}
-
 // table adds one part of a table to the walk.
 func (k *sockets) table(p *capture.ProcNet, r *capture.Record, s *source.Source, bigEndian bool) {
 	if p.Table != "tcp" && p.Table != "tcp6" {
@@ -117,7 +110,7 @@ func (k *sockets) table(p *capture.ProcNet, r *capture.Record, s *source.Source,
 	if t == nil || p.Part == 0 && p.Netns != 0 { // if the namespace is unknown, there may be several tables
 		t = &table{key: key, source: s, readStart: p.ReadStart}
 		if !k.pending.put(t) {
-			leaveOut(r, s)
+			s.LeaveOut(r.Seq)
 			return
 		}
 	}
@@ -135,7 +128,7 @@ func (k *sockets) table(p *capture.ProcNet, r *capture.Record, s *source.Source,
 	}
 	s.Undecodable += uint64(scan.Malformed())
 	if !fits {
-		leaveOut(r, s)
+		s.LeaveOut(r.Seq)
 	}
 }
 
@@ -149,7 +142,7 @@ func (k *sockets) unchanged(p *capture.ProcUnchanged, r *capture.Record, s *sour
 	t := *last
 	t.at, t.readStart, t.readEnd = stamp{r.At, r.Seq}, p.Checked, p.Checked
 	if !k.pending.put(&t) {
-		leaveOut(r, s)
+		s.LeaveOut(r.Seq)
 	}
 }
 
@@ -157,6 +150,6 @@ func (k *sockets) unchanged(p *capture.ProcUnchanged, r *capture.Record, s *sour
 func (k *sockets) owners(p *capture.ProcSockets, r *capture.Record, s *source.Source) {
 	k.ensureWalk(r)
 	if !k.pending.addList(p) {
-		leaveOut(r, s)
+		s.LeaveOut(r.Seq)
 	}
 }

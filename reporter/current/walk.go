@@ -22,7 +22,7 @@ func (m *Machine) commit(r *capture.Record) (complete bool) {
 	if complete {
 		k.committed, k.walked = k.begun, true
 	} else if s := m.sources.First(capture.SourceProc); !k.addTo(&old) && s != nil {
-		leaveOut(r, s)
+		s.LeaveOut(r.Seq)
 	}
 	k.contents = k.pending
 	k.build()

@@ -6,9 +6,6 @@ import (
 	"github.com/topotape/topotape/reporter/carry"
 )
 
-// MaxWalk is how many bytes of one walk of /proc are kept at most.
-const MaxWalk = 256 << 20
-
 // A TableKey identifies a table of /proc/net: its network namespace, 0 if that is
 // unknown, and its file name.
 type TableKey struct {
