@@ -63,6 +63,7 @@ type Tapes struct {
 	steps   int64  // ns: sum of the steps of the recording's wall clock
 	carry   pendingCarry
 	ends    []TapeEnd
+	heads   Heads // of ends
 }
 
 // Open returns the tapes of the inputs, in order, for a reading that places every
@@ -193,9 +194,9 @@ func (t *Tapes) open(in *Input) error {
 
 // begin sets the header to that of the tape that the reader is at.
 func (t *Tapes) begin() {
-	h := *t.reader.Header()
+	h := t.heads.Keep(t.reader.Header())
 	t.follows = h.Continues(t.header)
-	t.header = &h
+	t.header = h
 	if !t.follows {
 		t.steps = 0
 	}

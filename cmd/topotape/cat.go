@@ -117,9 +117,14 @@ type catter struct {
 	progress *progress
 	tapes    *replay.Tapes
 	header   *capture.Header // of the last tape whose header was printed
-	damage   []error         // places that were skipped
+	damage   []error         // places that were skipped, at most maxDamage
 	final    error           // the error that ended the reading
+
+	moreDamage uint64
 }
+
+// maxDamage bounds the places of damage that are listed.
+const maxDamage = 100
 
 func newCatter(cmd *cobra.Command, out io.Writer, format string) *catter {
 	c := &catter{cmd: cmd}
@@ -148,7 +153,11 @@ func (c *catter) run(inputs []replay.Input, w replay.Window) error {
 				c.final = err // the records before it are printed all the same
 				break
 			}
-			c.damage = append(c.damage, err)
+			if len(c.damage) < maxDamage {
+				c.damage = append(c.damage, err)
+			} else {
+				c.moreDamage++
+			}
 			continue
 		}
 		c.progress.record(&r)
@@ -195,6 +204,9 @@ func (c *catter) outcome() error {
 	var loss []string
 	for _, d := range c.damage {
 		loss = append(loss, d.Error())
+	}
+	if c.moreDamage > 0 {
+		loss = append(loss, "damaged at "+render.Count(c.moreDamage, "more place"))
 	}
 	if c.final != nil {
 		for _, l := range loss {

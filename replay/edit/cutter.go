@@ -34,7 +34,7 @@ type cutter struct {
 	evidence *reporter.Evidence // from before the window; nil after it began
 	open     openSources
 	damage   error    // that no record has followed yet; nil if there is none
-	damages  []string // those before it
+	damages  []string // those before it, at most maxDamages
 	first    int64    // Unix ns of the first record that was read
 	last     int64    // Unix ns of the last one
 	ended    bool     // the last record of the window is an end
@@ -81,11 +81,16 @@ func (c *cutter) readWindow() error {
 
 // settleDamage is called when the last damage is known to matter for the cut.
 func (c *cutter) settleDamage() {
-	if c.damage != nil {
+	if c.damage != nil && len(c.damages) < maxDamages {
 		c.damages = append(c.damages, c.damage.Error())
-		c.damage = nil
+	} else if c.damage != nil {
+		c.damages[maxDamages-1] = "and at more places: " + c.damage.Error()
 	}
+	c.damage = nil
 }
+
+// maxDamages bounds the places of damage that a summary lists: the first ones and the last.
+const maxDamages = 100
 
 // enterTape is called before each record. Where a tape begins that does not
 // continue the previous one, it begins with new cores.

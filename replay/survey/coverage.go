@@ -17,6 +17,7 @@ type recording struct {
 	from, to  duration
 	eventsOff bool // net.netfilter.nf_conntrack_events is 0
 	sources   []source
+	spans     *int // bytes of the spans of all sources of the survey
 }
 
 // count counts records of the outside world.
@@ -48,7 +49,7 @@ func (rec *recording) source(number uint32, kind string) *source {
 			return s
 		}
 	}
-	s := source{coverage: coverage{Number: number, Tape: rec.tape}, status: sources.Status{Kind: cmp.Or(kind, capture.UsualSource(number))}, current: span{From: rec.from}}
+	s := source{coverage: coverage{Number: number, Tape: rec.tape}, status: sources.Status{Kind: cmp.Or(kind, capture.UsualSource(number))}, current: span{From: rec.from}, spans: rec.spans}
 	s.begin(rec.from, rec.eventsOff)
 	if len(rec.sources) >= sources.Max {
 		return &s // the caller's changes are lost

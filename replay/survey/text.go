@@ -233,6 +233,9 @@ func (v *Survey) eventsText(b *strings.Builder) {
 	for _, f := range v.Faults {
 		fmt.Fprintf(b, "\nthe core panicked on record %d in production: %q\n", f.Record, f.Message)
 	}
+	if v.Undecodable > 0 {
+		fmt.Fprintf(b, "\n%s not listed: malformed, or with a text or list beyond a limit\n", render.Count(v.Undecodable, "record"))
+	}
 	if v.Damage != "" {
 		fmt.Fprintf(b, "\ndamaged: %s\n", v.Damage)
 	}
