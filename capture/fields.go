@@ -77,7 +77,7 @@ func (p *DNS) fields(c *wire.Coder) {
 
 func (p *ReverseName) fields(c *wire.Coder) {
 	c.String(&p.Addr)
-	wire.Values(c, &p.Names, (*wire.Coder).String)
+	wire.Values(c, &p.Names, (*wire.Coder).Name)
 	c.String(&p.Error)
 	c.Int64(&p.TTL)
 }
@@ -128,7 +128,7 @@ func (p *Clock) fields(c *wire.Coder) {
 	c.Int64(&p.Wall)
 }
 
-func (p *Mark) fields(c *wire.Coder) { c.String(&p.Text) }
+func (p *Mark) fields(c *wire.Coder) { c.Text(&p.Text) }
 
 func (p *Witness) fields(c *wire.Coder) {
 	c.Uint64(&p.Tick)
@@ -144,8 +144,8 @@ func (p *Witness) fields(c *wire.Coder) {
 
 func (p *Fault) fields(c *wire.Coder) {
 	c.Uint64(&p.Record)
-	c.String(&p.Message)
-	c.String(&p.Stack)
+	c.Text(&p.Message)
+	c.Text(&p.Stack)
 }
 
 func (p *Carry) fields(c *wire.Coder) {
@@ -157,7 +157,7 @@ func (p *Carry) fields(c *wire.Coder) {
 }
 
 func (p *End) fields(c *wire.Coder) {
-	c.String(&p.Why)
+	c.Text(&p.Why)
 	wire.List(c, &p.Totals, (*Total).fields)
 }
 
@@ -184,12 +184,12 @@ func (h *Header) Fields(c *wire.Coder) {
 	c.String(&h.HostName)
 	wire.Values(c, &h.LocalNetworks, (*wire.Coder).String)
 	c.String(&h.Recorder)
-	wire.Values(c, &h.Command, (*wire.Coder).String)
-	c.String(&h.Note)
+	wire.Values(c, &h.Command, (*wire.Coder).Text)
+	c.Text(&h.Note)
 	c.String(&h.Derived.Verb)
 	c.Fixed(h.Derived.Parent[:])
 	c.Fixed(h.Derived.SHA256[:])
-	wire.Values(c, &h.Derived.Args, (*wire.Coder).String)
+	wire.Values(c, &h.Derived.Args, (*wire.Coder).Text)
 	wire.List(c, &h.Derived.Others, (*Parent).fields)
 }
 

@@ -136,6 +136,18 @@ type Host struct {
 	Sysctls       []Sysctl
 }
 
+// maxHost bounds the elements of a Host's lists: readers keep sets of them.
+const maxHost = 256 << 10
+
+// elements returns how many elements the lists have.
+func (h *Host) elements() int {
+	n := len(h.Interfaces) + len(h.Routes) + len(h.LocalNetworks) + len(h.Sysctls)
+	for i := range h.Interfaces {
+		n += len(h.Interfaces[i].Addresses)
+	}
+	return n
+}
+
 // An Interface of the host.
 type Interface struct {
 	Index     uint32

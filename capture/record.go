@@ -147,7 +147,11 @@ func (r *Record) Decode(p Payload) error {
 	if !p.is(r.Kind) {
 		return fmt.Errorf("record %d (%s): is not a %T", r.Seq, r.Kind, p)
 	}
-	if err := wire.Decode(r.Payload, p.fields); err != nil {
+	err := wire.Decode(r.Payload, p.fields)
+	if h, isHost := p.(*Host); isHost && err == nil && h.elements() > maxHost {
+		err = fmt.Errorf("more than %d interfaces, addresses, networks and settings", maxHost)
+	}
+	if err != nil {
 		return fmt.Errorf("record %d (%s): %w", r.Seq, r.Kind, err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"iter"
 	"runtime/debug"
 
 	"github.com/topotape/topotape/capture"
@@ -18,7 +19,7 @@ type Core struct {
 type stepper interface {
 	Step(*capture.Record) (tick bool)
 	Report() *report.Report
-	Carry() []capture.Carry
+	Carry() iter.Seq[capture.Carry]
 	Carried() bool
 }
 
@@ -68,4 +69,4 @@ func (c *Core) Ended() bool { return c.stepper == nil }
 
 // Carry returns the state of the core in parts for carry records. It is nil if the
 // state is too large for a tape. The core must not have ended.
-func (c *Core) Carry() []capture.Carry { return c.stepper.Carry() }
+func (c *Core) Carry() iter.Seq[capture.Carry] { return c.stepper.Carry() }

@@ -188,8 +188,10 @@ func (d *driver) step(it *Item) bool {
 		}
 		return false
 	}
-	for i := range it.Carry {
-		d.stepCarry(it, &it.Carry[i])
+	if it.Carry != nil {
+		for part := range it.Carry {
+			d.stepCarry(it, &part)
+		}
 	}
 	tick, panicked := d.core.Step(&it.Record)
 	if panicked != nil {

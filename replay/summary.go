@@ -8,6 +8,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/tape"
+	"github.com/topotape/topotape/reporter/report"
 )
 
 // A Summary reports what a Run read and what was wrong with it.
@@ -22,13 +23,23 @@ type Summary struct {
 	Ends         []TapeEnd
 	Damage       error           // the first damage: wraps a *capture.DamageError
 	Uncarried    bool            // a tape begins with a carry that this version cannot read
+	Undecodable  uint64          // records that the last report lacks because they are malformed, or beyond a limit
 	Faults       []capture.Fault // panics of the core in production, as the tape records them; at most maxFaults
-	Panic        *Panic          // of this replay
+	FaultsMore   uint64
+	Panic        *Panic // of this replay
 	Verification *Verification
 }
 
-// maxFaults is how many faults are listed: a recording has one for each of its segments.
+// maxFaults bounds the faults of a Summary.
 const maxFaults = 100
+
+// reported takes from a report how many records it lacks.
+func (s *Summary) reported(r *report.Report) {
+	s.Undecodable = 0
+	for i := range r.Coverage {
+		s.Undecodable += r.Coverage[i].Undecodable
+	}
+}
 
 // Foreseen reports whether the tape has a fault for the record that this replay
 // panicked on.
@@ -72,7 +83,11 @@ func (s *Summary) note(r *capture.Record) {
 		}
 	case capture.KindFault:
 		var f capture.Fault
-		if len(s.Faults) < maxFaults && r.Decode(&f) == nil {
+		switch {
+		case r.Decode(&f) != nil:
+		case len(s.Faults) == maxFaults:
+			s.FaultsMore++
+		default:
 			s.Faults = append(s.Faults, f)
 		}
 	}

@@ -3,6 +3,7 @@ package replay
 import (
 	"fmt"
 	"io"
+	"iter"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/tape"
@@ -18,7 +19,7 @@ type Item struct {
 	// missing before it: it is to be stepped before the record. It is nil for every
 	// other record. The carry records themselves come too, as items of their own;
 	// one of a tape that Follows must not be stepped.
-	Carry []capture.Record
+	Carry iter.Seq[capture.Record]
 
 	position position
 	input    string // name of its input
@@ -63,6 +64,7 @@ type Tapes struct {
 	steps   int64  // ns: sum of the steps of the recording's wall clock
 	carry   pendingCarry
 	ends    []TapeEnd
+	heads   Heads // of ends
 
 	unreadBefore, unreadAfter bool // records on that side of the window were not read
 }
@@ -201,9 +203,9 @@ func (t *Tapes) open(in *Input) error {
 
 // begin sets the header to that of the tape that the reader is at.
 func (t *Tapes) begin() {
-	h := *t.reader.Header()
+	h := t.heads.Keep(t.reader.Header())
 	t.follows = h.Continues(t.header)
-	t.header = &h
+	t.header = h
 	if !t.follows {
 		t.steps = 0
 	}

@@ -24,6 +24,7 @@ func (d *driver) tick(it *Item) (more bool, err error) {
 		d.panicked(it, panicked)
 		return true, nil
 	}
+	d.summary.reported(report)
 	if p.compare {
 		d.verify.reported(report)
 	}

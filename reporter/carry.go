@@ -1,40 +1,38 @@
 package reporter
 
 import (
+	"iter"
+
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/carry"
 )
 
 // carryLayout is the first number of a state. It changes when the carried fields or their
 // order change. CoreVersion changes only when reports change.
-const carryLayout = 5
-
-const (
-	carryPart = 1 << 20   // bytes of state in one record at most
-	maxCarry  = 512 << 20 // bytes of a whole state at most
-)
+const carryLayout = 6
 
 // Carry returns the state of the reporter, in parts for carry records. A reporter of the same
 // rules and core version that is stepped with them makes the same reports from then on. The
 // result is nil if the state is too large for a reporter to read. Carry may be called between
 // any two Steps.
-func (r *Reporter) Carry() []capture.Carry {
+func (r *Reporter) Carry() iter.Seq[capture.Carry] {
 	c := carry.NewWriter()
 	layout := uint32(carryLayout)
 	carry.Uint(c, &layout)
 	r.machine.Carry(c)
-	state := c.Bytes()
-	if len(state) > maxCarry || !c.OK() {
+	state := c.State()
+	if !c.OK() {
 		return nil
 	}
-	var parts []capture.Carry
-	for more := true; more; {
-		n := min(len(state), carryPart)
-		more = n < len(state)
-		parts = append(parts, capture.Carry{Core: CoreVersion, Rules: r.rules, Part: uint32(len(parts)), More: more, State: state[:n]})
-		state = state[n:]
+	return func(yield func(capture.Carry) bool) {
+		n := uint32(0)
+		for part := range state.Parts() {
+			n++
+			if !yield(capture.Carry{Core: CoreVersion, Rules: r.rules, Part: n - 1, More: int(n) < state.Len(), State: part}) {
+				return
+			}
+		}
 	}
-	return parts
 }
 
 // Carried reports whether the reporter has read a state from carry records.
@@ -48,18 +46,20 @@ func (r *Reporter) addCarry(rec *capture.Record) {
 		return
 	}
 	if p.Part == 0 {
-		r.state, r.parts = nil, 0
+		r.state = new(carry.State)
 	}
-	if p.Core != CoreVersion || p.Part != r.parts || len(p.State) > maxCarry-len(r.state) {
-		r.state, r.parts = nil, 0
+	if r.state == nil {
 		return
 	}
-	r.state, r.parts = append(r.state, p.State...), p.Part+1
+	if p.Core != CoreVersion || int64(p.Part) != int64(r.state.Len()) || !r.state.Add(p.State) {
+		r.state = nil
+		return
+	}
 	if p.More {
 		return
 	}
 	c := carry.NewReader(r.state)
-	r.state, r.parts = nil, 0
+	r.state = nil
 	layout := uint32(0)
 	if carry.Uint(c, &layout); layout != carryLayout {
 		return

@@ -106,7 +106,7 @@ func reportText(r *report.Report) string {
 func restore(t testing.TB, r *reporter.Reporter, h *capture.Header, rules string) *reporter.Reporter {
 	t.Helper()
 	fresh := newReporter(t, h, rules)
-	for _, p := range r.Carry() {
+	for p := range r.Carry() {
 		fresh.Step(&capture.Record{Kind: capture.KindCarry, Payload: capture.AppendPayload(nil, &p)})
 	}
 	if !fresh.Carried() {

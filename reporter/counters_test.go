@@ -224,7 +224,7 @@ func TestEvidenceOfCountersShowsNoOldEvents(t *testing.T) {
 	h.Put(capture.KindStall, 0, &capture.Stall{Duration: 12e9})
 	h.Pass(2).Report()
 	cut := newHost(t)
-	for _, r := range e.Records(h.At) {
+	for r := range e.Records(h.At) {
 		cut.r.Step(&r)
 	}
 	cut.At, cut.Seq = h.At, h.Seq
@@ -246,7 +246,7 @@ func TestEvidenceOfCountersIsBounded(t *testing.T) {
 		h.counters(0, uint64(i), textFile("/proc/net/snmp", strings.Repeat("x", i<<12)), textFile(strings.Repeat("n", i), ""))
 	}
 	size := 0
-	for _, r := range e.Records(0) {
+	for r := range e.Records(0) {
 		size += len(r.Payload)
 	}
 	if size > maxCounterBytes || len(e.counters.last) > maxCounterFiles {

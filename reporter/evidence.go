@@ -3,11 +3,13 @@ package reporter
 import (
 	"bytes"
 	"cmp"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/packed"
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/current"
 	"github.com/topotape/topotape/reporter/dnsmsg"
@@ -24,7 +26,8 @@ type Evidence struct {
 	source    map[uint32]capture.Record // the last of each source
 	gap       map[uint32]capture.Record // the last of each since its last complete dump or walk
 	dump      map[uint32]capture.Record // the begin of each unfinished dump
-	hosts     []capture.Record          // the last ones: two of them show which addresses the host no longer has
+	packer    packed.Packer
+	hosts     []packed.Record // the last ones: two of them show which addresses the host no longer has
 	clock     []capture.Record
 	flows     map[evidenceKey]*flowEvidence
 	destroyed []*flowEvidence // flows that the kernel no longer has, in the order of their DESTROY
@@ -49,8 +52,12 @@ func NewEvidence(h *capture.Header) *Evidence {
 // Add adds the next record of the tape. It copies the payload if it keeps the record.
 func (e *Evidence) Add(r *capture.Record) {
 	switch size := len(r.Payload); r.Kind {
-	case capture.KindConntrack, capture.KindDumpEntry, capture.KindDumpBegin, capture.KindSource, capture.KindGap, capture.KindStall:
+	case capture.KindConntrack, capture.KindDumpEntry, capture.KindClock, capture.KindStall:
 		if size > maxMessage {
+			return
+		}
+	case capture.KindDumpBegin, capture.KindSource, capture.KindGap:
+		if size > maxOfSource {
 			return
 		}
 	case capture.KindDNS, capture.KindReverseName:
@@ -66,7 +73,7 @@ func (e *Evidence) Add(r *capture.Record) {
 	case capture.KindDumpEnd:
 		e.dumpEnd(r)
 	case capture.KindWalkBegin, capture.KindWalkEnd, capture.KindProcNet, capture.KindProcSockets, capture.KindProcUnchanged:
-		if complete := e.walk.add(r); complete {
+		if complete := e.walk.add(r, &e.packer); complete {
 			delete(e.gap, r.Source)
 			e.counters.walked(e.walk.completeSeq)
 			e.forget()
@@ -83,14 +90,19 @@ func (e *Evidence) Add(r *capture.Record) {
 	case capture.KindGap:
 		setLast(e.gap, r)
 	case capture.KindHost:
+		if r.Decode(new(capture.Host)) != nil {
+			return
+		}
 		if len(e.hosts) == maxHosts {
 			e.hosts = slices.Delete(e.hosts, 0, 1)
 		}
-		e.hosts = append(e.hosts, copyRecord(r))
+		e.hosts = append(e.hosts, e.packer.PackRecord(r))
 	case capture.KindCounters, capture.KindStall:
 		e.counters.add(r)
 	case capture.KindClock:
-		e.clock = append(e.clock, copyRecord(r))
+		if len(e.clock) < maxClocks {
+			e.clock = append(e.clock, copyRecord(r))
+		}
 	case capture.KindTick:
 		e.lastTick = r.Seq
 		e.forget()
@@ -114,8 +126,9 @@ func copyRecord(r *capture.Record) capture.Record {
 
 // Larger records are ignored: the kernel sends no messages or packets of this size, in bytes.
 const (
-	maxMessage = 8 << 10
-	maxPacket  = 68 << 10
+	maxMessage  = 1 << 10
+	maxPacket   = 68 << 10
+	maxOfSource = 8 << 10 // of records about a source
 )
 
 // setLast makes a record the last one of its source.
@@ -126,13 +139,31 @@ func setLast(bySource map[uint32]capture.Record, r *capture.Record) {
 }
 
 // Records returns the selected records, in the order of the tape, without the answers that
-// have expired at a time. The payloads may change with the next Add.
-func (e *Evidence) Records(at int64) []capture.Record {
-	out := slices.Concat(e.clock, e.hosts)
-	for _, bySource := range [...]map[uint32]capture.Record{e.source, e.gap, e.dump} {
-		out = slices.AppendSeq(out, maps.Values(bySource)) // sorted below
+// have expired at a time. The payload of a record may change with the next one.
+func (e *Evidence) Records(at int64) iter.Seq[capture.Record] {
+	out := e.walk.appendTo(slices.Clone(e.hosts))
+	for _, r := range e.small(at) {
+		out = append(out, packed.Unpacked(r))
 	}
-	for _, f := range e.flows { // sorted below
+	slices.SortFunc(out, func(a, b packed.Record) int { return cmp.Compare(a.Seq, b.Seq) })
+	return func(yield func(capture.Record) bool) {
+		last := uint64(0)
+		for i := range out {
+			if out[i].Seq != last && !yield(e.packer.Unpack(&out[i])) {
+				return
+			}
+			last = out[i].Seq
+		}
+	}
+}
+
+// small returns the records that are not packed, in any order.
+func (e *Evidence) small(at int64) []capture.Record {
+	out := slices.Clone(e.clock)
+	for _, bySource := range [...]map[uint32]capture.Record{e.source, e.gap, e.dump} {
+		out = slices.AppendSeq(out, maps.Values(bySource)) // sorted in Records
+	}
+	for _, f := range e.flows { // sorted below, in Records
 		if f.ended == 0 || e.stillNeeded(f.ended) {
 			out = f.appendTo(out)
 		}
@@ -140,13 +171,15 @@ func (e *Evidence) Records(at int64) []capture.Record {
 	for _, f := range e.destroyed {
 		out = f.appendTo(out)
 	}
-	out = e.counters.appendTo(e.walk.appendTo(out))
-	out = e.reverse.appendTo(e.forward.appendTo(out, at), at)
-	slices.SortFunc(out, func(a, b capture.Record) int { return cmp.Compare(a.Seq, b.Seq) })
-	return slices.CompactFunc(out, func(a, b capture.Record) bool { return a.Seq == b.Seq })
+	out = e.counters.appendTo(out)
+	return e.reverse.appendTo(e.forward.appendTo(out, at), at)
 }
 
-const maxHosts = 16
+// Maxima of the last host records and of the steps of the clock.
+const (
+	maxHosts  = 16
+	maxClocks = 64 << 10
+)
 
 // A flowEvidence is a flow's first message and its last one, which may be the same. If the
 // last message shows no state, the last one that did is kept too.
@@ -291,8 +324,8 @@ type validAnswers struct {
 }
 
 const (
-	maxAnswers     = 1 << 18
-	maxAnswerBytes = 256 << 20
+	maxAnswers     = 128 << 10
+	maxAnswerBytes = 32 << 20
 )
 
 // add adds a record. When there are many, it removes the expired ones, and all if too many

@@ -2,6 +2,7 @@ package reporter
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/topotape/topotape/capture"
@@ -39,11 +40,11 @@ func TestEvidenceIsBounded(t *testing.T) {
 		add(capture.KindGap, i, &capture.Gap{Why: string(text[:7*i])})
 	}
 	size := 0
-	list := e.Records(0)
+	list := slices.Collect(e.Records(0))
 	for i := range list {
 		size += len(list[i].Payload)
 	}
-	if size > source.MaxWalk || len(list) > 20_000+100+10+2*source.Max {
+	if size > maxEvidencePlain || len(list) > 20_000+100+10+2*source.Max {
 		t.Errorf("%d records of %d MiB", len(list), size>>20)
 	}
 	if w := e.walk.appendTo(nil); len(w) > 20_000+100+10 {

@@ -24,7 +24,7 @@ func evidenceHost(t *testing.T) (*host, *Evidence) {
 // numbers returns the numbers of the selected records.
 func (e *Evidence) numbers(at int64) string {
 	var out []string
-	for _, r := range e.Records(at) {
+	for r := range e.Records(at) {
 		out = append(out, fmt.Sprint(r.Seq))
 	}
 	return strings.Join(out, " ")
@@ -139,7 +139,7 @@ func TestEvidenceOfSourcesAndHost(t *testing.T) {
 	h.wantEvidence(e, "2 3 5 6 7 8")
 	h.Dump(nil) // 13, 14
 	h.wantEvidence(e, "2 3 5 6 7")
-	records := e.Records(h.At)
+	records := slices.Collect(e.Records(h.At))
 	if !slices.ContainsFunc(records, func(r capture.Record) bool { return bytes.Contains(r.Payload, []byte("b")) }) {
 		t.Error("the payload was not copied")
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/packed"
 	"github.com/topotape/topotape/reporter/source"
 )
 
@@ -12,7 +13,7 @@ import (
 // processes.
 type reading struct {
 	key   source.TableKey
-	parts []capture.Record
+	parts []packed.Record
 }
 
 // ownersTable is the table name in the key of a list of processes.
@@ -21,7 +22,7 @@ const ownersTable = "owners"
 // A walkStep is one record of a walk. If the record only shows that a table has not changed,
 // unchanged is the last reading of that table.
 type walkStep struct {
-	capture.Record
+	packed.Record
 	unchanged *reading
 }
 
@@ -34,53 +35,67 @@ type walkEvidence struct {
 	completeSeq   uint64                       // number of the record that began the last complete walk
 	readings      map[source.TableKey]*reading // the last one of each table
 	outside       []*reading                   // outside a walk, since the last complete one
-	size          int                          // bytes of the current walk and of the readings outside one
+	size          int                          // bytes in memory of the current walk and of the readings outside one
+	plain         int                          // bytes of their payloads
 }
 
-// countBytes counts the bytes of a record. If there are too many, it drops the current walk
-// and all readings.
-func (w *walkEvidence) countBytes(r *capture.Record) {
-	if w.size += len(r.Payload) + 64; w.size > source.MaxWalk {
-		w.walking, w.current, w.outside, w.readings, w.size = false, nil, nil, nil, 0
+// Bounds of the current walk and of the readings outside one, in bytes: what they take in
+// memory, with recordCost for each record, and what the payloads are.
+const (
+	maxEvidence      = 40 << 20
+	maxEvidencePlain = 256 << 20
+	recordCost       = 256
+)
+
+// keep returns a packed copy of a record and counts its bytes. If there are too many, it
+// drops the current walk and all readings.
+func (w *walkEvidence) keep(r *capture.Record, packer *packed.Packer) packed.Record {
+	k := packer.PackRecord(r)
+	w.size += k.Size() + recordCost
+	w.plain += len(r.Payload)
+	if w.size > maxEvidence || w.plain > maxEvidencePlain {
+		w.walking, w.current, w.outside, w.readings = false, nil, nil, nil
+		w.size, w.plain = 0, 0
 	}
+	return k
 }
 
 // add adds a record of /proc. It returns true if the record completes a walk.
-func (w *walkEvidence) add(r *capture.Record) (complete bool) {
+func (w *walkEvidence) add(r *capture.Record, packer *packed.Packer) (complete bool) {
 	switch r.Kind {
 	case capture.KindWalkBegin:
-		w.walking, w.beginSeq, w.current, w.size = true, r.Seq, []walkStep{{Record: copyRecord(r)}}, 0
+		w.size, w.plain = 0, 0
+		w.walking, w.beginSeq, w.current = true, r.Seq, []walkStep{{Record: packer.PackRecord(r)}}
 	case capture.KindWalkEnd:
-		return w.end(r)
+		return w.end(r, packer)
 	case capture.KindProcNet:
 		var p capture.ProcNet
 		if r.Decode(&p) == nil {
-			w.read(r, source.TableKey{Netns: p.Netns, Name: p.Table}, p.Part)
+			w.read(r, source.TableKey{Netns: p.Netns, Name: p.Table}, p.Part, packer)
 		}
 	case capture.KindProcSockets:
 		var p capture.ProcSockets
 		if r.Decode(&p) == nil {
-			w.read(r, source.TableKey{Netns: p.Netns, Name: ownersTable}, p.Part)
+			w.read(r, source.TableKey{Netns: p.Netns, Name: ownersTable}, p.Part, packer)
 		}
 	case capture.KindProcUnchanged:
 		var p capture.ProcUnchanged
 		if r.Decode(&p) != nil || !w.walking {
 			break
 		}
-		if w.countBytes(r); w.walking {
-			w.current = append(w.current, walkStep{copyRecord(r), w.readings[source.TableKey{Netns: p.Netns, Name: p.Table}]})
+		if k := w.keep(r, packer); w.walking {
+			w.current = append(w.current, walkStep{k, w.readings[source.TableKey{Netns: p.Netns, Name: p.Table}]})
 		}
 	}
 	return false
 }
 
 // read adds one part of a reading.
-func (w *walkEvidence) read(r *capture.Record, key source.TableKey, part uint32) {
-	w.countBytes(r)
+func (w *walkEvidence) read(r *capture.Record, key source.TableKey, part uint32, packer *packed.Packer) {
+	k := w.keep(r, packer)
 	if w.readings == nil {
 		w.readings = make(map[source.TableKey]*reading)
 	}
-	k := copyRecord(r)
 	table := w.readings[key]
 	if part == 0 || table == nil {
 		table = &reading{key: key}
@@ -96,7 +111,7 @@ func (w *walkEvidence) read(r *capture.Record, key source.TableKey, part uint32)
 }
 
 // end ends the walk. A failed walk is dropped.
-func (w *walkEvidence) end(r *capture.Record) (complete bool) {
+func (w *walkEvidence) end(r *capture.Record, packer *packed.Packer) (complete bool) {
 	var p capture.ProcWalk
 	if r.Decode(&p) != nil || !w.walking {
 		return false
@@ -106,7 +121,8 @@ func (w *walkEvidence) end(r *capture.Record) (complete bool) {
 		w.current = nil
 		return false
 	}
-	w.last, w.current, w.outside, w.completeSeq, w.size = append(w.current, walkStep{Record: copyRecord(r)}), nil, nil, w.beginSeq, 0
+	w.last, w.current, w.outside, w.completeSeq = append(w.current, walkStep{Record: packer.PackRecord(r)}), nil, nil, w.beginSeq
+	w.size, w.plain = 0, 0
 	unchanged := make(map[*reading]bool)
 	for i := range w.last {
 		unchanged[w.last[i].unchanged] = true
@@ -118,7 +134,7 @@ func (w *walkEvidence) end(r *capture.Record) (complete bool) {
 }
 
 // appendTo appends the records of the walks, and the readings that they show as unchanged.
-func (w *walkEvidence) appendTo(out []capture.Record) []capture.Record {
+func (w *walkEvidence) appendTo(out []packed.Record) []packed.Record {
 	appended := make(map[*reading]bool)
 	for _, steps := range [...][]walkStep{w.last, w.current} {
 		for i := range steps {

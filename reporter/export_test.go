@@ -11,12 +11,12 @@ import (
 // notCarried lists the fields of a machine, as PACKAGE.TYPE.FIELD, that are not carried: they are
 // derived or set again before they are used, or follow from the header. All others are carried.
 var notCarried = []string{
-	"current.Machine.header", "current.Machine.linked", "current.flows.open", "current.Machine.message", "scope2016.Machine.header", "scope2016.Machine.message", "scope2016.Machine.packet", "scope2016.Machine.dns",
+	"current.Machine.header", "current.Machine.linked", "current.flows.open", "current.contents.tidied", "scope2016.proc.packer", "current.Machine.message", "scope2016.Machine.header", "scope2016.Machine.message", "scope2016.Machine.packet", "scope2016.Machine.dns",
 	"dnsmsg.Assembler.count", "dnsmsg.Assembler.tries", "dnsmsg.Assembler.packet", "dnsmsg.Assembler.message", "dnsmsg.Assembler.answers",
 }
 
 // neverSet lists the fields that are always zero in a state.
-var neverSet = []string{"current.side.row", "report.Connection.NAT", "report.Connection.MayHaveClosed", "report.ScopeInput.Start", "scope2016.snooped.dirty"}
+var neverSet = []string{"current.side.row", "report.Connection.NAT", "report.Connection.MayHaveClosed", "report.ScopeInput.Start", "scope2016.snooped.dirty", "scope2016.row.unreadable"}
 
 // Difference returns the first difference between the states of two reporters, "" if there is none.
 func Difference(a, b *Reporter) string {

@@ -24,9 +24,8 @@ type Reporter struct {
 	header  *capture.Header
 	rules   string // their name
 	machine machine
-	state   []byte // the parts of a state so far, see addCarry
-	parts   uint32 // their number
-	carried bool   // a state was read
+	state   *carry.State // the parts of a state so far, nil for none; see addCarry
+	carried bool         // a state was read
 }
 
 // A machine is the state machine of one rule set.

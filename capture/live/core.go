@@ -26,7 +26,7 @@ type Report struct {
 	Addrs       []netip.Addr      // of the endpoints and their NAT aliases; valid until the next report
 }
 
-// maxStack bounds the stack trace in a fault record, in bytes.
+// maxStack bounds the stack trace and the message in a fault record, in bytes each.
 const maxStack = 16 << 10
 
 // A guard calls the core and recovers from its panics. After a panic the core
@@ -69,10 +69,7 @@ func (g *guard) catch(seq uint64) {
 	if v == nil {
 		return
 	}
-	stack := debug.Stack()
-	if len(stack) > maxStack {
-		stack = stack[:maxStack]
-	}
+	stack, message := debug.Stack(), fmt.Sprint(v)
 	g.core = nil
-	g.fault = &capture.Fault{Record: seq, Message: fmt.Sprint(v), Stack: string(stack)}
+	g.fault = &capture.Fault{Record: seq, Message: message[:min(len(message), maxStack)], Stack: string(stack[:min(len(stack), maxStack)])}
 }

@@ -32,9 +32,15 @@ func Append(b []byte, fields func(*Coder)) []byte {
 	return out.Bytes()
 }
 
-// maxLists bounds the memory of the lists of one payload, in bytes: an element
-// of one byte on tape can take a hundred in memory.
-const maxLists = 16 << 20
+const (
+	// maxLists bounds the memory of the lists of one payload, in bytes: an element
+	// of one byte on tape can take a hundred in memory.
+	maxLists = 16 << 20
+	// maxString bounds a String and maxText a Text, in bytes: readers keep many of
+	// them, and a long one takes little room on a compressed tape.
+	maxString = 4 << 10
+	maxText   = 64 << 10
+)
 
 // Decode reads data, which is one array, into the fields that fields passes to
 // the coder. Byte slices point into data.
@@ -199,7 +205,17 @@ func (c *Coder) Bytes(p *[]byte) {
 	*p = c.span()
 }
 
-func (c *Coder) String(p *string) {
+// String codes a name or another short text.
+func (c *Coder) String(p *string) { c.text(p, maxString) }
+
+// Text codes what a person or another program wrote.
+func (c *Coder) Text(p *string) { c.text(p, maxText) }
+
+// Name codes a name from the network, of any length: whoever keeps names bounds them.
+func (c *Coder) Name(p *string) { c.text(p, len(c.data)) }
+
+// text codes a string. It decodes none that is longer than limit.
+func (c *Coder) text(p *string, limit int) {
 	if !c.next() {
 		return
 	}
@@ -207,7 +223,12 @@ func (c *Coder) String(p *string) {
 		c.err = c.enc.EncodeString(*p)
 		return
 	}
-	*p = string(c.span())
+	b := c.span()
+	if len(b) > limit {
+		c.err = fmt.Errorf("text of %d bytes, more than %d KiB", len(b), limit>>10)
+		return
+	}
+	*p = string(b)
 }
 
 // Fixed codes a binary of a known length.

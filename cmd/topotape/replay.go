@@ -272,6 +272,12 @@ func warnings(cmd *cobra.Command, s *replay.Summary) {
 			warn(cmd, "warning: the core panicked on record %d in production (%s) but does not in this replay", f.Record, f.Message)
 		}
 	}
+	if s.FaultsMore > 0 {
+		warn(cmd, "warning: %s of production not listed", render.Count(s.FaultsMore, "more panic"))
+	}
+	if s.Undecodable > 0 {
+		warn(cmd, "warning: %s not in the reports, at least in part: malformed, or beyond a limit; the coverage shows of which source", render.Count(s.Undecodable, "record"))
+	}
 	if v := s.Verification; v != nil {
 		if v.OtherRules > 0 {
 			warn(cmd, "warning: %s made under other rules not compared", render.Count(v.OtherRules, "witness"))

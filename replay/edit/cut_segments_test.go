@@ -30,7 +30,7 @@ func carries(t testing.TB, h *capture.Header, list []capture.Record) (out []capt
 			r.Step(&list[i])
 			at = list[i].At
 		}
-		for _, p := range r.Carry() {
+		for p := range r.Carry() {
 			out = append(out, capture.Record{At: at, Kind: capture.KindCarry, Payload: capture.AppendPayload(nil, &p)})
 		}
 	}

@@ -83,8 +83,8 @@ func (c *cutter) readWindow() error {
 func (c *cutter) settleDamage() {
 	if c.damage != nil {
 		c.damages.Add(c.damage.Error())
-		c.damage = nil
 	}
+	c.damage = nil
 }
 
 // enterTape is called before each record. Where a tape begins that does not
@@ -132,8 +132,10 @@ func (c *cutter) read(it *replay.Item) error {
 		}
 		return nil
 	}
-	for i := range it.Carry {
-		c.readCarry(&it.Carry[i], within)
+	if it.Carry != nil {
+		for part := range it.Carry {
+			c.readCarry(&part, within)
+		}
 	}
 	if err := c.fillGap(r, within); err != nil {
 		return err
@@ -213,7 +215,7 @@ func (c *cutter) begin(first *capture.Record) error {
 		return err
 	}
 	if c.stepped {
-		for _, e := range c.evidence.Records(first.At) {
+		for e := range c.evidence.Records(first.At) {
 			if err := c.out.put(&e); err != nil {
 				return err
 			}
@@ -254,9 +256,10 @@ func (c *cutter) writeCarries(at int64) error {
 		parts := core.Carry()
 		if parts == nil {
 			c.missing.Add("the state of the core is too large for a tape: reports of the new tape may lack connections")
+			continue
 		}
-		for i := range parts {
-			r := newRecord(capture.KindCarry, 0, &parts[i])
+		for part := range parts {
+			r := newRecord(capture.KindCarry, 0, &part)
 			r.At = at
 			if err := c.out.put(&r); err != nil {
 				return err
@@ -282,7 +285,8 @@ func (c *cutter) finish() error {
 	s.Missing = slices.Concat(c.damages.Texts(), c.missing.Texts())
 	s.Witnesses, s.Differ = c.out.compared, c.out.differ
 	if !c.ended && c.out.seq < math.MaxUint64 { // else there is no free number
-		end := &capture.End{Why: strings.Join(append([]string{endOfCut}, s.Missing...), "; ")}
+		why := strings.Join(append([]string{endOfCut}, s.Missing...), "; ")
+		end := &capture.End{Why: why[:min(len(why), maxWhy)]}
 		if err := c.out.add(c.out.seq+1, newRecord(capture.KindEnd, 0, end)); err != nil {
 			return err
 		}
@@ -291,6 +295,9 @@ func (c *cutter) finish() error {
 	s.Size = c.out.tape.Size()
 	return err
 }
+
+// maxWhy bounds the text of an end record, in bytes. A reader takes longer ones than this.
+const maxWhy = 32 << 10
 
 // emptyWindow returns the error for a window without records. It includes damage,
 // since records of the window may be lost with it.

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/packed"
 )
 
 // A recordingReader reads the tapes of one recording as one tape: by number, each
@@ -18,6 +19,7 @@ type recordingReader struct {
 	queue    []recordingItem // to be returned next
 	end      *recordingItem  // the last record, if it is an end: returned if no other follows
 	at       int64           // time of the last record queued
+	carryAt  int64           // time of the last part of a carry that was returned
 	begun    bool
 	reached  uint64 // the highest number so far, without ends that a verb added
 	// complete says that the records up to reached, together with a carry, have all
@@ -31,6 +33,8 @@ type recordingItem struct {
 	tape     *scannedTape    // that the record is from, or the first record after the range
 	from, to uint64          // of a range
 	carried  bool            // of a range: a carry of the state at its end follows
+	carry    *packed.Records // in the queue only, in place of a record: those from next on are to be returned
+	next     int
 }
 
 func newRecordingReader(r *recording) *recordingReader {
@@ -62,6 +66,15 @@ func (rr *recordingReader) next() (recordingItem, error) {
 		}
 	}
 	item := rr.queue[0]
+	if item.carry != nil {
+		part := item.carry.At(item.next)
+		rr.carryAt = max(rr.carryAt, part.At) // time does not go back
+		part.At = rr.carryAt
+		if rr.queue[0].next++; rr.queue[0].next < item.carry.Len() {
+			return recordingItem{record: &part, tape: item.tape}, nil
+		}
+		item = recordingItem{record: &part, tape: item.tape}
+	}
 	rr.queue = slices.Delete(rr.queue, 0, 1)
 	return item, nil
 }
@@ -145,20 +158,17 @@ func (rr *recordingReader) fillQueue(tr *tapeReader) {
 	// Numbers may be missing on a derived tape without a loss. If one of the tapes has both records
 	// next to each other, nothing is missing between them.
 	consecutive := !rr.begun || slices.ContainsFunc(rr.used, func(tr *tapeReader) bool { return tr.previous == rr.reached })
-	var carry []capture.Record
+	carry := -1 // index in used
 	if skips || !rr.complete {
-		if at := slices.IndexFunc(rr.used, func(tr *tapeReader) bool { return len(tr.carry) > 0 }); at >= 0 {
-			carry = rr.used[at].carry
-		}
-		rr.complete = len(carry) > 0 || !skips && (rr.complete || seq == 1)
+		carry = slices.IndexFunc(rr.used, func(tr *tapeReader) bool { return tr.carry.Len() > 0 })
+		rr.complete = carry >= 0 || !skips && (rr.complete || seq == 1)
 	}
 	if skips && !consecutive {
-		rr.queue = append(rr.queue, recordingItem{tape: tr.tape, from: rr.reached + 1, to: seq - 1, carried: len(carry) > 0})
+		rr.queue = append(rr.queue, recordingItem{tape: tr.tape, from: rr.reached + 1, to: seq - 1, carried: carry >= 0})
 	}
-	for i := range carry {
-		rr.at = max(rr.at, carry[i].At) // time does not go back
-		carry[i].At = rr.at
-		rr.queue = append(rr.queue, recordingItem{record: &carry[i], tape: tr.tape})
+	if carry >= 0 {
+		rr.carryAt = rr.at
+		rr.queue = append(rr.queue, recordingItem{carry: &rr.used[carry].carry, tape: tr.tape})
 	}
 	rr.queueRecord(recordingItem{record: &tr.item.Record, tape: tr.tape})
 	rr.begun = true

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/packed"
 	"github.com/topotape/topotape/capture/tape"
 )
 
@@ -19,8 +20,8 @@ type rescue struct {
 	say    func(string)
 	atMost string // for numbersText
 
-	previous *tapeWriter      // of the tape in the file that this one continues; nil if there is none
-	carry    []capture.Record // at the head of a tape that continues the previous one, until it is stepped
+	previous *tapeWriter    // of the tape in the file that this one continues; nil if there is none
+	carry    packed.Records // at the head of a tape that continues the previous one, until it is stepped
 	clock    wallClock
 	open     openSources
 	index    lostChunks
@@ -103,7 +104,7 @@ func (w *rescue) copy(r *capture.Record) error {
 	w.saved++
 	w.ended = r.Kind == capture.KindEnd
 	if r.Seq == 0 && w.out.seq == 0 && w.previous != nil {
-		w.carry = append(w.carry, cloned(r))
+		w.carry.Add(r)
 		w.out.at = r.At
 		return w.out.put(r)
 	}
@@ -115,11 +116,11 @@ func (w *rescue) copy(r *capture.Record) error {
 // if the tape's first number shows that records are missing.
 func (w *rescue) stepCarry(seq uint64) {
 	if w.previous != nil && seq != w.previous.seq+1 {
-		for _, part := range w.carry {
+		for part := range w.carry.All() {
 			w.out.step(&part)
 		}
 	}
-	w.carry = nil
+	w.carry.Clear()
 }
 
 // add writes records that Recover adds, with consecutive numbers.

@@ -5,17 +5,18 @@ import (
 	"io"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/packed"
 	"github.com/topotape/topotape/replay"
 )
 
 // A tapeReader reads one tape, from numbered record to numbered record.
 type tapeReader struct {
 	tape     *scannedTape
-	tapes    *replay.Tapes    // this one
-	item     replay.Item      // the current record; its payload is valid until advance
-	carry    []capture.Record // between it and the one before
-	previous uint64           // number of the one before; 0 if there is none
-	done     bool             // there is no current record, and the file is closed
+	tapes    *replay.Tapes  // this one
+	item     replay.Item    // the current record; its payload is valid until advance
+	carry    packed.Records // between it and the one before
+	previous uint64         // number of the one before; 0 if there is none
+	done     bool           // there is no current record, and the file is closed
 }
 
 func openTape(t *scannedTape) (*tapeReader, error) {
@@ -31,14 +32,11 @@ func openTape(t *scannedTape) (*tapeReader, error) {
 	return tr, nil
 }
 
-// maxCarry bounds the bytes of a carry that is kept in memory. A larger one is
-// left out.
-const maxCarry = 1 << 30
-
 // advance goes to the next numbered record. The parts of a carry have no number.
 func (tr *tapeReader) advance() error {
-	tr.previous, tr.carry = tr.item.Seq, nil
-	for size := 0; ; {
+	tr.previous = tr.item.Seq
+	tr.carry.Clear()
+	for {
 		err := tr.tapes.Next(&tr.item)
 		tr.done = err == io.EOF
 		if tr.done {
@@ -47,11 +45,7 @@ func (tr *tapeReader) advance() error {
 		if err != nil || tr.item.Seq != 0 {
 			return err
 		}
-		if size += len(tr.item.Payload); size > maxCarry {
-			tr.carry = nil
-			continue
-		}
-		tr.carry = append(tr.carry, cloned(&tr.item.Record))
+		tr.carry.Add(&tr.item.Record)
 	}
 }
 

@@ -38,12 +38,13 @@ const maxSteps = 1 << 16
 
 // scanTapes reads the inputs. It lists the tapes in the order of the command line.
 func scanTapes(inputs []replay.Input) (tapes []*scannedTape, err error) {
+	var heads replay.Heads
 	for _, in := range inputs {
 		f, err := in.Open()
 		if err != nil {
 			return nil, err
 		}
-		list, err := scanFile(in, f)
+		list, err := scanFile(in, f, &heads)
 		f.Close()
 		var damage *tape.DamageError
 		switch {
@@ -58,12 +59,11 @@ func scanTapes(inputs []replay.Input) (tapes []*scannedTape, err error) {
 }
 
 // scanFile reads the tapes of one file.
-func scanFile(in replay.Input, file io.Reader) (list []*scannedTape, err error) {
+func scanFile(in replay.Input, file io.Reader, heads *replay.Heads) (list []*scannedTape, err error) {
 	sum := sha256.New()
 	reader, err := tape.NewReader(io.TeeReader(file, sum))
 	for more := true; more && err == nil; more, err = reader.NextTape() {
-		h := *reader.Header()
-		t := &scannedTape{base: reader.Base(), header: &h}
+		t := &scannedTape{base: reader.Base(), header: heads.Keep(reader.Header())}
 		if err := t.scan(reader); err != nil {
 			return nil, err
 		}

@@ -31,7 +31,9 @@ func (p *Printer) dumpBegin(source uint32) error {
 			return err
 		}
 	}
-	p.dumps[source] = dumpState{open: true}
+	if len(p.dumps) < maxPorts {
+		p.dumps[source] = dumpState{open: true}
+	}
 	return p.netlink(source, netlinkToKernel, p.message(conntrackGet, netlinkDump, dumpState{}))
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +40,15 @@ type tape struct {
 	at      int64                // of the last record, ns since the start
 	steps   int64                // sum of all steps of the wall clock, ns
 	notes   []string             // comments of the next block
+	noted   int                  // bytes of notes, at most maxNotes
 }
+
+// Bounds of what is kept of a tape. What is beyond them is left out.
+const (
+	maxNotes   = 1 << 20  // bytes
+	maxPorts   = 64 << 10 // interfaces of a section, and sources with a dump
+	maxSources = 1 << 10
+)
 
 // portKey is a source and, for packets, the interface that they passed.
 type portKey struct{ source, index uint32 }
@@ -63,7 +72,7 @@ func (p *Printer) Header(h *capture.Header) error {
 		return err
 	}
 	p.tape = tape{header: h, sources: map[uint32]capture.Source{}, ports: map[portKey]*port{},
-		dumps: map[uint32]dumpState{}, notes: p.notes}
+		dumps: map[uint32]dumpState{}, notes: p.notes, noted: p.noted}
 	return nil
 }
 
@@ -79,7 +88,7 @@ func (p *Printer) Observe(r *capture.Record) {
 		}
 	case capture.KindSource:
 		var s capture.Source
-		if r.Decode(&s) == nil && s.Open {
+		if _, known := p.sources[r.Source]; r.Decode(&s) == nil && s.Open && (known || len(p.sources) < maxSources) {
 			p.sources[r.Source] = s
 		}
 	case capture.KindClock:
@@ -117,9 +126,12 @@ func (p *Printer) Record(r *capture.Record) error {
 		return p.packet(portKey{r.Source, d.Interface}, capture.SourceDNS, packetInfo{Data: d.Packet, Length: d.Length, Direction: direction})
 	case capture.KindMark:
 		var m capture.Mark
-		if r.Decode(&m) == nil {
-			p.notes = append(p.notes, "mark: "+m.Text)
+		if r.Decode(&m) != nil || p.noted+len(m.Text) > maxNotes {
+			p.leaveOut(r.Kind.String())
+			return nil
 		}
+		p.noted += len(m.Text) + 32
+		p.notes = append(p.notes, "mark: "+m.Text)
 	case capture.KindGap:
 		return p.gap(r)
 	case capture.KindSource, capture.KindHost, capture.KindClock, capture.KindEnd:
@@ -152,11 +164,11 @@ func (p *Printer) wall() int64 { return p.header.Start + p.at + p.steps }
 
 func (p *Printer) packet(key portKey, kind string, packet packetInfo) error {
 	at, err := p.port(key, kind)
-	if err != nil {
+	if at == nil || err != nil {
 		return err
 	}
 	packet.Time, packet.Comments = p.wall(), p.notes
-	p.notes = nil
+	p.notes, p.noted = nil, 0
 	at.packets++
 	return p.section.writePacket(at.number, packet)
 }
@@ -166,11 +178,14 @@ func (p *Printer) gap(r *capture.Record) error {
 	var g capture.Gap
 	kind := cmp.Or(p.sources[r.Source].Kind, capture.UsualSource(r.Source))
 	if r.Decode(&g) != nil || kind != capture.SourceConntrack && kind != capture.SourceDNS {
-		p.leaveOut("gap of " + cmp.Or(kind, "an unknown source"))
+		if !slices.Contains(capture.UsualSources(), kind) {
+			kind = "an unknown source"
+		}
+		p.leaveOut("gap of " + kind)
 		return nil
 	}
 	at, err := p.port(portKey{r.Source, 0}, kind)
-	if err != nil {
+	if at == nil || err != nil {
 		return err
 	}
 	at.dropped += g.Lost
@@ -185,10 +200,14 @@ func (p *Printer) gap(r *capture.Record) error {
 }
 
 // port returns the interface of a source. A new one is described in the section
-// first.
+// first. It returns nil, and counts a record that is left out, if there are too many.
 func (p *Printer) port(key portKey, kind string) (*port, error) {
 	if at := p.ports[key]; at != nil {
 		return at, nil
+	}
+	if len(p.order) == maxPorts {
+		p.leaveOut("of more interfaces than a section can have: " + kind)
+		return nil, nil
 	}
 	if err := p.open(); err != nil {
 		return nil, err
@@ -250,7 +269,7 @@ func (p *Printer) Close() error {
 	for i, at := range p.order {
 		s := statisticsInfo{Time: p.wall(), Received: at.packets, Dropped: at.dropped, Last: true}
 		if i == len(p.order)-1 {
-			s.Comments, p.notes = p.notes, nil // marks that no packet follows
+			s.Comments, p.notes, p.noted = p.notes, nil, 0 // marks that no packet follows
 		}
 		if err := p.section.writeStatistics(at.number, s); err != nil {
 			return err

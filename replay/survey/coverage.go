@@ -18,6 +18,7 @@ type recording struct {
 	from, to  duration
 	eventsOff bool // net.netfilter.nf_conntrack_events is 0
 	sources   []source
+	spans     *int // bytes of the spans of all sources of the survey
 	counters  sources.Counters
 	opened    uint64 // TCP connections in the namespace of the only conntrack source, by its counters
 	marks     []span // when the host had events, at most maxSpans
@@ -58,7 +59,7 @@ func (rec *recording) source(number uint32, kind string) *source {
 			return s
 		}
 	}
-	s := source{coverage: coverage{Number: number, Tape: rec.tape}, status: sources.Status{Kind: cmp.Or(kind, capture.UsualSource(number))}, current: span{From: rec.from}}
+	s := source{coverage: coverage{Number: number, Tape: rec.tape}, status: sources.Status{Kind: cmp.Or(kind, capture.UsualSource(number))}, current: span{From: rec.from}, spans: rec.spans}
 	s.begin(rec.from, rec.eventsOff)
 	if len(rec.sources) >= sources.Max {
 		return &s // the caller's changes are lost

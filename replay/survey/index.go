@@ -51,7 +51,7 @@ func (s *surveyor) tapesByIndex(name string, f randomAccess) error {
 	if err != nil {
 		return err // a pipe
 	}
-	tapes, err := findTapes(name, f, size)
+	tapes, err := findTapes(name, f, size, &s.heads)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (s *surveyor) tapesByIndex(name string, f randomAccess) error {
 
 // findTapes returns the tapes that follow each other in a file. It finds them from
 // the end of the file, where the index of the last one is. An empty file is an error.
-func findTapes(name string, f io.ReaderAt, size int64) ([]indexedTape, error) {
+func findTapes(name string, f io.ReaderAt, size int64, heads *replay.Heads) ([]indexedTape, error) {
 	var tapes []indexedTape
 	for end := size; end > 0 || tapes == nil; {
 		ix, err := tape.ReadIndex(f, end)
@@ -87,7 +87,7 @@ func findTapes(name string, f io.ReaderAt, size int64) ([]indexedTape, error) {
 		if err != nil {
 			return nil, err
 		}
-		tapes = append(tapes, indexedTape{file: f, name: name, header: r.Header(), index: ix, end: end})
+		tapes = append(tapes, indexedTape{file: f, name: name, header: heads.Keep(r.Header()), index: ix, end: end})
 		end = ix.Base
 	}
 	slices.Reverse(tapes)

@@ -24,8 +24,9 @@ type recordFacts struct {
 
 // Maxima that bound the memory. That of walks is enough for more than a month.
 const (
-	maxWalks   = 1 << 20
-	maxTraffic = 1 << 20
+	maxWalks     = 1 << 20
+	maxTraffic   = 256 << 10 // addresses with traffic, and sources with the kernel's times
+	maxHostAddrs = 256 << 10
 )
 
 // A pace counts messages and finds the second with most of them.
@@ -144,6 +145,9 @@ func (f *recordFacts) addTable(t *capture.ProcNet) {
 func (f *recordFacts) addHost(p *capture.Host) {
 	for _, i := range p.Interfaces {
 		for _, s := range i.Addresses {
+			if len(f.hostAddrs) >= maxHostAddrs {
+				return
+			}
 			if prefix, err := netip.ParsePrefix(s); err == nil {
 				f.hostAddrs[prefix.Addr().Unmap()] = true
 			} else if a, err := netip.ParseAddr(s); err == nil {

@@ -34,8 +34,12 @@ type span struct {
 	Why   string               `json:"why,omitempty"`
 }
 
-// maxSpans bounds the memory for a source that is degraded again and again.
-const maxSpans = 100_000
+// maxSpans bounds the memory for sources that are degraded again and again: bytes of the
+// reasons of all spans, with spanCost for each span.
+const (
+	maxSpans = 8 << 20
+	spanCost = 80
+)
 
 // A source is one source of a recording with the spans of its status.
 type source struct {
@@ -44,6 +48,7 @@ type source struct {
 	current  span // follows Spans; To is not set
 	netns    uint64
 	known    bool // a source record is about it
+	spans    *int // bytes of the spans of all sources
 
 	// Since something is missing:
 	dumping     bool // a dump or walk has begun
@@ -97,7 +102,8 @@ func (s *source) begin(at duration, eventsOff bool) {
 	case c.State == state && c.Why == why:
 	case c.From == at:
 		c.State, c.Why = state, why
-	case len(s.Spans) < maxSpans-1:
+	case *s.spans+spanCost+len(c.Why) <= maxSpans:
+		*s.spans += spanCost + len(c.Why)
 		c.To = at
 		s.Spans = append(s.Spans, *c)
 		*c = span{From: at, State: state, Why: why}

@@ -35,8 +35,9 @@ type Survey struct {
 	HostEvents  []hostEvent `json:"host_events"` // of counters; stalls are listed for themselves
 	HostMore    uint64      `json:"host_events_more,omitempty"`
 	Coverage    []coverage  `json:"coverage"`
-	Host        *host       `json:"host,omitempty"`   // the last one, nil if there is none
-	Damage      string      `json:"damage,omitempty"` // the first one
+	Host        *host       `json:"host,omitempty"`                // the last one, nil if there is none
+	Undecodable uint64      `json:"undecodable_records,omitempty"` // of the records to list: malformed, or with a text or list beyond a limit
+	Damage      string      `json:"damage,omitempty"`              // the first one
 	DamageMore  int         `json:"damage_more,omitempty"`
 	Top         *statistics `json:"top,omitempty"` // nil until AddTop
 	HostBars    []hostBar   `json:"-"`             // of the recordings whose hosts had events

@@ -22,6 +22,8 @@ const (
 type surveyor struct {
 	survey    Survey
 	counts    map[countKey]kindCount
+	heads     replay.Heads
+	spans     int       // bytes of the spans of all sources, at most maxSpans
 	recording recording // current
 
 	// of the current tape
@@ -89,7 +91,7 @@ func (s *surveyor) begin(name string, h *capture.Header, at int64) {
 	s.header = h
 	s.firstSeq, s.numbered, s.lastKind = 0, 0, 0
 	if !follows {
-		s.recording = recording{tape: len(s.survey.Tapes) - 1, from: t.First}
+		s.recording = recording{tape: len(s.survey.Tapes) - 1, from: t.First, spans: &s.spans}
 	}
 }
 
@@ -154,26 +156,33 @@ func (s *surveyor) add(e *tape.Entry) {
 	t.Last = duration(e.LastAt)
 }
 
-// payload adds what the payload of a record says. One that cannot be decoded adds
-// nothing.
+// payload adds what the payload of a record says. One that cannot be decoded is only
+// counted.
 func (s *surveyor) payload(r *capture.Record) {
 	v := &s.survey
+	decoded := func(p capture.Payload) bool {
+		err := r.Decode(p)
+		if err != nil {
+			v.Undecodable++
+		}
+		return err == nil
+	}
 	switch r.Kind {
 	case capture.KindSource:
 		var p capture.Source
-		if r.Decode(&p) == nil {
+		if decoded(&p) {
 			s.source(r, &p)
 			s.recording.change(r, &p)
 		}
 	case capture.KindHost:
 		var p capture.Host
-		if r.Decode(&p) == nil {
+		if decoded(&p) {
 			v.Host = &host{p.ID, p.Name, p.Kernel, p.BootID, len(p.Interfaces), append([]string{}, p.LocalNetworks...)}
 			s.recording.settings(r, &p)
 		}
 	case capture.KindGap:
 		var p capture.Gap
-		if r.Decode(&p) == nil {
+		if decoded(&p) {
 			if !appendListed(&v.Gaps, gap{r.Seq, spell(r.At), r.Source, v.sourceKind(r.Source), p.Lost, p.Exact, p.Why, sinceText(p.Since)}) {
 				v.GapsMore++
 			}
@@ -181,22 +190,22 @@ func (s *surveyor) payload(r *capture.Record) {
 		}
 	case capture.KindMark:
 		var p capture.Mark
-		if r.Decode(&p) == nil && !appendListed(&v.Marks, mark{r.Seq, spell(r.At), p.Text}) {
+		if decoded(&p) && !appendListed(&v.Marks, mark{r.Seq, spell(r.At), p.Text}) {
 			v.MarksMore++
 		}
 	case capture.KindClock:
 		var p capture.Clock
-		if r.Decode(&p) == nil {
+		if decoded(&p) {
 			appendListed(&v.ClockSteps, clockStep{r.Seq, spell(r.At), spell(p.Step), wallText(p.Wall)})
 		}
 	case capture.KindFault:
 		var p capture.Fault
-		if r.Decode(&p) == nil {
+		if decoded(&p) {
 			appendListed(&v.Faults, fault{p.Record, p.Message})
 		}
 	case capture.KindStall:
 		var p capture.Stall
-		if r.Decode(&p) == nil {
+		if decoded(&p) {
 			appendListed(&v.Stalls, stall{r.Seq, spell(r.At), spell(p.Duration)})
 			s.recording.stall(r, &p)
 		}
@@ -211,7 +220,7 @@ func (s *surveyor) payload(r *capture.Record) {
 		}
 	case capture.KindEnd:
 		var p capture.End
-		if r.Decode(&p) == nil {
+		if decoded(&p) {
 			s.recording.end(&p)
 		}
 	default:

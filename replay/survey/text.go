@@ -255,6 +255,9 @@ func (v *Survey) eventsText(b *strings.Builder) {
 	for _, f := range v.Faults {
 		heading(b, "the core panicked on record %d in production: %q", f.Record, f.Message)
 	}
+	if v.Undecodable > 0 {
+		fmt.Fprintf(b, "\n%s not listed: malformed, or with a text or list beyond a limit\n", render.Count(v.Undecodable, "record"))
+	}
 	if v.Damage != "" {
 		heading(b, "damaged: %s", v.Damage)
 	}

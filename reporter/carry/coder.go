@@ -5,33 +5,65 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // A Coder writes the values that it gets, or reads into them.
 type Coder struct {
-	buf     []byte // written, or not yet read
-	size    int    // of the whole input
+	state   *State
+	buf     []byte // written after the last part, or read up to the next part
+	next    int    // reading: index of the next part
+	read    int    // bytes of the parts before that one
 	reading bool
 	bad     bool
 }
 
 // NewWriter returns a Coder that writes.
-func NewWriter() *Coder { return new(Coder) }
+func NewWriter() *Coder { return &Coder{state: new(State)} }
 
-// NewReader returns a Coder that reads the bytes of one that wrote. It copies strings
-// and lists out of b.
-func NewReader(b []byte) *Coder { return &Coder{buf: b, size: len(b), reading: true} }
+// NewReader returns a Coder that reads what one wrote.
+func NewReader(s *State) *Coder { return &Coder{state: s, reading: true} }
 
 // Reading reports whether the Coder reads.
 func (c *Coder) Reading() bool { return c.reading }
 
-// Bytes returns the written bytes.
-func (c *Coder) Bytes() []byte { return c.buf }
+// State returns what was written. Nothing can be written afterwards.
+func (c *Coder) State() *State {
+	if len(c.buf) > 0 {
+		c.state.Add(c.buf)
+		c.buf = nil
+	}
+	return c.state
+}
+
+// wrote moves full parts to the state. It fails the Coder if the state is too large.
+func (c *Coder) wrote() {
+	for len(c.buf) >= partSize {
+		c.state.Add(c.buf[:partSize])
+		c.buf = append(c.buf[:0], c.buf[partSize:]...)
+	}
+	c.Check(c.state.size+len(c.buf) <= MaxSize)
+}
+
+// left returns how many bytes are still to be read.
+func (c *Coder) left() int { return len(c.buf) + c.state.size - c.read }
+
+// need makes n bytes available in buf, if there are so many left.
+func (c *Coder) need(n int) {
+	for len(c.buf) < n && c.next < len(c.state.parts) {
+		part := c.state.parts[c.next]
+		buf := append(make([]byte, 0, len(c.buf)+part.Len()), c.buf...)
+		c.buf = c.state.packer.Append(buf, part)
+		c.next++
+		c.read += part.Len()
+	}
+}
 
 // Check fails the Coder if ok is false: if a value is impossible.
 func (c *Coder) Check(ok bool) {
 	if !ok && !c.bad {
-		c.bad, c.size, c.buf = true, c.size-len(c.buf), nil
+		c.bad = true
+		c.read, c.buf, c.next = c.read-len(c.buf), nil, len(c.state.parts)
 	}
 }
 
@@ -44,14 +76,15 @@ var errLeft = errors.New("there are bytes after the state")
 func (c *Coder) Err() error {
 	switch {
 	case c.bad:
-		return fmt.Errorf("invalid state at byte %d", c.size)
-	case c.reading && len(c.buf) > 0:
+		return fmt.Errorf("invalid state at byte %d", c.read)
+	case c.reading && c.left() > 0:
 		return errLeft
 	}
 	return nil
 }
 
 func (c *Coder) uvarint() uint64 {
+	c.need(binary.MaxVarintLen64)
 	v, n := binary.Uvarint(c.buf)
 	if n <= 0 {
 		c.Check(false)
@@ -65,6 +98,7 @@ func (c *Coder) uvarint() uint64 {
 func Uint[T ~uint8 | ~uint16 | ~uint32 | ~uint64](c *Coder, p *T) {
 	if !c.reading {
 		c.buf = binary.AppendUvarint(c.buf, uint64(*p))
+		c.wrote()
 		return
 	}
 	v := c.uvarint()
@@ -76,6 +110,7 @@ func Uint[T ~uint8 | ~uint16 | ~uint32 | ~uint64](c *Coder, p *T) {
 func Int[T ~int | ~int32 | ~int64](c *Coder, p *T) {
 	if !c.reading {
 		c.buf = binary.AppendVarint(c.buf, int64(*p))
+		c.wrote()
 		return
 	}
 	u := c.uvarint()
@@ -110,21 +145,36 @@ func (c *Coder) Len(n *int, least int) {
 	if !c.reading {
 		return
 	}
-	if v > uint64(len(c.buf)/least) {
+	if c.bad || v > uint64(c.left()/least) {
 		c.Check(false)
 		v = 0
 	}
 	*n = int(v)
 }
 
-// String codes a string.
+// Bounds of what is read at once, in bytes: a String, and a Name or a Blob.
+const (
+	maxString = 4 << 10
+	maxBlob   = 8 << 20
+)
+
+// String codes a short string.
 func (c *Coder) String(p *string) {
+	c.Check(len(*p) <= maxString)
+	c.Name(p)
+	c.Check(len(*p) <= maxString)
+}
+
+// Name codes a string that may be long.
+func (c *Coder) Name(p *string) {
 	n := len(*p)
 	c.Len(&n, 1)
 	if !c.reading {
 		c.buf = append(c.buf, *p...)
+		c.wrote()
 		return
 	}
+	c.Check(n <= maxBlob)
 	*p = string(c.cut(n))
 }
 
@@ -134,32 +184,41 @@ func (c *Coder) Blob(p *[]byte) {
 	c.Len(&n, 1)
 	if !c.reading {
 		c.buf = append(c.buf, *p...)
+		c.wrote()
 		return
 	}
+	c.Check(n <= maxBlob)
 	*p = append([]byte(nil), c.cut(n)...)
 }
 
 // cut cuts off n bytes, which must be there.
 func (c *Coder) cut(n int) []byte {
+	if c.need(n); !c.OK() {
+		return nil
+	}
 	b := c.buf[:n]
 	c.buf = c.buf[n:]
 	return b
 }
 
 // List codes a list of items. Each item takes at least least bytes. It reads an empty list as
-// nil.
+// nil. The list grows with the items, so that a Check of an item ends it.
 func List[T any](c *Coder, p *[]T, least int, each func(*Coder, *T)) {
 	n := len(*p)
 	c.Len(&n, least)
-	if c.reading {
-		*p = nil
-		if n > 0 {
-			*p = make([]T, n)
+	if !c.reading {
+		for i := range *p {
+			each(c, &(*p)[i])
 		}
+		return
 	}
-	for i := range *p {
-		each(c, &(*p)[i])
+	*p = nil
+	for i := 0; i < n && c.OK(); i++ {
+		var item T
+		each(c, &item)
+		*p = append(*p, item)
 	}
+	*p = slices.Clip(*p)
 }
 
 // The kinds of addresses.
@@ -174,6 +233,7 @@ const (
 func (c *Coder) Addr(p *netip.Addr) {
 	if !c.reading {
 		c.buf = appendAddr(c.buf, *p)
+		c.wrote()
 		return
 	}
 	kind := uint8(0)
@@ -188,7 +248,7 @@ func (c *Coder) Addr(p *netip.Addr) {
 	case addr6, addrZoned:
 		n = 16
 	}
-	c.Check(n > 0 && n <= len(c.buf))
+	c.Check(n > 0 && n <= c.left())
 	if !c.OK() {
 		*p = netip.Addr{}
 		return

@@ -48,6 +48,24 @@ var values = []everything{
 		prefix: netip.MustParsePrefix("::/0")},
 }
 
+func bytesOf(c *Coder) (b []byte) {
+	for part := range c.State().Parts() {
+		b = append(b, part...)
+	}
+	return b
+}
+
+// reader returns a Coder that reads bytes from parts of all lengths from 1 on.
+func reader(b []byte) *Coder {
+	var s State
+	for n := 1; len(b) > 0; n++ {
+		n = min(n, len(b))
+		s.Add(b[:n])
+		b = b[n:]
+	}
+	return NewReader(&s)
+}
+
 func TestReaderReadsWhatWasWritten(t *testing.T) {
 	for i, want := range values[1:] {
 		w := NewWriter()
@@ -56,17 +74,21 @@ func TestReaderReadsWhatWasWritten(t *testing.T) {
 			t.Fatal(w.Err())
 		}
 		var got everything
-		r := NewReader(w.Bytes())
+		r := NewReader(w.State())
 		if got.carry(r); r.Err() != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%d: %v\n got %+v\nwant %+v", i, r.Err(), got, want)
 		}
-		for n := range w.Bytes() {
-			r := NewReader(w.Bytes()[:n])
+		for n := range bytesOf(w) {
+			r := reader(bytesOf(w)[:n])
 			if got.carry(r); r.Err() == nil {
-				t.Errorf("%d: %d of %d bytes are enough", i, n, len(w.Bytes()))
+				t.Errorf("%d: %d of %d bytes are enough", i, n, len(bytesOf(w)))
 			}
 		}
-		r = NewReader(append(w.Bytes(), 0))
+		r = reader(bytesOf(w))
+		if got.carry(r); r.Err() != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%d, in parts: %v\n got %+v\nwant %+v", i, r.Err(), got, want)
+		}
+		r = reader(append(bytesOf(w), 0))
 		if got.carry(r); r.Err() == nil {
 			t.Errorf("%d: an additional byte is no error", i)
 		}
@@ -84,12 +106,12 @@ func TestNumbersThatDoNotFit(t *testing.T) {
 	} {
 		w, v := NewWriter(), uint64(1)<<40
 		Uint(w, &v)
-		r := NewReader(w.Bytes())
+		r := NewReader(w.State())
 		if read(r); r.Err() == nil || r.OK() {
 			t.Errorf("%s: %d is no error", name, v)
 		}
 	}
-	r := NewReader([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}) // over 64 bits
+	r := reader([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}) // over 64 bits
 	var v uint64
 	if Uint(r, &v); r.OK() || v != 0 {
 		t.Error(v)
@@ -100,11 +122,11 @@ func FuzzReader(f *testing.F) {
 	for i := range values {
 		w := NewWriter()
 		values[i].carry(w)
-		f.Add(w.Bytes())
+		f.Add(bytesOf(w))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var e everything
-		r := NewReader(b)
+		r := reader(b)
 		e.carry(r)
 		if r.Err() != nil {
 			return
@@ -112,7 +134,7 @@ func FuzzReader(f *testing.F) {
 		w := NewWriter()
 		e.carry(w)
 		var again everything
-		if r := NewReader(w.Bytes()); true {
+		if r := NewReader(w.State()); true {
 			if again.carry(r); r.Err() != nil || !reflect.DeepEqual(again, e) {
 				t.Fatalf("%v\n got %+v\nwant %+v", r.Err(), again, e)
 			}

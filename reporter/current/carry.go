@@ -30,14 +30,20 @@ func (m *Machine) Carry(c *carry.Coder) {
 func carryScopeInput(c *carry.Coder, f *report.ScopeInput) {
 	carry.Int(c, &f.Start)
 	source.CarryNetworks(c, &f.HostScoped)
-	carry.List(c, &f.LocalNetworks, 1, (*carry.Coder).String)
+	source.CarryTexts(c, &f.LocalNetworks)
 }
+
+// maxAddresses bounds the carried addresses of a host.
+const maxAddresses = 1 << 20
 
 // carryAddresses codes a set of addresses, in order.
 func carryAddresses(c *carry.Coder, set *map[netip.Addr]bool) {
 	list := slices.AppendSeq(make([]netip.Addr, 0, len(*set)), maps.Keys(*set))
 	slices.SortFunc(list, netip.Addr.Compare)
-	carry.List(c, &list, 1, func(c *carry.Coder, a *netip.Addr) { c.Addr(a) })
+	carry.List(c, &list, 1, func(c *carry.Coder, a *netip.Addr) {
+		c.Check(!c.Reading() || len(list) < maxAddresses)
+		c.Addr(a)
+	})
 	if c.Reading() {
 		*set = make(map[netip.Addr]bool, len(list))
 		for _, a := range list {
@@ -60,10 +66,10 @@ func (k *cache) carry(c *carry.Coder) {
 		}
 		c.Addr(&a.addr)
 		carry.List(c, &a.names, 2, func(c *carry.Coder, n *nameEntry) {
-			c.String(&n.name)
+			c.Name(&n.name)
 			carry.Int(c, &n.expires)
+			c.Check(!c.Reading() || len(a.names) < maxNamesPerAddr)
 		})
-		c.Check(len(a.names) <= maxNamesPerAddr)
 		if !c.Reading() {
 			continue
 		}
@@ -72,6 +78,6 @@ func (k *cache) carry(c *carry.Coder) {
 		for j := range a.names {
 			k.bytes += a.names[j].cost()
 		}
+		c.Check(k.bytes <= maxNameBytes)
 	}
-	c.Check(k.bytes <= maxNameBytes)
 }

@@ -93,7 +93,7 @@ func (k *flowKey) carry(c *carry.Coder) {
 func (s *side) carry(c *carry.Coder) {
 	c.AddrPort(&s.addr)
 	carry.Uint(c, &s.netns)
-	carry.List(c, &s.processes, 2, carryProcess)
+	carryProcesses(c, &s.processes)
 	c.String(&s.state)
 	carry.Int(c, &s.first)
 	carry.Int(c, &s.last)

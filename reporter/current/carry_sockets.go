@@ -14,42 +14,48 @@ import (
 // carry codes the current tables and those of the unfinished walk, the suppressed rows, and the
 // closed connections.
 func (k *sockets) carry(c *carry.Coder, ss *source.Sources) {
-	carryTables(c, &k.tables, ss, nil)
-	source.CarryProcesses(c, &k.lists)
+	k.contents.carry(c, ss, nil)
 	built := k.owned.all != nil
 	c.Bools(&built, &k.walking, &k.implicit, &k.walked)
 	k.begun.carry(c)
 	k.committed.carry(c)
 	c.Check((k.walking || !k.implicit) && (built || len(k.tables)+len(k.lists) == 0))
 	if k.walking {
-		carryTables(c, &k.pending, ss, k.tables)
-		source.CarryProcesses(c, &k.pendingOwners)
+		k.pending.carry(c, ss, k.tables)
 	}
 	if c.Reading() && c.OK() && built {
 		k.build()
 	}
 	k.carrySuppressed(c)
-	carry.List(c, &k.closed, 16, func(c *carry.Coder, r *closedRows) { r.carry(c) })
+	carry.List(c, &k.closed, 16, func(c *carry.Coder, r *closedRows) {
+		c.Check(!c.Reading() || len(k.closed) < maxClosed)
+		r.carry(c)
+	})
 }
 
-// carryTables codes tables, by namespace and name. A table that was unchanged shares its rows with
-// the table of the same key in same.
-func carryTables(c *carry.Coder, tables *map[source.TableKey]*table, ss *source.Sources, same map[source.TableKey]*table) {
-	keys := slices.SortedFunc(maps.Keys(*tables), func(a, b source.TableKey) int { return a.Compare(&b) })
+// carry codes the tables, by namespace and name, and the lists. A table that was unchanged shares
+// its rows with the table of the same key in same.
+func (w *contents) carry(c *carry.Coder, ss *source.Sources, same map[source.TableKey]*table) {
+	keys := slices.SortedFunc(maps.Keys(w.tables), source.TableKey.Compare)
 	n := len(keys)
 	c.Len(&n, 8)
 	if c.Reading() {
-		*tables = make(map[source.TableKey]*table, n)
+		*w = newContents()
 	}
 	for i := 0; i < n && c.OK(); i++ {
 		t := new(table)
 		if !c.Reading() {
-			t = (*tables)[keys[i]]
+			t = w.tables[keys[i]]
 		}
 		t.carry(c, ss, same)
 		if c.Reading() {
-			c.Check((*tables)[t.key] == nil)
-			(*tables)[t.key] = t
+			c.Check(w.tables[t.key] == nil && w.put(t))
+		}
+	}
+	source.CarryProcesses(c, &w.lists)
+	for i := range w.lists {
+		if c.Reading() {
+			c.Check(w.take(walkSize{owners: source.SizeOf(&w.lists[i])}))
 		}
 	}
 }
@@ -77,8 +83,14 @@ func (t *table) carry(c *carry.Coder, ss *source.Sources, same map[source.TableK
 		}
 		return
 	}
-	carry.List(c, &t.rows, 8, func(c *carry.Coder, w *row) { w.carry(c) })
-	carry.List(c, &t.listen, 2, func(c *carry.Coder, a *netip.AddrPort) { c.AddrPort(a) })
+	carry.List(c, &t.rows, 8, func(c *carry.Coder, w *row) {
+		c.Check(!c.Reading() || len(t.rows) < maxRows)
+		w.carry(c)
+	})
+	carry.List(c, &t.listen, 2, func(c *carry.Coder, a *netip.AddrPort) {
+		c.Check(!c.Reading() || len(t.listen) < maxTables/listenerCost)
+		c.AddrPort(a)
+	})
 }
 
 // sameList reports whether two lists are the same memory.
@@ -109,6 +121,7 @@ func (k *sockets) carrySuppressed(c *carry.Coder) {
 		}
 	}
 	carry.List(c, &list, 3, func(c *carry.Coder, e *end) {
+		c.Check(!c.Reading() || len(list) < maxRows)
 		carry.Uint(c, &e.row)
 		e.stamp.carry(c)
 	})
@@ -144,7 +157,7 @@ func carryEnd(c *carry.Coder, e *report.End) {
 	c.AddrPort(&e.Addr)
 	c.Check(ctmsg.IPOf(e.Addr.Addr()).Addr() == e.Addr.Addr())
 	carry.Uint(c, &e.Netns)
-	carry.List(c, &e.Processes, 2, carryProcess)
+	carryProcesses(c, &e.Processes)
 }
 
 // carry codes the stamp.
@@ -165,8 +178,11 @@ func carryTCP(c *carry.Coder, t *ctmsg.Tuple) {
 	}
 }
 
-// carryProcess codes a process.
-func carryProcess(c *carry.Coder, p *report.Process) {
-	carry.Uint(c, &p.PID)
-	c.String(&p.Comm)
+// carryProcesses codes the processes of a socket.
+func carryProcesses(c *carry.Coder, list *[]report.Process) {
+	carry.List(c, list, 2, func(c *carry.Coder, p *report.Process) {
+		c.Check(!c.Reading() || len(*list) < maxSocketOwners)
+		carry.Uint(c, &p.PID)
+		c.String(&p.Comm)
+	})
 }

@@ -29,7 +29,7 @@ func restored(t testing.TB, h *machineHost) (other *machineHost, accepted bool) 
 	w := carry.NewWriter()
 	h.m.Carry(w)
 	other = newMachineHost(t)
-	r := carry.NewReader(w.Bytes())
+	r := carry.NewReader(w.State())
 	other.m.Carry(r)
 	if accepted = r.Err() == nil; !accepted {
 		other = newMachineHost(t)

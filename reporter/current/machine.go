@@ -66,13 +66,13 @@ func (m *Machine) Step(r *capture.Record) bool {
 		}
 	case capture.KindProcUnchanged:
 		var p capture.ProcUnchanged
-		if _, ok := m.sources.Observe(r, &p); ok {
-			m.sockets.unchanged(&p, r)
+		if s, ok := m.sources.Observe(r, &p); ok {
+			m.sockets.unchanged(&p, r, s)
 		}
 	case capture.KindProcSockets:
 		var p capture.ProcSockets
-		if _, ok := m.sources.Observe(r, &p); ok {
-			m.sockets.owners(&p, r)
+		if s, ok := m.sources.Observe(r, &p); ok {
+			m.sockets.owners(&p, r, s)
 		}
 	case capture.KindWalkBegin, capture.KindWalkEnd:
 		m.walk(r)
@@ -123,7 +123,7 @@ func (m *Machine) ticked(r *capture.Record) bool {
 		return false
 	}
 	if m.sockets.implicit {
-		m.commit()
+		m.commit(r)
 	}
 	m.learn(r, m.dns.Expire(r.At))
 	if m.sources.SeveralConntrack() {
@@ -147,7 +147,7 @@ func (m *Machine) walk(r *capture.Record) {
 	}
 	if r.Kind == capture.KindWalkBegin {
 		if m.sockets.implicit {
-			m.commit()
+			m.commit(r)
 		}
 		m.sockets.begin(r)
 		return
@@ -157,7 +157,7 @@ func (m *Machine) walk(r *capture.Record) {
 		m.sockets.abort()
 		s.Degrade("the last walk of /proc failed: "+p.Failed, r.Seq)
 	case m.sockets.walking:
-		if complete := m.commit(); complete {
+		if complete := m.commit(r); complete {
 			s.Recover()
 		}
 	}

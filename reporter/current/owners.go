@@ -18,9 +18,14 @@ type owners struct {
 	apart map[inodeKey][]report.Process
 }
 
-// listOwners returns the owners in the current lists.
+// listOwners returns the owners of the current rows' sockets.
 func (k *sockets) listOwners() owners {
-	all := make(map[uint64][]report.Process)
+	all := make(map[uint64][]report.Process, len(k.rows))
+	for i := range k.rows {
+		if inode := k.rows[i].inode; inode != 0 {
+			all[inode] = nil
+		}
+	}
 	from := make(map[uint64]uint64) // namespace of an owner
 	several := make(map[uint64]bool)
 	for i := range k.lists {
@@ -28,6 +33,9 @@ func (k *sockets) listOwners() owners {
 		for j := range p.Processes {
 			q := &p.Processes[j]
 			for _, inode := range q.Inodes {
+				if _, wanted := all[inode]; !wanted {
+					continue
+				}
 				if netns, known := from[inode]; known && netns != p.Netns {
 					several[inode] = true
 				}
@@ -84,8 +92,14 @@ func (k *sockets) processes(w *socketRow) []report.Process {
 	return k.owned.all[w.inode]
 }
 
-// addProcess adds a process to a sorted list, unless the list has it.
+// maxSocketOwners bounds the processes of one socket.
+const maxSocketOwners = 1024
+
+// addProcess adds a process to a sorted list, unless the list has it or is full.
 func addProcess(list []report.Process, p report.Process) []report.Process {
+	if len(list) == maxSocketOwners {
+		return list
+	}
 	i, found := slices.BinarySearchFunc(list, p, report.Process.Compare)
 	if found {
 		return list

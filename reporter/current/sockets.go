@@ -52,11 +52,11 @@ func (k *sockets) noRows() rowSet { return make(rowSet, len(k.rows)) }
 // sockets are the tables and lists of the last completed walk of /proc, and those of the
 // unfinished walk so far.
 type sockets struct {
-	tables  map[source.TableKey]*table // current
-	rows    []socketRow                // of those tables, by namespace and tuple
-	byTuple map[ctmsg.Tuple]*socketRow // the first row of each tuple
-	listen  listeners
-	owned   owners
+	contents                            // current
+	rows     []socketRow                // of their tables, by namespace and tuple
+	byTuple  map[ctmsg.Tuple]*socketRow // the first row of each tuple
+	listen   listeners
+	owned    owners
 
 	walking   bool
 	implicit  bool  // tables outside a walk started it: they are added to the current ones
@@ -64,9 +64,7 @@ type sockets struct {
 	committed stamp // when the last complete walk began
 	walked    bool  // there was a complete walk
 
-	pending       map[source.TableKey]*table
-	pendingOwners []capture.ProcSockets
-	lists         []capture.ProcSockets // current
+	pending contents // of the unfinished walk
 
 	closed []closedRows // connections that only rows showed, until they ended
 }
@@ -86,14 +84,11 @@ func (k *sockets) mayShow(end stamp) bool {
 // begin starts a walk.
 func (k *sockets) begin(r *capture.Record) {
 	k.walking, k.implicit, k.begun = true, false, stamp{r.At, r.Seq}
-	k.pending = make(map[source.TableKey]*table)
-	k.pendingOwners = nil
+	k.pending = newContents()
 }
 
 // abort drops the unfinished walk.
-func (k *sockets) abort() {
-	k.walking, k.implicit, k.pending, k.pendingOwners = false, false, nil, nil
-}
+func (k *sockets) abort() { k.walking, k.implicit, k.pending = false, false, contents{} }
 
 // ensureWalk starts an implicit walk if there is no walk.
 func (k *sockets) ensureWalk(r *capture.Record) {
@@ -111,43 +106,50 @@ func (k *sockets) table(p *capture.ProcNet, r *capture.Record, s *source.Source,
 	}
 	k.ensureWalk(r)
 	key := source.TableKey{Netns: p.Netns, Name: p.Table}
-	t := k.pending[key]
+	t := k.pending.tables[key]
 	if t == nil || p.Part == 0 && p.Netns != 0 { // if the namespace is unknown, there may be several tables
 		t = &table{key: key, source: s, readStart: p.ReadStart}
-		k.pending[key] = t
+		if !k.pending.put(t) {
+			s.LeaveOut(r.Seq)
+			return
+		}
 	}
 	t.at, t.readEnd = stamp{r.At, r.Seq}, p.ReadEnd
 	scan := procnet.NewScanner(p.Text, bigEndian)
 	var w procnet.Row
+	fits := true
 	for scan.Next(&w) {
 		switch w.State {
 		case procnet.Listen:
-			t.listen = append(t.listen, w.Local)
+			fits = k.pending.addListener(t, w.Local) && fits
 		case procnet.Established, procnet.FinWait1, procnet.FinWait2, procnet.CloseWait:
-			t.rows = append(t.rows, row{tcpTuple(w.Local, w.Remote), w.Inode, w.State, r.At})
+			fits = k.pending.addRow(t, row{tcpTuple(w.Local, w.Remote), w.Inode, w.State, r.At}) && fits
 		}
 	}
 	s.Undecodable += uint64(scan.Malformed())
+	if !fits {
+		s.LeaveOut(r.Seq)
+	}
 }
 
 // unchanged adds the current reading of a table to the walk again.
-func (k *sockets) unchanged(p *capture.ProcUnchanged, r *capture.Record) {
-	key := source.TableKey{Netns: p.Netns, Name: p.Table}
-	last := k.tables[key]
+func (k *sockets) unchanged(p *capture.ProcUnchanged, r *capture.Record, s *source.Source) {
+	last := k.tables[source.TableKey{Netns: p.Netns, Name: p.Table}]
 	if last == nil {
 		return
 	}
 	k.ensureWalk(r)
 	t := *last
 	t.at, t.readStart, t.readEnd = stamp{r.At, r.Seq}, p.Checked, p.Checked
-	k.pending[key] = &t
+	if !k.pending.put(&t) {
+		s.LeaveOut(r.Seq)
+	}
 }
 
 // owners adds a list of processes to the walk.
-func (k *sockets) owners(p *capture.ProcSockets, r *capture.Record) {
+func (k *sockets) owners(p *capture.ProcSockets, r *capture.Record, s *source.Source) {
 	k.ensureWalk(r)
-	for i := range p.Processes {
-		p.Processes[i].Cgroup = nil // it points into the record
+	if !k.pending.addList(p) {
+		s.LeaveOut(r.Seq)
 	}
-	k.pendingOwners = append(k.pendingOwners, *p)
 }

@@ -77,7 +77,7 @@ func (m *Machine) supersedeRow(w *socketRow, at int64) {
 		return
 	}
 	p := pair{w, k.mirror(w, func(o *socketRow) bool { return o == w || o.suppressed != (stamp{}) })}
-	k.closed = append(k.closed, closedRows{m.ticks.Window, k.closedConnection(p)})
+	k.close(m.ticks.Window, k.closedConnection(p))
 	if p.peer != nil {
 		p.peer.suppress(stamp{at: at})
 	}

@@ -1,16 +1,18 @@
 package current
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/report"
+	"github.com/topotape/topotape/reporter/source"
 )
 
 // commit makes the tables and lists of the walk current. A complete walk replaces the current
 // ones; an implicit walk, or one with a gap, adds to them.
-func (m *Machine) commit() (complete bool) {
+func (m *Machine) commit(r *capture.Record) (complete bool) {
 	k := &m.sockets
 	old := *k
 	complete = !k.implicit
@@ -19,37 +21,40 @@ func (m *Machine) commit() (complete bool) {
 	}
 	if complete {
 		k.committed, k.walked = k.begun, true
-	} else {
-		k.addTo(&old)
+	} else if s := m.sources.First(capture.SourceProc); !k.addTo(&old) && s != nil {
+		s.LeaveOut(r.Seq)
 	}
-	k.tables, k.lists = k.pending, k.pendingOwners
+	k.contents = k.pending
 	k.build()
 	k.abort()
 	for _, f := range m.flows.all {
 		m.carryOver(f, &old)
 	}
 	for _, conn := range k.vanished(&old, m) {
-		k.closed = append(k.closed, closedRows{m.ticks.Window, conn})
+		k.close(m.ticks.Window, conn)
 	}
 	return complete
 }
 
-// addTo adds the current tables and lists that the walk lacks.
-func (k *sockets) addTo(old *sockets) {
-	for key, t := range old.tables { // the order cannot matter: a map
-		if k.pending[key] == nil {
-			k.pending[key] = t
+// addTo adds the current tables and lists that the walk lacks. It returns false if there is
+// no room for all of them.
+func (k *sockets) addTo(old *sockets) (fits bool) {
+	fits = true
+	for _, key := range slices.SortedFunc(maps.Keys(old.tables), source.TableKey.Compare) {
+		if k.pending.tables[key] == nil {
+			fits = k.pending.put(old.tables[key]) && fits
 		}
 	}
 	listed := make(map[uint64]bool)
-	for i := range k.pendingOwners {
-		listed[k.pendingOwners[i].Netns] = true
+	for i := range k.pending.lists {
+		listed[k.pending.lists[i].Netns] = true
 	}
-	for _, l := range old.lists {
-		if !listed[l.Netns] {
-			k.pendingOwners = append(k.pendingOwners, l)
+	for i := range old.lists {
+		if l := &old.lists[i]; !listed[l.Netns] {
+			fits = k.pending.addList(l) && fits
 		}
 	}
+	return fits
 }
 
 // carryOver suppresses the new rows that were read before the flow's first packet or before its
@@ -122,7 +127,7 @@ func (k *sockets) build() {
 		order = append(order, t)
 		count += len(t.rows)
 	}
-	slices.SortFunc(order, func(a, b *table) int { return a.key.Compare(&b.key) })
+	slices.SortFunc(order, func(a, b *table) int { return a.key.Compare(b.key) })
 	k.rows = make([]socketRow, 0, count) // must not grow: byTuple points to its elements
 	k.byTuple = make(map[ctmsg.Tuple]*socketRow, count)
 	k.listen.init()
@@ -167,6 +172,17 @@ func (k *sockets) find(t *ctmsg.Tuple, netns uint64) *socketRow {
 		}
 	}
 	return nil
+}
+
+// maxClosed bounds the closed connections that only rows showed. Further ones are in no
+// report.
+const maxClosed = 1 << 20
+
+// close adds a connection that ended in a window.
+func (k *sockets) close(window uint64, c report.Connection) {
+	if len(k.closed) < maxClosed {
+		k.closed = append(k.closed, closedRows{window, c})
+	}
 }
 
 // forget drops the closed connections of earlier windows.

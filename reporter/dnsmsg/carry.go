@@ -96,6 +96,6 @@ func carryPieces(c *carry.Coder, list *[]piece) {
 	carry.List(c, list, 3, func(c *carry.Coder, p *piece) {
 		carry.Uint(c, &p.at)
 		c.Blob(&p.bytes)
-		c.Check(len(p.bytes) > 0)
+		c.Check(len(p.bytes) > 0 && len(p.bytes) <= maxDatagram && len(*list) <= maxDatagram)
 	})
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/ctmsg"
-	"github.com/topotape/topotape/reporter/source"
 )
 
 // The buffer of ended flows is bounded, and every tick empties it, with or without a
@@ -41,7 +40,7 @@ func TestScopeWalkIsBounded(t *testing.T) {
 			step(capture.KindProcUnchanged, &capture.ProcUnchanged{Netns: 1, Table: "tcp"})
 		}
 	}
-	if bytes := len(walked.pending) << 20; bytes > source.MaxWalk+2<<20 {
+	if bytes := len(walked.pending.tables) << 20; bytes > maxText {
 		t.Errorf("a walk of %d MiB", bytes>>20)
 	}
 	m.proc = proc{}
@@ -52,7 +51,7 @@ func TestScopeWalkIsBounded(t *testing.T) {
 		}
 	}
 	step(capture.KindTick, &capture.Tick{})
-	if bytes := len(walked.tables) << 20; bytes > source.MaxWalk+2<<20 {
+	if bytes := len(walked.tables) << 20; bytes > maxText {
 		t.Errorf("tables of %d MiB outside a walk", bytes>>20)
 	}
 }

@@ -1,8 +1,8 @@
 package scope2016
 
 import (
-	"bytes"
 	"net/netip"
+	"slices"
 
 	"github.com/topotape/topotape/reporter/carry"
 	"github.com/topotape/topotape/reporter/source"
@@ -14,7 +14,7 @@ func (m *Machine) Carry(c *carry.Coder) {
 	c.String(&m.host)
 	carry.Int(c, &m.wall)
 	source.CarryNetworks(c, &m.hostScoped)
-	carry.List(c, &m.localNetworks, 1, (*carry.Coder).String)
+	source.CarryTexts(c, &m.localNetworks)
 	m.ticks.Carry(c)
 	m.sources.Carry(c)
 	m.flows.carry(c)
@@ -41,9 +41,12 @@ func (w *flows) carry(c *carry.Coder) {
 			w.active[f.id] = f
 		}
 	}
-	each := func(c *carry.Coder, f *flow) { f.carry(c) }
-	carry.List(c, &w.ended, least, each)
-	carry.List(c, &w.shown, least, each)
+	for _, list := range [...]*[]flow{&w.ended, &w.shown} {
+		carry.List(c, list, least, func(c *carry.Coder, f *flow) {
+			c.Check(!c.Reading() || len(*list) < maxEnded)
+			f.carry(c)
+		})
+	}
 }
 
 // carry codes a flow. A reply tuple that translates nothing is left out.
@@ -66,16 +69,15 @@ func (f *flow) carry(c *carry.Coder) {
 // carry codes the tables and lists, and the time at which each row was first read. The rows
 // themselves are parsed from the tables again.
 func (k *proc) carry(c *carry.Coder) {
-	carryTexts(c, &k.tables, nil)
-	source.CarryProcesses(c, &k.lists)
+	k.carryTables(c, &k.contents, nil)
+	carryLists(c, &k.contents)
 	carry.Int(c, &k.read)
 	c.Bools(&k.walking, &k.implicit)
 	c.Check(k.walking || !k.implicit)
 	carry.Uint(c, &k.begun)
 	carry.Int(c, &k.pendingRead)
-	carry.Int(c, &k.size)
-	carryTexts(c, &k.pending, k.tables)
-	source.CarryProcesses(c, &k.pendingLists)
+	k.carryTables(c, &k.pending, k.tables)
+	carryLists(c, &k.pending)
 	if c.Reading() && c.OK() {
 		k.list()
 	}
@@ -87,32 +89,50 @@ func (k *proc) carry(c *carry.Coder) {
 	}
 }
 
-// carryTexts codes parts of tables, in order. A part that equals one in same is coded as its
+func carryLists(c *carry.Coder, w *contents) {
+	lists := w.lists
+	source.CarryProcesses(c, &lists)
+	if !c.Reading() {
+		return
+	}
+	for _, l := range lists {
+		c.Check(w.addList(l))
+	}
+}
+
+// carryTables codes parts of tables, in order. A part that equals one in same is coded as its
 // number: the table was unchanged, or was not read again.
-func carryTexts(c *carry.Coder, tables *[]table, same []table) {
-	size := 0
-	defer func() { c.Check(size <= 2*source.MaxWalk) }()
-	carry.List(c, tables, 5, func(c *carry.Coder, t *table) {
+func (k *proc) carryTables(c *carry.Coder, w *contents, same []table) {
+	at := make(map[source.TableKey][]int) // indexes in same
+	for i := range same {
+		at[same[i].key] = append(at[same[i].key], i)
+	}
+	tables := w.tables
+	carry.List(c, &tables, 5, func(c *carry.Coder, t *table) {
 		shared := uint32(0) // 1 + the index of the equal part in same, 0 for none
-		for i := range same {
-			if !c.Reading() && t.key == same[i].key && t.absent == same[i].absent && bytes.Equal(t.text, same[i].text) {
-				shared = uint32(i + 1)
-				break
+		if !c.Reading() {
+			list := at[t.key]
+			if i := slices.IndexFunc(list, func(i int) bool { return t.absent == same[i].absent && t.text.Equal(same[i].text) }); i >= 0 {
+				shared = uint32(list[i] + 1)
 			}
 		}
 		carry.Uint(c, &shared)
-		if shared == 0 {
+		inRange := uint64(shared) <= uint64(len(same))
+		c.Check(inRange)
+		switch {
+		case shared == 0:
 			t.key.Carry(c)
 			c.Bools(&t.absent)
-			c.Blob(&t.text)
-			size += len(t.text)
-			return
-		}
-		inRange := uint64(shared) <= uint64(len(same))
-		if c.Check(inRange); c.Reading() && inRange {
+			text := k.packer.Append(nil, t.text)
+			if c.Blob(&text); c.Reading() {
+				t.text = k.packer.Pack(text)
+			}
+		case c.Reading() && inRange:
 			*t = same[shared-1]
 		}
-		size += len(t.text)
+		if c.Reading() {
+			c.Check(w.addTable(*t))
+		}
 	})
 }
 
@@ -121,7 +141,7 @@ func (n *snoopedNames) carry(c *carry.Coder) {
 	carryAddrs(c, &n.order, maxSnooped)
 	for _, addr := range n.order {
 		names := n.of(addr) // sorted, as a report would
-		carry.List(c, &names, 1, (*carry.Coder).String)
+		carryNames(c, &names)
 		if !c.Reading() {
 			continue
 		}
@@ -131,6 +151,8 @@ func (n *snoopedNames) carry(c *carry.Coder) {
 		}
 		c.Check(n.byAddr[addr] == nil)
 		n.byAddr[addr] = e
+		n.bytes += sizeOf(names)
+		c.Check(n.bytes <= maxNameBytes)
 	}
 }
 
@@ -139,19 +161,33 @@ func (n *reverseNames) carry(c *carry.Coder) {
 	carryAddrs(c, &n.order, maxReversed)
 	for _, addr := range n.order {
 		e := n.byAddr[addr]
-		carry.List(c, &e.names, 1, (*carry.Coder).String)
+		carryNames(c, &e.names)
 		carry.Int(c, &e.expires)
 		if c.Reading() {
 			n.byAddr[addr] = e
+			n.bytes += sizeOf(e.names)
+			c.Check(n.bytes <= maxNameBytes)
 		}
 	}
 	c.Check(len(n.byAddr) == len(n.order))
 }
 
+// carryNames codes the names of an address.
+func carryNames(c *carry.Coder, names *[]string) {
+	size := 0
+	carry.List(c, names, 1, func(c *carry.Coder, p *string) {
+		c.Name(p)
+		size += len(*p) + nameCost
+		c.Check(size <= maxNameBytes)
+	})
+}
+
 // carryAddrs codes a list of addresses.
 func carryAddrs(c *carry.Coder, list *[]netip.Addr, most int) {
-	carry.List(c, list, 2, func(c *carry.Coder, a *netip.Addr) { c.Addr(a) })
-	c.Check(len(*list) <= most)
+	carry.List(c, list, 2, func(c *carry.Coder, a *netip.Addr) {
+		c.Check(!c.Reading() || len(*list) < most)
+		c.Addr(a)
+	})
 }
 
 // carry codes the tuple of a flow or a row. It has both addresses.

@@ -56,18 +56,18 @@ func (m *Machine) Step(r *capture.Record) bool {
 		m.dump(r)
 	case capture.KindProcNet:
 		var p capture.ProcNet
-		if s, ok := m.sources.Observe(r, &p); ok && !m.proc.table(&p, r) {
-			s.Ignored++
+		if s, ok := m.sources.Observe(r, &p); ok {
+			m.proc.table(&p, r, s)
 		}
 	case capture.KindProcUnchanged:
 		var p capture.ProcUnchanged
-		if _, ok := m.sources.Observe(r, &p); ok {
-			m.proc.unchanged(&p, r)
+		if s, ok := m.sources.Observe(r, &p); ok {
+			m.proc.unchanged(&p, r, s)
 		}
 	case capture.KindProcSockets:
 		var p capture.ProcSockets
-		if _, ok := m.sources.Observe(r, &p); ok {
-			m.proc.sockets(&p)
+		if s, ok := m.sources.Observe(r, &p); ok {
+			m.proc.sockets(&p, r, s)
 		}
 	case capture.KindWalkBegin, capture.KindWalkEnd:
 		m.procWalk(r)
@@ -123,7 +123,7 @@ func (m *Machine) ticked(r *capture.Record) bool {
 		return false
 	}
 	if m.proc.implicit {
-		m.proc.commit()
+		m.commit(r)
 	}
 	m.flows.tick()
 	m.nat.tick()
@@ -162,7 +162,7 @@ func (m *Machine) procWalk(r *capture.Record) {
 	switch {
 	case r.Kind == capture.KindWalkBegin:
 		if m.proc.implicit {
-			m.proc.commit()
+			m.commit(r)
 		}
 		m.proc.begin(r)
 	case p.Failed != "":
@@ -172,7 +172,14 @@ func (m *Machine) procWalk(r *capture.Record) {
 		if !m.proc.implicit && s.GapSeq < m.proc.begun {
 			s.Recover()
 		}
-		m.proc.commit()
+		m.commit(r)
+	}
+}
+
+// commit makes the result of the walk current.
+func (m *Machine) commit(r *capture.Record) {
+	if s := m.sources.First(capture.SourceProc); !m.proc.commit() && s != nil {
+		s.LeaveOut(r.Seq)
 	}
 }
 

@@ -17,6 +17,14 @@ const (
 	maxReversed = 500
 )
 
+// Bounds of the names in the caches, which the original did not have: bytes of all names,
+// with nameCost for each. If there are more, the address that was written first is
+// dropped, or the answer is not kept.
+const (
+	maxNameBytes = 32 << 20
+	nameCost     = 128
+)
+
 // reverseLife, ns, is how long an answer of a reverse look-up is kept, with or without
 // names. The original did not look the address up again before that.
 const reverseLife = 30 * 60 * 1e9
@@ -25,6 +33,7 @@ const reverseLife = 30 * 60 * 1e9
 type snoopedNames struct {
 	byAddr map[netip.Addr]*snooped
 	order  []netip.Addr
+	bytes  int // of all names
 }
 
 type snooped struct {
@@ -39,8 +48,7 @@ func (n *snoopedNames) add(addr netip.Addr, name string) {
 	e := n.byAddr[addr]
 	if e == nil {
 		if len(n.order) >= maxSnooped {
-			delete(n.byAddr, n.order[0])
-			n.order = n.order[1:]
+			n.dropFirst()
 		}
 		n.order = append(n.order, addr)
 		e = &snooped{known: make(map[string]bool)}
@@ -49,7 +57,25 @@ func (n *snoopedNames) add(addr netip.Addr, name string) {
 	if !e.known[name] {
 		e.known[name] = true
 		e.names, e.dirty = append(e.names, name), true
+		n.bytes += len(name) + nameCost
 	}
+	for n.bytes > maxNameBytes {
+		n.dropFirst()
+	}
+}
+
+func (n *snoopedNames) dropFirst() {
+	n.bytes -= sizeOf(n.byAddr[n.order[0]].names)
+	delete(n.byAddr, n.order[0])
+	n.order = n.order[1:]
+}
+
+// sizeOf returns the bytes that count for names.
+func sizeOf(names []string) (bytes int) {
+	for _, name := range names {
+		bytes += len(name) + nameCost
+	}
+	return bytes
 }
 
 // of lists the names of an address, sorted. The list does not change later.
@@ -160,6 +186,7 @@ func asSent(name string) string {
 type reverseNames struct {
 	byAddr map[netip.Addr]reverseEntry
 	order  []netip.Addr
+	bytes  int // of all names
 }
 
 type reverseEntry struct {
@@ -194,11 +221,17 @@ func (n *reverseNames) answer(p *capture.ReverseName, at int64) {
 		slices.Sort(names)
 		names = slices.Compact(names)
 	}
+	size := sizeOf(names)
+	if n.bytes+size > maxNameBytes {
+		return
+	}
+	n.bytes += size
 	n.byAddr[addr] = reverseEntry{names, at + reverseLife}
 	n.order = append(n.order, addr)
 }
 
 func (n *reverseNames) dropFirst() {
+	n.bytes -= sizeOf(n.byAddr[n.order[0]].names)
 	delete(n.byAddr, n.order[0])
 	n.order = n.order[1:]
 }

@@ -6,27 +6,55 @@ import (
 	"slices"
 
 	"github.com/topotape/topotape/capture"
+	"github.com/topotape/topotape/capture/packed"
 	"github.com/topotape/topotape/reporter/source"
 )
 
 // proc is the result of the last finished walk of /proc, and of the current walk
 // so far.
 type proc struct {
-	tables      []table // current, in the order in which they were read
-	lists       []capture.ProcSockets
-	rows        []row
-	read        int64                       // when the last of the tables was read
-	currentSize int                         // of tables and lists, bytes
-	parts       map[source.TableKey][]table // the tables, by key
+	contents // current
+	rows     []row
+	read     int64                       // when the last of the tables was read
+	parts    map[source.TableKey][]table // the tables, by key
 
 	walking  bool
 	implicit bool   // started by tables outside a walk: they add to the current ones
 	begun    uint64 // number of the record that began the walk
 
-	pending      []table
-	pendingLists []capture.ProcSockets
-	pendingRead  int64
-	size         int // of pending and pendingLists, bytes; shared texts count, too
+	pending     contents
+	pendingRead int64
+
+	packer packed.Packer
+}
+
+// contents are the tables and lists of a walk.
+type contents struct {
+	tables []table               // in the order in which they were read
+	lists  []capture.ProcSockets // of source.Owners
+	size   walkSize
+}
+
+// Bounds of a walk, besides source.MaxOwners. A host with a million sockets is within
+// them.
+const (
+	maxText   = 256 << 20 // bytes of the texts
+	maxPacked = 40 << 20  // bytes that they take in memory, with tableCost for each of them
+	tableCost = 256
+)
+
+// A walkSize is how large a walk is, or a part of it, in bytes.
+type walkSize struct{ text, packed, owners int }
+
+// add adds to the size of the contents. It returns false, and adds nothing, if they would
+// be too large. sign -1 subtracts.
+func (w *contents) add(s walkSize, sign int) bool {
+	next := walkSize{w.size.text + sign*s.text, w.size.packed + sign*s.packed, w.size.owners + sign*s.owners}
+	if sign > 0 && (next.text > maxText || next.packed > maxPacked || next.owners > source.MaxOwners) {
+		return false
+	}
+	w.size = next
+	return true
 }
 
 // A table is one part of a /proc/net table. The original appended it to the text
@@ -34,17 +62,38 @@ type proc struct {
 type table struct {
 	key    source.TableKey
 	absent bool
-	text   []byte
+	text   packed.Bytes
 }
 
-func (t *table) size() int { return len(t.text) + 64 }
+func (t *table) size() walkSize {
+	return walkSize{text: t.text.Len(), packed: tableCost + t.text.Size()}
+}
 
-func listSize(p *capture.ProcSockets) int {
-	n := 64
-	for i := range p.Processes {
-		n += 64 + len(p.Processes[i].Comm) + 8*len(p.Processes[i].Inodes)
+func (w *contents) addTable(t table) bool {
+	fits := w.add(t.size(), 1)
+	if fits {
+		w.tables = append(w.tables, t)
 	}
-	return n
+	return fits
+}
+
+func (w *contents) addList(p capture.ProcSockets) bool {
+	fits := w.add(walkSize{owners: source.SizeOf(&p)}, 1)
+	if fits {
+		w.lists = append(w.lists, p)
+	}
+	return fits
+}
+
+// dropTables and dropLists remove what a new reading replaces.
+func (w *contents) dropTables(key source.TableKey) {
+	w.tables = slices.DeleteFunc(w.tables, func(t table) bool { return t.key == key && w.add(t.size(), -1) })
+}
+
+func (w *contents) dropLists(netns uint64) {
+	w.lists = slices.DeleteFunc(w.lists, func(l capture.ProcSockets) bool {
+		return l.Netns == netns && w.add(walkSize{owners: source.SizeOf(&l)}, -1)
+	})
 }
 
 // A row is a socket that the original reported as a connection.
@@ -53,6 +102,9 @@ type row struct {
 	inode uint64
 	owner owner
 	first int64 // when a walk first read it
+	// unreadable reports that it has an address of a length that does not exist. Such a row
+	// is not reported.
+	unreadable bool
 }
 
 // An owner is the process that has a socket open, and its namespace.
@@ -68,10 +120,7 @@ func (k *proc) begin(r *capture.Record) {
 }
 
 // abort drops the current walk.
-func (k *proc) abort() {
-	k.walking, k.implicit = false, false
-	k.pending, k.pendingLists, k.size = nil, nil, 0
-}
+func (k *proc) abort() { k.walking, k.implicit, k.pending = false, false, contents{} }
 
 // ensureWalk starts an implicit walk if there is no walk. It starts with the current
 // tables and lists.
@@ -80,74 +129,56 @@ func (k *proc) ensureWalk() {
 		return
 	}
 	k.walking, k.implicit = true, true
-	k.pending, k.pendingLists, k.pendingRead, k.size = slices.Clone(k.tables), slices.Clone(k.lists), k.read, k.currentSize
+	k.pending, k.pendingRead = contents{slices.Clone(k.tables), slices.Clone(k.lists), k.size}, k.read
 }
 
-// table adds one part of a table to the walk. It returns false if the original did not
-// read such tables, or the walk is too long.
-func (k *proc) table(p *capture.ProcNet, r *capture.Record) bool {
-	if p.Table != "tcp" && p.Table != "tcp6" {
-		return false
+// table adds one part of a table to the walk.
+func (k *proc) table(p *capture.ProcNet, r *capture.Record, s *source.Source) {
+	if p.Table != "tcp" && p.Table != "tcp6" { // the original did not read such tables
+		s.Ignored++
+		return
 	}
-	if k.ensureWalk(); k.size > source.MaxWalk {
-		return false
-	}
+	k.ensureWalk()
 	key := source.TableKey{Netns: p.Netns, Name: p.Table}
 	if k.implicit && p.Part == 0 {
-		k.pending = slices.DeleteFunc(k.pending, func(t table) bool {
-			if t.key != key {
-				return false
-			}
-			k.size -= t.size()
-			return true
-		})
+		k.pending.dropTables(key)
 	}
-	t := table{key, p.Absent, bytes.Clone(p.Text)}
-	k.size += t.size()
-	k.pending = append(k.pending, t)
+	if !k.pending.addTable(table{key, p.Absent, k.packer.Pack(p.Text)}) {
+		s.LeaveOut(r.Seq)
+		return
+	}
 	k.pendingRead = r.At
-	return true
 }
 
 // unchanged adds the current text of a table to the walk again.
-func (k *proc) unchanged(p *capture.ProcUnchanged, r *capture.Record) {
+func (k *proc) unchanged(p *capture.ProcUnchanged, r *capture.Record, s *source.Source) {
 	for _, t := range k.parts[source.TableKey{Netns: p.Netns, Name: p.Table}] {
-		if k.size > source.MaxWalk {
-			return
-		}
 		k.ensureWalk()
 		k.pendingRead = r.At
 		if k.implicit { // it started with the current tables
 			return
 		}
-		k.size += t.size() // the text is shared, but list copies it
-		k.pending = append(k.pending, t)
+		if !k.pending.addTable(t) {
+			s.LeaveOut(r.Seq)
+			return
+		}
 	}
 }
 
 // sockets adds a list of processes to the walk.
-func (k *proc) sockets(p *capture.ProcSockets) {
-	if k.ensureWalk(); k.size > source.MaxWalk {
-		return
-	}
+func (k *proc) sockets(p *capture.ProcSockets, r *capture.Record, s *source.Source) {
+	k.ensureWalk()
 	if k.implicit && p.Part == 0 {
-		k.pendingLists = slices.DeleteFunc(k.pendingLists, func(l capture.ProcSockets) bool {
-			if l.Netns != p.Netns {
-				return false
-			}
-			k.size -= listSize(&l)
-			return true
-		})
+		k.pending.dropLists(p.Netns)
 	}
-	for i := range p.Processes {
-		p.Processes[i].Cgroup = nil // it points into the record
+	if !k.pending.addList(source.Owners(p)) {
+		s.LeaveOut(r.Seq)
 	}
-	k.size += listSize(p)
-	k.pendingLists = append(k.pendingLists, *p)
 }
 
-// commit makes the result of the walk current.
-func (k *proc) commit() {
+// commit makes the result of the walk current. It returns false if the walk has too many
+// rows: a part of them is left out.
+func (k *proc) commit() (complete bool) {
 	type socket struct {
 		tuple
 		inode uint64
@@ -156,68 +187,113 @@ func (k *proc) commit() {
 	for i := range k.rows {
 		first[socket{k.rows[i].tuple, k.rows[i].inode}] = k.rows[i].first
 	}
-	k.tables, k.lists, k.read = k.pending, k.pendingLists, k.pendingRead
+	k.contents, k.read = k.pending, k.pendingRead
 	k.abort()
-	k.list()
+	complete = k.list()
 	for i := range k.rows {
 		row := &k.rows[i]
 		if at, ok := first[socket{row.tuple, row.inode}]; ok {
 			row.first = at
 		}
 	}
+	return complete
 }
 
-// list parses the current tables into rows.
-func (k *proc) list() {
-	owners := k.owners()
-	k.currentSize, k.rows = 0, nil
-	for i := range k.lists {
-		k.currentSize += listSize(&k.lists[i])
-	}
+// list parses the current tables into rows. It returns false if there are too many.
+func (k *proc) list() (complete bool) {
 	k.parts = make(map[source.TableKey][]table)
 	for _, t := range k.tables {
-		k.currentSize += t.size()
 		k.parts[t.key] = append(k.parts[t.key], t)
 	}
-	text := make([]byte, 0, k.currentSize)
-	for _, t := range k.tables {
-		text = append(text, t.text...)
+	complete = k.scan()
+	owners := k.owners()
+	// A row without a known owner kept the owner of the row before it.
+	var last owner
+	kept := k.rows[:0]
+	for _, w := range k.rows {
+		if o, ok := owners[w.inode]; ok && o != nil {
+			last = *o
+		}
+		if w.owner, w.first = last, k.read; !w.unreadable {
+			kept = append(kept, w)
+		}
 	}
-	// The original parsed all tables of a walk as one text, and kept the first row of
-	// each inode. A row without a known owner kept the owner of the row before it.
-	s := scanner{rest: text, seen: make(map[uint64]bool)}
-	var row row
-	for s.next(&row) {
-		if o, ok := owners[row.inode]; ok {
-			row.owner = o
+	clear(k.rows[len(kept):])
+	k.rows = kept
+	return complete
+}
+
+// scan reads the rows of the current tables, without their owners. The original parsed all
+// tables of a walk as one text, and kept the first row of each inode.
+func (k *proc) scan() (complete bool) {
+	k.rows = nil
+	s := scanner{seen: make(map[uint64]bool)}
+	tables := k.tables
+	check := repeatedRows // the number of rows at which they are compared
+	for {
+		s.buf = append(s.buf[:0], s.rest...)
+		for more := max(minText, 2*len(s.buf)); len(s.buf) < more && len(tables) > 0; tables = tables[1:] {
+			s.buf = k.packer.Append(s.buf, tables[0].text)
 		}
-		if s.unreadable {
-			continue
+		s.rest, s.last = s.buf, len(tables) == 0
+		for w := (row{}); s.next(&w); {
+			if len(k.rows) == check {
+				if check *= 2; check > maxRows || repeated(k.rows) {
+					return false
+				}
+			}
+			k.rows = append(k.rows, w)
 		}
-		row.first = k.read
-		k.rows = append(k.rows, row)
+		if s.last {
+			return true
+		}
 	}
 }
 
-// owners maps inodes of all namespaces to processes. Chosen: if several processes have
-// a socket open, the one that was listed last. If a namespace has no tcp or no tcp6
-// table, reading it failed, and the original did not look at the descriptors of its
+// Bounds of the rows: how many there are at most, and how many there may be if most of them
+// have the same addresses and ports as others.
+const (
+	maxRows      = 2 << 20
+	repeatedRows = 256 << 10
+)
+
+// repeated reports whether most rows have the tuple of another one.
+func repeated(rows []row) bool {
+	tuples := make(map[tuple]bool)
+	for i := range rows {
+		tuples[rows[i].tuple] = true
+	}
+	return 2*len(tuples) < len(rows)
+}
+
+// minText is how many bytes of text are parsed at once, unless a row is longer.
+const minText = 1 << 20
+
+// owners maps the inodes of the rows to processes of all namespaces. Chosen: if several
+// processes have a socket open, the one that was listed last. If a namespace has no tcp or
+// no tcp6 table, reading it failed, and the original did not look at the descriptors of its
 // processes.
-func (k *proc) owners() map[uint64]owner {
+func (k *proc) owners() map[uint64]*owner {
 	unread := make(map[uint64]bool)
 	for _, t := range k.tables {
 		if t.absent {
 			unread[t.key.Netns] = true
 		}
 	}
-	owners := make(map[uint64]owner)
+	owners := make(map[uint64]*owner, len(k.rows))
+	for i := range k.rows {
+		owners[k.rows[i].inode] = nil
+	}
 	for _, l := range k.lists {
 		if unread[l.Netns] {
 			continue
 		}
 		for _, p := range l.Processes {
+			o := &owner{p.PID, p.Comm, l.Netns}
 			for _, inode := range p.Inodes {
-				owners[inode] = owner{p.PID, p.Comm, l.Netns}
+				if _, wanted := owners[inode]; wanted {
+					owners[inode] = o
+				}
 			}
 		}
 	}
@@ -228,35 +304,41 @@ func (k *proc) owners() map[uint64]owner {
 // in a short line it continues with the fields of the next line, and a missing value is
 // zero. It reads every address as a little-endian host writes it.
 type scanner struct {
-	rest []byte
+	buf  []byte
+	rest []byte          // the end of buf, not parsed yet
+	last bool            // no text follows buf
 	seen map[uint64]bool // inodes of the rows that were returned
-	// unreadable reports that the row has an address of a length that does not exist.
-	unreadable bool
 }
 
-// next reads the next row in state ESTABLISHED of an inode not seen before. It
-// leaves the row's owner as it is.
+// next reads the next row in state ESTABLISHED of an inode not seen before, without its
+// owner. It returns false, and leaves the beginning of a row, if that needs the text that
+// follows.
 func (s *scanner) next(r *row) bool {
 	const shortest = 3 // the original crashed on shorter texts
 	for len(s.rest) >= shortest {
 		b := s.rest
-		if b[2] == 's' { // the header's first word
-			s.rest = nextLine(b)
+		var local, remote, state, inode []byte
+		header := b[2] == 's' // the header's first word
+		if !header {
+			_, b = nextField(b) // number
+			local, b = nextField(b)
+			remote, b = nextField(b)
+			state, b = nextField(b)
+		}
+		established := !header && parseHex(state) == 1
+		if established {
+			for range 5 { // queues, timer, retransmissions, user, timeout
+				_, b = nextField(b)
+			}
+			inode, b = nextField(b)
+		}
+		rest := nextLine(b)
+		if rest == nil && !s.last {
+			return false
+		}
+		if s.rest = rest; !established {
 			continue
 		}
-		_, b = nextField(b) // number
-		local, b := nextField(b)
-		remote, b := nextField(b)
-		state, b := nextField(b)
-		if parseHex(state) != 1 {
-			s.rest = nextLine(b)
-			continue
-		}
-		for range 5 { // queues, timer, retransmissions, user, timeout
-			_, b = nextField(b)
-		}
-		inode, b := nextField(b)
-		s.rest = nextLine(b)
 		r.inode = 0
 		for _, c := range inode {
 			r.inode = r.inode*10 + uint64(c-'0')
@@ -268,7 +350,7 @@ func (s *scanner) next(r *row) bool {
 		var ok, ok2 bool
 		r.src, ok = parseAddress(local)
 		r.dst, ok2 = parseAddress(remote)
-		s.unreadable = !ok || !ok2
+		r.unreadable = !ok || !ok2
 		return true
 	}
 	return false

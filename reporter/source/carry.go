@@ -7,9 +7,10 @@ import (
 	"github.com/topotape/topotape/reporter/carry"
 )
 
-// CarryProcesses codes lists of processes as their payloads, so that a new field of the
+// CarryProcesses codes lists of Owners as their payloads, so that a new field of the
 // payload is carried too.
 func CarryProcesses(c *carry.Coder, lists *[]capture.ProcSockets) {
+	size := 0
 	carry.List(c, lists, 1, func(c *carry.Coder, p *capture.ProcSockets) {
 		var b []byte
 		if !c.Reading() {
@@ -19,20 +20,38 @@ func CarryProcesses(c *carry.Coder, lists *[]capture.ProcSockets) {
 		if c.Reading() && c.OK() {
 			r := capture.Record{Kind: capture.KindProcSockets, Payload: b}
 			c.Check(r.Decode(p) == nil)
+			*p = Owners(p)
+			size += SizeOf(p)
+			c.Check(size <= MaxOwners)
 		}
 	})
 }
 
 // CarryNetworks codes networks.
 func CarryNetworks(c *carry.Coder, list *[]netip.Prefix) {
-	carry.List(c, list, 2, func(c *carry.Coder, p *netip.Prefix) { c.Prefix(p) })
+	carry.List(c, list, 2, func(c *carry.Coder, p *netip.Prefix) {
+		c.Check(!c.Reading() || len(*list) < maxCarried)
+		c.Prefix(p)
+	})
 }
+
+// CarryTexts codes a list of short texts.
+func CarryTexts(c *carry.Coder, list *[]string) {
+	carry.List(c, list, 1, func(c *carry.Coder, p *string) {
+		c.Check(!c.Reading() || len(*list) < maxCarried)
+		c.String(p)
+	})
+}
+
+// maxCarried bounds lists of networks.
+const maxCarried = 1 << 20
 
 // Carry codes the sources. The numbers must ascend.
 func (ss *Sources) Carry(c *carry.Coder) {
 	n := len(ss.List)
 	c.Len(&n, 1)
-	if c.Reading() {
+	c.Check(n <= Max)
+	if c.Reading() && c.OK() {
 		ss.List = make([]*Source, n)
 	}
 	for i := range ss.List {

@@ -14,15 +14,18 @@ import (
 // The recorder lists the networks of all interfaces as well; these do not count here.
 func LocalNetworks(h *capture.Header, p *capture.Host) (hostScoped []netip.Prefix, all []string) {
 	const dockerBridge = "docker0"
-	byHand := AppendNetworks(nil, p.LocalNetworks)
+	ofInterfaces := make(map[netip.Prefix]bool)
 	var bridge []netip.Prefix
 	for _, i := range p.Interfaces {
 		networks := AppendNetworks(nil, i.Addresses)
-		byHand = slices.DeleteFunc(byHand, func(n netip.Prefix) bool { return slices.Contains(networks, n) })
+		for _, n := range networks {
+			ofInterfaces[n] = true
+		}
 		if i.Name == dockerBridge {
 			bridge = append(bridge, networks...)
 		}
 	}
+	byHand := slices.DeleteFunc(AppendNetworks(nil, p.LocalNetworks), func(n netip.Prefix) bool { return ofInterfaces[n] })
 	hostScoped = slices.Concat(AppendNetworks(nil, h.LocalNetworks), byHand, bridge)
 	all = slices.Concat(h.LocalNetworks, p.LocalNetworks)
 	slices.Sort(all)

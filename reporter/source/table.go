@@ -6,9 +6,6 @@ import (
 	"github.com/topotape/topotape/reporter/carry"
 )
 
-// MaxWalk is how many bytes of one walk of /proc are kept at most.
-const MaxWalk = 256 << 20
-
 // A TableKey identifies a table of /proc/net: its network namespace, 0 if that is
 // unknown, and its file name.
 type TableKey struct {
@@ -23,6 +20,6 @@ func (k *TableKey) Carry(c *carry.Coder) {
 }
 
 // Compare orders keys by namespace, then by name.
-func (k *TableKey) Compare(other *TableKey) int {
+func (k TableKey) Compare(other TableKey) int {
 	return cmp.Or(cmp.Compare(k.Netns, other.Netns), cmp.Compare(k.Name, other.Name))
 }
