@@ -18,6 +18,25 @@
 //
 // The package is pure: it uses no clock, no files and no goroutines.
 //
+// # Limits
+//
+// Whatever a tape says, a reader keeps a bounded part of it. A payload beyond a limit is
+// undecodable; what else is beyond one is left out. Both are counted, and the verbs say so.
+//
+//	a payload on tape                       4 MiB, 8 MiB decoded     capture/tape
+//	payloads of more than 256 times their frame    40 MiB in all     capture/tape
+//	tapes in one input                     65,536, 4,096 recovered   capture/tape, replay/edit
+//	lists of one payload in memory                        16 MiB     capture/wire
+//	a name; a text of a person or program          4 KiB, 64 KiB     capture/wire
+//	sources                                                1,024     reporter/source
+//	rows of a walk; its tables          2,097,152 rows, 32 MiB       reporter/current
+//	a text, or bytes, of a carried state            4 KiB, 8 MiB     reporter/carry
+//	names of addresses                   65,536 addresses, 32 MiB    reporter/current
+//	evidence of a walk; of answers                40 MiB, 32 MiB     reporter
+//	counters of the host                   1,024 files of 1 MiB      reporter/source
+//	records that are read ahead                           32 MiB     replay
+//	elements of each list of info          100, 10,000 counted       replay/survey
+//
 // # What surprises
 //
 //   - Collectors record bytes; nobody decodes them before they are on the tape. A

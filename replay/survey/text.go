@@ -256,7 +256,7 @@ func (v *Survey) eventsText(b *strings.Builder) {
 		heading(b, "the core panicked on record %d in production: %q", f.Record, f.Message)
 	}
 	if v.Undecodable > 0 {
-		fmt.Fprintf(b, "\n%s not listed: malformed, or with a text or list beyond a limit\n", render.Count(v.Undecodable, "record"))
+		heading(b, "%s not listed: malformed, or with a text or list beyond a limit", render.Count(v.Undecodable, "record"))
 	}
 	if v.Damage != "" {
 		heading(b, "damaged: %s", v.Damage)

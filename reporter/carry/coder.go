@@ -42,7 +42,7 @@ func (c *Coder) wrote() {
 		c.state.Add(c.buf[:partSize])
 		c.buf = append(c.buf[:0], c.buf[partSize:]...)
 	}
-	c.Check(c.state.size+len(c.buf) <= MaxSize)
+	c.Check(c.state.size+len(c.buf) <= maxSize)
 }
 
 // left returns how many bytes are still to be read.

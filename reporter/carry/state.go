@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// MaxSize bounds the bytes of a state. That of a host with a million flows and a million
+	// maxSize bounds the bytes of a state. That of a host with a million flows and a million
 	// sockets is smaller.
-	MaxSize  = 256 << 20
+	maxSize  = 256 << 20
 	partSize = 1 << 20 // bytes of a written part, except of the last one
 )
 
@@ -23,7 +23,7 @@ type State struct {
 
 // Add adds a copy of the next part. It returns false if the state is too large.
 func (s *State) Add(part []byte) bool {
-	if len(part) > MaxSize-s.size || len(s.parts) == maxParts {
+	if len(part) > maxSize-s.size || len(s.parts) == maxParts {
 		return false
 	}
 	s.size += len(part)
