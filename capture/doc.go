@@ -20,22 +20,71 @@
 //
 // # Limits
 //
-// Whatever a tape says, a reader keeps a bounded part of it. A payload beyond a limit is
-// undecodable; what else is beyond one is left out. Both are counted, and the verbs say so.
+// A tape may be hostile: a few kilobytes of it can say the same thing a million times. So
+// everything that a reader keeps has a limit, whatever the tape says, and what repeats is
+// dropped or kept compressed. The limits are far above what a host with 50,000 processes and
+// a million connections needs. The number of connections has no limit of its own, except in
+// one folded report: a report shows all of them.
 //
-//	a payload on tape                       4 MiB, 8 MiB decoded     capture/tape
-//	payloads of more than 256 times their frame    40 MiB in all     capture/tape
-//	tapes in one input                     65,536, 4,096 recovered   capture/tape, replay/edit
-//	lists of one payload in memory                        16 MiB     capture/wire
-//	a name; a text of a person or program          4 KiB, 64 KiB     capture/wire
-//	sources                                                1,024     reporter/source
-//	rows of a walk; its tables          2,097,152 rows, 32 MiB       reporter/current
-//	a text, or bytes, of a carried state            4 KiB, 8 MiB     reporter/carry
-//	names of addresses                   65,536 addresses, 32 MiB    reporter/current
-//	evidence of a walk; of answers                40 MiB, 32 MiB     reporter
-//	counters of the host                   1,024 files of 1 MiB      reporter/source
-//	records that are read ahead                           32 MiB     replay
-//	elements of each list of info          100, 10,000 counted       replay/survey
+//	what                                          at most      constant
+//	a payload, of a frame and of a record         8 MiB        capture/tape.maxPayload
+//	  what a writer puts into a record            4 MiB        capture/tape.maxRecord
+//	  times its stored size                       256          capture/tape.maxRatio
+//	  bytes of more than that, of one input       40 MiB       capture/tape.maxExpanding
+//	  its lists, in memory                        16 MiB       capture/wire.maxLists
+//	  a short text                                4 KiB        capture/wire.maxString
+//	  a note, a message                           64 KiB       capture/wire.maxText
+//	  elements of a host's lists                  262,144      capture.maxHost
+//	the sources of a recording                    1,024        reporter/source.Max
+//	a walk of /proc: lists of processes           18 MiB       reporter/source.MaxOwners
+//	  rows of connections                         2,097,152    reporter/current.maxRows
+//	  tables and listeners                        32 MiB       reporter/current.maxTables
+//	  processes of one socket                     1,024        reporter/current.maxSocketOwners
+//	  closed connections that only rows showed    1,048,576    reporter/current.maxClosed
+//	  scope2016: rows                             2,097,152    reporter/scope2016.maxRows
+//	  scope2016: rows, if most of them repeat     65,536       reporter/scope2016.repeatedRows
+//	  scope2016: texts of tables                  256 MiB      reporter/scope2016.maxText
+//	  scope2016: the same, compressed             40 MiB       reporter/scope2016.maxPacked
+//	flows whose entry is removed                  1,048,576    reporter/current.maxRemoved
+//	  scope2016: flows that ended in a window     1,048,576    reporter/scope2016.maxEnded
+//	names: addresses                              65,536       reporter/current.maxNames
+//	  names of an address                         64           reporter/current.maxNamesPerAddr
+//	  bytes of names, of each kind                32 MiB       reporter/current.maxNameBytes
+//	  scope2016: bytes of names, of each kind     32 MiB       reporter/scope2016.maxNameBytes
+//	counters of the host: files                   1,024        reporter/source.maxCounterFiles
+//	  counters                                    131,072      reporter/source.maxCounters
+//	DNS: datagrams that wait for fragments        1 MiB        reporter/dnsmsg.maxDatagramBytes
+//	  TCP streams                                 4 MiB        reporter/dnsmsg.maxStreamsBytes
+//	a carry: its bytes                            256 MiB      reporter/carry.maxSize
+//	  its parts                                   65,536       reporter/carry.maxParts
+//	  parts of carries that are not stepped yet   131,072      capture/packed.maxRecords
+//	  the same, compressed                        128 MiB      capture/packed.maxKept
+//	evidence before a cut: a walk                 256 MiB      reporter.maxEvidencePlain
+//	  the same, compressed                        40 MiB       reporter.maxEvidence
+//	  a message                                   1 KiB        reporter.maxMessage
+//	  records with names                          32 MiB       reporter.maxAnswerBytes
+//	  flows that the kernel no longer has         65,536       reporter.maxDestroyed
+//	  steps of the clock                          65,536       reporter.maxClocks
+//	  hosts                                       16           reporter.maxHosts
+//	the tapes of one input                        65,536       capture/tape.maxTapes
+//	  that are recovered                          4,096        replay/edit.maxTapes
+//	a set of tapes: texts of their heads          16 MiB       replay.maxHeads
+//	  read ahead of a report                      32 MiB       replay.maxAhead
+//	  panics of production                        100          replay.maxFaults
+//	  connections of one folded report            1,000,000    replay/fold.defaultMax
+//	a survey: elements of a list                  100          replay/survey.maxListed
+//	  counts by kind and source                   10,000       replay/survey.maxCounts
+//	  times of equal coverage, of all sources     8 MiB        replay/survey.maxSpans
+//	  walks                                       1,048,576    replay/survey.maxWalks
+//	  addresses with traffic                      262,144      replay/survey.maxTraffic
+//	pcapng: comments of the next packet           1 MiB        replay/pcapng.maxNotes
+//	  interfaces of a section                     65,536       replay/pcapng.maxPorts
+//
+// A record with a text or a list beyond a limit is undecodable: it is as if it were
+// malformed, and is counted. So is a record that finds no room in a walk; its source is
+// degraded until the next walk that is complete. A carry beyond a limit is not read. The
+// other limits drop what is oldest, or what comes last, and count it where a report or a
+// summary lists the others.
 //
 // # What surprises
 //

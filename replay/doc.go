@@ -16,6 +16,7 @@
 //   - ticks.go decides what to do at a tick: planTick is the rule.
 //   - core.go is a reporter whose panics are values.
 //   - feed.go reads ahead.
+//   - heads.go bounds what is kept of the heads of many tapes.
 //   - tapes.go reads inputs one after the other; input.go opens them. An Item is a
 //     record with its tape and its place relative to the window.
 //   - carry.go decides whether the carry at the head of a segment applies.

@@ -2,7 +2,6 @@ package replay
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -55,77 +54,69 @@ func endOf(inputs []Input) (last int64, err error) {
 // An index may lack marks: if its marks do not match, the tapes are read.
 func findMark(inputs []Input, text string) (mark, error) {
 	for byIndex := true; ; byIndex = false {
-		list, err := listMarks(inputs, byIndex)
-		if err != nil {
+		s := markSearch{text: text}
+		if err := s.search(inputs, byIndex); err != nil {
 			return mark{}, err
 		}
-		if m := list.find(text); m != nil {
-			return *m, nil
+		if s.found != nil {
+			return *s.found, nil
 		}
-		if !list.byIndex {
-			return mark{}, list.missing(text)
+		if !s.byIndex {
+			return mark{}, s.missing()
 		}
 	}
 }
 
-// A mark is a mark record.
+// A mark is the place of a mark record.
 type mark struct {
 	tape int // number of its tape
 	seq  uint64
-	text string
 }
 
-// appendMark appends the record to the marks, if it is one.
-func appendMark(marks []mark, r *capture.Record, tape int) []mark {
+// A markSearch looks for a text in the marks of tapes, in order.
+type markSearch struct {
+	text    string
+	found   *mark    // the first with that text, or else the first that contains it
+	exact   bool     // found has that text
+	others  []string // the first maxOthers marks, quoted
+	byIndex bool     // some of the marks were found by an index
+}
+
+const (
+	maxOthers    = 10
+	maxOtherText = 100 // bytes of another mark
+)
+
+// add looks at a record, which may be a mark.
+func (s *markSearch) add(r *capture.Record, tape int) {
 	var m capture.Mark
-	if r.Kind == capture.KindMark && r.Decode(&m) == nil {
-		marks = append(marks, mark{tape: tape, seq: r.Seq, text: m.Text})
+	if r.Kind != capture.KindMark || r.Decode(&m) != nil {
+		return
 	}
-	return marks
-}
-
-// A markList is the marks of tapes, in order.
-type markList struct {
-	marks   []mark
-	byIndex bool // some of them were found by an index
-}
-
-// find returns the first mark with the text, or else the first that contains it, or
-// nil.
-func (l *markList) find(text string) *mark {
-	at := slices.IndexFunc(l.marks, func(m mark) bool { return m.text == text })
-	if at < 0 {
-		at = slices.IndexFunc(l.marks, func(m mark) bool { return strings.Contains(m.text, text) })
+	if exact := m.Text == s.text; !s.exact && exact || s.found == nil && strings.Contains(m.Text, s.text) {
+		s.found, s.exact = &mark{tape, r.Seq}, exact
 	}
-	if at < 0 {
-		return nil
+	if len(s.others) < maxOthers {
+		s.others = append(s.others, strconv.Quote(m.Text[:min(len(m.Text), maxOtherText)]))
 	}
-	return &l.marks[at]
 }
 
 // missing is the error for a text that no mark contains.
-func (l *markList) missing(text string) error {
-	if len(l.marks) == 0 {
-		return fmt.Errorf("no mark %q: there are no marks on the tape", text)
+func (s *markSearch) missing() error {
+	if len(s.others) == 0 {
+		return fmt.Errorf("no mark %q: there are no marks on the tape", s.text)
 	}
-	var texts []string
-	for _, m := range l.marks[:min(len(l.marks), 10)] {
-		texts = append(texts, strconv.Quote(m.text))
-	}
-	return fmt.Errorf("no mark %q; the tape has %s", text, strings.Join(texts, ", "))
+	return fmt.Errorf("no mark %q; the tape has %s", s.text, strings.Join(s.others, ", "))
 }
 
-// listMarks lists the marks of the inputs. An input with an index is one tape.
-func listMarks(inputs []Input, byIndex bool) (list markList, err error) {
+// search looks at the marks of the inputs. An input with an index is one tape.
+func (s *markSearch) search(inputs []Input, byIndex bool) error {
 	tapes := 0
 	for i := range inputs {
 		if byIndex {
-			if marks, ok := inputs[i].marksByIndex(); ok {
-				list.byIndex = true
-				for _, m := range marks {
-					m.tape = tapes
-					list.marks = append(list.marks, m)
-				}
+			of := *s
+			if inputs[i].marksByIndex(func(r *capture.Record) { of.add(r, tapes) }) {
+				*s, s.byIndex = of, true
 				tapes++
 				continue
 			}
@@ -133,12 +124,12 @@ func listMarks(inputs []Input, byIndex bool) (list markList, err error) {
 		t, records := Records(inputs[i:i+1], Window{})
 		for r, err := range records {
 			if err == nil {
-				list.marks = appendMark(list.marks, &r, tapes+len(t.Ends()))
+				s.add(&r, tapes+len(t.Ends()))
 			} else if !isDamage(err) {
-				return markList{}, err
+				return err
 			}
 		}
 		tapes += len(t.Ends())
 	}
-	return list, nil
+	return nil
 }

@@ -91,10 +91,10 @@ func (in *Input) endByIndex() (last int64, ok bool) {
 	return last, ok
 }
 
-// marksByIndex returns the marks of the input. It reads only the chunks that contain
-// marks. It returns false if the whole input has to be read.
-func (in *Input) marksByIndex() (marks []mark, ok bool) {
-	ok = in.withIndex(func(r *tape.Reader, x *indexed) bool {
+// marksByIndex calls each with the marks of the input, and some other records. It reads
+// only the chunks that contain marks. It returns false if the whole input has to be read.
+func (in *Input) marksByIndex(each func(*capture.Record)) (ok bool) {
+	return in.withIndex(func(r *tape.Reader, x *indexed) bool {
 		for i := range x.index.Entries {
 			if !x.index.Entries[i].Holds(capture.KindMark) {
 				continue
@@ -109,7 +109,7 @@ func (in *Input) marksByIndex() (marks []mark, ok bool) {
 					if r.Offset() != int64(c.Offset) {
 						return false
 					}
-					marks = appendMark(marks, rec, 0)
+					each(rec)
 					return true
 				}) {
 					return false
@@ -118,7 +118,6 @@ func (in *Input) marksByIndex() (marks []mark, ok bool) {
 		}
 		return true
 	})
-	return marks, ok
 }
 
 // readFrom calls each with the records from a chunk on, until it returns false. It

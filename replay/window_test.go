@@ -64,37 +64,56 @@ func TestPlacer(t *testing.T) {
 }
 
 func TestFindMark(t *testing.T) {
-	list := markList{marks: []mark{{0, 1, "deploy 12"}, {0, 5, "deploy 1"}, {1, 2, "deploy 1"}}}
-	for text, want := range map[string]string{"deploy 1": "0 5", "deploy 12": "0 1", "12": "0 1", "deploy": "0 1", "": "0 1", "no": "none"} {
+	search := func(text string, marks ...string) *markSearch {
+		s := &markSearch{text: text}
+		for i, m := range marks {
+			s.add(&capture.Record{Seq: uint64(i) + 1, Kind: capture.KindMark, Payload: capture.AppendPayload(nil, &capture.Mark{Text: m})}, i/2)
+		}
+		return s
+	}
+	marks := []string{"deploy 12", "deploy 1", "deploy 1"}
+	for text, want := range map[string]string{"deploy 1": "0 2", "deploy 12": "0 1", "12": "0 1", "deploy": "0 1", "": "0 1", "no": "none"} {
 		got := "none"
-		if m := list.find(text); m != nil {
+		if m := search(text, marks...).found; m != nil {
 			got = fmt.Sprint(m.tape, m.seq)
 		}
 		if got != want {
 			t.Errorf("%q: %s, want %s", text, got, want)
 		}
 	}
-	if got := list.missing("x").Error(); got != `no mark "x"; the tape has "deploy 12", "deploy 1", "deploy 1"` {
+	if got := search("x", marks...).missing().Error(); got != `no mark "x"; the tape has "deploy 12", "deploy 1", "deploy 1"` {
 		t.Error(got)
 	}
-	if got := new(markList).missing("x").Error(); got != `no mark "x": there are no marks on the tape` {
+	if got := search("x").missing().Error(); got != `no mark "x": there are no marks on the tape` {
+		t.Error(got)
+	}
+	if got := search("x", strings.Repeat("y", 1e5), "z").missing().Error(); len(got) > 200 {
 		t.Error(got)
 	}
 }
 
 // A mark's tape is counted over all inputs, with an index and without one.
-func TestListMarks(t *testing.T) {
+func TestTapeOfAMark(t *testing.T) {
 	const mark, tick = capture.KindMark, capture.KindTick
 	a, b := tapeOf(t, mark, tick, mark), tapeOf(t, tick, mark)
 	double := append(append([]byte{}, b...), a...)
 	for _, in := range []func(string, []byte) Input{memory, seekable} {
-		list, err := listMarks([]Input{in("a", a), in("double", double), in("b", b)}, true)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := fmt.Sprint(list.marks)
-		if want := "[{0 1 1} {0 3 3} {1 2 2} {2 1 1} {2 3 3} {3 2 2}]"; got != want {
-			t.Errorf("%s, want %s", got, want)
+		for want, inputs := range map[string][]Input{
+			"{0 1} {0 3} {1 2}": {in("a", a), in("double", double), in("b", b)},
+			"{1 1} {1 3} {0 2}": {in("double", double), in("b", b), in("a", a)},
+			"{2 1} {2 3} {0 2}": {in("b", b), in("b", b), in("a", a)},
+		} {
+			var got []string
+			for _, text := range []string{"1", "3", "2"} { // the text of a mark is its number
+				m, err := findMark(inputs, text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, fmt.Sprint(m))
+			}
+			if g := strings.Join(got, " "); g != want {
+				t.Errorf("%s, want %s", g, want)
+			}
 		}
 	}
 }

@@ -171,8 +171,7 @@ func (e *Evidence) small(at int64) []capture.Record {
 	for _, f := range e.destroyed {
 		out = f.appendTo(out)
 	}
-	out = e.counters.appendTo(out)
-	return e.reverse.appendTo(e.forward.appendTo(out, at), at)
+	return e.reverse.appendTo(e.forward.appendTo(e.counters.appendTo(out), at), at)
 }
 
 // Maxima of the last host records and of the steps of the clock.

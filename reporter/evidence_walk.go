@@ -2,7 +2,6 @@ package reporter
 
 import (
 	"maps"
-	"slices"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/packed"
@@ -11,10 +10,7 @@ import (
 
 // A reading is the records of one reading of a table of /proc/net, or of one list of
 // processes.
-type reading struct {
-	key   source.TableKey
-	parts []packed.Record
-}
+type reading struct{ parts []packed.Record }
 
 // ownersTable is the table name in the key of a list of processes.
 const ownersTable = "owners"
@@ -34,7 +30,7 @@ type walkEvidence struct {
 	beginSeq      uint64                       // number of the record that began the current walk
 	completeSeq   uint64                       // number of the record that began the last complete walk
 	readings      map[source.TableKey]*reading // the last one of each table
-	outside       []*reading                   // outside a walk, since the last complete one
+	outside       map[source.TableKey]*reading // outside a walk, since the last complete one
 	size          int                          // bytes in memory of the current walk and of the readings outside one
 	plain         int                          // bytes of their payloads
 }
@@ -44,7 +40,7 @@ type walkEvidence struct {
 const (
 	maxEvidence      = 40 << 20
 	maxEvidencePlain = 256 << 20
-	recordCost       = 256
+	recordCost       = 512
 )
 
 // keep returns a packed copy of a record and counts its bytes. If there are too many, it
@@ -98,10 +94,13 @@ func (w *walkEvidence) read(r *capture.Record, key source.TableKey, part uint32,
 	}
 	table := w.readings[key]
 	if part == 0 || table == nil {
-		table = &reading{key: key}
+		table = new(reading)
 		w.readings[key] = table
 		if !w.walking {
-			w.outside = append(slices.DeleteFunc(w.outside, func(o *reading) bool { return o.key == key }), table)
+			if w.outside == nil {
+				w.outside = make(map[source.TableKey]*reading)
+			}
+			w.outside[key] = table
 		}
 	}
 	table.parts = append(table.parts, k)
@@ -145,7 +144,7 @@ func (w *walkEvidence) appendTo(out []packed.Record) []packed.Record {
 			out = append(out, steps[i].Record)
 		}
 	}
-	for _, table := range w.outside {
+	for _, table := range w.outside { // sorted below, in Records
 		out = append(out, table.parts...)
 	}
 	return out

@@ -1,49 +1,54 @@
 package tools
 
 import (
+	"go/constant"
+	"go/types"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/tools/go/packages"
 )
 
-// The table of limits in capture/doc.go has the values of the constants.
-func TestTableOfLimits(t *testing.T) {
-	doc, err := os.ReadFile("../capture/doc.go")
+// The table of limits in the document of package capture names constants, with their
+// values.
+func TestLimitsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../capture/doc.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, limit := range []struct{ file, constant, says string }{
-		{"capture/tape/writer.go", `maxRecord = 4 << 20`, "a payload on tape                       4 MiB"},
-		{"capture/tape/frame.go", `maxPayload = 8 << 20`, "8 MiB decoded"},
-		{"capture/tape/frame.go", `maxRatio += 256`, "more than 256 times"},
-		{"capture/tape/frame.go", `maxExpanding = 40 << 20`, "40 MiB in all"},
-		{"capture/tape/reader.go", `maxTapes = 1 << 16`, "65,536, 4,096 recovered"},
-		{"replay/edit/layout.go", `maxTapes = 1 << 12`, "65,536, 4,096 recovered"},
-		{"capture/wire/coder.go", `maxLists = 16 << 20`, "lists of one payload in memory                        16 MiB"},
-		{"capture/wire/coder.go", `maxString = 4 << 10`, "4 KiB, 64 KiB"},
-		{"capture/wire/coder.go", `maxText += 64 << 10`, "4 KiB, 64 KiB"},
-		{"reporter/source/source.go", `Max = 1 << 10`, "1,024     reporter/source"},
-		{"reporter/current/contents.go", `maxRows += 2 << 20`, "2,097,152 rows"},
-		{"reporter/current/contents.go", `maxTables = 32 << 20`, "rows, 32 MiB"},
-		{"reporter/carry/coder.go", `maxBlob += 8 << 20`, "4 KiB, 8 MiB"},
-		{"reporter/current/names.go", `maxNames += 65536`, "65,536 addresses"},
-		{"reporter/current/names.go", `maxNameBytes += 32 << 20`, "addresses, 32 MiB"},
-		{"reporter/evidence_walk.go", `maxEvidence += 40 << 20`, "40 MiB, 32 MiB"},
-		{"reporter/evidence.go", `maxAnswerBytes = 32 << 20`, "40 MiB, 32 MiB"},
-		{"reporter/source/counters.go", `maxCounterFiles += 1 << 10`, "1,024 files"},
-		{"replay/feed.go", `maxAhead += 32 << 20`, "read ahead                           32 MiB"},
-		{"replay/survey/surveyor.go", `maxCounts = 10_000`, "10,000 counted"},
-	} {
-		code, err := os.ReadFile("../" + limit.file)
+	_, table, _ := strings.Cut(string(text), "# Limits\n")
+	table, _, _ = strings.Cut(table, "# What surprises\n")
+	rows := regexp.MustCompile(`(?m)^//\t.* {2,}([\d,]+)( KiB| MiB)? +([\w/]+)\.(\w+)$`).FindAllStringSubmatch(table, -1)
+	if lines := strings.Count(table, "\n//\t") - 1; len(rows) < 40 || len(rows) != lines {
+		t.Fatalf("%d of %d lines of the table name a constant", len(rows), lines)
+	}
+	loaded, err := packages.Load(&packages.Config{Dir: "..", Mode: packages.NeedName | packages.NeedTypes | packages.NeedImports | packages.NeedDeps | packages.NeedSyntax | packages.NeedTypesInfo}, "./...")
+	if err != nil || packages.PrintErrors(loaded) > 0 {
+		t.Fatal("the module does not load", err)
+	}
+	byPath := map[string]*types.Scope{}
+	for _, p := range loaded {
+		byPath[strings.TrimPrefix(p.PkgPath, module+"/")] = p.Types.Scope()
+	}
+	for _, row := range rows {
+		want, err := strconv.ParseInt(strings.ReplaceAll(row[1], ",", ""), 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !regexp.MustCompile(`(?m)\b` + strings.ReplaceAll(limit.constant, " = ", " += +") + `\b`).Match(code) {
-			t.Errorf("%s does not have %s: change the table in capture/doc.go too", limit.file, limit.constant)
+		want <<= map[string]int{"": 0, " KiB": 10, " MiB": 20}[row[2]]
+		scope := byPath[row[3]]
+		if scope == nil {
+			t.Errorf("there is no package %s", row[3])
+			continue
 		}
-		if !strings.Contains(string(doc), limit.says) {
-			t.Errorf("capture/doc.go does not say %q", limit.says)
+		c, isConst := scope.Lookup(row[4]).(*types.Const)
+		if !isConst {
+			t.Errorf("%s has no constant %s", row[3], row[4])
+		} else if got, _ := constant.Int64Val(constant.ToInt(c.Val())); got != want {
+			t.Errorf("%s.%s is %d, the table says %d", row[3], row[4], got, want)
 		}
 	}
 }

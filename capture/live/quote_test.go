@@ -62,7 +62,7 @@ func TestRecordingWritesNothingRaw(t *testing.T) {
 	var log, status, text bytes.Buffer
 	o.Log, o.Status, o.Interval = &log, &status, 100*time.Millisecond
 	o.NewCore = func(*capture.Header) (Core, error) { return &panickingCore{}, nil }
-	summary, err := start(t, o, hostileMachine()).after(t, 1300*time.Millisecond)
+	summary, err := start(t, o, hostileMachine()).after(t, 2500*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,6 +36,7 @@ const (
 	// maxLists bounds the memory of the lists of one payload, in bytes: an element
 	// of one byte on tape can take a hundred in memory.
 	maxLists = 16 << 20
+	textSize = 48 // of the text of a list's element, which is in no list
 	// maxString bounds a String and maxText a Text, in bytes: readers keep many of
 	// them, and a long one takes little room on a compressed tape.
 	maxString = 4 << 10
@@ -304,7 +305,11 @@ func elements[T any](c *Coder, p *[]T, read func(*T)) {
 	outer := c.left
 	c.left = n
 	*p = nil
-	if size := int(reflect.TypeFor[T]().Size()); n > 0 {
+	size := int(reflect.TypeFor[T]().Size())
+	if reflect.TypeFor[T]().Kind() == reflect.String {
+		size += textSize
+	}
+	if n > 0 {
 		if c.room -= n * size; c.room < 0 {
 			c.err = fmt.Errorf("lists of more than %d MiB", maxLists>>20)
 			return

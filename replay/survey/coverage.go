@@ -18,10 +18,10 @@ type recording struct {
 	from, to  duration
 	eventsOff bool // net.netfilter.nf_conntrack_events is 0
 	sources   []source
-	spans     *int // bytes of the spans of all sources of the survey
 	counters  sources.Counters
 	opened    uint64 // TCP connections in the namespace of the only conntrack source, by its counters
-	marks     []span // when the host had events, at most maxSpans
+	marks     []span // when the host had events, at most maxMarks
+	spans     *int   // bytes of the spans of all sources of the survey
 }
 
 // A hostBar are the events of one recording's host.
@@ -140,10 +140,13 @@ func (rec *recording) stall(r *capture.Record, p *capture.Stall) {
 	}
 }
 
+// maxMarks bounds the marks of a recording.
+const maxMarks = 10_000
+
 // mark marks a time that ends at a record.
 func (rec *recording) mark(end, ns int64) {
 	from := duration(max(int64(rec.from), end-max(0, ns)))
-	if len(rec.marks) < maxSpans {
+	if len(rec.marks) < maxMarks {
 		rec.marks = append(rec.marks, span{From: from, To: duration(end), State: report.CoverageDegraded})
 	}
 }

@@ -16,10 +16,11 @@ a kind precedes addresses.
 
 # Input is not trusted
 
-A carry record may be hostile. A Coder that reads never allocates more than a small
-multiple of the bytes that are left, never reads beyond them, and never panics. After
-the first impossible value it reads zeroes, and Err returns an error at the end. A
-type's function calls Check for everything that other code relies on: that an index is
-in range, for example, or that an address is valid.
+A carry record may be hostile. A State is kept compressed, in parts. A Coder that reads
+has one part in memory, lets a list grow with the items that it reads, never reads beyond
+the last part, and never panics. After the first impossible value it reads zeroes, and
+Err returns an error at the end. A type's function calls Check for everything that other
+code relies on: that an index is in range, for example, that an address is valid, or that
+a list is not longer than the machine lets it become.
 */
 package carry

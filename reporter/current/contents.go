@@ -22,8 +22,8 @@ const (
 // Repeated rows and listeners are removed when there are twice as many as after the last
 // removal, but not before there are so many.
 const (
-	tidyRows   = 256 << 10
-	tidyTables = 8 << 20
+	tidyRows   = 64 << 10
+	tidyTables = 4 << 20
 )
 
 // A walkSize is how large a walk is, or a part of it.

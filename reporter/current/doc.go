@@ -15,6 +15,7 @@ Files in reading order, first the state:
 	flows.go       the table of flows
 	tuple.go       tuples of sockets
 	sockets.go     tables of /proc/net
+	contents.go    what a walk of /proc found, and how much that may be
 	walk.go        how a walk of /proc makes new tables current
 	suppress.go    rows that do not count, and the rows of a flow
 	owners.go      the processes that have sockets open

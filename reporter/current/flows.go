@@ -67,8 +67,11 @@ type flows struct {
 	maxGone int                 // how many of them are kept at most
 }
 
+// maxRemoved is maxGone, except in tests.
+const maxRemoved = 1 << 20
+
 func (t *flows) init() {
-	*t = flows{byEntry: make(map[entryKey]*flow), maxGone: 1 << 20}
+	*t = flows{byEntry: make(map[entryKey]*flow), maxGone: maxRemoved}
 }
 
 // find returns the indexed flow of a key, nil if there is none.

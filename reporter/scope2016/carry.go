@@ -102,13 +102,17 @@ func carryLists(c *carry.Coder, w *contents) {
 
 // carryTables codes parts of tables, in order. A part that equals one in same is coded as its
 // number: the table was unchanged, or was not read again.
-func (k *proc) carryTables(c *carry.Coder, w *contents, same []table) {
+func (k *proc) carryTables(c *carry.Coder, w *contents, same []*table) {
 	at := make(map[source.TableKey][]int) // indexes in same
 	for i := range same {
 		at[same[i].key] = append(at[same[i].key], i)
 	}
 	tables := w.tables
-	carry.List(c, &tables, 5, func(c *carry.Coder, t *table) {
+	carry.List(c, &tables, 5, func(c *carry.Coder, p **table) {
+		if c.Reading() {
+			*p = new(table)
+		}
+		t := *p
 		shared := uint32(0) // 1 + the index of the equal part in same, 0 for none
 		if !c.Reading() {
 			list := at[t.key]
@@ -128,10 +132,10 @@ func (k *proc) carryTables(c *carry.Coder, w *contents, same []table) {
 				t.text = k.packer.Pack(text)
 			}
 		case c.Reading() && inRange:
-			*t = same[shared-1]
+			t = same[shared-1]
 		}
 		if c.Reading() {
-			c.Check(w.addTable(*t))
+			c.Check(w.addTable(t))
 		}
 	})
 }

@@ -2,6 +2,7 @@ package scope2016
 
 import (
 	"bytes"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -15,8 +16,8 @@ import (
 type proc struct {
 	contents // current
 	rows     []row
-	read     int64                       // when the last of the tables was read
-	parts    map[source.TableKey][]table // the tables, by key
+	read     int64                        // when the last of the tables was read
+	parts    map[source.TableKey][]*table // the tables, by key
 
 	walking  bool
 	implicit bool   // started by tables outside a walk: they add to the current ones
@@ -30,8 +31,9 @@ type proc struct {
 
 // contents are the tables and lists of a walk.
 type contents struct {
-	tables []table               // in the order in which they were read
-	lists  []capture.ProcSockets // of source.Owners
+	tables []*table                // in the order in which they were read
+	of     map[source.TableKey]int // number of tables with that key
+	lists  []capture.ProcSockets   // of source.Owners
 	size   walkSize
 }
 
@@ -40,7 +42,7 @@ type contents struct {
 const (
 	maxText   = 256 << 20 // bytes of the texts
 	maxPacked = 40 << 20  // bytes that they take in memory, with tableCost for each of them
-	tableCost = 256
+	tableCost = 512
 )
 
 // A walkSize is how large a walk is, or a part of it, in bytes.
@@ -69,9 +71,13 @@ func (t *table) size() walkSize {
 	return walkSize{text: t.text.Len(), packed: tableCost + t.text.Size()}
 }
 
-func (w *contents) addTable(t table) bool {
+func (w *contents) addTable(t *table) bool {
 	fits := w.add(t.size(), 1)
 	if fits {
+		if w.of == nil {
+			w.of = make(map[source.TableKey]int)
+		}
+		w.of[t.key]++
 		w.tables = append(w.tables, t)
 	}
 	return fits
@@ -87,7 +93,11 @@ func (w *contents) addList(p capture.ProcSockets) bool {
 
 // dropTables and dropLists remove what a new reading replaces.
 func (w *contents) dropTables(key source.TableKey) {
-	w.tables = slices.DeleteFunc(w.tables, func(t table) bool { return t.key == key && w.add(t.size(), -1) })
+	if w.of[key] == 0 {
+		return
+	}
+	delete(w.of, key)
+	w.tables = slices.DeleteFunc(w.tables, func(t *table) bool { return t.key == key && w.add(t.size(), -1) })
 }
 
 func (w *contents) dropLists(netns uint64) {
@@ -129,7 +139,7 @@ func (k *proc) ensureWalk() {
 		return
 	}
 	k.walking, k.implicit = true, true
-	k.pending, k.pendingRead = contents{slices.Clone(k.tables), slices.Clone(k.lists), k.size}, k.read
+	k.pending, k.pendingRead = contents{slices.Clone(k.tables), maps.Clone(k.of), slices.Clone(k.lists), k.size}, k.read
 }
 
 // table adds one part of a table to the walk.
@@ -143,7 +153,7 @@ func (k *proc) table(p *capture.ProcNet, r *capture.Record, s *source.Source) {
 	if k.implicit && p.Part == 0 {
 		k.pending.dropTables(key)
 	}
-	if !k.pending.addTable(table{key, p.Absent, k.packer.Pack(p.Text)}) {
+	if !k.pending.addTable(&table{key, p.Absent, k.packer.Pack(p.Text)}) {
 		s.LeaveOut(r.Seq)
 		return
 	}
@@ -201,7 +211,7 @@ func (k *proc) commit() (complete bool) {
 
 // list parses the current tables into rows. It returns false if there are too many.
 func (k *proc) list() (complete bool) {
-	k.parts = make(map[source.TableKey][]table)
+	k.parts = make(map[source.TableKey][]*table)
 	for _, t := range k.tables {
 		k.parts[t.key] = append(k.parts[t.key], t)
 	}
@@ -228,12 +238,21 @@ func (k *proc) list() (complete bool) {
 func (k *proc) scan() (complete bool) {
 	k.rows = nil
 	s := scanner{seen: make(map[uint64]bool)}
-	tables := k.tables
-	check := repeatedRows // the number of rows at which they are compared
-	for {
+	whole := make(map[*table]bool) // tables whose rows were read from the first to the last
+	check := repeatedRows          // the number of rows at which they are compared
+	for tables := k.tables; !s.last; {
+		atRow := len(s.rest) == 0
+		if atRow && len(tables) > 1 && whole[tables[0]] {
+			tables = tables[1:] // it is unchanged and has no new row
+			continue
+		}
 		s.buf = append(s.buf[:0], s.rest...)
+		var first *table
+		added := 0
 		for more := max(minText, 2*len(s.buf)); len(s.buf) < more && len(tables) > 0; tables = tables[1:] {
 			s.buf = k.packer.Append(s.buf, tables[0].text)
+			first = tables[0]
+			added++
 		}
 		s.rest, s.last = s.buf, len(tables) == 0
 		for w := (row{}); s.next(&w); {
@@ -244,17 +263,18 @@ func (k *proc) scan() (complete bool) {
 			}
 			k.rows = append(k.rows, w)
 		}
-		if s.last {
-			return true
+		if atRow && added == 1 && len(s.rest) == 0 {
+			whole[first] = true
 		}
 	}
+	return true
 }
 
 // Bounds of the rows: how many there are at most, and how many there may be if most of them
 // have the same addresses and ports as others.
 const (
 	maxRows      = 2 << 20
-	repeatedRows = 256 << 10
+	repeatedRows = 64 << 10
 )
 
 // repeated reports whether most rows have the tuple of another one.
@@ -267,7 +287,7 @@ func repeated(rows []row) bool {
 }
 
 // minText is how many bytes of text are parsed at once, unless a row is longer.
-const minText = 1 << 20
+const minText = 4 << 10
 
 // owners maps the inodes of the rows to processes of all namespaces. Chosen: if several
 // processes have a socket open, the one that was listed last. If a namespace has no tcp or

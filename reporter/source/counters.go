@@ -129,12 +129,16 @@ func (g growth) events(at int64) (out []report.HostEvent) {
 // carry codes the counters. They must be sorted.
 func (c *Counters) carry(code *carry.Coder) {
 	carry.List(code, (*[]counterFile)(c), 3, func(code *carry.Coder, f *counterFile) {
+		code.Check(!code.Reading() || len(*c) < maxCounterFiles)
 		carry.Uint(code, &f.netns)
 		code.String(&f.name)
-		carry.List(code, &f.list, 3, carryCounter)
+		carry.List(code, &f.list, 3, func(code *carry.Coder, n *procnet.Counter) {
+			code.Check(!code.Reading() || len(f.list) < maxCounters)
+			carryCounter(code, n)
+		})
 		code.Check(len(f.list) > 0 && slices.IsSortedFunc(f.list, procnet.Counter.Compare))
 	})
-	code.Check(len(*c) <= maxCounterFiles && c.total() <= maxCounters && slices.IsSortedFunc(*c, counterFile.compare))
+	code.Check(c.total() <= maxCounters && slices.IsSortedFunc(*c, counterFile.compare))
 }
 
 func carryCounter(code *carry.Coder, c *procnet.Counter) {

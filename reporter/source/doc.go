@@ -6,6 +6,7 @@ Files in reading order:
 	source.go     Source and Sources: which namespace a source sees, and its coverage
 	ticks.go      ticks and windows
 	table.go      keys of the tables of /proc/net
+	processes.go  the processes that own sockets, and the bound of their lists
 	counters.go   the host's counters, and what their growth shows
 	host.go       events of the host, and how many connections conntrack should have seen
 	networks.go   local networks

@@ -3,8 +3,8 @@ package source
 import "github.com/topotape/topotape/capture"
 
 // MaxOwners bounds the lists of processes of a walk of /proc, in bytes, as SizeOf counts
-// them: of 50,000 processes with a million sockets they take half of it.
-const MaxOwners = 24 << 20
+// them: of 50,000 processes with a million sockets they take 15 MB.
+const MaxOwners = 18 << 20
 
 const (
 	listCost    = 128
