@@ -34,6 +34,11 @@ form. An object may have more elements than a reader knows: the reader skips
 them, of any type (the keys of maps are strings). It may have fewer: the missing
 fields are zero or empty.
 
+A str has at most 4 KiB. A note, a message, why a recording ended, and an element of a
+command line have at most 64 KiB; names from the network have any length. A reader
+takes a payload with a longer str as malformed. The document of package capture lists
+all limits.
+
 # A frame
 
 A tape is a sequence of frames. Each frame is one MessagePack array of nine

@@ -76,14 +76,14 @@ var hostileTapes = []hostileTape{
 			}
 		})
 	}},
-	{"one row, listed again and again", func(w *hostileWriter) { w.rows(1, 300, func(int) string { return socketRow(1, 7, "01") }) }},
-	{"one row, in two states, of many namespaces", func(w *hostileWriter) { w.rows(150, 2, func(int) string { return socketRow(1, 7, "01") }) }},
+	{"one row, listed again and again", func(w *hostileWriter) { w.rows(1, 150, func(int) string { return socketRow(1, 7, "01") }) }},
+	{"one row, in two states, of many namespaces", func(w *hostileWriter) { w.rows(75, 2, func(int) string { return socketRow(1, 7, "01") }) }},
 	{"one row with many inodes", func(w *hostileWriter) { w.rows(1, 100, func(i int) string { return socketRow(1, i, "01") }) }},
-	{"one listener, listed again and again", func(w *hostileWriter) { w.rows(1, 300, func(int) string { return socketRow(1, 7, "0A") }) }},
+	{"one listener, listed again and again", func(w *hostileWriter) { w.rows(1, 150, func(int) string { return socketRow(1, 7, "0A") }) }},
 	{"listeners by the million", func(w *hostileWriter) { w.rows(1, 200, func(i int) string { return socketRow(i, 7, "0A") }) }},
-	{"tables of namespaces by the ten thousand", func(w *hostileWriter) {
+	{"tables of namespaces by the hundred thousand", func(w *hostileWriter) {
 		w.walk(func() {
-			for n := range uint64(50_000) {
+			for n := range uint64(200_000) {
 				w.put(capture.KindProcNet, 2, &capture.ProcNet{Netns: n, Table: "tcp"})
 				w.put(capture.KindProcSockets, 2, &capture.ProcSockets{Netns: n})
 			}
@@ -91,9 +91,9 @@ var hostileTapes = []hostileTape{
 	}},
 	{"a table, unchanged in many walks without a tick", func(w *hostileWriter) {
 		w.rows(1, 2, func(i int) string { return socketRow(i, i, "01") })
-		for range 3 { // the rules of 2016 read the table again for each record
+		for range 100 {
 			w.put(capture.KindWalkBegin, 2, &capture.ProcWalk{})
-			for range 20 {
+			for range 100 {
 				w.put(capture.KindProcUnchanged, 2, &capture.ProcUnchanged{Table: "tcp"})
 			}
 			w.put(capture.KindWalkEnd, 2, &capture.ProcWalk{})
