@@ -152,9 +152,10 @@ func TestDiskErrorCutsTheTape(t *testing.T) {
 	disk := newRealDisk(t)
 	o := options(t)
 	o.Output = filepath.Join(disk.dir, "a.tape")
-	timer := time.AfterFunc(300*time.Millisecond, disk.breakIt)
-	defer timer.Stop()
+	broken := make(chan struct{})
+	time.AfterFunc(300*time.Millisecond, func() { disk.breakIt(); close(broken) })
 	summary, err := record(t.Context(), o, fakeMachine(conntrackSource(slowly(noise()))))
+	<-broken
 	if !errors.Is(err, syscall.EIO) || summary == nil || !strings.Contains(err.Error(), "of which the disk has confirmed 0 B") {
 		t.Fatalf("summary %+v, error %v", summary, err)
 	}
@@ -167,9 +168,10 @@ func TestReadOnlyDiskCutsTheTape(t *testing.T) {
 	disk := newRealDisk(t)
 	o := options(t)
 	o.Output = filepath.Join(disk.dir, "a.tape")
-	timer := time.AfterFunc(300*time.Millisecond, disk.failInside)
-	defer timer.Stop()
+	broken := make(chan struct{})
+	time.AfterFunc(300*time.Millisecond, func() { disk.failInside(); close(broken) })
 	summary, err := record(t.Context(), o, fakeMachine(conntrackSource(slowly(noise()))))
+	<-broken
 	if !errors.Is(err, syscall.EROFS) || summary == nil {
 		t.Fatalf("summary %+v, error %v", summary, err)
 	}
