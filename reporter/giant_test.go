@@ -44,7 +44,7 @@ func giantWalk(put func(capture.Kind, capture.Payload)) {
 // carry and its evidence for a cut.
 func TestLargestHostIsWithinTheLimits(t *testing.T) {
 	if testing.Short() {
-		t.Skip("needs 2 GiB")
+		t.Skip("takes 2 GiB and half a minute: left out with -short")
 	}
 	for i, rules := range []string{RulesCurrent, RulesScope2016} {
 		r, err := New(&capture.Header{HostID: "h"}, rules)

@@ -145,7 +145,7 @@ func runTimed(t *testing.T, verb, file string) {
 // frames, heads, pages and tapes makes progress, and the time is in proportion to the file.
 func TestManyFramesOfEachKind(t *testing.T) {
 	if testing.Short() {
-		t.Skip("needs minutes")
+		t.Skip("takes minutes: left out with -short")
 	}
 	const frames = 20_000
 	for name, frame := range frameKinds {
