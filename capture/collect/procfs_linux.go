@@ -28,8 +28,11 @@ func openProcfs(root string) (*procfs, error) {
 
 func (f *procfs) close() error { return unix.Close(f.fd) }
 
-// gone reports whether the error says that a process has ended.
-func gone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) }
+// gone reports whether the error says that a process has ended. ENXIO says it of a
+// file in /proc/PID/net: the namespace of the process is being destroyed.
+func gone(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENXIO)
+}
 
 func denied(err error) bool { return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) }
 
