@@ -1,7 +1,6 @@
 package current
 
 import (
-	"net/netip"
 	"slices"
 
 	"github.com/topotape/topotape/capture"
@@ -102,7 +101,7 @@ func (w *contents) addRow(t *table, r row) bool {
 	return fits
 }
 
-func (w *contents) addListener(t *table, l netip.AddrPort) bool {
+func (w *contents) addListener(t *table, l listenRow) bool {
 	fits := w.take(walkSize{tables: listenerCost})
 	if fits {
 		t.listen = append(t.listen, l)
@@ -145,12 +144,12 @@ func (t *table) tidy() {
 		}
 		t.rows = rows
 	}
-	seen := make(map[netip.AddrPort]bool)
+	seen := make(map[listenRow]bool)
 	for _, l := range t.listen {
 		seen[l] = true
 	}
 	if len(seen) < len(t.listen) {
-		t.listen = slices.DeleteFunc(slices.Clone(t.listen), func(l netip.AddrPort) bool {
+		t.listen = slices.DeleteFunc(slices.Clone(t.listen), func(l listenRow) bool {
 			first := seen[l]
 			seen[l] = false
 			return !first

@@ -18,7 +18,13 @@ type table struct {
 	readStart int64 // ns since the recording's start
 	readEnd   int64
 	rows      []row
-	listen    []netip.AddrPort
+	listen    []listenRow
+}
+
+// A listenRow is a listening socket.
+type listenRow struct {
+	addr  netip.AddrPort
+	inode uint64
 }
 
 // read returns the time at which the reading began: connections that ended before it are not in
@@ -121,7 +127,7 @@ func (k *sockets) table(p *capture.ProcNet, r *capture.Record, s *source.Source,
 	for scan.Next(&w) {
 		switch w.State {
 		case procnet.Listen:
-			fits = k.pending.addListener(t, w.Local) && fits
+			fits = k.pending.addListener(t, listenRow{w.Local, w.Inode}) && fits
 		case procnet.Established, procnet.FinWait1, procnet.FinWait2, procnet.CloseWait:
 			fits = k.pending.addRow(t, row{tcpTuple(w.Local, w.Remote), w.Inode, w.State, r.At}) && fits
 		}

@@ -109,6 +109,10 @@ func appendConnection(b []byte, c *Connection) []byte {
 		b = append(b, `,"closed":false,"seen":`...)
 	}
 	b = appendList(b, c.Seen, appendText)
+	if c.Connect != 0 {
+		b = append(b, `,"connect":`...)
+		b = appendDuration(b, c.Connect)
+	}
 	if c.MayHaveClosed {
 		b = append(b, `,"may_have_closed":true`...)
 	}

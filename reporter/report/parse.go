@@ -109,6 +109,7 @@ type (
 		LastSeen      durationJSON `json:"last_seen"`
 		Closed        bool         `json:"closed"`
 		Seen          []string     `json:"seen"`
+		Connect       durationJSON `json:"connect"`
 		MayHaveClosed bool         `json:"may_have_closed"`
 	}
 
@@ -160,7 +161,7 @@ func (e *hostEventJSON) event() HostEvent {
 func (c *connectionJSON) connection() Connection {
 	return Connection{Proto: c.Proto, From: c.From.end(), To: c.To.end(), State: c.State, Direction: c.Direction,
 		NAT: converted(c.NAT, (*natJSON).nat), FirstSeen: int64(c.FirstSeen), LastSeen: int64(c.LastSeen),
-		Closed: c.Closed, Seen: c.Seen, MayHaveClosed: c.MayHaveClosed}
+		Closed: c.Closed, Seen: c.Seen, Connect: int64(c.Connect), MayHaveClosed: c.MayHaveClosed}
 }
 
 func (e *endJSON) end() End {

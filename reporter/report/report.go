@@ -63,6 +63,7 @@ type Connection struct {
 	LastSeen  int64    // ns since the recording's start
 	Closed    bool     // it ended in the report's window
 	Seen      []string // sources that show it, sorted
+	Connect   int64    // ns from the client's SYN to its answer; 0 if unknown
 	// MayHaveClosed is set while a gap could have hidden the end.
 	MayHaveClosed bool
 }
@@ -98,6 +99,7 @@ func (p Process) Compare(q Process) int {
 type Direction string
 
 const (
+	DirectionSocket    Direction = "socket"     // a process connected, or a listening socket accepted
 	DirectionHandshake Direction = "handshake"  // a SYN was seen
 	DirectionListener  Direction = "listener"   // a socket listens at that end
 	DirectionOriginal  Direction = "original"   // the flow's own order
@@ -180,9 +182,33 @@ func (e HostEvent) Compare(o HostEvent) int {
 	return cmp.Or(cmp.Compare(e.At, o.At), strings.Compare(e.What, o.What))
 }
 
-// SeenConntrack, SeenProc and SeenBoth are the lists of sources that show a TCP connection.
+// SeenConntrack, SeenProc and SeenBoth are lists of sources that show a TCP connection.
 var (
 	SeenConntrack = []string{capture.SourceConntrack}
 	SeenProc      = []string{capture.SourceProc}
 	SeenBoth      = []string{capture.SourceConntrack, capture.SourceProc}
+
+	seenBySockets = [...][]string{
+		{capture.SourceSockets}, {capture.SourceConntrack, capture.SourceSockets},
+		{capture.SourceProc, capture.SourceSockets}, {capture.SourceConntrack, capture.SourceProc, capture.SourceSockets},
+	}
 )
+
+// SeenBy returns the list of the sources that show a TCP connection.
+func SeenBy(conntrack, proc, sockets bool) []string {
+	switch {
+	case sockets && conntrack && proc:
+		return seenBySockets[3]
+	case sockets && proc:
+		return seenBySockets[2]
+	case sockets && conntrack:
+		return seenBySockets[1]
+	case sockets:
+		return seenBySockets[0]
+	case conntrack && proc:
+		return SeenBoth
+	case conntrack:
+		return SeenConntrack
+	}
+	return SeenProc
+}

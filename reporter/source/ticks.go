@@ -31,6 +31,9 @@ func (t *Ticks) Set(r *report.Report, start int64) {
 	}
 }
 
+// Before returns the time of the tick before the last one.
+func (t *Ticks) Before() int64 { return t.before }
+
 // began returns the time before which nothing belongs to the window of the last tick. It is known
 // for the first tick only, and needed there: a tape that was cut from another one starts with
 // older records.

@@ -1,0 +1,36 @@
+/*
+Package events keeps the TCP sockets of a host as the kernel's events show them, with the processes that connected,
+listened or closed. It is the state behind the source "sockets": records in, sockets out. It makes no connections; package
+current matches its sockets with flows and rows.
+
+	events.go      Sockets: what an event changes
+	socket.go      Socket: one life of a socket
+	listeners.go   listening sockets
+	processes.go   the names and namespaces of processes
+	carry.go       the state, for carry records
+
+# What an event proves
+
+The process of an event is the one that had the processor. It is evidence of a process only if the flags show that no
+interrupt and no delivery of packets was going on, and only of these changes:
+
+	CLOSE -> SYN_SENT                 connect(): the client
+	CLOSE -> LISTEN                   listen(): the server
+	-> FIN_WAIT1, -> LAST_ACK         close() or shutdown(): the client or the server
+
+Kernels before 6.3 do not flag that bottom halves are off, so that a stranger's context may look like a process: as long
+as no event had that flag, a close names nobody. A socket that goes from ESTABLISHED to CLOSE was reset or destroyed
+(ss -K): that names nobody either. LISTEN -> SYN_RECV -> ESTABLISHED runs under whoever was running.
+
+A false process is worse than none. So after a loss of events nothing that was known about processes counts, until
+records show it again.
+
+# What surprises
+
+A socket keeps the namespace in which it was made. That of the thread at the time of an event is a hint only.
+
+The name of a process is that of its leading thread. Kernel threads have no names of their own: they are "kernel", with
+the number 0. While MPTCP sockets are open they name nobody, because they also connect the further paths of a process's
+connection.
+*/
+package events

@@ -1,0 +1,71 @@
+package events
+
+import (
+	"slices"
+
+	"github.com/topotape/topotape/reporter/ctmsg"
+	"github.com/topotape/topotape/reporter/procnet"
+	"github.com/topotape/topotape/reporter/report"
+)
+
+// Role is what a socket does in its connection.
+type Role uint8
+
+// The roles of a socket.
+const (
+	Unknown  Role = iota // it was open when the recording began
+	Client               // it connected
+	Accepted             // a listening socket made it
+)
+
+// A Socket is one life of a connected socket. The kernel reuses its memory, and a process may connect it again: that is
+// another Socket.
+type Socket struct {
+	ctmsg.Tuple        // Src is the local end; its port is 0 until Established
+	Netns       uint64 // of the thread that connected or closed, 0 if unknown: a hint
+	Role        Role
+	State       procnet.State
+	Established bool
+	Ended       bool
+
+	Begun   int64 // ns since the recording's start: of the first event
+	Last    int64 // of the last event
+	End     int64 // of the event that ended it
+	LastSeq uint64
+	EndSeq  uint64
+	Window  uint64 // in which it ended
+	Connect int64  // ns from the first SYN to its answer, 0 if unknown
+
+	// Processes are those that the events name: the one that connected, then the one that closed.
+	Processes []report.Process
+	// Listeners are the sockets that may have accepted the connection.
+	Listeners []Listener
+
+	number uint64
+	syn    int64 // time of the SYN on the clock of the events, 0 if unknown
+	// closing is set once a process closed its end or the other did so first and was answered.
+	closing bool
+}
+
+// Open reports whether the socket's end is still open in both directions as far as its own process is concerned: a
+// table of its namespace shows it.
+func (s *Socket) Open() bool { return s.Established && !s.Ended && !s.closing }
+
+// Overlaps reports whether the socket lived at some time of a period. Between sources no order is trusted, so that both
+// may be off by Tolerance.
+func (s *Socket) Overlaps(first, last int64) bool {
+	return (s.Role == Unknown || s.Begun-Tolerance <= last) && (!s.Ended || s.End+Tolerance >= first)
+}
+
+// Tolerance is by how much the time of an event may differ from that of another source's record, in ns.
+const Tolerance = 50e6
+
+// addProcess adds a process that an event names.
+func (s *Socket) addProcess(p report.Process) {
+	if !slices.Contains(s.Processes, p) && len(s.Processes) < maxProcesses {
+		s.Processes = append(slices.Clip(s.Processes), p)
+	}
+}
+
+// maxProcesses bounds the processes of one socket that events name.
+const maxProcesses = 8
