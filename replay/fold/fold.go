@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/report"
 )
 
@@ -153,17 +154,31 @@ func merge(to, c *report.Connection) {
 	to.FirstSeen = min(to.FirstSeen, old.FirstSeen)
 	to.LastSeen = max(to.LastSeen, old.LastSeen)
 	to.Seen = union(old.Seen, c.Seen, strings.Compare)
+	to.Connect = cmp.Or(to.Connect, old.Connect)
 	if len(to.NAT) == 0 {
 		to.NAT = old.NAT
 	}
 	oldFrom, oldTo := endsInOrder(&old, c)
-	mergeEnd(&to.From, &oldFrom)
-	mergeEnd(&to.To, &oldTo)
+	merged := union[report.Process]
+	if slices.Contains(to.Seen, capture.SourceSockets) {
+		merged = inTurn
+	}
+	for _, e := range [...][2]*report.End{{&to.From, &oldFrom}, {&to.To, &oldTo}} {
+		e[0].Netns = cmp.Or(e[0].Netns, e[1].Netns)
+		e[0].Processes = merged(e[1].Processes, e[0].Processes, report.Process.Compare)
+	}
 }
 
-func mergeEnd(to, old *report.End) {
-	to.Netns = cmp.Or(to.Netns, old.Netns)
-	to.Processes = union(old.Processes, to.Processes, report.Process.Compare)
+// inTurn appends to a list what another one has besides, in place of sorting both: the process
+// that connected comes first.
+func inTurn[T any](a, b []T, compare func(T, T) int) []T {
+	out := slices.Clip(a)
+	for _, v := range b {
+		if !slices.ContainsFunc(a, func(x T) bool { return compare(x, v) == 0 }) {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // An endpointID has the parts of an endpoint's ID.

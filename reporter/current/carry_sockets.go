@@ -148,7 +148,7 @@ func (r *closedRows) carry(c *carry.Coder) {
 	carry.Int(c, &n.FirstSeen)
 	carry.Int(c, &n.LastSeen)
 	if c.Reading() {
-		n.Proto, n.Direction, n.Closed, n.Seen = "tcp", report.Direction(direction), true, report.SeenProc
+		n.Proto, n.Direction, n.Closed, n.Seen = "tcp", report.Direction(direction), true, report.SeenBy(false, true, false)
 	}
 }
 

@@ -114,7 +114,7 @@ func (k *sockets) connection(p pair) report.Connection {
 	}
 	c := report.Connection{
 		Proto: "tcp", Direction: how, From: x.end(), To: y.end(),
-		State: a.state.String(), FirstSeen: a.first, LastSeen: a.table.at.at, Seen: report.SeenProc,
+		State: a.state.String(), FirstSeen: a.first, LastSeen: a.table.at.at, Seen: report.SeenBy(false, true, false),
 		MayHaveClosed: a.table.source.Hidden(a.table.at.seq),
 	}
 	if b != nil {

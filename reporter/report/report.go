@@ -182,33 +182,24 @@ func (e HostEvent) Compare(o HostEvent) int {
 	return cmp.Or(cmp.Compare(e.At, o.At), strings.Compare(e.What, o.What))
 }
 
-// SeenConntrack, SeenProc and SeenBoth are lists of sources that show a TCP connection.
-var (
-	SeenConntrack = []string{capture.SourceConntrack}
-	SeenProc      = []string{capture.SourceProc}
-	SeenBoth      = []string{capture.SourceConntrack, capture.SourceProc}
+// seen are the lists of sources that show a TCP connection: bit 0 of the index is conntrack, bit 1 proc, bit 2 sockets.
+var seen = [8][]string{
+	1: {capture.SourceConntrack},
+	2: {capture.SourceProc},
+	3: {capture.SourceConntrack, capture.SourceProc},
+	4: {capture.SourceSockets},
+	5: {capture.SourceConntrack, capture.SourceSockets},
+	6: {capture.SourceProc, capture.SourceSockets},
+	7: {capture.SourceConntrack, capture.SourceProc, capture.SourceSockets},
+}
 
-	seenBySockets = [...][]string{
-		{capture.SourceSockets}, {capture.SourceConntrack, capture.SourceSockets},
-		{capture.SourceProc, capture.SourceSockets}, {capture.SourceConntrack, capture.SourceProc, capture.SourceSockets},
-	}
-)
-
-// SeenBy returns the list of the sources that show a TCP connection.
+// SeenBy returns the list of the sources that show a TCP connection. It is shared: do not change it.
 func SeenBy(conntrack, proc, sockets bool) []string {
-	switch {
-	case sockets && conntrack && proc:
-		return seenBySockets[3]
-	case sockets && proc:
-		return seenBySockets[2]
-	case sockets && conntrack:
-		return seenBySockets[1]
-	case sockets:
-		return seenBySockets[0]
-	case conntrack && proc:
-		return SeenBoth
-	case conntrack:
-		return SeenConntrack
+	at := 0
+	for bit, shows := range [...]bool{conntrack, proc, sockets} {
+		if shows {
+			at |= 1 << bit
+		}
 	}
-	return SeenProc
+	return seen[at]
 }
