@@ -3,7 +3,6 @@ package current
 import (
 	"math"
 	"net/netip"
-	"slices"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/ctmsg"
@@ -231,9 +230,7 @@ func (e *eventMatcher) add(side *side, s *events.Socket) {
 	listed := side.processes
 	side.processes = s.Processes
 	for _, p := range listed {
-		if !slices.ContainsFunc(s.Processes, func(q report.Process) bool { return p.PID == q.PID }) {
-			side.processes = append(slices.Clip(side.processes), p)
-		}
+		side.processes = events.AddProcess(side.processes, p)
 	}
 	if len(side.processes) == 0 && s.Role == events.Accepted {
 		side.netns, side.processes = e.acceptedBy(side, s)

@@ -61,11 +61,21 @@ func (s *Socket) Overlaps(first, last int64) bool {
 const Tolerance = 50e6
 
 // addProcess adds a process that an event names.
-func (s *Socket) addProcess(p report.Process) {
-	if !slices.Contains(s.Processes, p) && len(s.Processes) < maxProcesses {
-		s.Processes = append(slices.Clip(s.Processes), p)
+func (s *Socket) addProcess(p report.Process) { s.Processes = AddProcess(s.Processes, p) }
+
+// AddProcess returns a list with a process at the end, unless the list has it. A process whose
+// name was unknown gets its name. The list itself does not change.
+func AddProcess(list []report.Process, p report.Process) []report.Process {
+	at := slices.IndexFunc(list, func(q report.Process) bool { return q.PID == p.PID })
+	switch {
+	case at >= 0 && list[at].Comm == "" && p.Comm != "":
+		list = slices.Clone(list)
+		list[at].Comm = p.Comm
+	case at < 0 && len(list) < maxProcesses:
+		list = append(slices.Clip(list), p)
 	}
+	return list
 }
 
-// maxProcesses bounds the processes of one socket that events name.
-const maxProcesses = 8
+// maxProcesses bounds the processes of one socket, with those that tables list.
+const maxProcesses = 64

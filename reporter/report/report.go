@@ -31,7 +31,7 @@ type Report struct {
 // Coverage describes how completely a source saw the host. Counts are totals since the
 // recording's start.
 type Coverage struct {
-	Source      string // the source's kind: conntrack, dns, proc or rdns
+	Source      string // the source's kind: closes, conntrack, dns, proc, rdns or sockets
 	State       CoverageState
 	Why         string // why the state is not CoverageOK, or what an ok source is not expected to see
 	Records     uint64 // messages, tables, lists or packets; begins and ends of dumps and walks do not count

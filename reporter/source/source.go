@@ -212,6 +212,9 @@ func (ss *Sources) Coverage(t *Ticks, untracked, elsewhere string) []report.Cove
 		if s.Kind == capture.SourceConntrack && c.State == report.CoverageOK {
 			c.Why, elsewhere = elsewhere, ""
 		}
+		if s.Kind == capture.SourceSockets && c.State == report.CoverageOK {
+			c.Why = noUDPEvents
+		}
 		if ss.count(s.Kind) > 1 {
 			c.Netns = s.Netns
 		}
@@ -225,6 +228,9 @@ func (ss *Sources) Coverage(t *Ticks, untracked, elsewhere string) []report.Cove
 	slices.SortStableFunc(out, func(a, b report.Coverage) int { return strings.Compare(a.Source, b.Source) })
 	return out
 }
+
+// noUDPEvents is what the source of socket events is not expected to see.
+const noUDPEvents = "TCP only: the processes of UDP sockets are those that proc shows"
 
 // stateIn returns the state of the source in the last tick's window, and why it is not ok.
 func (s *Source) stateIn(t *Ticks, eventsOff bool, untracked string) (report.CoverageState, string) {
