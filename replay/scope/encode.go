@@ -14,14 +14,21 @@ import (
 // AppendJSON appends the report in JSON, without a final newline. Scope's app accepts
 // it at /api/report as application/json.
 func AppendJSON(b []byte, r *report.Report) []byte {
+	return appendJSON(b, content(r))
+}
+
+func appendJSON(b []byte, v object) []byte {
 	buf := bytes.NewBuffer(b)
 	e := json.NewEncoder(buf) // which sorts keys
 	e.SetEscapeHTML(false)
-	if err := e.Encode(content(r)); err != nil {
+	if err := e.Encode(v); err != nil {
 		panic(err) // no value of an object fails
 	}
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 }
+
+// MarshalJSON returns the node's fields in JSON.
+func (v node) MarshalJSON() ([]byte, error) { return appendJSON(nil, v.fields()), nil }
 
 // AppendMsgpack appends the same in MessagePack, which the app accepts as
 // application/msgpack. It is the MessagePack of 2016, which no library writes: strings
@@ -53,6 +60,8 @@ func appendValue(b []byte, v any) []byte {
 			b = appendValue(b, s)
 		}
 		return b
+	case node:
+		return appendValue(b, v.fields())
 	case object:
 		b = appendLength(b, len(v), 0x80, 16, 0xde)
 		for _, k := range slices.Sorted(maps.Keys(v)) {

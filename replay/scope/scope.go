@@ -10,7 +10,7 @@ import (
 	"github.com/topotape/topotape/reporter/report"
 )
 
-// An object is a value of the wire formats that has named fields. Fields are objects,
+// An object is a value of the wire formats that has named fields. Fields are objects, nodes,
 // lists of strings, strings, times, numbers, booleans and nil.
 type object map[string]any
 
@@ -60,10 +60,18 @@ func id(r *report.Report) string {
 	return strconv.FormatUint(binary.BigEndian.Uint64(sum[:])>>1, 10)
 }
 
-// add adds a node to the nodes of a topology. The fields of a Scope node that are
-// neither in n nor parents are always empty.
-func (nodes object) add(topology string, n *report.ScopeNode, parents object) {
-	empty := object{}
+// A node is a value of the wire formats, too. Its fields are made when it is written: all of a
+// large report together would take several times the memory of the text.
+type node struct {
+	topology string
+	n        *report.ScopeNode
+	parents  object
+}
+
+// fields returns the fields of a Scope node. Those that are neither in n nor parents are
+// always empty.
+func (v node) fields() object {
+	n, empty := v.n, object{}
 	adjacency, edges, latest, sets := texts(n.Adjacency), object{}, object{}, object{}
 	for _, to := range adjacency {
 		edges[to] = empty
@@ -74,20 +82,24 @@ func (nodes object) add(topology string, n *report.ScopeNode, parents object) {
 	for _, s := range n.Sets {
 		sets[report.ValidText(s.Name)] = texts(s.Values)
 	}
-	id := report.ValidText(n.ID)
-	nodes[id] = object{
+	return object{
 		"adjacency":      adjacency,
 		"children":       nil,
 		"controls":       empty,
 		"counters":       empty,
 		"edges":          edges,
-		"id":             id,
+		"id":             report.ValidText(n.ID),
 		"latest":         latest,
 		"latestControls": empty,
-		"parents":        parents,
+		"parents":        v.parents,
 		"sets":           sets,
-		"topology":       topology,
+		"topology":       v.topology,
 	}
+}
+
+// add adds a node to the nodes of a topology.
+func (nodes object) add(topology string, n *report.ScopeNode, parents object) {
+	nodes[report.ValidText(n.ID)] = node{topology, n, parents}
 }
 
 // texts returns the list with valid texts, nil if it is empty.
