@@ -246,14 +246,14 @@ func TestImportsPointOneWay(t *testing.T) {
 		"reporter":              {"capture", "capture/packed", "reporter/carry", "reporter/ctmsg", "reporter/current", "reporter/dnsmsg", "reporter/report", "reporter/scope2016", "reporter/source"},
 		"reporter/carry":        {"capture/packed"},
 		"reporter/ctmsg":        {"capture/quote"},
-		"reporter/current":      {"capture", "reporter/carry", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report", "reporter/source"},
+		"reporter/current":      {"capture", "reporter/carry", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report", "reporter/sockdiag", "reporter/source"},
 		"reporter/dnsmsg":       {"reporter/carry"},
 		"reporter/procnet":      {},
 		"reporter/report":       {"capture"},
 		"reporter/reportertest": {"capture", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report"},
-		"reporter/scope2016":    {"capture", "capture/packed", "reporter/carry", "reporter/ctmsg", "reporter/dnsmsg", "reporter/report", "reporter/source"},
+		"reporter/scope2016":    {"capture", "capture/packed", "reporter/carry", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report", "reporter/sockdiag", "reporter/source"},
 		"reporter/sockdiag":     {"reporter/procnet"},
-		"reporter/source":       {"capture", "reporter/carry", "reporter/procnet", "reporter/report"},
+		"reporter/source":       {"capture", "reporter/carry", "reporter/procnet", "reporter/report", "reporter/sockdiag"},
 	}
 	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}}\t{{join .Imports \" \"}}", "./...")
 	cmd.Dir = ".."
