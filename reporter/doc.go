@@ -22,6 +22,7 @@ A Reporter has the state machine of one rule set, and steps it. Read them in thi
 	events       sockets and processes as socket events show them
 	ctmsg        wire format of conntrack messages
 	procnet      text of the tables of /proc/net
+	sockdiag     tables and closed sockets as sock_diag sends them
 	dnsmsg       packets with DNS messages
 	sockmsg      events of sockets and processes
 	carry        coder of a machine's state

@@ -73,7 +73,7 @@ func (e *Evidence) Add(r *capture.Record) {
 		setLast(e.dump, r)
 	case capture.KindDumpEnd:
 		e.dumpEnd(r)
-	case capture.KindWalkBegin, capture.KindWalkEnd, capture.KindProcNet, capture.KindProcSockets, capture.KindProcUnchanged:
+	case capture.KindWalkBegin, capture.KindWalkEnd, capture.KindProcNet, capture.KindSocketTable, capture.KindProcSockets, capture.KindProcUnchanged:
 		if complete := e.walk.add(r, &e.packer); complete {
 			delete(e.gap, r.Source)
 			e.counters.walked(e.walk.completeSeq)

@@ -19,7 +19,7 @@ import (
 const module = "github.com/topotape/topotape"
 
 // pure packages turn bytes into values that depend on nothing else.
-var pure = []string{"capture", "capture/quote", "capture/tape", "capture/wire", "reporter", "reporter/report", "reporter/source", "reporter/current", "reporter/scope2016", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg", "reporter/carry"}
+var pure = []string{"capture", "capture/quote", "capture/tape", "capture/wire", "reporter", "reporter/report", "reporter/source", "reporter/current", "reporter/scope2016", "reporter/ctmsg", "reporter/procnet", "reporter/sockdiag", "reporter/dnsmsg", "reporter/carry"}
 
 var bannedImports = map[string]bool{
 	"os": true, "os/exec": true, "net": true, "syscall": true, "log": true, "log/slog": true, "math/rand": true, "math/rand/v2": true,
@@ -246,13 +246,14 @@ func TestImportsPointOneWay(t *testing.T) {
 		"reporter":              {"capture", "capture/packed", "reporter/carry", "reporter/ctmsg", "reporter/current", "reporter/dnsmsg", "reporter/report", "reporter/scope2016", "reporter/source"},
 		"reporter/carry":        {"capture/packed"},
 		"reporter/ctmsg":        {"capture/quote"},
-		"reporter/current":      {"capture", "reporter/carry", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report", "reporter/source"},
+		"reporter/current":      {"capture", "reporter/carry", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report", "reporter/sockdiag", "reporter/source"},
 		"reporter/dnsmsg":       {"reporter/carry"},
 		"reporter/procnet":      {},
 		"reporter/report":       {"capture"},
 		"reporter/reportertest": {"capture", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report"},
-		"reporter/scope2016":    {"capture", "capture/packed", "reporter/carry", "reporter/ctmsg", "reporter/dnsmsg", "reporter/report", "reporter/source"},
-		"reporter/source":       {"capture", "reporter/carry", "reporter/procnet", "reporter/report"},
+		"reporter/scope2016":    {"capture", "capture/packed", "reporter/carry", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report", "reporter/sockdiag", "reporter/source"},
+		"reporter/sockdiag":     {"reporter/procnet"},
+		"reporter/source":       {"capture", "reporter/carry", "reporter/procnet", "reporter/report", "reporter/sockdiag"},
 	}
 	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}}\t{{join .Imports \" \"}}", "./...")
 	cmd.Dir = ".."

@@ -57,9 +57,10 @@
 //
 // Each source has a share of the size, so that a flood of one of them does not end
 // the recording of the others (sizeplan.go): conntrack a half, DNS a quarter, /proc
-// a fifth, reverse names the rest. The shares limit nobody while the tape is
-// smaller than planned for the time; beyond that, a source that uses up its share
-// loses what is more, as counted gaps.
+// a fifth, reverse names the rest; closed sockets, if they are recorded, have a
+// quarter of what conntrack has. The shares limit nobody while the tape is smaller
+// than planned for the time; beyond that, a source that uses up its share loses what
+// is more, as counted gaps.
 //
 // A panic of the core costs the witnesses, not the recording: the recorder
 // flushes what was written, adds a fault record, and goes on without the core.

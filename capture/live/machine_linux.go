@@ -26,6 +26,8 @@ func collectors(o *Options, clock collect.Clock) ([]source, error) {
 			s.Collector = collect.NewDNS(collect.DNSConfig{Source: s.number, Clock: clock, Interval: o.Interval, Allowance: s.allowance})
 		case capture.SourceRDNS:
 			s.Collector = collect.NewRDNS(collect.RDNSConfig{Source: s.number, Clock: clock, Allowance: s.allowance})
+		case capture.SourceCloses:
+			s.Collector = collect.NewCloses(collect.ClosesConfig{Source: s.number, Clock: clock, Interval: o.Interval, Allowance: s.allowance})
 		default:
 			return nil, fmt.Errorf("no source %q; there are %v", kind, capture.UsualSources())
 		}

@@ -34,6 +34,11 @@ the names of the addresses in the reports, at most 10 a second, so the name serv
 learn which addresses the host talks to. The answers are recorded; a replay sends no
 queries.
 
+The source closes, too, runs only if --sources names it. It records the bytes, the
+retransmissions and the round trip time of every TCP socket that is closed in the
+recorder's network namespace, also where conntrack counts no bytes. Each close then costs
+the host about a third more: 8 us instead of 6.
+
 The tape is NAME.partial until it is closed. A file that exists, or a NAME.partial that a
 killed recorder left, is refused unless --force is given; a device, pipe or socket is
 written in place, a block device only with --force. Links are not followed, except those
@@ -45,7 +50,7 @@ The recorder changes no setting of the host and flushes no table. Recording need
 		Example: `  topotape record
   topotape record -o incident.tape --duration 2m --note "checkout is slow"
   ssh HOST sudo topotape record -o - --duration 60s >host.tape
-  topotape record --sources conntrack,proc,dns,rdns
+  topotape record --sources conntrack,proc,dns,rdns,closes
   topotape record --dry-run`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -62,7 +67,7 @@ The recorder changes no setting of the host and flushes no table. Recording need
 	f.Var(lengthFlag(&o.Duration).or("10m"), "duration", "stop after this time")
 	f.Var(durationFlag(&o.Interval).or("3s"), "interval", "time between reports")
 	f.Var(durationFlag(&o.ProcInterval).or("3s"), "proc-interval", "time between walks of /proc")
-	f.Var(sourcesFlag(&o.Sources), "sources", "sources to record, separated by commas; add rdns to look up the names of addresses in reports")
+	f.Var(sourcesFlag(&o.Sources), "sources", "sources to record, separated by commas; add rdns to look up the names of addresses in reports, closes to record what closed sockets carried")
 	f.StringVar(&o.Note, "note", "", "a note for the tape's header")
 	f.StringVar(&o.HostID, "host-id", "", "the host's id in reports (default derived from /etc/machine-id)")
 	f.Var(networkFlag(&o.LocalNetworks), "local-network", "a network (CIDR) to treat as local, besides those of the interfaces; may be repeated")

@@ -34,7 +34,7 @@ type hostBar struct {
 func (rec *recording) count(n tape.Count) {
 	switch k := capture.Kind(n.Kind); k {
 	case capture.KindConntrack, capture.KindDumpEntry, capture.KindProcNet, capture.KindProcSockets, capture.KindProcUnchanged,
-		capture.KindDNS, capture.KindReverseName:
+		capture.KindSocketTable, capture.KindSocketClose, capture.KindDNS, capture.KindReverseName:
 		rec.source(n.Source, k.Source()).Records += n.Records
 	}
 }

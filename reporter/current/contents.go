@@ -5,6 +5,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/ctmsg"
+	"github.com/topotape/topotape/reporter/procnet"
 	"github.com/topotape/topotape/reporter/source"
 )
 
@@ -89,6 +90,18 @@ func (w *contents) put(t *table) bool {
 		w.tables[t.key] = t
 	}
 	return fits
+}
+
+// addSocket adds a listener, or a row whose state shows an established connection, to a table of the contents. It returns
+// false if there is no room.
+func (w *contents) addSocket(t *table, r *procnet.Row, at int64) bool {
+	switch r.State {
+	case procnet.Listen:
+		return w.addListener(t, listenRow{r.Local, r.Inode})
+	case procnet.Established, procnet.FinWait1, procnet.FinWait2, procnet.CloseWait:
+		return w.addRow(t, row{tcpTuple(r.Local, r.Remote), r.Inode, r.State, at})
+	}
+	return true
 }
 
 // addRow and addListener add to a table of the contents. They return false if there is no

@@ -66,6 +66,13 @@ func (m *Machine) Step(r *capture.Record) bool {
 		if s, ok := m.sources.Observe(r, &p); ok {
 			m.sockets.table(&p, r, s, m.header.BigEndian)
 		}
+	case capture.KindSocketTable:
+		var p capture.SocketTable
+		if s, ok := m.sources.Observe(r, &p); ok {
+			m.sockets.socketTable(&p, r, s, m.header.BigEndian)
+		}
+	case capture.KindSocketClose:
+		m.sources.SocketClose(r, m.header.BigEndian)
 	case capture.KindProcUnchanged:
 		var p capture.ProcUnchanged
 		if s, ok := m.sources.Observe(r, &p); ok {

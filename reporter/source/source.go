@@ -7,6 +7,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/report"
+	"github.com/topotape/topotape/reporter/sockdiag"
 )
 
 // A Source is one source of records, and how completely it saw the host.
@@ -76,6 +77,16 @@ func (ss *Sources) Observe(r *capture.Record, p capture.Payload) (s *Source, ok 
 	s, ok = ss.Decode(r, p)
 	s.Records++
 	return s, ok
+}
+
+// SocketClose counts a message about a closed socket. No rules use it.
+func (ss *Sources) SocketClose(r *capture.Record, bigEndian bool) {
+	s := ss.Of(r)
+	s.Records++
+	var c sockdiag.Close
+	if c.Decode(r.Payload, bigEndian) != nil {
+		s.Undecodable++
+	}
 }
 
 // HostChanged applies a host record: it may show whether the kernel sends conntrack events.
