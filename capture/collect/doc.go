@@ -12,6 +12,9 @@
 //   - proc.go and proc_linux.go, walk (one walk), tables, diag (tables by sock_diag),
 //     owners, counters (which tables need no reading), procfs, queue
 //   - dns.go (the packet filter) and dns_linux.go
+//   - sockets.go and sockets_linux.go, _tracefs (what tracefs says), _ring (one
+//     processor's ring), _processors (all of them), _round (their records in the order
+//     of time), _drain (requests), _snapshot (what ran before)
 //   - rdns.go
 //   - closes_linux.go; losses_linux.go (what dns and closes lost)
 //   - host_linux.go and rtnetlink_linux.go: facts about the host
@@ -41,6 +44,8 @@
 //     each, then 128, and refuses the others.
 //   - conntrack records no event until a quarter of the allowance is back; a dump
 //     follows then.
+//   - sockets leaves out the records of processes when a quarter of the allowance is
+//     left, and samples when none is, each until a quarter more is back.
 //   - closes refuses messages.
 //   - proc skips walks, and rdns looks up no name.
 //
@@ -109,6 +114,42 @@
 // instead of 6. It needs no privilege, but without CAP_NET_ADMIN its
 // buffer is small. The messages have no inode and no process. The counter of drops is
 // exact, as conntrack's. Sockets of other namespaces are not reported.
+//
+// # Sockets
+//
+// A perf event on the tracepoint sock:inet_sock_set_state writes every change of a TCP
+// socket, with the task that had the processor, into one ring a processor, and beside
+// them records of names, forks, exits, namespaces and cgroups.
+//
+//	kernel ── ring of processor 0 ─┐
+//	       ── ring of processor 1 ─┴─ merged by time ── batch ──> recorder
+//	                │
+//	          PERF_RECORD_LOST ──> gap, then a list of all processes
+//
+// One goroutine reads all rings every 10 ms, every 50 ms while nothing comes. A round
+// takes what is older than 2 ms, in the order of time; later records wait, because an
+// earlier one may still appear in another ring.
+//
+// The tape has, in this order, the tracepoint's format, the directories of the cgroup
+// hierarchy that samples name, all processes, and then the records of the rings, with
+// the time at which the kernel made them. Two rules change them:
+//
+//   - The kernel's address of a socket is encrypted with a key that is made for the
+//     recording and kept nowhere.
+//   - Names and forks of threads are left out, unless the thread leads its process. Exits
+//     and namespaces of all threads are recorded. This is no loss, and is not counted.
+//
+// What surprises:
+//
+//   - tracefs may not be mounted. Then a thread that is used for nothing else mounts it in
+//     a mount namespace of its own and ends; the host's mounts stay as they are.
+//   - An interrupt between reading the clock and writing the record lets a record have an
+//     earlier time than one before it, by microseconds. The record's At does not decrease.
+//   - The kernel reports a loss with the next record that fits. At the end, the
+//     kernel's count is read too.
+//   - A ring knows nothing that happened before it was opened: of a processor that comes
+//     online, what happened in the last second is a gap of an unknown number.
+//   - Process ids are those of the recorder's pid namespace; processes outside have 0.
 //
 // # Reverse names
 //

@@ -45,11 +45,12 @@ func (t *tally) count(r *capture.Record) {
 }
 
 // counts reports whether collectors count such a record as received: a message,
-// a packet, a name, a closed socket, or the last part of a table.
+// a packet, a name, a closed socket, a record of the kernel's rings, or the last part of
+// a table.
 func counts(r *capture.Record) bool {
 	switch r.Kind {
 	case capture.KindConntrack, capture.KindDumpEntry, capture.KindDNS, capture.KindReverseName, capture.KindProcUnchanged,
-		capture.KindSocketClose:
+		capture.KindSocketClose, capture.KindSocketEvent, capture.KindProcessEvent:
 		return true
 	case capture.KindProcNet:
 		var table capture.ProcNet

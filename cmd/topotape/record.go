@@ -25,9 +25,16 @@ func recordCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "record",
 		Short: "Record the network activity of this host onto a tape",
-		Long: `Record conntrack events, /proc/net snapshots with the owners of sockets, and DNS
-packets onto one tape, until Ctrl-C or for 10 minutes. If a source lacks
-something, one line reports it and the other sources continue.
+		Long: `Record conntrack events, /proc/net snapshots with the owners of sockets, DNS packets,
+and every TCP connect, listen and close with its process onto one tape, until Ctrl-C or
+for 10 minutes. If a source lacks something, one line reports it and the other sources
+continue.
+
+The source sockets reads the kernel's tracepoint sock:inet_sock_set_state and its records
+of processes, so that a connection has its process however short it lives. It needs Linux
+4.16 and root, or CAP_PERFMON and a mounted tracefs; it loads no BPF program and mounts
+nothing that others see. In a container it needs the host's pid namespace (hostPID). Each
+connect then costs the host about 4 us more.
 
 The source rdns runs only if --sources names it. It asks the host's name servers for
 the names of the addresses in the reports, at most 10 a second, so the name servers
@@ -50,7 +57,7 @@ The recorder changes no setting of the host and flushes no table. Recording need
 		Example: `  topotape record
   topotape record -o incident.tape --duration 2m --note "checkout is slow"
   ssh HOST sudo topotape record -o - --duration 60s >host.tape
-  topotape record --sources conntrack,proc,dns,rdns,closes
+  topotape record --sources conntrack,proc,dns,sockets,rdns,closes
   topotape record --dry-run`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
