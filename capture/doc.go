@@ -2,8 +2,9 @@
 // means, and how its payload is encoded. Package tape puts records into a file.
 //
 // A [Record] has a number, a time, a kind, the number of its source, and a
-// payload. The payload of the raw kinds (conntrack messages) is the bytes as the
-// kernel sent them. The payload of every other kind is one of the types in
+// payload. The payload of the raw kinds (messages of conntrack and sock_diag, records of
+// the perf ring) is the bytes as the kernel sent them, except that the perf ring's
+// addresses of sockets are replaced by numbers. The payload of every other kind is one of the types in
 // payload.go, encoded as a MessagePack array:
 //
 //	b := capture.AppendPayload(nil, &capture.Gap{Lost: 7, Exact: true})

@@ -21,6 +21,9 @@ const (
 const (
 	TCP   = 6
 	MPTCP = 262
+
+	protoDCCP = 33
+	protoSCTP = 132
 )
 
 // An Event is a change of a socket's state.
@@ -67,6 +70,7 @@ const (
 var (
 	errShort  = errors.New("the record is shorter than its length")
 	errSample = errors.New("is no sample")
+	errLayout = errors.New("the addresses differ: the sample has another layout")
 )
 
 func order(bigEndian bool) binary.ByteOrder {
@@ -129,6 +133,11 @@ func (f *Format) decode(e *Event, raw []byte, o binary.ByteOrder) error {
 	if f.protocol.size > 0 {
 		e.Protocol = uint16(number(f.protocol))
 	}
+	switch e.Protocol {
+	case TCP, MPTCP, protoDCCP, protoSCTP:
+	default:
+		return fmt.Errorf("protocol %d", e.Protocol)
+	}
 	was, is := number(f.old), number(f.new)
 	if was > 0xff || is > 0xff {
 		return fmt.Errorf("state changed from %d to %d", was, is)
@@ -140,6 +149,10 @@ func (f *Format) decode(e *Event, raw []byte, o binary.ByteOrder) error {
 	case inet:
 		local, _ = netip.AddrFromSlice(bytes(f.saddr))
 		remote, _ = netip.AddrFromSlice(bytes(f.daddr))
+		// The kernel writes them twice. Where they differ, the layout is another one.
+		if !maps(bytes(f.saddr6), local) || !maps(bytes(f.daddr6), remote) {
+			return errLayout
+		}
 	case inet6:
 		local, _ = netip.AddrFromSlice(bytes(f.saddr6))
 		remote, _ = netip.AddrFromSlice(bytes(f.daddr6))
@@ -149,6 +162,12 @@ func (f *Format) decode(e *Event, raw []byte, o binary.ByteOrder) error {
 	e.Local = netip.AddrPortFrom(local.Unmap(), uint16(number(f.sport)))
 	e.Remote = netip.AddrPortFrom(remote.Unmap(), uint16(number(f.dport)))
 	return nil
+}
+
+// maps reports whether the 16 bytes are an IPv4 address as IPv6 has it.
+func maps(b []byte, a netip.Addr) bool {
+	as6, ok := netip.AddrFromSlice(b)
+	return ok && as6.Is4In6() && as6.Unmap() == a
 }
 
 // Append appends a sample, with its cgroup.

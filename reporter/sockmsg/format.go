@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/topotape/topotape/capture"
 )
 
 // A place is where a field is in the raw data of a sample.
@@ -54,6 +56,18 @@ func ParseFormat(text []byte) (Format, error) {
 		}
 	}
 	return f, nil
+}
+
+// Follow makes the layout that of a record of kind socket_format. Any other record, and one that cannot be decoded,
+// leaves it as it is.
+func (f *Format) Follow(r *capture.Record) {
+	var p capture.SocketFormat
+	if r.Kind != capture.KindSocketFormat || r.Decode(&p) != nil {
+		return
+	}
+	if g, err := ParseFormat(p.Text); err == nil {
+		*f = g
+	}
 }
 
 // parseField reads a line such as "field:__u8 saddr[4];	offset:32;	size:4;	signed:0;".
