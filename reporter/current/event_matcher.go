@@ -19,7 +19,7 @@ type eventMatcher struct {
 	source  *source.Source // of the events, nil for none
 	tracked bool           // conntrack shows connections, too
 	used    map[*events.Socket]bool
-	own     uint64                // namespace of the recorder, 0 if unknown
+	own     uint64                // namespace of the recorder, which conntrack sees; 0 if unknown
 	host    map[netip.Addr]bool   // addresses there
 	homes   map[netip.Addr]uint64 // namespaces of addresses by rows; 0 if several have one
 }
@@ -27,10 +27,9 @@ type eventMatcher struct {
 func newEventMatcher(m *Machine) *eventMatcher {
 	e := &eventMatcher{Sockets: m.events, tables: &m.sockets, ticks: &m.ticks, used: map[*events.Socket]bool{}, host: m.addresses}
 	e.source = m.sources.First(capture.SourceSockets)
-	if e.source != nil {
-		e.own = e.source.Netns
+	if own := m.sources.ConntrackNamespaces(); len(own) > 0 {
+		e.tracked, e.own = true, own[0]
 	}
-	e.tracked = len(m.sources.ConntrackNamespaces()) > 0
 	return e
 }
 
