@@ -10,6 +10,7 @@ import (
 	"github.com/topotape/topotape/reporter/dnsmsg"
 	"github.com/topotape/topotape/reporter/procnet"
 	"github.com/topotape/topotape/reporter/report"
+	"github.com/topotape/topotape/reporter/sockdiag"
 	"github.com/topotape/topotape/reporter/sockmsg"
 )
 
@@ -38,6 +39,9 @@ func (m *RecordMatcher) Match(r *capture.Record, bigEndian bool) bool {
 		return m.matchSocketEvent(r, bigEndian)
 	case capture.KindProcessEvent:
 		return m.matchProcessEvent(r, bigEndian)
+	case capture.KindSocketClose:
+		var c sockdiag.Close
+		return c.Decode(r.Payload, bigEndian) == nil && m.matchEither(endAt(c.Local), endAt(c.Remote))
 	}
 	p := r.Kind.New()
 	if p == nil || r.Decode(p) != nil {
@@ -45,7 +49,19 @@ func (m *RecordMatcher) Match(r *capture.Record, bigEndian bool) bool {
 	}
 	switch p := p.(type) {
 	case *capture.ProcNet:
-		return m.matchTable(p, bigEndian)
+		s := procnet.NewScanner(p.Text, bigEndian)
+		for row := (procnet.Row{}); s.Next(&row); {
+			if m.matchEither(endAt(row.Local), endAt(row.Remote)) {
+				return true
+			}
+		}
+	case *capture.SocketTable:
+		s := sockdiag.NewScanner(p.Messages, bigEndian)
+		for row := (sockdiag.Row{}); s.Next(&row); {
+			if m.matchEither(endAt(row.Local), endAt(row.Remote)) {
+				return true
+			}
+		}
 	case *capture.ProcSockets:
 		var e EdgeEnd
 		return slices.ContainsFunc(p.Processes, func(q capture.Process) bool {
@@ -105,18 +121,6 @@ func endAt(addrs ...netip.AddrPort) EdgeEnd { return EdgeEnd{Addrs: addrs} }
 // matchEither matches two ends, either of them as the client.
 func (m *RecordMatcher) matchEither(a, b EdgeEnd) bool {
 	return MatchAny(m.Selectors, &Edge{a, b}) || MatchAny(m.Selectors, &Edge{b, a})
-}
-
-// matchTable reports whether a row of a socket table matches.
-func (m *RecordMatcher) matchTable(t *capture.ProcNet, bigEndian bool) bool {
-	s := procnet.NewScanner(t.Text, bigEndian)
-	var row procnet.Row
-	for s.Next(&row) {
-		if m.matchEither(endAt(row.Local), endAt(row.Remote)) {
-			return true
-		}
-	}
-	return false
 }
 
 // matchDNS compares the packet's addresses; the names asked for and the addresses

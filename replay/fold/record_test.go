@@ -6,6 +6,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/procnet"
+	"github.com/topotape/topotape/reporter/sockdiag"
 	"github.com/topotape/topotape/reporter/sockmsg"
 )
 
@@ -17,6 +18,9 @@ func TestSocketRecordsMatch(t *testing.T) {
 	process := func(p sockmsg.Process, bigEndian bool) capture.Record {
 		return capture.Record{Kind: capture.KindProcessEvent, Payload: p.Append(nil, bigEndian)}
 	}
+	row := sockdiag.Row{Row: procnet.Row{Local: netip.MustParseAddrPort("10.0.0.3:22"), Remote: netip.MustParseAddrPort("10.0.0.4:40000"), State: procnet.Established}}
+	listener := sockdiag.Row{Row: procnet.Row{Local: netip.MustParseAddrPort("10.0.0.5:22"), Remote: netip.MustParseAddrPort("0.0.0.0:0"), State: procnet.Listen}}
+	closed := sockdiag.Close{Local: row.Local, Remote: row.Remote}
 	list := []capture.Process{{PID: 7, Comm: "init"}, {PID: 100, Comm: "curl"}}
 	for _, bigEndian := range []bool{false, true} {
 		records := map[string]capture.Record{
@@ -28,12 +32,14 @@ func TestSocketRecordsMatch(t *testing.T) {
 			"cgroup":    process(sockmsg.Process{Kind: sockmsg.Cgroup, PID: 100, TID: 100, Cgroup: 1, Path: "curl"}, bigEndian),
 			"processes": {Kind: capture.KindProcesses, Payload: capture.AppendPayload(nil, &capture.ProcSockets{Processes: list})},
 			"cgroups":   {Kind: capture.KindCgroups, Payload: capture.AppendPayload(nil, &capture.Cgroups{Dirs: []capture.Cgroup{{Inode: 1, Path: "curl"}}})},
-			"close":     {Kind: capture.KindSocketClose, Payload: []byte("curl")},
+			"close":     {Kind: capture.KindSocketClose, Payload: closed.Append(nil, bigEndian)},
+			"table": {Kind: capture.KindSocketTable, Payload: capture.AppendPayload(nil, &capture.SocketTable{Table: "tcp",
+				Messages: listener.Append(row.Append(nil, false, bigEndian), false, bigEndian)})},
 		}
 		for text, want := range map[string][]string{
 			"10.0.0.2:80": {"event"}, "10.0.0.1->10.0.0.2": {"event"}, "10.0.0.2->10.0.0.1": {"event"}, // a listener's peer may be the client
 			"10.0.0.2:81": nil, "pid:100": {"event", "fork", "processes"}, "pid:101": {"fork", "comm"}, "pid:102": {"exit"}, "curl": {"comm", "processes"},
-			"pid:100 :80": {"event"}, "init": {"processes"},
+			"pid:100 :80": {"event"}, "init": {"processes"}, "10.0.0.4": {"close", "table"}, "10.0.0.5:22": {"table"},
 		} {
 			s, err := ParseSelector(text)
 			if err != nil {

@@ -9,7 +9,6 @@ import (
 	"github.com/topotape/topotape/capture/quote"
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/dnsmsg"
-	"github.com/topotape/topotape/reporter/procnet"
 	"github.com/topotape/topotape/reporter/sockmsg"
 )
 
@@ -65,7 +64,7 @@ func (p *RecordPrinter) appendRecord(b []byte, r *capture.Record) []byte {
 	case capture.KindSocketEvent, capture.KindProcessEvent:
 		b, err = sockmsg.AppendText(b, p.format, r.Payload, p.bigEndian)
 	case capture.KindSocketClose:
-		b = fmt.Appendf(b, "%d bytes", len(r.Payload))
+		b, err = appendClose(b, r.Payload, p.bigEndian)
 	default:
 		payload := r.Kind.New()
 		if err = r.Decode(payload); err == nil {
@@ -99,7 +98,7 @@ func sinceText(at int64) string {
 func (p *RecordPrinter) appendPayload(b []byte, r *capture.Record, payload capture.Payload) []byte {
 	switch v := payload.(type) {
 	case *capture.ProcNet:
-		return p.appendTable(b, v)
+		return p.appendProcNet(b, v)
 	case *capture.DNS:
 		return p.appendDNS(b, v)
 	case *capture.Source:
@@ -145,7 +144,7 @@ func (p *RecordPrinter) appendPayload(b []byte, r *capture.Record, payload captu
 	case *capture.Cgroups:
 		return fmt.Appendf(b, "%s%s", Count(len(v.Dirs), "directory"), partText(v.Part, v.More))
 	case *capture.SocketTable:
-		return appendSocketTable(b, v)
+		return p.appendSocketTable(b, v)
 	case *capture.Clock:
 		return fmt.Appendf(b, "stepped by %s to %s", time.Duration(v.Step), time.Unix(0, v.Wall).UTC().Format(time.RFC3339Nano))
 	case *capture.Mark:
@@ -203,34 +202,6 @@ func partText(part uint32, more bool) string {
 		return ""
 	}
 	return fmt.Sprintf(", part %d", part)
-}
-
-// appendTable counts the rows of a socket table by their state.
-func (p *RecordPrinter) appendTable(b []byte, t *capture.ProcNet) []byte {
-	b = fmt.Appendf(b, "%s of netns %d: ", t.Table, t.Netns)
-	if t.Absent {
-		return append(b, "absent"...)
-	}
-	s := procnet.NewScanner(t.Text, p.bigEndian)
-	var row procnet.Row
-	var states [256]int
-	rows := 0
-	for s.Next(&row) {
-		rows++
-		states[row.State]++
-	}
-	b = append(b, Count(rows, "row")...)
-	sep := ": "
-	for state, n := range states {
-		if n > 0 {
-			b = fmt.Appendf(b, "%s%d %s", sep, n, procnet.State(state))
-			sep = ", "
-		}
-	}
-	if n := s.Malformed(); n > 0 {
-		b = fmt.Appendf(b, "; %d malformed", n)
-	}
-	return append(b, partText(t.Part, t.More)...)
 }
 
 // appendDNS writes sender and receiver of the message, its questions, and every
