@@ -53,7 +53,14 @@ func (a *agent) dial(q request) (reply, error) {
 		if q.Until > 0 && time.Since(start) >= q.Until {
 			break
 		}
-		wg.Go(func() { r.one(i, func() { <-slots }) })
+		wg.Go(func() {
+			if q.Client != "" {
+				defer func() { <-slots }()
+				r.spawn(i)
+				return
+			}
+			r.one(i, func() { <-slots })
+		})
 	}
 	wg.Wait()
 	r.out.Elapsed = time.Since(start)

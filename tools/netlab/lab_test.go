@@ -63,8 +63,8 @@ func newLab(t *testing.T) *Lab {
 			}
 		}
 		for comm, w := range l.workers {
-			if _, err := os.Stat("/proc/" + strconv.Itoa(w.pid)); err == nil {
-				t.Errorf("process %d (%s) is left", w.pid, comm)
+			if _, err := os.Stat("/proc/" + strconv.Itoa(w.PID)); err == nil {
+				t.Errorf("process %d (%s) is left", w.PID, comm)
 			}
 		}
 	})
@@ -144,7 +144,7 @@ func checkConn(t *testing.T, l *Lab, c Conn) {
 		bad("times")
 	}
 	if c.Pattern == Refused || c.Pattern == HalfOpen {
-		if c.Established || c.Server != (endpoint{}) {
+		if c.Established || c.Server.Local.IsValid() {
 			bad("established")
 		}
 		return
@@ -168,6 +168,8 @@ func checkConn(t *testing.T, l *Lab, c Conn) {
 		}
 	case DNATSNAT:
 		wantDNAT, wantSNAT = true, true
+	case Prefork:
+		wantDNAT = c.Client.Remote.Addr() == netip.MustParseAddr("198.18.0.1")
 	case HighPort:
 		if c.Client.Local.Port() >= c.Server.Local.Port() {
 			bad("ports")
@@ -356,5 +358,38 @@ func TestProgramEnds(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Every client of its own is a process of its own, with its own name.
+func TestClientsOfTheirOwn(t *testing.T) {
+	l := newLab(t)
+	var plan Plan
+	for _, client := range []string{Process, Exec, Setns, Handed} {
+		for _, k := range []string{Routed, DNAT, Masquerade, DNATSNAT, IPv6, IPv6DNAT, HighPort, Loopback, Prefork, Refused} {
+			if client != Setns || k != Loopback { // another namespace has another loopback interface
+				plan.Patterns = append(plan.Patterns, Pattern{Kind: k, Count: 3, Client: client})
+			}
+		}
+		plan.Patterns = append(plan.Patterns, Pattern{Kind: DNAT, Count: 3, Client: client, Close: "server"},
+			Pattern{Kind: Routed, Count: 3, Client: client, Close: "reset"})
+	}
+	conns, err := l.Run(t.Context(), plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (4*12 - 1 + 3) * 3; len(conns) != want {
+		t.Errorf("%d connections, not %d", len(conns), want)
+	}
+	pids := map[int]bool{}
+	for _, c := range conns {
+		checkConn(t, l, c)
+		if pids[c.Client.PID] || !strings.HasPrefix(c.Client.Comm, "lab-short-") && c.Client.Comm != "lab-exec" {
+			t.Errorf("%s: not a process of its own: %+v", c.Pattern, c.Client)
+		}
+		pids[c.Client.PID] = true
+		if c.Pattern == Prefork && (c.Server.PID == l.workers["lab-prefork"].PID || c.Server.Comm != "lab-prefork") {
+			t.Errorf("not accepted by a child: %+v", c.Server)
+		}
 	}
 }
