@@ -55,7 +55,8 @@ func TestShortLivedProcessesAreKnown(t *testing.T) {
 }
 
 // No end has another one's process or namespace: also not if a process connects in another
-// namespace than that of its socket, closes for another one, or resets.
+// namespace than that of its socket, closes for another one, or resets, or if a process that
+// writes packets to a tun device has the processor when a socket changes.
 func TestNoProcessIsFalse(t *testing.T) {
 	plan := netlab.Plan{Duration: 5 * time.Second}
 	for _, client := range []string{netlab.Process, netlab.Exec, netlab.Setns, netlab.Handed} {
@@ -65,7 +66,12 @@ func TestNoProcessIsFalse(t *testing.T) {
 			}
 		}
 	}
-	recordPlan(t, plan, "conntrack,proc,sockets")
+	for _, end := range []string{"client", "server", "reset"} {
+		plan.Patterns = append(plan.Patterns, netlab.Pattern{Kind: netlab.Userspace, Count: 20, Over: 4 * time.Second, Close: end})
+	}
+	for _, sources := range []string{"conntrack,proc,sockets", "sockets"} {
+		t.Run(sources, func(t *testing.T) { recordPlan(t, plan, sources) })
+	}
 }
 
 // recordPlan makes a plan's traffic while it is recorded, and compares the report with the

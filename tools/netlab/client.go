@@ -41,6 +41,11 @@ type dialRun struct {
 // of the Workers slots is free. A connection needs a slot for connect and exchange only.
 func (a *agent) dial(q request) (reply, error) {
 	r := &dialRun{a: a, q: &q}
+	if q.Stack {
+		if err := a.openStack(); err != nil {
+			return reply{}, err
+		}
+	}
 	slots := make(chan struct{}, cmp.Or(q.Workers, 16))
 	var wg sync.WaitGroup
 	start := time.Now()
@@ -54,7 +59,7 @@ func (a *agent) dial(q request) (reply, error) {
 			break
 		}
 		wg.Go(func() {
-			if q.Client != "" {
+			if q.Client != "" || q.Stack {
 				defer func() { <-slots }()
 				r.spawn(i)
 				return

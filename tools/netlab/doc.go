@@ -5,8 +5,8 @@
 // Read plan.go (what to make) and truth.go (what was made) first, then lab.go and build.go
 // (the network), traffic.go, idle.go and load.go (the connections), and compare.go. The
 // lab's processes are in process.go and wire.go (the lab's side), and in worker.go,
-// client.go, server.go, spawn.go and prefork.go (their own side). The forked ones are in
-// child.go.
+// client.go, server.go, spawn.go, prefork.go and tun.go (their own side). The forked ones
+// are in child.go.
 //
 // # The lab
 //
@@ -22,6 +22,7 @@
 //	│ lab-lo-a-srv   │        │    198.18.2.1 │ d0     │ lab-lo-b-srv     │
 //	│ lab-fork       │        │               │        │ lab-fork-b       │
 //	│                │        │               │        │ lab-prefork      │
+//	│                │        │               │        │ lab-tun          │
 //	└────────────────┘        └───────┬───────┘        └──────────────────┘
 //	                                  │
 //	                          198.18.2.53, fd00:18:2::53
@@ -54,6 +55,10 @@
 // is forked by lab-fork, connects, and ends. lab-prefork listens, and its children accept, each
 // one connection. Forked processes run no Go code that needs the runtime, so that 1,000 a second
 // are possible on two idle cores. Those of [Exec] are this program, started again.
+//
+// lab-tun has a TCP stack of its own on a tun device, 198.18.3.2: the clients of [Userspace] are
+// no sockets, have no process, and are in no namespace. Their packets reach the server's sockets
+// while lab-tun writes them.
 //
 // There are no PID namespaces: a walk of /proc in any network namespace finds all processes
 // of the lab. A recorder runs in the gateway; [Lab.Command] starts it there.

@@ -393,3 +393,21 @@ func TestClientsOfTheirOwn(t *testing.T) {
 		}
 	}
 }
+
+// The client of a stack in a process has no socket, no process and no namespace.
+func TestUserspaceStack(t *testing.T) {
+	l := newLab(t)
+	var plan Plan
+	for _, end := range []string{"client", "server", "reset"} {
+		plan.Patterns = append(plan.Patterns, Pattern{Kind: Userspace, Count: 5, Close: end})
+	}
+	conns, err := l.Run(t.Context(), plan)
+	if err != nil || len(conns) != 15 {
+		t.Fatalf("%d connections, %v", len(conns), err)
+	}
+	for _, c := range conns {
+		if !c.Established || c.Client.Netns != 0 || c.Client.process != (process{}) || c.Server.PID != l.workers["lab-server"].PID {
+			t.Errorf("%+v", c)
+		}
+	}
+}

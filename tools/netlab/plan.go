@@ -20,6 +20,7 @@ const (
 	HighPort   = "high-port"  // the server's port (50051) above the client's (33000...)
 	Loopback   = "loopback"   // two for each count: the same tuple in the client's and the server's namespace, at the same time
 	Prefork    = "prefork"    // to a server whose children accept, each one connection: routed, DNAT and IPv6 in turn
+	Userspace  = "userspace"  // from a TCP stack in a process, through a tun device: the client has no socket
 	dnsUDP     = "dns-udp"    // to a name, looked up over UDP; IPv4 and IPv6 in turn
 	dnsTCP     = "dns-tcp"    // to a name, looked up over TCP: two for each count, because the query is a connection too
 	dnsCNAME   = "dns-cname"  // to a name with three CNAMEs, looked up over UDP
@@ -130,8 +131,10 @@ func (t Pattern) check() error {
 		return fmt.Errorf("%s: close is client, server or reset, not %q", t.Kind, t.Close)
 	case !slices.Contains([]string{"", Process, Exec, Setns, Handed}, t.Client):
 		return fmt.Errorf("%s: client is %s, %s, %s or %s, not %q", t.Kind, Process, Exec, Setns, Handed, t.Client)
-	case t.Client != "" && (t.Hold == WholePlan || t.Bytes != 0 || k.dns != "" || k.timeout != 0):
+	case t.Client != "" && (t.Hold == WholePlan || t.Bytes != 0 || k.dns != "" || k.stack):
 		return fmt.Errorf("%s: a client of its own (%s) has no bytes, looks up no name, and does not last for the whole plan", t.Kind, t.Client)
+	case k.stack && (t.Hold == WholePlan || t.Bytes != 0):
+		return fmt.Errorf("%s: no bytes, and not for the whole plan", t.Kind)
 	case t.Close == "server" && t.Hold != 0:
 		return fmt.Errorf("%s: a server closes at once: hold and close server exclude each other", t.Kind)
 	}

@@ -19,12 +19,15 @@ import (
 // shortHold is how long a forked client of its own keeps its connection open.
 const shortHold = 4 * time.Millisecond
 
-// spawn makes connection i by a process of its own.
+// spawn makes connection i by a process of its own, or without a socket.
 func (r *dialRun) spawn(i int) {
 	d := dialed{Remote: r.q.Targets[i%len(r.q.Targets)].Addr, Opened: now()}
 	rand.Read(d.ID[:])
 	make := r.fork
-	if r.q.Client == Exec {
+	switch {
+	case r.q.Stack:
+		make = func(_ int, d *dialed) error { return r.a.stack.dial(r, d) }
+	case r.q.Client == Exec:
 		make = r.exec
 	}
 	if err := make(i, &d); err != nil {

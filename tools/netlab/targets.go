@@ -37,6 +37,7 @@ type kind struct {
 	dns       string // the protocol for looking up names, "udp" or "tcp"
 	firstPort uint16 // the first source port of its own; 0: the kernel chooses ports
 	timeout   time.Duration
+	stack     bool // by a TCP stack in the agent
 	pair      bool // on the loopback interfaces of two namespaces
 }
 
@@ -56,6 +57,7 @@ var kinds = map[string]kind{
 	dnsTCP:     {agent: "lab-dns-client", dns: "tcp", targets: named("queue.lab.test", "cache.lab.test")},
 	dnsCNAME:   {agent: "lab-dns-client", dns: "udp", targets: named("www.lab.test")},
 	Prefork:    {agent: "lab-client", targets: to("198.18.1.4:8090", "198.18.0.1:8090", "[fd00:18:1::4]:8090")},
+	Userspace:  {agent: "lab-tun", targets: to("198.18.3.1:8080"), stack: true},
 	Refused:    {agent: "lab-client", targets: to("198.18.1.2:7009"), firstPort: 35000},
 	HalfOpen:   {agent: "lab-client", targets: to("198.18.1.2:7007", "198.18.1.2:7008"), firstPort: 32000, timeout: 800 * time.Millisecond},
 }
@@ -112,6 +114,7 @@ var members = []member{
 	{comm: "lab-server", place: "server", listen: append([]string{"[::]:8080"}, loadListeners()...)},
 	{comm: "lab-server-hi", place: "server", listen: []string{"0.0.0.0:50051", "0.0.0.0:7008"}},
 	{comm: "lab-prefork", place: "server", listen: []string{"[::]:8090"}, prefork: true},
+	{comm: "lab-tun", place: "server"},
 	{comm: "lab-lo-b", place: "server"},
 	{comm: "lab-lo-b-srv", place: "server", listen: []string{"127.0.0.1:44444"}},
 }

@@ -160,10 +160,15 @@ func (l *Lab) agentsOf(p Pattern) []*worker {
 func (l *Lab) dial(ctx context.Context, p Pattern, group int) ([]Conn, error) {
 	k := kinds[p.Kind]
 	q := request{Op: "dial", Targets: k.targets, DNS: k.dns, Count: p.Count, Over: p.Over, Hold: p.Hold,
-		Timeout: k.timeout, Group: group, Bytes: p.Bytes, Close: p.Close, Client: p.Client,
+		Timeout: k.timeout, Group: group, Bytes: p.Bytes, Close: p.Close, Client: p.Client, Stack: k.stack,
 		Enter: []string{l.Gateway.path(), l.Server.path()}, Workers: p.Parallel, Ports: l.takePorts(p)}
 	if p.Count == 0 {
 		return nil, nil
+	}
+	if k.stack {
+		if err := l.addStackDevice(); err != nil {
+			return nil, err
+		}
 	}
 	agents := l.agentsOf(p)
 	views := make([][]dialed, len(agents))
@@ -245,6 +250,9 @@ func (l *Lab) collect(ctx context.Context) error {
 func (l *Lab) join(kind string, w *worker, d dialed) (Conn, error) {
 	c := Conn{Pattern: kind, Family: "ip4", Name: d.Name, Chain: d.Chain, Established: d.Up, Opened: d.Opened, Closed: d.Closed,
 		Client: w.end(d.Local, d.Remote, d.process)}
+	if kinds[kind].stack {
+		c.Client = endpoint{Local: d.Local, Remote: d.Remote}
+	}
 	if d.Closer != nil {
 		c.Client.Others = []process{*d.Closer}
 	}

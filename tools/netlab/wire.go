@@ -28,6 +28,7 @@ type request struct {
 	Close   string        `json:"close,omitempty"`
 	Client  string        `json:"client,omitempty"` // dial: as in a Pattern
 	Enter   []string      `json:"enter,omitempty"`  // dial: namespaces for Setns, used in turn
+	Stack   bool          `json:"stack,omitempty"`  // dial: by a stack in the worker
 	Workers int           `json:"workers,omitempty"`
 	Quiet   bool          `json:"quiet,omitempty"` // dial: count and time only, without truth
 }

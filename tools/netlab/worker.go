@@ -61,6 +61,7 @@ type agent struct {
 	accepted []accepted
 	held     map[int][]heldConn // by group
 	serving  map[int]*child     // children of a preforking server, by PID
+	stack    *stack             // of a client without sockets
 }
 
 // runAgent serves requests until its standard input ends. That also happens when the lab's
