@@ -123,10 +123,10 @@ func (e *eventEvidence) appendTo(out []capture.Record) []capture.Record {
 	for r := range e.snapshot.All() {
 		out = append(out, copyRecord(&r))
 	}
-	for _, s := range e.sockets { // sorted by the caller
+	for _, s := range e.sockets { // sorted below, in Records
 		out = append(out, s.first, s.last)
 	}
-	for _, p := range e.processes { // sorted by the caller
+	for _, p := range e.processes { // sorted below, in Records
 		for _, r := range [...]capture.Record{p.fork, p.comm, p.netns} {
 			if r.Seq != 0 {
 				out = append(out, r)
