@@ -19,9 +19,9 @@ type eventMatcher struct {
 	source  *source.Source // of the events, nil for none
 	tracked bool           // conntrack shows connections, too
 	used    map[*events.Socket]bool
-	own     uint64                // namespace of the recorder, which conntrack sees; 0 if unknown
-	host    map[netip.Addr]bool   // addresses there
-	homes   map[netip.Addr]uint64 // namespaces of addresses by rows; 0 if several have one
+	own     uint64              // namespace of the recorder, which conntrack sees; 0 if unknown
+	host    map[netip.Addr]bool // addresses there
+	homes   homes               // see addresses
 }
 
 func newEventMatcher(m *Machine) *eventMatcher {
@@ -250,47 +250,40 @@ func (e *eventMatcher) namespace(s *events.Socket) uint64 {
 		}
 	}
 	local := s.Src().Addr()
-	home, known := e.home(local)
-	elsewhere := known && home != 0 && home != netns
-	if elsewhere || netns == e.own && len(e.host) > 0 && !e.host[local] {
+	if !e.addresses().may(local, netns) || netns == e.own && len(e.host) > 0 && !e.host[local] {
 		return 0
 	}
 	return netns
 }
 
-// home returns the namespace that has an address; 0 if several have it.
-func (e *eventMatcher) home(a netip.Addr) (netns uint64, known bool) {
-	if e.homes == nil {
-		e.homes = make(map[netip.Addr]uint64)
-		for i := range e.tables.rows {
-			w := &e.tables.rows[i]
-			e.settle(w.Src().Addr(), w.table.key.Netns)
+// addresses returns the namespaces of addresses: of the local ends of rows, of the host, and of
+// other sockets that events show.
+func (e *eventMatcher) addresses() homes {
+	if e.homes != nil {
+		return e.homes
+	}
+	e.homes = make(homes)
+	for i := range e.tables.rows {
+		w := &e.tables.rows[i]
+		e.homes.have(w.Src().Addr(), w.table.key.Netns)
+	}
+	for a := range e.host { // the order cannot matter: a set
+		e.homes.have(a, e.own)
+	}
+	for _, s := range e.All() {
+		if s.Established {
+			e.homes.hint(s.Src().Addr(), s.Netns)
 		}
-		for a := range e.host { // the order cannot matter: a set
-			e.settle(a, e.own)
-		}
 	}
-	netns, known = e.homes[a]
-	return netns, known
-}
-
-// settle notes that a namespace has an address.
-func (e *eventMatcher) settle(a netip.Addr, netns uint64) {
-	if a.IsLoopback() || netns == 0 {
-		return
-	}
-	if other, known := e.homes[a]; known && other != netns {
-		netns = 0
-	}
-	e.homes[a] = netns
+	return e.homes
 }
 
 // acceptedBy returns the namespace and the processes of the listening sockets that may have
 // accepted a connection, if all of them are in one namespace.
 func (e *eventMatcher) acceptedBy(side *side, s *events.Socket) (netns uint64, out []report.Process) {
 	netns = side.netns
-	if home, known := e.home(side.addr.Addr()); netns == 0 && known {
-		netns = home
+	if netns == 0 {
+		netns = e.addresses().only(side.addr.Addr())
 	}
 	for i, l := range s.Listeners {
 		switch {

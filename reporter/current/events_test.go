@@ -131,6 +131,16 @@ func TestProcessesOfEvents(t *testing.T) {
 			newProcess(h, 100, 50, "ztunnel")
 			h.Connect(100, 1, toServer)
 		}, []string{"10.0.0.1:9000@8 -> 10.0.0.3:443 ESTABLISHED port-order", "10.0.0.1:40000(100 ztunnel) -> 10.0.0.2:80 ESTABLISHED socket"}},
+		"threads hint at two namespaces of an address": {func(h *machineHost) {
+			newProcess(h, 100, 50, "a")
+			newProcess(h, 101, 50, "b")
+			h.Process(sockmsg.Process{Kind: sockmsg.Namespaces, PID: 101, Netns: 8})
+			h.Process(sockmsg.Process{Kind: sockmsg.Namespaces, PID: 101, Netns: 9})
+			h.Connect(100, 1, toServer)
+			h.Connect(100, 2, "10.0.0.1:40001>10.0.0.2:80")
+			h.Connect(101, 3, "10.0.0.1:40002>10.0.0.2:80")
+		}, []string{"10.0.0.1:40000@7(100 a) -> 10.0.0.2:80 ESTABLISHED socket", "10.0.0.1:40001@7(100 a) -> 10.0.0.2:80 ESTABLISHED socket",
+			"10.0.0.1:40002(101 b) -> 10.0.0.2:80 ESTABLISHED socket"}},
 		"b102 the table lacks it": {func(h *machineHost) {
 			newProcess(h, 100, 50, "ztunnel")
 			h.Connect(100, 1, toServer)
@@ -181,10 +191,10 @@ func TestProcessesOfEvents(t *testing.T) {
 		"a thread in another namespace": {func(h *machineHost) {
 			newProcess(h, 100, 50, "agent")
 			h.Process(sockmsg.Process{Kind: sockmsg.Namespaces, PID: 100, TID: 105, Netns: 8})
-			h.Event(reportertest.Event{PID: 100, TID: 105, Socket: 1, Change: "CLOSE>SYN_SENT", Row: "10.0.0.1:0>10.0.0.2:80"})
-			h.Event(reportertest.Event{PID: 0, Socket: 1, Change: "SYN_SENT>ESTABLISHED", Row: toServer, Flags: sockmsg.FlagSoftIRQ})
+			h.Event(reportertest.Event{PID: 100, TID: 105, Socket: 1, Change: "CLOSE>SYN_SENT", Row: "10.0.8.1:0>10.0.0.2:80"})
+			h.Event(reportertest.Event{PID: 0, Socket: 1, Change: "SYN_SENT>ESTABLISHED", Row: "10.0.8.1:40000>10.0.0.2:80", Flags: sockmsg.FlagSoftIRQ})
 			h.Connect(100, 2, "10.0.0.1:40001>10.0.0.2:80")
-		}, []string{"10.0.0.1:40000@8(100 agent) -> 10.0.0.2:80 ESTABLISHED socket", "10.0.0.1:40001@7(100 agent) -> 10.0.0.2:80 ESTABLISHED socket"}},
+		}, []string{"10.0.0.1:40001@7(100 agent) -> 10.0.0.2:80 ESTABLISHED socket", "10.0.8.1:40000@8(100 agent) -> 10.0.0.2:80 ESTABLISHED socket"}},
 		"a process that dies before the answer": {func(h *machineHost) {
 			newProcess(h, 100, 50, "curl")
 			h.Event(reportertest.Event{PID: 100, Socket: 1, Change: "CLOSE>SYN_SENT", Row: "10.0.0.1:0>10.0.0.2:80"})

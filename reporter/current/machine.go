@@ -189,6 +189,7 @@ func (m *Machine) hostChanged(p *capture.Host, r *capture.Record) {
 	}
 	m.scopeInput.HostScoped, m.scopeInput.LocalNetworks = source.LocalNetworks(m.header, p)
 	m.sources.HostChanged(p)
+	m.events.SetKernel(p.Kernel)
 	now := make(map[netip.Addr]bool)
 	for _, i := range p.Interfaces {
 		for _, a := range i.Addresses {

@@ -133,6 +133,10 @@ func (k *processes) carry(c *carry.Coder) {
 			c.Check(k.byPID[p.pid] == nil && k.add(p.pid, &q))
 		}
 	})
+	carry.List(c, &k.exits, 1, func(c *carry.Coder, pid *uint32) {
+		c.Check(!c.Reading() || len(k.exits) <= maxExited)
+		carry.Uint(c, pid)
+	})
 	type thread struct {
 		tid   uint32
 		netns uint64

@@ -18,8 +18,8 @@ interrupt and no delivery of packets was going on, and only of these changes:
 	CLOSE -> LISTEN                   listen(): the server
 	-> FIN_WAIT1, -> LAST_ACK         close() or shutdown(): the client or the server
 
-Kernels before 6.3 do not flag that bottom halves are off, so that a stranger's context may look like a process: as long
-as no event had that flag, a close names nobody. A socket that goes from ESTABLISHED to CLOSE was reset or destroyed
+Kernels before 5.19 do not flag that bottom halves are off, so that a stranger's context may look like a process: unless
+the release of the kernel is known to be a later one, or an event had that flag, a close names nobody. A socket that goes from ESTABLISHED to CLOSE was reset or destroyed
 (ss -K): that names nobody either. LISTEN -> SYN_RECV -> ESTABLISHED runs under whoever was running.
 
 A false process is worse than none. So after a loss of events nothing that was known about processes counts, until

@@ -2,6 +2,8 @@ package events
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/ctmsg"
@@ -20,7 +22,7 @@ type Sockets struct {
 	mptcp     map[uint64]bool // numbers of the open MPTCP sockets
 	text      []byte          // of the format, nil for the usual one
 	format    sockmsg.Format
-	flagged   bool // an event had the flag that bottom halves are off
+	flagged   bool // the kernel flags that bottom halves are off
 	shown     bool // there was an event
 }
 
@@ -62,6 +64,17 @@ func (k *Sockets) SetFormat(p *capture.SocketFormat) Outcome {
 	}
 	k.format, k.text = f, slices.Clone(p.Text)
 	return Applied
+}
+
+// SetKernel applies the kernel's release, such as 6.18.44: since 5.19 it flags that bottom halves are off. The flag is
+// rare, so that its absence shows little.
+func (k *Sockets) SetKernel(release string) {
+	major, rest, _ := strings.Cut(release, ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	minor = strings.TrimRight(minor, "-+abcdefghijklmnopqrstuvwxyz")
+	x, errX := strconv.Atoi(major)
+	y, errY := strconv.Atoi(minor)
+	k.flagged = k.flagged || errX == nil && errY == nil && (x > 5 || x == 5 && y >= 19)
 }
 
 // Snapshot applies a list of the processes that ran.

@@ -20,15 +20,19 @@ type processes struct {
 	byPID map[uint32]*process
 	// threads has the namespaces of threads that are not in that of their process.
 	threads map[uint32]uint64
+	exits   []uint32 // numbers of the processes that ended, the oldest first
 }
 
 func newProcesses() processes {
 	return processes{byPID: map[uint32]*process{}, threads: map[uint32]uint64{}}
 }
 
-// maxKnown bounds the processes, and the threads in other namespaces: above the kernel's own limit of 4,194,304 only a
-// hand-made tape has more.
-const maxKnown = 4 << 20
+// Bounds of what is known: processes, threads in other namespaces, and processes that have ended. Other threads of a
+// process may go on when its leading thread has ended.
+const (
+	maxKnown  = 256 << 10
+	maxExited = 16 << 10
+)
 
 // maxComm bounds a name, in bytes. The kernel has 16.
 const maxComm = 64
@@ -51,18 +55,33 @@ func (k *processes) apply(p *sockmsg.Process) (fits bool) {
 		return k.entered(p)
 	case sockmsg.Exit:
 		delete(k.threads, p.TID)
-		if q := k.byPID[p.PID]; q != nil && p.Leader() {
+		if q := k.byPID[p.PID]; q != nil && p.Leader() && !q.exited {
 			q.exited = true
+			k.exits = append(k.exits, p.PID)
+			k.forget(maxExited)
 		}
 	}
 	return true
+}
+
+// forget drops the processes that ended first, if more than so many have ended.
+func (k *processes) forget(most int) {
+	for len(k.exits) > most {
+		pid := k.exits[0]
+		k.exits = k.exits[1:]
+		if q := k.byPID[pid]; q != nil && q.exited { // else the number is in use again
+			delete(k.byPID, pid)
+		}
+	}
 }
 
 // add adds a process, in place of an earlier one with its number.
 func (k *processes) add(pid uint32, p *process) bool {
 	delete(k.threads, pid)
 	if k.byPID[pid] == nil && len(k.byPID) >= maxKnown {
-		return false
+		if k.forget(0); len(k.byPID) >= maxKnown {
+			return false
+		}
 	}
 	k.byPID[pid] = p
 	return true

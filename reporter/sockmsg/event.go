@@ -14,7 +14,7 @@ const (
 	FlagHardIRQ = 0x08
 	FlagSoftIRQ = 0x10
 	FlagNMI     = 0x40
-	FlagBHOff   = 0x80 // since Linux 6.3: bottom halves are disabled
+	FlagBHOff   = 0x80 // since Linux 5.19: bottom halves are disabled
 )
 
 // Protocols of an Event.
