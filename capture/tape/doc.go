@@ -471,7 +471,7 @@ for ours. Kind numbers are never reused, and no element changes its meaning.
 	1.0   the first
 	1.1   Header: Others. Carry: Rules, Part, More. indexPage: earlier, runs
 	1.2   Gap: Since. The kinds counters and stall
-	1.3   The kinds socket_format to socket_close
+	1.3   Witness: Attempts. The kinds socket_format to socket_close
 
 # What surprises
 

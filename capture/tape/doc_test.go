@@ -182,7 +182,7 @@ func TestDocumentDrawsTheFrame(t *testing.T) {
 			t.Errorf("the document does not say %q", say)
 		}
 	}
-	if !slices.Contains(slices.Collect(strings.Lines(text)), fmt.Sprintf("\t%d.%d   ", Format, Minor)+"The kinds socket_format to socket_close\n") {
+	if !slices.Contains(slices.Collect(strings.Lines(text)), fmt.Sprintf("\t%d.%d   ", Format, Minor)+"Witness: Attempts. The kinds socket_format to socket_close\n") {
 		t.Errorf("the document does not say what version %d.%d added", Format, Minor)
 	}
 }
