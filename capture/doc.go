@@ -46,6 +46,8 @@
 //	  scope2016: rows, if most of them repeat     65,536       reporter/scope2016.repeatedRows
 //	  scope2016: texts of tables                  256 MiB      reporter/scope2016.maxText
 //	  scope2016: the same, compressed             40 MiB       reporter/scope2016.maxPacked
+//	attempts of a report                          10,000       reporter/current.maxAttempts
+//	  processes of each end of an attempt         64           reporter/report.maxAttemptProcesses
 //	flows whose entry is removed                  1,048,576    reporter/current.maxRemoved
 //	  scope2016: flows that ended in a window     1,048,576    reporter/scope2016.maxEnded
 //	names: addresses                              65,536       reporter/current.maxNames
@@ -72,7 +74,7 @@
 //	a set of tapes: texts of their heads          16 MiB       replay.maxHeads
 //	  read ahead of a report                      32 MiB       replay.maxAhead
 //	  panics of production                        100          replay.maxFaults
-//	  connections of one folded report            1,000,000    replay/fold.defaultMax
+//	  connections, attempts of one folded report  1,000,000    replay/fold.defaultMax
 //	a survey: elements of a list                  100          replay/survey.maxListed
 //	  counts by kind and source                   10,000       replay/survey.maxCounts
 //	  times of equal coverage, of all sources     8 MiB        replay/survey.maxSpans

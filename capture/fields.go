@@ -164,6 +164,7 @@ func (p *Witness) fields(c *wire.Coder) {
 	for i := range p.Digests.Connections {
 		c.Uint64(&p.Digests.Connections[i])
 	}
+	c.LaterUint64(&p.Digests.Attempts)
 }
 
 func (p *Fault) fields(c *wire.Coder) {

@@ -238,6 +238,7 @@ type Digests struct {
 	Endpoints   uint64
 	Names       uint64
 	Connections [8]uint64 // by hash of the tuple
+	Attempts    uint64    // 0 if the report has none
 }
 
 // Witness has the digests of the report that was made at the tick before it.

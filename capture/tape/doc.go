@@ -294,6 +294,7 @@ inode (32). Attributes follow, such as 2 (tcp_info) and 21 (cgroup id, 64).
 	    Endpoints       u64
 	    Names           u64
 	    Connections     8 u64    by hash of the tuple; eight elements
+	    Attempts        u64      0 and not written if the report has none; since 1.3
 
 	Fault
 	    Record          u64      number of the record on which the core panicked
@@ -470,7 +471,7 @@ for ours. Kind numbers are never reused, and no element changes its meaning.
 	1.0   the first
 	1.1   Header: Others. Carry: Rules, Part, More. indexPage: earlier, runs
 	1.2   Gap: Since. The kinds counters and stall
-	1.3   The kinds socket_format to socket_close
+	1.3   Witness: Attempts. The kinds socket_format to socket_close
 
 # What surprises
 

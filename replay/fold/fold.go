@@ -16,7 +16,8 @@ import (
 // out, that takes 4 GiB.
 const defaultMax = 1_000_000
 
-// A Fold makes one report of many. It has every connection that any of them shows.
+// A Fold makes one report of many. It has every connection and attempt that any of them
+// shows.
 type Fold struct {
 	max         int
 	last        *report.Report
@@ -29,7 +30,8 @@ type Fold struct {
 	endpoints   merged[endpointID, report.Endpoint]
 	names       merged[netip.Addr, report.Names]
 	nodes       merged[string, report.ScopeNode] // of views that rules make themselves
-	hostEvents  []report.HostEvent               // at most maxHostEvents
+	attempts    *report.Attempts
+	hostEvents  []report.HostEvent // at most maxHostEvents
 }
 
 // maxHostEvents bounds the events of the host. Further ones are added to the last one of
@@ -45,14 +47,14 @@ type connectionKey struct {
 }
 
 // New returns a Fold that keeps up to max connections, and twice as many endpoints
-// and names. 0 is defaultMax.
+// and names, and up to max attempts. 0 is defaultMax.
 func New(max int) *Fold {
 	if max <= 0 {
 		max = defaultMax
 	}
 	return &Fold{max: max, index: map[connectionKey][]int32{}, leftOut: map[connectionKey]struct{}{},
 		endpoints: newMerged[endpointID, report.Endpoint](2 * max), names: newMerged[netip.Addr, report.Names](2 * max),
-		nodes: newMerged[string, report.ScopeNode](2 * max)}
+		nodes: newMerged[string, report.ScopeNode](2 * max), attempts: report.NewAttempts(max)}
 }
 
 func keyOf(c *report.Connection) connectionKey {
@@ -85,9 +87,21 @@ func (f *Fold) Add(r *report.Report) {
 		n := &r.Names[i]
 		f.names.add(n.Addr, n, mergeNames)
 	}
+	for _, a := range r.Attempts {
+		f.addAttempt(a)
+	}
 	for _, e := range r.HostEvents {
 		f.addHostEvent(e)
 	}
+}
+
+// addAttempt adds an attempt without the tries that an earlier report has added.
+func (f *Fold) addAttempt(a report.Attempt) {
+	if f.attempts.Has(&a) {
+		a.Count -= a.Earlier
+	}
+	a.Earlier = 0
+	f.attempts.Add(&a)
 }
 
 func (f *Fold) addHostEvent(e report.HostEvent) {
@@ -214,7 +228,8 @@ func (f *Fold) Finish() *report.Report {
 	slices.SortStableFunc(r.Connections, func(a, b report.Connection) int { return a.Compare(&b) })
 	r.Endpoints = f.endpoints.sorted((*report.Endpoint).Compare)
 	r.Names = f.names.sorted(func(a, b *report.Names) int { return a.Addr.Compare(b.Addr) })
-	r.HostEvents = slices.SortedStableFunc(slices.Values(f.hostEvents), report.HostEvent.Compare)
+	r.Attempts = f.attempts.List()
+	r.HostEvents = f.attempts.AppendLeftOut(slices.SortedStableFunc(slices.Values(f.hostEvents), report.HostEvent.Compare), r.At)
 	if hasOwnView(&r) {
 		view := *r.Scope()
 		view.Nodes = f.nodes.sorted(func(a, b *report.ScopeNode) int { return strings.Compare(a.ID, b.ID) })

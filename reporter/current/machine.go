@@ -148,7 +148,7 @@ func (m *Machine) ticked(r *capture.Record) bool {
 		m.linked = nil
 	}
 	m.sockets.forget(m.ticks.Window)
-	m.events.Sweep(m.ticks.Window, func(s *events.Socket) bool { return m.sockets.mayShow(endStamp(s)) })
+	m.events.Sweep(m.ticks.Window, r.At-m.ticks.Interval(r.At, t), func(s *events.Socket) bool { return m.sockets.mayShow(endStamp(s)) })
 	m.ticks.Add(r.At, t)
 	return true
 }

@@ -20,8 +20,10 @@ func (m *Machine) Report() *report.Report {
 	m.ticks.Set(r, m.wall)
 	r.Connections = connections
 	r.Endpoints = listEndpoints(connections, swapped, m.hostID)
+	attempts := m.attempts(shown, window)
+	r.Attempts = attempts.List()
 	r.Names = m.namesOf(r)
 	r.Coverage = m.sources.Coverage(&m.ticks, tallyOf(flows, rows, &m.sources).untracked(), m.sockets.elsewhere(m.sources.ConntrackNamespaces()))
-	r.HostEvents = m.sources.HostEvents(&m.ticks, m.wall)
+	r.HostEvents = attempts.AppendLeftOut(m.sources.HostEvents(&m.ticks, m.wall), r.At)
 	return r
 }

@@ -61,12 +61,15 @@ func (s *Socket) carry(c *carry.Coder) {
 	carry.Uint(c, &s.Netns)
 	carry.Uint(c, &s.Role)
 	carry.Uint(c, &s.State)
-	c.Bools(&s.Established, &s.Ended, &s.closing)
+	c.Bools(&s.Established, &s.Ended, &s.closing, &s.unsure)
 	for _, at := range [...]*int64{&s.Begun, &s.Last, &s.Connect, &s.syn} {
 		carry.Int(c, at)
 	}
 	carry.Uint(c, &s.LastSeq)
 	carry.Uint(c, &s.number)
+	carry.Uint(c, &s.late)
+	carry.Uint(c, &s.failure)
+	c.Check(s.failure < failures && (s.failure == noFailure || s.Ended && !s.Established))
 	if s.Ended {
 		carry.Int(c, &s.End)
 		carry.Uint(c, &s.EndSeq)

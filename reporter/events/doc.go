@@ -6,6 +6,7 @@ current matches its sockets with flows and rows.
 	events.go      Sockets: what an event changes
 	socket.go      Socket: one life of a socket
 	listeners.go   listening sockets
+	attempts.go    sockets that were never established
 	processes.go   the names and namespaces of processes
 	carry.go       the state, for carry records
 
@@ -24,6 +25,27 @@ the release of the kernel is known to be a later one, or an event had that flag,
 
 A false process is worse than none. So after a loss of events nothing that was known about processes counts, until
 records show it again.
+
+# Attempts
+
+A client's socket that goes from SYN_SENT to CLOSE was never established: an attempt, in the window in which it ends. The
+time since its SYN and the context of the event show what became of it, the first rule that applies:
+
+	a report showed it already                                   unanswered
+	in the client's context, and it has no local port            gave-up: all ports were in use
+	within 5 ms                                                  refused
+	in the client's context                                      gave-up: it closed the socket, or was killed
+	within 1 s                                                   refused
+	later                                                        unanswered: the kernel repeated the SYN until it gave up
+
+A reset from this host, over loopback or veth, is often processed in the client's own context, when connect() releases the
+socket: after 100 µs or so, therefore the 5 ms. A router's or host's ICMP error ends a connect as a reset does.
+
+A SYN that is unanswered for longer than one window is an attempt, too, in the report of each window until it ends, is
+answered or is unsure: after a loss of events nobody knows whether it was answered. Its end is in one more report, as
+unanswered, whoever ended it, so that it counts once.
+
+These are no attempts: a socket whose begin no event shows, and SYN_RECV -> CLOSE, where the other end failed.
 
 # What surprises
 

@@ -100,7 +100,12 @@ func (k *Sockets) Process(r *capture.Record, bigEndian bool) Outcome {
 }
 
 // Lost applies that events were lost: processes may have others' numbers now. Sockets stay, but may have ended.
-func (k *Sockets) Lost() { k.processes = newProcesses() }
+func (k *Sockets) Lost() {
+	k.processes = newProcesses()
+	for _, s := range k.all {
+		s.unsure = s.unsure || s.waits()
+	}
+}
 
 // Event applies an event of a socket in a window.
 func (k *Sockets) Event(r *capture.Record, window uint64, bigEndian bool) (Change, Outcome) {
@@ -175,6 +180,9 @@ func (k *Sockets) apply(e *sockmsg.Event, r *capture.Record, window uint64) (Cha
 		k.byTuple[s.Tuple] = append(k.byTuple[s.Tuple], s)
 	}
 	if e.New == procnet.Close {
+		if e.Old == procnet.SynSent {
+			s.failed(e)
+		}
 		k.end(s, r, window)
 	}
 	return Change{s, s.Established && !had}, Applied
@@ -251,7 +259,7 @@ func (k *Sockets) end(s *Socket, r *capture.Record, window uint64) {
 // Vanished ends a socket whose last event was lost: a table lacks it.
 func (k *Sockets) Vanished(s *Socket, r *capture.Record, window uint64) { k.end(s, r, window) }
 
-// All returns the sockets that have been established, in the order of their first events.
+// All returns the sockets, established or not, in the order of their first events.
 func (k *Sockets) All() []*Socket { return k.all }
 
 // Of returns the established sockets of a tuple, in the order of their first events.
@@ -260,11 +268,18 @@ func (k *Sockets) Of(t *ctmsg.Tuple) []*Socket { return k.byTuple[*t] }
 // Shown reports whether there was any event.
 func (k *Sockets) Shown() bool { return k.shown }
 
-// Sweep drops the sockets that ended before the window before this one, unless they are still needed, and those that
-// were never established.
-func (k *Sockets) Sweep(window uint64, needed func(*Socket) bool) {
+// Sweep ends a window. It marks the SYNs from before a time that are still unanswered. It drops the sockets that ended
+// before the window before this one, unless they are still needed. Of those that were never established it keeps the ones
+// whose connect failed in this window.
+func (k *Sockets) Sweep(window uint64, before int64, needed func(*Socket) bool) {
 	k.all = slices.DeleteFunc(k.all, func(s *Socket) bool {
-		if !s.Ended || s.Established && (s.Window+1 >= window || needed(s)) {
+		switch {
+		case !s.Ended:
+			if s.late == 0 && s.Begun < before && s.waits() {
+				s.late = window + 1
+			}
+			return false
+		case s.Established && (s.Window+1 >= window || needed(s)), s.failure != noFailure && s.Window >= window:
 			return false
 		}
 		k.unindex(s)

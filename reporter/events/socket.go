@@ -45,6 +45,13 @@ type Socket struct {
 	syn    int64 // time of the SYN on the clock of the events, 0 if unknown
 	// closing is set once a process closed its end or the other did so first and was answered.
 	closing bool
+
+	failure failure // of a socket that ended and was never established
+	// late is the number of the window, counted from 1, at whose end the SYN was unanswered for
+	// longer than one window; 0 for none.
+	late uint64
+	// unsure is set if events were lost while the SYN was unanswered: its answer may be among them.
+	unsure bool
 }
 
 // Open reports whether the socket's end is still open in both directions as far as its own process is concerned: a

@@ -22,6 +22,7 @@ type Report struct {
 	Connections []Connection
 	Endpoints   []Endpoint
 	Names       []Names
+	Attempts    []Attempt
 	HostEvents  []HostEvent
 
 	ScopeInput ScopeInput   // what else Scope needs
