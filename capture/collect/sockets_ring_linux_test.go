@@ -5,14 +5,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/topotape/topotape/capture"
-	"github.com/topotape/topotape/reporter/sockmsg"
 	"golang.org/x/sys/unix"
 )
 
@@ -63,17 +61,11 @@ func loadOn(t testing.TB, port uint16, n int) {
 // last that fits.
 func TestSocketsCountLossExactly(t *testing.T) {
 	inNetns(t)
-	r := record(t, onPort(t, 4712, SocketsConfig{}), nil)
-	loadOn(t, 4712, 100)
-	some := decode(t, r.stop(t))
-	perConnection := (len(some.sockets) - 2) / 100 // two changes of the listener
-	if some.lost > 0 || len(some.sockets) != 2+100*perConnection || perConnection < 5 {
-		t.Fatalf("%d samples of 100 connections, %d lost", len(some.sockets), some.lost)
-	}
+	large := record(t, onPort(t, 4712, SocketsConfig{}), nil)
 	s := onPort(t, 4712, SocketsConfig{Memory: 1})
 	full := make(chan struct{})
 	var once sync.Once
-	r = record(t, s, func(b *Batch) {
+	r := record(t, s, func(b *Batch) {
 		if len(b.Records) > 0 && b.Records[0].Kind == capture.KindProcesses {
 			once.Do(func() { <-full }) // Run waits, and the rings fill up
 		}
@@ -81,9 +73,9 @@ func TestSocketsCountLossExactly(t *testing.T) {
 	loadOn(t, 4712, 2000)
 	close(full)
 	records := r.stop(t)
-	d := decode(t, records)
-	if want := 2 + 2000*perConnection; len(d.sockets)+int(d.lost) != want {
-		t.Errorf("%d samples and %d lost of %d changes", len(d.sockets), d.lost, want)
+	d, all := decode(t, records), decode(t, large.stop(t))
+	if all.lost > 0 || len(all.sockets) < 5*2000 || len(d.sockets)+int(d.lost) != len(all.sockets) {
+		t.Errorf("%d samples and %d lost; rings that are large enough have %d, and lost %d", len(d.sockets), d.lost, len(all.sockets), all.lost)
 	}
 	if d.lost < 1000 || s.pages != minRingPages {
 		t.Errorf("%d lost with rings of %d pages", d.lost, s.pages)
@@ -107,15 +99,14 @@ func TestSocketsCountLossExactly(t *testing.T) {
 func TestSocketsAreWholeAtTheEndOfARing(t *testing.T) {
 	inNetns(t)
 	s := onPort(t, 4713, SocketsConfig{Memory: 1})
-	r := record(t, s, nil)
+	r, large := record(t, s, nil), record(t, onPort(t, 4713, SocketsConfig{}), nil)
 	r.until(t, "processes", has(capture.KindProcesses, 1))
-	want := 0
+	large.until(t, "processes", has(capture.KindProcesses, 1))
 	for range 20 {
 		loadOn(t, 4713, 20)
 		time.Sleep(2 * socketIdle)
-		want += 2 + 20*perConnection(t, r)
 	}
-	d := decode(t, r.stop(t))
+	d, want := decode(t, r.stop(t)), len(decode(t, large.stop(t)).sockets)
 	bytes := len(d.sockets) * sampleSize
 	if d.lost > 0 || len(d.sockets) != want || bytes < 3*s.ringBytes() {
 		t.Errorf("%d samples of %d, %d lost; %d bytes in rings of %d", len(d.sockets), want, d.lost, bytes, s.ringBytes())
@@ -125,17 +116,6 @@ func TestSocketsAreWholeAtTheEndOfARing(t *testing.T) {
 			t.Fatalf("sample %+v", e)
 		}
 	}
-}
-
-// perConnection returns how many changes each of the first 20 connections had.
-func perConnection(t *testing.T, r *recording) int {
-	t.Helper()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	d := decode(t, r.records)
-	first := d.of(4713)
-	closed := slices.IndexFunc(first, func(e sockmsg.Event) bool { return e.Old == 10 && e.New == 7 })
-	return (closed - 1) / 20
 }
 
 // Everything before a request is before the batch that answers it.
@@ -157,7 +137,7 @@ func TestSocketsAreDrainedOnRequest(t *testing.T) {
 		}
 	})
 	r.until(t, "processes", has(capture.KindProcesses, 1))
-	each, slowest := 0, time.Duration(0)
+	slowest := time.Duration(0)
 	for n := range 50 {
 		loadOn(t, 4714, 5)
 		start := time.Now()
@@ -165,18 +145,12 @@ func TestSocketsAreDrainedOnRequest(t *testing.T) {
 		r.until(t, "answer", func([]capture.Record) bool { return r.drained == uint64(n+1) })
 		slowest = max(slowest, time.Since(start))
 		mu.Lock()
-		if n == 0 {
-			each = answered
-		}
-		if answered != each*(n+1) {
-			t.Errorf("request %d: %d samples, want %d", n+1, answered, each*(n+1))
+		if want := (2 + 5*6) * (n + 1); answered < want { // some kernels show more changes of some connections
+			t.Errorf("request %d: %d samples, want %d", n+1, answered, want)
 		}
 		mu.Unlock()
 	}
 	r.stop(t)
-	if each < 25 {
-		t.Errorf("%d samples of 5 connections", each)
-	}
 	t.Logf("slowest answer after %v", slowest)
 }
 
