@@ -78,6 +78,8 @@
 //     ::ffff:a.b.c.d. lab-server-hi is IPv4 only.
 //   - nf_conntrack_max is the host's in every namespace: only the first namespace may
 //     change it. [Lab.Load] refuses a load that would fill the table.
+//   - Socket events are the whole host's. Two labs have the same addresses, so that a report
+//     mixes their connections: one lab at a time.
 //   - A closed connection stays in the gateway's table for 120 s (TIME_WAIT), a reset one
 //     for 10 s. Its client port stays in use in the client's namespace for 60 s.
 //   - With nf_conntrack_events=2, a connection that was opened before a recorder starts
