@@ -57,7 +57,7 @@ func (e *eventMatcher) match(f *flow, v view) *events.Socket {
 }
 
 // distance returns how far apart the begins of a socket and of a flow are, in ns.
-func distance(s *events.Socket, f *flow) int64 { return max(s.Begun-f.first, f.first-s.Begun) }
+func distance(s *events.Socket, f *flow) int64 { return max(s.First-f.first, f.first-s.First) }
 
 // spend marks the sockets of flows as used that ended before the window: the connections were
 // reported with the flows.
@@ -96,14 +96,19 @@ func (e *eventMatcher) others(window uint64, used rowSet) (out []eventPair) {
 		if !e.due(&p, window) {
 			continue
 		}
-		p.rowA = e.row(s.Tuple, s, used)
-		p.rowB = e.row(s.Reversed(), p.b, used)
+		netns := s.Netns
+		if netns == 0 && p.b != nil {
+			netns = p.b.Netns
+		}
+		p.rowA = e.row(s.Tuple, s, netns, used)
+		p.rowB = e.row(s.Reversed(), p.b, netns, used)
 		out = append(out, p)
 	}
 	return out
 }
 
-// peer returns the unused socket at the other end of a connection, nil if events show none.
+// peer returns the unused socket at the other end of a connection, nil if events show none. Of
+// several it is the one that began closest.
 func (e *eventMatcher) peer(s *events.Socket) *events.Socket {
 	t := s.Reversed()
 	if t == s.Tuple {
@@ -113,14 +118,18 @@ func (e *eventMatcher) peer(s *events.Socket) *events.Socket {
 	if s.Ended {
 		last = s.End
 	}
+	var best *events.Socket
 	for _, o := range e.Of(&t) {
-		apart := loopback(&t) && s.Netns != 0 && o.Netns != 0 && s.Netns != o.Netns
-		if !e.used[o] && !apart && o.Overlaps(s.Begun, last) {
-			return o
+		elsewhere := loopback(&t) && s.Netns != 0 && o.Netns != 0 && s.Netns != o.Netns
+		if !e.used[o] && !elsewhere && o.Overlaps(s.Begun, last) && (best == nil || between(o, s) < between(best, s)) {
+			best = o
 		}
 	}
-	return nil
+	return best
 }
+
+// between returns how far apart the begins of two sockets are, in ns.
+func between(a, b *events.Socket) int64 { return max(a.First-b.First, b.First-a.First) }
 
 // due reports whether a report of the window shows the connection: while it is open, or if it
 // ended in the window. If conntrack is recorded, a connection waits until its flow would be
@@ -141,12 +150,16 @@ func (e *eventMatcher) due(p *eventPair, window uint64) bool {
 }
 
 // row returns the unused row of a tuple, nil if there is none, and marks it as used. It
-// prefers one in the namespace of the socket that events show.
-func (e *eventMatcher) row(t ctmsg.Tuple, s *events.Socket, used rowSet) *socketRow {
+// prefers one in the namespace of the socket that events show; a loopback row must be in the
+// connection's.
+func (e *eventMatcher) row(t ctmsg.Tuple, s *events.Socket, netns uint64, used rowSet) *socketRow {
 	back := t.Reversed()
 	v := view{own: &t, back: &back}
-	if s != nil {
+	switch {
+	case s != nil && s.Netns != 0:
 		v.netns = s.Netns
+	case loopback(&t):
+		v.netns = netns
 	}
 	var best *socketRow
 	for w := e.tables.firstOf(v); w != nil; w = following(w, v) {

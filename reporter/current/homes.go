@@ -76,10 +76,19 @@ func (h homes) may(a netip.Addr, netns uint64) bool {
 	return own > others
 }
 
-// only returns the one namespace that is known to have an address, 0 if none is or several are.
+// only returns the one namespace that has an address, 0 if none or several may have it.
 func (h homes) only(a netip.Addr) uint64 {
-	if p := h[a]; p != nil && len(p.sure) == 1 {
+	p := h[a]
+	switch {
+	case p == nil || len(p.sure) > 1:
+		return 0
+	case len(p.sure) == 1:
 		return p.sure[0]
+	}
+	for _, x := range p.hints {
+		if h.may(a, x.netns) {
+			return x.netns
+		}
 	}
 	return 0
 }

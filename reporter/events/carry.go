@@ -14,6 +14,7 @@ import (
 // Carry codes the state, without what is derived from it.
 func (k *Sockets) Carry(c *carry.Coder) {
 	c.Bools(&k.flagged, &k.shown)
+	carry.Int(c, &k.offset)
 	c.Blob(&k.text)
 	if c.Reading() && len(k.text) > 0 {
 		c.Check(k.SetFormat(&capture.SocketFormat{Text: k.text}) == Applied)
@@ -62,7 +63,7 @@ func (s *Socket) carry(c *carry.Coder) {
 	carry.Uint(c, &s.Role)
 	carry.Uint(c, &s.State)
 	c.Bools(&s.Established, &s.Ended, &s.closing, &s.unsure)
-	for _, at := range [...]*int64{&s.Begun, &s.Last, &s.Connect, &s.syn} {
+	for _, at := range [...]*int64{&s.Begun, &s.Last, &s.First, &s.final, &s.Connect, &s.syn} {
 		carry.Int(c, at)
 	}
 	carry.Uint(c, &s.LastSeq)

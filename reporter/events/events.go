@@ -22,8 +22,9 @@ type Sockets struct {
 	mptcp     map[uint64]bool // numbers of the open MPTCP sockets
 	text      []byte          // of the format, nil for the usual one
 	format    sockmsg.Format
-	flagged   bool // the kernel flags that bottom halves are off
-	shown     bool // there was an event
+	flagged   bool  // the kernel flags that bottom halves are off
+	shown     bool  // there was an event
+	offset    int64 // from the clock of the events to the recording's, in ns; see happened
 }
 
 // New returns Sockets without any.
@@ -113,6 +114,7 @@ func (k *Sockets) Event(r *capture.Record, window uint64, bigEndian bool) (Chang
 	if k.format.Decode(e, r.Payload, bigEndian) != nil {
 		return Change{}, Undecodable
 	}
+	k.happened(e, r)
 	k.shown = true
 	k.flagged = k.flagged || e.Flags&sockmsg.FlagBHOff != 0
 	switch {
@@ -127,6 +129,16 @@ func (k *Sockets) Event(r *capture.Record, window uint64, bigEndian bool) (Chang
 		return Change{}, Applied
 	}
 	return k.apply(e, r, window)
+}
+
+// happened learns the offset between the clocks. The time of a record is never before that of its
+// event, but may be later: it does not decrease along a tape, and records of other sources come
+// between. So the smallest difference counts, until a host that was suspended makes it jump.
+func (k *Sockets) happened(e *sockmsg.Event, r *capture.Record) {
+	const maxDelay = 5e9 // of a record, in ns
+	if d := r.At - e.Time; !k.shown || d < k.offset || d > k.offset+maxDelay {
+		k.offset = d
+	}
 }
 
 // applyMPTCP notes that there are MPTCP sockets. Their connections are those of their paths, which have events of their own.
@@ -169,7 +181,7 @@ func (k *Sockets) apply(e *sockmsg.Event, r *capture.Record, window uint64) (Cha
 		if len(k.all) >= maxSockets {
 			return Change{}, LeftOut
 		}
-		s = &Socket{Tuple: tupleOf(e), number: e.Socket, Begun: r.At}
+		s = &Socket{Tuple: tupleOf(e), number: e.Socket, Begun: r.At, First: e.Time + k.offset}
 		k.all = append(k.all, s)
 		k.current[e.Socket] = s
 	}
@@ -192,7 +204,7 @@ func tupleOf(e *sockmsg.Event) ctmsg.Tuple { return ctmsg.TupleOf(e.Local, e.Rem
 
 // change applies an event to a socket.
 func (k *Sockets) change(s *Socket, e *sockmsg.Event, r *capture.Record) {
-	s.Last, s.LastSeq = r.At, r.Seq
+	s.Last, s.LastSeq, s.final = r.At, r.Seq, e.Time+k.offset
 	if e.New != procnet.Close || e.Old == procnet.SynSent {
 		s.State = e.New
 	}
@@ -257,7 +269,10 @@ func (k *Sockets) end(s *Socket, r *capture.Record, window uint64) {
 }
 
 // Vanished ends a socket whose last event was lost: a table lacks it.
-func (k *Sockets) Vanished(s *Socket, r *capture.Record, window uint64) { k.end(s, r, window) }
+func (k *Sockets) Vanished(s *Socket, r *capture.Record, window uint64) {
+	s.final = r.At
+	k.end(s, r, window)
+}
 
 // All returns the sockets, established or not, in the order of their first events.
 func (k *Sockets) All() []*Socket { return k.all }

@@ -41,7 +41,10 @@ type Socket struct {
 	// Listeners are the sockets that may have accepted the connection.
 	Listeners []Listener
 
+	First int64 // when the first event happened: Begun without the delay of its record
+
 	number uint64
+	final  int64 // when the last event happened
 	syn    int64 // time of the SYN on the clock of the events, 0 if unknown
 	// closing is set once a process closed its end or the other did so first and was answered.
 	closing bool
@@ -58,14 +61,18 @@ type Socket struct {
 // table of its namespace shows it.
 func (s *Socket) Open() bool { return s.Established && !s.Ended && !s.closing }
 
-// Overlaps reports whether the socket lived at some time of a period. Between sources no order is trusted, so that both
-// may be off by Tolerance.
+// Overlaps reports whether the socket lived at some time of a period that another source shows. Between sources no order
+// is trusted, and a recorder that gets no processor reads the other source late.
 func (s *Socket) Overlaps(first, last int64) bool {
-	return (s.Role == Unknown || s.Begun-Tolerance <= last) && (!s.Ended || s.End+Tolerance >= first)
+	return (s.Role == Unknown || s.First-Tolerance <= last) && (!s.Ended || s.final+delay >= first)
 }
 
-// Tolerance is by how much the time of an event may differ from that of another source's record, in ns.
-const Tolerance = 50e6
+// Tolerance is by how much the time of an event may differ from that of another source's record, in ns; delay is by how
+// much later such a record may be.
+const (
+	Tolerance = 50e6
+	delay     = 1e9
+)
 
 // addProcess adds a process that an event names.
 func (s *Socket) addProcess(p report.Process) { s.Processes = AddProcess(s.Processes, p) }
