@@ -261,8 +261,12 @@ func TestSocketsLeaveOutProcessesFirst(t *testing.T) {
 	}
 	r.mu.Unlock()
 	a.Refill()
-	exec.Command("/bin/true").Run()
-	r.until(t, "records of processes", has(capture.KindProcessEvent, before+1))
+	r.until(t, "records of processes", func(records []capture.Record) bool {
+		r.mu.Unlock() // the process ends before this returns
+		exec.Command("/bin/true").Run()
+		r.mu.Lock()
+		return count(r.records, capture.KindProcessEvent) > before
+	})
 	r.until(t, "list", has(capture.KindCgroups, listed+1))
 	records := r.stop(t)
 	if n, lost := gapsOf(t, records); lost != s.Stats().Lost || n == 0 {
