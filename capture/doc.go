@@ -56,13 +56,24 @@
 //	  scope2016: bytes of names, of each kind     32 MiB       reporter/scope2016.maxNameBytes
 //	counters of the host: files                   1,024        reporter/source.maxCounterFiles
 //	  counters                                    131,072      reporter/source.maxCounters
+//	sockets that events show                      2,097,152    reporter/events.maxSockets
+//	  listening ones                              65,536       reporter/events.maxListeners
+//	  processes, threads in other namespaces      262,144      reporter/events.maxKnown
+//	  processes that have ended                   16,384       reporter/events.maxExited
+//	  processes of one socket                     64           reporter/events.maxProcesses
+//	  listeners that may have accepted one        256          reporter/events.maxAccepting
+//	  MPTCP sockets                               65,536       reporter/events.maxMPTCP
+//	  a layout of samples                         64 KiB       reporter/events.maxFormatText
+//	  namespaces of an address                    64           reporter/current.maxHomes
 //	DNS: datagrams that wait for fragments        1 MiB        reporter/dnsmsg.maxDatagramBytes
 //	  TCP streams                                 4 MiB        reporter/dnsmsg.maxStreamsBytes
 //	a carry: its bytes                            256 MiB      reporter/carry.maxSize
 //	  its parts                                   65,536       reporter/carry.maxParts
 //	  parts of carries that are not stepped yet   131,072      capture/packed.maxRecords
 //	  the same, compressed                        128 MiB      capture/packed.maxKept
-//	evidence before a cut: a walk                 256 MiB      reporter.maxEvidencePlain
+//	evidence before a cut: sockets by events      1,048,576    reporter.maxEventSockets
+//	  processes by events                         262,144      reporter.maxEventProcesses
+//	  a walk                                      256 MiB      reporter.maxEvidencePlain
 //	  the same, compressed                        40 MiB       reporter.maxEvidence
 //	  a message                                   1 KiB        reporter.maxMessage
 //	  records with names                          32 MiB       reporter.maxAnswerBytes

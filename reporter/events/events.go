@@ -71,8 +71,7 @@ func (k *Sockets) SetFormat(p *capture.SocketFormat) Outcome {
 // rare, so that its absence shows little.
 func (k *Sockets) SetKernel(release string) {
 	major, rest, _ := strings.Cut(release, ".")
-	minor, _, _ := strings.Cut(rest, ".")
-	minor = strings.TrimRight(minor, "-+abcdefghijklmnopqrstuvwxyz")
+	minor := rest[:len(rest)-len(strings.TrimLeft(rest, "0123456789"))]
 	x, errX := strconv.Atoi(major)
 	y, errY := strconv.Atoi(minor)
 	k.flagged = k.flagged || errX == nil && errY == nil && (x > 5 || x == 5 && y >= 19)
