@@ -182,6 +182,21 @@ var hostileTapes = []hostileTape{
 			w.put(capture.KindCounters, 0, c)
 		}
 	}},
+	{"lists of running processes", func(w *hostileWriter) {
+		p := &capture.ProcSockets{Processes: make([]capture.Process, 150_000)}
+		for p.Netns = range uint64(60) {
+			for i := range p.Processes {
+				p.Processes[i] = capture.Process{PID: uint32(p.Netns)*150_000 + uint32(i)}
+			}
+			w.put(capture.KindProcesses, 5, p)
+		}
+	}},
+	{"processes that begin and do not end", func(w *hostileWriter) {
+		for i := range uint32(2_000_000) {
+			p := sockmsg.Process{Kind: sockmsg.Fork, PID: i, TID: i, PPID: 1, PTID: 1}
+			w.raw(capture.KindProcessEvent, 5, p.Append(nil, false))
+		}
+	}},
 	{"names of processes of 60 KiB", func(w *hostileWriter) {
 		for i := range uint32(5000) {
 			p := sockmsg.Process{Kind: sockmsg.Comm, PID: i, TID: i, Comm: strings.Repeat("x", 60<<10)}
