@@ -4,7 +4,7 @@
 GO ?= go
 BIN := bin
 
-.PHONY: build demo test lint race fuzz soak bench index fixtures man deps test-deps clean
+.PHONY: build demo test lint race fuzz soak kernels bench index fixtures man deps test-deps clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/ ./cmd/topotape ./tools/netlab/cmd/netlab
@@ -33,6 +33,10 @@ fuzz:
 SOAK ?= 10000
 soak:
 	$(GO) run ./tools/soak -n $(SOAK)
+
+# Runs the tests of the recorder's events of sockets on two other kernels, under qemu.
+kernels:
+	@tools/kernels.sh $(KERNELS)
 
 bench: deps
 	$(GO) test -run '^$$' -bench . -benchmem ./capture/... ./reporter/... ./replay/... ./fixtures/...

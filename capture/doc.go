@@ -2,8 +2,9 @@
 // means, and how its payload is encoded. Package tape puts records into a file.
 //
 // A [Record] has a number, a time, a kind, the number of its source, and a
-// payload. The payload of the raw kinds (conntrack messages) is the bytes as the
-// kernel sent them. The payload of every other kind is one of the types in
+// payload. The payload of the raw kinds (messages of conntrack and sock_diag, records of
+// the perf ring) is the bytes as the kernel sent them, except that the perf ring's
+// addresses of sockets are replaced by numbers. The payload of every other kind is one of the types in
 // payload.go, encoded as a MessagePack array:
 //
 //	b := capture.AppendPayload(nil, &capture.Gap{Lost: 7, Exact: true})
@@ -45,6 +46,8 @@
 //	  scope2016: rows, if most of them repeat     65,536       reporter/scope2016.repeatedRows
 //	  scope2016: texts of tables                  256 MiB      reporter/scope2016.maxText
 //	  scope2016: the same, compressed             40 MiB       reporter/scope2016.maxPacked
+//	attempts of a report                          10,000       reporter/current.maxAttempts
+//	  processes of each end of an attempt         64           reporter/report.maxAttemptProcesses
 //	flows whose entry is removed                  1,048,576    reporter/current.maxRemoved
 //	  scope2016: flows that ended in a window     1,048,576    reporter/scope2016.maxEnded
 //	names: addresses                              65,536       reporter/current.maxNames
@@ -53,13 +56,24 @@
 //	  scope2016: bytes of names, of each kind     32 MiB       reporter/scope2016.maxNameBytes
 //	counters of the host: files                   1,024        reporter/source.maxCounterFiles
 //	  counters                                    131,072      reporter/source.maxCounters
+//	sockets that events show                      2,097,152    reporter/events.maxSockets
+//	  listening ones                              65,536       reporter/events.maxListeners
+//	  processes, threads in other namespaces      262,144      reporter/events.maxKnown
+//	  processes that have ended                   16,384       reporter/events.maxExited
+//	  processes of one socket                     64           reporter/events.maxProcesses
+//	  listeners that may have accepted one        256          reporter/events.maxAccepting
+//	  MPTCP sockets                               65,536       reporter/events.maxMPTCP
+//	  a layout of samples                         64 KiB       reporter/events.maxFormatText
+//	  namespaces of an address                    64           reporter/current.maxHomes
 //	DNS: datagrams that wait for fragments        1 MiB        reporter/dnsmsg.maxDatagramBytes
 //	  TCP streams                                 4 MiB        reporter/dnsmsg.maxStreamsBytes
 //	a carry: its bytes                            256 MiB      reporter/carry.maxSize
 //	  its parts                                   65,536       reporter/carry.maxParts
 //	  parts of carries that are not stepped yet   131,072      capture/packed.maxRecords
 //	  the same, compressed                        128 MiB      capture/packed.maxKept
-//	evidence before a cut: a walk                 256 MiB      reporter.maxEvidencePlain
+//	evidence before a cut: sockets by events      1,048,576    reporter.maxEventSockets
+//	  processes by events                         262,144      reporter.maxEventProcesses
+//	  a walk                                      256 MiB      reporter.maxEvidencePlain
 //	  the same, compressed                        40 MiB       reporter.maxEvidence
 //	  a message                                   1 KiB        reporter.maxMessage
 //	  records with names                          32 MiB       reporter.maxAnswerBytes
@@ -71,7 +85,7 @@
 //	a set of tapes: texts of their heads          16 MiB       replay.maxHeads
 //	  read ahead of a report                      32 MiB       replay.maxAhead
 //	  panics of production                        100          replay.maxFaults
-//	  connections of one folded report            1,000,000    replay/fold.defaultMax
+//	  connections, attempts of one folded report  1,000,000    replay/fold.defaultMax
 //	a survey: elements of a list                  100          replay/survey.maxListed
 //	  counts by kind and source                   10,000       replay/survey.maxCounts
 //	  times of equal coverage, of all sources     8 MiB        replay/survey.maxSpans

@@ -123,6 +123,30 @@ func (p *CounterFile) fields(c *wire.Coder) {
 
 func (p *Stall) fields(c *wire.Coder) { c.Int64(&p.Duration) }
 
+func (p *SocketFormat) fields(c *wire.Coder) { c.Bytes(&p.Text) }
+
+func (p *Cgroups) fields(c *wire.Coder) {
+	c.Uint32(&p.Part)
+	c.Bool(&p.More)
+	wire.List(c, &p.Dirs, (*Cgroup).fields)
+}
+
+func (p *Cgroup) fields(c *wire.Coder) {
+	c.Uint64(&p.Inode)
+	c.String(&p.Path)
+}
+
+func (p *SocketTable) fields(c *wire.Coder) {
+	c.Uint64(&p.Netns)
+	c.String(&p.Table)
+	c.Int64(&p.ReadStart)
+	c.Int64(&p.ReadEnd)
+	c.Uint32(&p.Part)
+	c.Bool(&p.More)
+	c.Bool(&p.Interrupted)
+	c.Bytes(&p.Messages)
+}
+
 func (p *Clock) fields(c *wire.Coder) {
 	c.Int64(&p.Step)
 	c.Int64(&p.Wall)
@@ -140,6 +164,7 @@ func (p *Witness) fields(c *wire.Coder) {
 	for i := range p.Digests.Connections {
 		c.Uint64(&p.Digests.Connections[i])
 	}
+	c.LaterUint64(&p.Digests.Attempts)
 }
 
 func (p *Fault) fields(c *wire.Coder) {

@@ -8,10 +8,12 @@ const (
 	SourceProc      = "proc"
 	SourceDNS       = "dns"
 	SourceRDNS      = "rdns"
+	SourceSockets   = "sockets"
+	SourceCloses    = "closes"
 )
 
 // usualSources are the kinds of sources by the numbers that the recorder gives them.
-var usualSources = [...]string{"recorder", SourceConntrack, SourceProc, SourceDNS, SourceRDNS}
+var usualSources = [...]string{"recorder", SourceConntrack, SourceProc, SourceDNS, SourceRDNS, SourceSockets, SourceCloses}
 
 // UsualSources returns the kinds of sources in the order of their usual numbers, from 1.
 func UsualSources() []string { return slices.Clone(usualSources[1:]) }
@@ -30,7 +32,7 @@ func UsualSource(number uint32) string {
 // none.
 type Source struct {
 	Open      bool
-	Kind      string // SourceConntrack, SourceProc, SourceDNS or SourceRDNS
+	Kind      string // SourceConntrack, SourceProc, SourceDNS, SourceRDNS, SourceSockets or SourceCloses
 	Netns     uint64 // inode of the network namespace it observes; 0: unknown, or all
 	Interface string // dns: the interface, "" for all
 	Buffer    uint64 // bytes of kernel buffer
@@ -74,7 +76,8 @@ type ProcWalk struct {
 }
 
 // ProcSockets lists processes of one namespace with the inodes of the sockets
-// that they own. A socket can have several owners.
+// that they own. A socket can have several owners. A record of KindProcesses lists
+// all processes, without inodes: what ran when the recording began, or after a loss.
 type ProcSockets struct {
 	Netns     uint64
 	Part      uint32
@@ -189,6 +192,38 @@ type CounterFile struct {
 	Text []byte
 }
 
+// SocketFormat has the layout of the kernel's samples of sock:inet_sock_set_state: the
+// text of the tracepoint's file "format".
+type SocketFormat struct{ Text []byte }
+
+// Cgroups lists directories of the cgroup file system: all when the recording began, later
+// those that the ring did not show. Of large lists, More is set in all but the last record.
+type Cgroups struct {
+	Part uint32 // from 0
+	More bool
+	Dirs []Cgroup
+}
+
+// A Cgroup is a directory of the cgroup file system. Inode is the number by which samples
+// name it.
+type Cgroup struct {
+	Inode uint64
+	Path  string // from the mount point on, such as /system.slice
+}
+
+// SocketTable has the answer of sock_diag about one table of one namespace: what ProcNet
+// has as text. A table over 1 MiB is several records; More is set in all but the last.
+type SocketTable struct {
+	Netns       uint64
+	Table       string // tcp or tcp6
+	ReadStart   int64  // At when the reading began
+	ReadEnd     int64  // At when it ended
+	Part        uint32 // from 0
+	More        bool   // another part of the same reading follows
+	Interrupted bool   // the table changed during the dump: rows may be missing or stand twice
+	Messages    []byte // whole netlink messages, each aligned to 4 bytes
+}
+
 // Stall says that the recorder stood still until now: it was stopped, frozen or starved.
 type Stall struct {
 	Duration int64 // ns
@@ -203,6 +238,7 @@ type Digests struct {
 	Endpoints   uint64
 	Names       uint64
 	Connections [8]uint64 // by hash of the tuple
+	Attempts    uint64    // 0 if the report has none
 }
 
 // Witness has the digests of the report that was made at the tick before it.
@@ -254,7 +290,7 @@ func (*Tick) is(k Kind) bool          { return k == KindTick }
 func (*ConntrackDump) is(k Kind) bool { return k == KindDumpBegin || k == KindDumpEnd }
 func (*ProcNet) is(k Kind) bool       { return k == KindProcNet }
 func (*ProcWalk) is(k Kind) bool      { return k == KindWalkBegin || k == KindWalkEnd }
-func (*ProcSockets) is(k Kind) bool   { return k == KindProcSockets }
+func (*ProcSockets) is(k Kind) bool   { return k == KindProcSockets || k == KindProcesses }
 func (*ProcUnchanged) is(k Kind) bool { return k == KindProcUnchanged }
 func (*DNS) is(k Kind) bool           { return k == KindDNS }
 func (*ReverseName) is(k Kind) bool   { return k == KindReverseName }
@@ -268,6 +304,9 @@ func (*Carry) is(k Kind) bool         { return k == KindCarry }
 func (*End) is(k Kind) bool           { return k == KindEnd }
 func (*Counters) is(k Kind) bool      { return k == KindCounters }
 func (*Stall) is(k Kind) bool         { return k == KindStall }
+func (*SocketFormat) is(k Kind) bool  { return k == KindSocketFormat }
+func (*Cgroups) is(k Kind) bool       { return k == KindCgroups }
+func (*SocketTable) is(k Kind) bool   { return k == KindSocketTable }
 
 // New returns an empty payload of the type that belongs to the kind, nil for
 // the raw kinds and unknown ones.
@@ -283,7 +322,7 @@ func (k Kind) New() Payload {
 		return new(ProcNet)
 	case KindWalkBegin, KindWalkEnd:
 		return new(ProcWalk)
-	case KindProcSockets:
+	case KindProcSockets, KindProcesses:
 		return new(ProcSockets)
 	case KindProcUnchanged:
 		return new(ProcUnchanged)
@@ -311,6 +350,12 @@ func (k Kind) New() Payload {
 		return new(Counters)
 	case KindStall:
 		return new(Stall)
+	case KindSocketFormat:
+		return new(SocketFormat)
+	case KindCgroups:
+		return new(Cgroups)
+	case KindSocketTable:
+		return new(SocketTable)
 	}
 	return nil
 }

@@ -36,6 +36,13 @@ const (
 	KindEnd           Kind = 21 // End
 	KindCounters      Kind = 22 // Counters
 	KindStall         Kind = 23 // Stall
+	KindSocketFormat  Kind = 24 // SocketFormat
+	KindSocketEvent   Kind = 25 // raw: one sample of the kernel's perf ring, a socket's change of state
+	KindProcessEvent  Kind = 26 // raw: one other record of the ring: comm, fork, exit, namespaces or cgroup
+	KindProcesses     Kind = 27 // ProcSockets, without inodes
+	KindCgroups       Kind = 28 // Cgroups
+	KindSocketTable   Kind = 29 // SocketTable
+	KindSocketClose   Kind = 30 // raw: one sock_diag message about a socket that was closed
 )
 
 var kindNames = [...]string{
@@ -62,6 +69,13 @@ var kindNames = [...]string{
 	KindEnd:           "end",
 	KindCounters:      "counters",
 	KindStall:         "stall",
+	KindSocketFormat:  "socket_format",
+	KindSocketEvent:   "socket_event",
+	KindProcessEvent:  "process_event",
+	KindProcesses:     "processes",
+	KindCgroups:       "cgroups",
+	KindSocketTable:   "socket_table",
+	KindSocketClose:   "socket_close",
 }
 
 // Known reports whether this version of the package knows the kind.
@@ -81,8 +95,12 @@ func (k Kind) Source() string {
 	switch k {
 	case KindConntrack, KindDumpBegin, KindDumpEntry, KindDumpEnd:
 		return SourceConntrack
-	case KindProcNet, KindWalkBegin, KindWalkEnd, KindProcSockets, KindProcUnchanged:
+	case KindProcNet, KindWalkBegin, KindWalkEnd, KindProcSockets, KindProcUnchanged, KindSocketTable:
 		return SourceProc
+	case KindSocketFormat, KindSocketEvent, KindProcessEvent, KindProcesses, KindCgroups:
+		return SourceSockets
+	case KindSocketClose:
+		return SourceCloses
 	case KindDNS:
 		return SourceDNS
 	case KindReverseName:
@@ -103,7 +121,13 @@ func (k Kind) Rare() bool {
 
 // Raw reports whether the payload is bytes as the source delivered them, and not
 // one of this package's payload types.
-func (k Kind) Raw() bool { return k == KindConntrack || k == KindDumpEntry }
+func (k Kind) Raw() bool {
+	switch k {
+	case KindConntrack, KindDumpEntry, KindSocketEvent, KindProcessEvent, KindSocketClose:
+		return true
+	}
+	return false
+}
 
 // A Record is one message or fact that a source delivered. Records are in the
 // order in which the core processed them.
@@ -126,7 +150,7 @@ type Record struct {
 }
 
 // A Payload is one of this package's payload types; each belongs to one kind,
-// ConntrackDump and ProcWalk to two.
+// ConntrackDump, ProcWalk and ProcSockets to two.
 type Payload interface {
 	is(Kind) bool
 	fields(*wire.Coder)

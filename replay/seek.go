@@ -120,6 +120,33 @@ func (in *Input) marksByIndex(each func(*capture.Record)) (ok bool) {
 	})
 }
 
+// lastBefore calls each with the records of a kind in the last chunk before e that has such
+// records, in order. The chunks are those of a list. It returns false if there is none.
+func (x *indexed) lastBefore(e *tape.Entry, k capture.Kind, list []tape.Entry, each func(*capture.Record)) bool {
+	for i := len(list) - 1; i >= 0; i-- {
+		c := &list[i]
+		if c.Offset >= e.Offset || !c.Holds(k) {
+			continue
+		}
+		if c.Run() {
+			if chunks, err := x.index.Chunks(x.file, c); err == nil && x.lastBefore(e, k, chunks, each) {
+				return true
+			}
+			continue
+		}
+		records, err := x.index.ReadChunk(x.file, c)
+		for j := range records {
+			if records[j].Kind == k {
+				each(&records[j])
+			}
+		}
+		if err == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // readFrom calls each with the records from a chunk on, until it returns false. It
 // returns false if a record cannot be read.
 func (x *indexed) readFrom(e *tape.Entry, r *tape.Reader, each func(*capture.Record) (more bool)) bool {
@@ -167,6 +194,7 @@ func (t *Tapes) skipTo(x *indexed) {
 	if e != nil && e.Offset != x.index.Entries[0].Offset {
 		if x.skipTo(t.reader, e) == nil { // else the tape is read from its start
 			t.unreadBefore = true
+			x.lastBefore(e, capture.KindSocketFormat, x.index.Entries, t.format.Follow)
 		}
 	}
 }

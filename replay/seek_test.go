@@ -7,16 +7,18 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay/replaytest"
+	"github.com/topotape/topotape/reporter/reportertest"
 )
 
-// windowTape returns a tape of many chunks with marks and, if stepped, with steps of
-// the wall clock after its first fifth.
+// windowTape returns a tape of many chunks with marks, layouts of socket events and, if
+// stepped, with steps of the wall clock after its first fifth.
 func windowTape(t testing.TB, id byte, start int64, stepped bool) []byte {
 	n := uint64(0)
 	h := capture.Header{HostID: "h", TapeID: [16]byte{id}, Start: start}
@@ -25,6 +27,10 @@ func windowTape(t testing.TB, id byte, start int64, stepped bool) []byte {
 		switch {
 		case n%1700 == 0:
 			r.Kind, r.Payload = capture.KindMark, capture.AppendPayload(nil, &capture.Mark{Text: fmt.Sprintf("mark %d", n/1700)})
+		case n%1901 == 7:
+			sport := fmt.Sprintf("sport;	offset:%d;", 100+n/1901) // tells the layouts apart
+			text := strings.Replace(reportertest.UsualFormatText, "sport;	offset:24;", sport, 1)
+			r.Kind, r.Payload = capture.KindSocketFormat, capture.AppendPayload(nil, &capture.SocketFormat{Text: []byte(text)})
 		case stepped && n > 2500 && n%900 == 0:
 			step := 50e6 * (1 - 2*int64(n/900%2)) // the tape lasts 240 ms
 			r.Kind, r.Payload = capture.KindClock, capture.AppendPayload(nil, &capture.Clock{Step: step})
@@ -44,7 +50,7 @@ func windowLines(inputs []Input, w Window) (lines []string) {
 			continue
 		}
 		p := t.position(r.Seq, r.At)
-		lines = append(lines, fmt.Sprint(t.header.TapeID[0], p.steady, p.wall, p.tape, r.Seq, r.Kind, len(r.Payload)))
+		lines = append(lines, fmt.Sprint(t.header.TapeID[0], p.steady, p.wall, p.tape, r.Seq, r.Kind, len(r.Payload), *t.Format()))
 	}
 	for _, e := range t.Ends() {
 		lines = append(lines, fmt.Sprint(e.Name, e.Ending))

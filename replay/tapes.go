@@ -7,6 +7,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/tape"
+	"github.com/topotape/topotape/reporter/sockmsg"
 )
 
 // An Item is a record with its tape and its place.
@@ -59,9 +60,10 @@ type Tapes struct {
 	seek    bool // use the index to skip chunks before the window
 	unknown bool // return records of unknown kinds too
 	follows bool
-	skipped bool   // the reader has skipped a tape whose head is damaged
-	count   uint64 // records read
-	steps   int64  // ns: sum of the steps of the recording's wall clock
+	skipped bool           // the reader has skipped a tape whose head is damaged
+	count   uint64         // records read
+	steps   int64          // ns: sum of the steps of the recording's wall clock
+	format  sockmsg.Format // of socket events, at this place of the tape
 	carry   pendingCarry
 	ends    []TapeEnd
 	heads   Heads // of ends
@@ -116,6 +118,7 @@ func (t *Tapes) place(it *Item) {
 	if it.Kind == capture.KindClock {
 		t.stepClock(&it.Record)
 	}
+	t.format.Follow(&it.Record)
 	it.Header, it.Follows, it.input = t.header, t.follows, t.name
 	it.position = t.position(it.Seq, it.At)
 	it.Place = t.window.place(it)
@@ -137,6 +140,10 @@ func (t *Tapes) position(seq uint64, at int64) position {
 // Header returns the header of the last record's tape, nil before the first. It
 // does not change when reading goes on.
 func (t *Tapes) Header() *capture.Header { return t.header }
+
+// Format returns the layout of socket events at the place of the last record, also where the
+// record about it is before the window. It changes when reading goes on.
+func (t *Tapes) Format() *sockmsg.Format { return &t.format }
 
 // Ends returns how the tapes ended that were read to their end.
 func (t *Tapes) Ends() []TapeEnd { return t.ends }
@@ -207,6 +214,6 @@ func (t *Tapes) begin() {
 	t.follows = h.Continues(t.header)
 	t.header = h
 	if !t.follows {
-		t.steps = 0
+		t.steps, t.format = 0, sockmsg.UsualFormat()
 	}
 }

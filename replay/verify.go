@@ -82,8 +82,8 @@ func (d *Mismatch) changesSince(before *report.Report) {
 
 // differing lists the parts of a report whose digests differ.
 type differing struct {
-	coverage, endpoints, names bool
-	buckets                    []int // of connections
+	coverage, endpoints, names, attempts bool
+	buckets                              []int // of connections
 }
 
 // compareDigests compares a report with a witness.
@@ -92,6 +92,7 @@ func compareDigests(report, witness *capture.Digests) differing {
 		coverage:  report.Coverage != witness.Coverage,
 		endpoints: report.Endpoints != witness.Endpoints,
 		names:     report.Names != witness.Names,
+		attempts:  report.Attempts != witness.Attempts,
 	}
 	for i := range report.Connections {
 		if report.Connections[i] != witness.Connections[i] {
@@ -114,6 +115,9 @@ func (d *differing) sections() (names []string) {
 	}
 	if d.names {
 		names = append(names, "names")
+	}
+	if d.attempts {
+		names = append(names, "attempts")
 	}
 	return names
 }
@@ -141,6 +145,9 @@ func (d *differing) part(r *report.Report) *report.Report {
 	}
 	if d.names {
 		part.Names = r.Names
+	}
+	if d.attempts {
+		part.Attempts = r.Attempts
 	}
 	if d.endpoints {
 		part.Endpoints = r.Endpoints

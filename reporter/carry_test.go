@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,8 +14,10 @@ import (
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/fixtures/script"
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/procnet"
 	"github.com/topotape/topotape/reporter/report"
 	"github.com/topotape/topotape/reporter/reportertest"
+	"github.com/topotape/topotape/reporter/sockmsg"
 )
 
 var allRules = []string{reporter.RulesCurrent, reporter.RulesScope2016}
@@ -88,6 +91,26 @@ func dnsStreams() memoryTape {
 	return x
 }
 
+// lostEvents returns a tape with a loss of events while a SYN is unanswered.
+func lostEvents() memoryTape {
+	f := sockmsg.UsualFormat()
+	e := sockmsg.Event{PID: 1, TID: 1, Time: 1, Socket: 1, Old: procnet.Close, New: procnet.SynSent, Protocol: sockmsg.TCP,
+		Local: netip.MustParseAddrPort("10.0.0.1:0"), Remote: netip.MustParseAddrPort("10.0.0.2:80")}
+	x := memoryTape{"lost events", &capture.Header{HostID: "h"}, nil}
+	add := func(kind capture.Kind, payload []byte) {
+		n := uint64(len(x.records) + 1)
+		x.records = append(x.records, capture.Record{Seq: n, At: int64(n) * 1e9, Kind: kind, Source: 5, Payload: payload})
+	}
+	add(capture.KindSocketEvent, e.Append(nil, &f, false))
+	add(capture.KindTick, capture.AppendPayload(nil, &capture.Tick{Number: 1, Interval: 5e8}))
+	add(capture.KindGap, capture.AppendPayload(nil, &capture.Gap{Lost: 1}))
+	add(capture.KindTick, capture.AppendPayload(nil, &capture.Tick{Number: 2, Interval: 5e8}))
+	e.Old, e.New = procnet.SynSent, procnet.Close
+	add(capture.KindSocketEvent, e.Append(nil, &f, false))
+	add(capture.KindTick, capture.AppendPayload(nil, &capture.Tick{Number: 3, Interval: 5e8}))
+	return x
+}
+
 func newReporter(t testing.TB, h *capture.Header, rules string) *reporter.Reporter {
 	t.Helper()
 	r, err := reporter.New(h, rules)
@@ -123,7 +146,7 @@ func TestCarryIsTheCompleteState(t *testing.T) {
 	for seed := range uint64(40) {
 		tapes = append(tapes, memoryTape{fmt.Sprintf("seed %d", seed), &capture.Header{HostID: "h"}, reportertest.RandomRecords(seed)})
 	}
-	tapes = append(tapes, dnsStreams())
+	tapes = append(tapes, dnsStreams(), lostEvents())
 	for i, x := range tapes {
 		for _, rules := range allRules {
 			checkCarry(t, &x, rules, rand.New(rand.NewPCG(uint64(i), 1)), seen)

@@ -19,9 +19,12 @@ A Reporter has the state machine of one rule set, and steps it. Read them in thi
 	source       the sources of records, and their coverage
 	current      the machine of the current rules
 	scope2016    the machine of the rules of 2016, those of Weave Scope
+	events       sockets and processes as socket events show them
 	ctmsg        wire format of conntrack messages
 	procnet      text of the tables of /proc/net
+	sockdiag     tables and closed sockets as sock_diag sends them
 	dnsmsg       packets with DNS messages
+	sockmsg      events of sockets and processes
 	carry        coder of a machine's state
 
 	reportertest   feeds a machine with records in tests
@@ -31,7 +34,8 @@ Files of this package in reading order:
 	reporter.go     Reporter: Step and Report
 	carry.go        the state in carry records
 	evidence.go     records for a core that cannot read the state; evidence_walk.go those of
-	                walks of /proc, evidence_counters.go those of the host's counters
+	                walks of /proc, evidence_counters.go those of the host's counters,
+	                evidence_events.go those of socket events
 
 # What is carried
 

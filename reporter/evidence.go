@@ -18,7 +18,7 @@ import (
 
 // Evidence selects the records of a tape on which later reports depend: the last records of
 // sources and of the host, the last counters of each file, all steps of the clock, the last complete walk of /proc, the first
-// and the last messages of each flow, and the DNS answers that have not expired. A tape that
+// and the last messages of each flow and of each open socket, what runs, and the DNS answers that have not expired. A tape that
 // is cut from this one starts with copies of them. A core that cannot read a carry record, because its
 // version or its rules differ, reads them instead and makes nearly the same reports.
 type Evidence struct {
@@ -34,6 +34,7 @@ type Evidence struct {
 	lastTick  uint64          // number of the record of the last tick
 	walk      walkEvidence
 	counters  counterEvidence
+	events    eventEvidence
 	forward   validAnswers
 	reverse   validAnswers
 
@@ -45,7 +46,7 @@ type Evidence struct {
 
 // NewEvidence returns the Evidence for a tape with this header.
 func NewEvidence(h *capture.Header) *Evidence {
-	return &Evidence{header: h, source: map[uint32]capture.Record{}, gap: map[uint32]capture.Record{}, dump: map[uint32]capture.Record{},
+	return &Evidence{header: h, events: newEventEvidence(), source: map[uint32]capture.Record{}, gap: map[uint32]capture.Record{}, dump: map[uint32]capture.Record{},
 		flows: map[evidenceKey]*flowEvidence{}, forward: validAnswers{byKey: map[answerKey]*validAnswer{}}, reverse: validAnswers{byKey: map[answerKey]*validAnswer{}}}
 }
 
@@ -72,7 +73,7 @@ func (e *Evidence) Add(r *capture.Record) {
 		setLast(e.dump, r)
 	case capture.KindDumpEnd:
 		e.dumpEnd(r)
-	case capture.KindWalkBegin, capture.KindWalkEnd, capture.KindProcNet, capture.KindProcSockets, capture.KindProcUnchanged:
+	case capture.KindWalkBegin, capture.KindWalkEnd, capture.KindProcNet, capture.KindSocketTable, capture.KindProcSockets, capture.KindProcUnchanged:
 		if complete := e.walk.add(r, &e.packer); complete {
 			delete(e.gap, r.Source)
 			e.counters.walked(e.walk.completeSeq)
@@ -89,6 +90,11 @@ func (e *Evidence) Add(r *capture.Record) {
 		setLast(e.source, r)
 	case capture.KindGap:
 		setLast(e.gap, r)
+		if s := e.source[r.Source]; e.isEvents(&s, r.Source) {
+			e.events.lost()
+		}
+	case capture.KindSocketFormat, capture.KindProcesses, capture.KindSocketEvent, capture.KindProcessEvent:
+		e.events.add(r, e.header.BigEndian)
 	case capture.KindHost:
 		if r.Decode(new(capture.Host)) != nil {
 			return
@@ -107,6 +113,15 @@ func (e *Evidence) Add(r *capture.Record) {
 		e.lastTick = r.Seq
 		e.forget()
 	}
+}
+
+// isEvents reports whether a source, whose last record may be missing, is that of socket events.
+func (e *Evidence) isEvents(last *capture.Record, number uint32) bool {
+	var p capture.Source
+	if last.Seq == 0 || last.Decode(&p) != nil || p.Kind == "" {
+		return capture.UsualSource(number) == capture.SourceSockets
+	}
+	return p.Kind == capture.SourceSockets
 }
 
 // An evidenceKey identifies a flow.
@@ -171,7 +186,7 @@ func (e *Evidence) small(at int64) []capture.Record {
 	for _, f := range e.destroyed {
 		out = f.appendTo(out)
 	}
-	return e.reverse.appendTo(e.forward.appendTo(e.counters.appendTo(out), at), at)
+	return e.reverse.appendTo(e.forward.appendTo(e.events.appendTo(e.counters.appendTo(out)), at), at)
 }
 
 // Maxima of the last host records and of the steps of the clock.

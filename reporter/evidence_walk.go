@@ -8,7 +8,7 @@ import (
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// A reading is the records of one reading of a table of /proc/net, or of one list of
+// A reading is the records of one reading of a table of sockets, or of one list of
 // processes.
 type reading struct{ parts []packed.Record }
 
@@ -66,6 +66,11 @@ func (w *walkEvidence) add(r *capture.Record, packer *packed.Packer) (complete b
 		return w.end(r, packer)
 	case capture.KindProcNet:
 		var p capture.ProcNet
+		if r.Decode(&p) == nil {
+			w.read(r, source.TableKey{Netns: p.Netns, Name: p.Table}, p.Part, packer)
+		}
+	case capture.KindSocketTable:
+		var p capture.SocketTable
 		if r.Decode(&p) == nil {
 			w.read(r, source.TableKey{Netns: p.Netns, Name: p.Table}, p.Part, packer)
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 // CoreVersion changes when reports of the same records change.
-const CoreVersion = 5
+const CoreVersion = 6
 
 // The names of the rule sets.
 const (

@@ -11,7 +11,7 @@ if [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ] &&
 	dir=$(mktemp -d)
 	trap 'rm -rf "$dir"' EXIT
 	echo "Clients connect through a NAT gateway: long and short connections, IPv4 and IPv6, loopback,"
-	echo "DNS. The lab logs every connection that it makes. This takes 13 s."
+	echo "DNS, and processes that live for 5 ms. The lab logs every connection that it makes. This takes 13 s."
 	"$bin/netlab" run --truth "$dir/truth.jsonl" -- \
 		"$bin/topotape" record -o "$dir/lab.tape" --host-id gateway --interval 2s --duration 1m
 

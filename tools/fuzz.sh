@@ -25,7 +25,7 @@ fi
 short=${1:-60s} long=${2:-${1:-60s}}
 for dir in $(go list -f '{{.Dir}}' ./...); do
 	time=$short
-	case ${dir#"$PWD"/} in capture | capture/tape | reporter/ctmsg | reporter/procnet | reporter/dnsmsg | fixtures/script) time=$long ;; esac
+	case ${dir#"$PWD"/} in capture | capture/tape | reporter/ctmsg | reporter/procnet | reporter/sockdiag | reporter/dnsmsg | reporter/sockmsg | fixtures/script) time=$long ;; esac
 	for target in $(grep -hoE '^func Fuzz[A-Za-z0-9_]+' "$dir"/*_test.go 2>/dev/null | sed 's/^func //'); do
 		echo "$target $dir $time"
 	done

@@ -116,7 +116,7 @@ func readFacts(recorded string, lead int64) (*tapeFacts, error) {
 			s.dumped(&rec)
 		case capture.KindConntrack, capture.KindDumpEntry:
 			err = s.message(&rec)
-		case capture.KindWalkBegin, capture.KindWalkEnd, capture.KindProcNet, capture.KindProcUnchanged, capture.KindProcSockets:
+		case capture.KindWalkBegin, capture.KindWalkEnd, capture.KindProcNet, capture.KindSocketTable, capture.KindProcUnchanged, capture.KindProcSockets:
 			err = s.proc(&rec)
 		case capture.KindGap:
 			err = fmt.Errorf("something was lost")
@@ -221,6 +221,8 @@ func (s *tapeFacts) proc(rec *capture.Record) error {
 		return nil
 	case capture.KindProcNet:
 		return s.table(rec)
+	case capture.KindSocketTable:
+		return s.socketTable(rec)
 	case capture.KindProcUnchanged:
 		var p capture.ProcUnchanged
 		if err := rec.Decode(&p); err != nil {
@@ -258,14 +260,7 @@ func (s *tapeFacts) table(rec *capture.Record) error {
 	if p.Table != "tcp" && p.Table != "tcp6" {
 		return nil
 	}
-	key := tableName{p.Netns, p.Table}
-	t := s.walking.tables[key]
-	if t == nil {
-		t = &tableRead{name: key, inodes: map[way]uint64{}}
-		t.begin = s.start + p.ReadStart
-		s.walking.tables[key] = t
-	}
-	t.end = s.start + p.ReadEnd
+	t := s.read(tableName{p.Netns, p.Table}, p.ReadStart, p.ReadEnd)
 	for l := range strings.Lines(string(p.Text)) {
 		f := strings.Fields(l)
 		if len(f) < 10 || f[0] == "sl" || !slices.Contains([]string{"01", "04", "05", "08"}, f[3]) {
@@ -283,9 +278,49 @@ func (s *tapeFacts) table(rec *capture.Record) error {
 		if err != nil {
 			return err
 		}
-		if w := (way{local, remote}); t.inodes[w] == 0 {
-			t.inodes[w] = inode
+		t.add(way{local, remote}, inode)
+	}
+	return nil
+}
+
+// read returns the table that a part of it belongs to.
+func (s *tapeFacts) read(key tableName, begin, end int64) *tableRead {
+	t := s.walking.tables[key]
+	if t == nil {
+		t = &tableRead{name: key, inodes: map[way]uint64{}}
+		t.begin = s.start + begin
+		s.walking.tables[key] = t
+	}
+	t.end = s.start + end
+	return t
+}
+
+func (t *tableRead) add(w way, inode uint64) {
+	if t.inodes[w] == 0 {
+		t.inodes[w] = inode
+	}
+}
+
+// socketTable reads the messages of a table by their offsets (sock_diag(7)).
+func (s *tapeFacts) socketTable(rec *capture.Record) error {
+	var p capture.SocketTable
+	if err := rec.Decode(&p); err != nil {
+		return err
+	}
+	t := s.read(tableName{p.Netns, p.Table}, p.ReadStart, p.ReadEnd)
+	for b := p.Messages; len(b) > 0; {
+		n := int(binary.NativeEndian.Uint32(b))
+		if n < 88 || n > len(b) || p.Interrupted {
+			return fmt.Errorf("a message of %d bytes, interrupted %v", n, p.Interrupted)
 		}
+		end := func(addr, port int) netip.AddrPort {
+			a, _ := netip.AddrFromSlice(b[addr : addr+map[byte]int{2: 4, 10: 16}[b[16]]])
+			return netip.AddrPortFrom(a.Unmap(), binary.BigEndian.Uint16(b[port:]))
+		}
+		if slices.Contains([]byte{1, 4, 5, 8}, b[17]) {
+			t.add(way{end(24, 20), end(40, 22)}, uint64(binary.NativeEndian.Uint32(b[84:])))
+		}
+		b = b[(n+3)&^3:]
 	}
 	return nil
 }

@@ -65,8 +65,12 @@ func record(t *testing.T, lab *netlab.Lab, bin string, args ...string) *recordin
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.cmd.Process.Kill() })
-	// When the first dump is on the tape, the recorder has subscribed to events.
-	r.until("conntrack_dump_end", func(rec *capture.Record) bool { return rec.Kind == capture.KindDumpEnd })
+	// When the first dump, or a list of processes, is on the tape, the recorder has subscribed to events.
+	ready := capture.KindDumpEnd
+	if at := slices.Index(args, "--sources"); at >= 0 && !strings.Contains(args[at+1], "conntrack") {
+		ready = capture.KindProcesses
+	}
+	r.until(ready.String(), func(rec *capture.Record) bool { return rec.Kind == ready })
 	return r
 }
 

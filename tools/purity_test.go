@@ -19,7 +19,7 @@ import (
 const module = "github.com/topotape/topotape"
 
 // pure packages turn bytes into values that depend on nothing else.
-var pure = []string{"capture", "capture/quote", "capture/tape", "capture/wire", "reporter", "reporter/report", "reporter/source", "reporter/current", "reporter/scope2016", "reporter/ctmsg", "reporter/procnet", "reporter/dnsmsg", "reporter/carry"}
+var pure = []string{"capture", "capture/quote", "capture/tape", "capture/wire", "reporter", "reporter/report", "reporter/source", "reporter/current", "reporter/scope2016", "reporter/ctmsg", "reporter/procnet", "reporter/sockdiag", "reporter/dnsmsg", "reporter/carry"}
 
 var bannedImports = map[string]bool{
 	"os": true, "os/exec": true, "net": true, "syscall": true, "log": true, "log/slog": true, "math/rand": true, "math/rand/v2": true,
@@ -233,26 +233,29 @@ func TestImportsPointOneWay(t *testing.T) {
 		"cmd/topotape":          {"capture", "capture/live", "capture/outfile", "capture/quote", "capture/tape", "fixtures", "fixtures/ingest", "fixtures/script", "replay", "replay/diff", "replay/edit", "replay/fold", "replay/pcapng", "replay/render", "replay/scope", "replay/survey", "reporter", "reporter/ctmsg", "reporter/report"},
 		"fixtures":              {"capture", "capture/outfile", "capture/quote", "capture/tape", "fixtures/script", "replay", "replay/diff", "replay/fold", "replay/render", "replay/scope", "reporter", "reporter/report"},
 		"fixtures/ingest":       {"capture", "capture/tape", "fixtures/script", "replay/render", "reporter/ctmsg", "reporter/dnsmsg"},
-		"fixtures/script":       {"capture", "capture/tape", "capture/wire", "reporter/ctmsg", "reporter/dnsmsg"},
-		"replay":                {"capture", "capture/packed", "capture/tape", "replay/diff", "replay/fold", "reporter", "reporter/report"},
+		"fixtures/script":       {"capture", "capture/tape", "capture/wire", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/sockdiag", "reporter/sockmsg"},
+		"replay":                {"capture", "capture/packed", "capture/tape", "replay/diff", "replay/fold", "reporter", "reporter/report", "reporter/sockmsg"},
 		"replay/diff":           {"capture/quote", "replay/fold", "replay/render", "reporter", "reporter/report"},
 		"replay/edit":           {"capture", "capture/packed", "capture/tape", "replay", "replay/render", "reporter", "reporter/report", "reporter/source"},
-		"replay/fold":           {"capture", "reporter", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report"},
+		"replay/fold":           {"capture", "reporter", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report", "reporter/sockdiag", "reporter/sockmsg"},
 		"replay/pcapng":         {"capture"},
-		"replay/render":         {"capture", "capture/quote", "replay/fold", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report"},
-		"replay/replaytest":     {"capture", "capture/tape", "reporter", "reporter/ctmsg", "reporter/report"},
+		"replay/render":         {"capture", "capture/quote", "replay/fold", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report", "reporter/sockdiag", "reporter/sockmsg"},
+		"replay/replaytest":     {"capture", "capture/tape", "reporter", "reporter/ctmsg", "reporter/procnet", "reporter/report", "reporter/sockmsg"},
 		"replay/scope":          {"reporter/report"},
 		"replay/survey":         {"capture", "capture/quote", "capture/tape", "replay", "replay/render", "reporter/ctmsg", "reporter/report", "reporter/source"},
-		"reporter":              {"capture", "capture/packed", "reporter/carry", "reporter/ctmsg", "reporter/current", "reporter/dnsmsg", "reporter/report", "reporter/scope2016", "reporter/source"},
+		"reporter":              {"capture", "capture/packed", "reporter/carry", "reporter/ctmsg", "reporter/current", "reporter/dnsmsg", "reporter/procnet", "reporter/report", "reporter/scope2016", "reporter/sockmsg", "reporter/source"},
 		"reporter/carry":        {"capture/packed"},
 		"reporter/ctmsg":        {"capture/quote"},
-		"reporter/current":      {"capture", "reporter/carry", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report", "reporter/source"},
+		"reporter/current":      {"capture", "reporter/carry", "reporter/ctmsg", "reporter/dnsmsg", "reporter/events", "reporter/procnet", "reporter/report", "reporter/sockdiag", "reporter/source"},
 		"reporter/dnsmsg":       {"reporter/carry"},
+		"reporter/events":       {"capture", "reporter/carry", "reporter/ctmsg", "reporter/procnet", "reporter/report", "reporter/sockmsg"},
 		"reporter/procnet":      {},
 		"reporter/report":       {"capture"},
-		"reporter/reportertest": {"capture", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report"},
-		"reporter/scope2016":    {"capture", "capture/packed", "reporter/carry", "reporter/ctmsg", "reporter/dnsmsg", "reporter/report", "reporter/source"},
-		"reporter/source":       {"capture", "reporter/carry", "reporter/procnet", "reporter/report"},
+		"reporter/reportertest": {"capture", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report", "reporter/sockmsg"},
+		"reporter/scope2016":    {"capture", "capture/packed", "reporter/carry", "reporter/ctmsg", "reporter/dnsmsg", "reporter/procnet", "reporter/report", "reporter/sockdiag", "reporter/source"},
+		"reporter/sockdiag":     {"reporter/procnet"},
+		"reporter/sockmsg":      {"capture", "reporter/procnet"},
+		"reporter/source":       {"capture", "reporter/carry", "reporter/procnet", "reporter/report", "reporter/sockdiag"},
 	}
 	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}}\t{{join .Imports \" \"}}", "./...")
 	cmd.Dir = ".."

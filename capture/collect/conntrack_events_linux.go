@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"syscall"
 	"time"
-	"unsafe"
 
 	"github.com/topotape/topotape/capture"
 	"golang.org/x/sys/unix"
@@ -27,13 +25,14 @@ const (
 // nothing.
 func (c *Conntrack) receive(out chan<- *Batch) error {
 	free := newPool(eventBatches, eventSlots*eventSlot, eventSlots+8)
-	sleep, err := newSleeper(min(drainPause, time.Second/drainRate*time.Duration(c.events.buffer/eventTruesize)))
+	sleep, err := newSleeper()
 	if err != nil {
 		return err
 	}
 	defer sleep.file.Close()
 	b := free.get()
 	c.add(b, capture.KindSource, &c.source)
+	pause := min(drainPause, time.Second/drainRate*time.Duration(c.events.buffer/eventTruesize))
 	stopping := time.Time{}
 	for {
 		arena := b.arena[:cap(b.arena)]
@@ -62,48 +61,15 @@ func (c *Conntrack) receive(out chan<- *Batch) error {
 		if !empty {
 			continue
 		}
-		wait := c.idle
 		if n > 0 {
-			wait = sleep.pause
+			err = sleep.pause(pause)
+		} else {
+			err = c.idle()
 		}
-		if err := wait(); err != nil {
+		if err != nil {
 			return err
 		}
 	}
-}
-
-// A sleeper sleeps on a timerfd with raw system calls. The runtime's own timers
-// and system calls also wake its monitor thread, which costs as much as the
-// messages.
-type sleeper struct {
-	file   *os.File
-	fd     uintptr
-	conn   syscall.RawConn
-	length unix.ItimerSpec
-	slept  func(fd uintptr) bool
-}
-
-func newSleeper(length time.Duration) (*sleeper, error) {
-	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
-	if err != nil {
-		return nil, os.NewSyscallError("timerfd_create", err)
-	}
-	s := &sleeper{file: os.NewFile(uintptr(fd), "timerfd"), fd: uintptr(fd), length: unix.ItimerSpec{Value: unix.NsecToTimespec(length.Nanoseconds())}}
-	var expirations [8]byte
-	s.slept = func(fd uintptr) bool {
-		_, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&expirations)), unsafe.Sizeof(expirations))
-		return errno != unix.EAGAIN && errno != unix.EINTR
-	}
-	s.conn, err = s.file.SyscallConn()
-	return s, err
-}
-
-func (s *sleeper) pause() error {
-	_, _, errno := unix.RawSyscall6(unix.SYS_TIMERFD_SETTIME, s.fd, 0, uintptr(unsafe.Pointer(&s.length)), 0, 0, 0)
-	if errno != 0 {
-		return os.NewSyscallError("timerfd_settime", errno)
-	}
-	return s.conn.Read(s.slept)
 }
 
 // idle waits for the next message or the next request to the mark queue.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/topotape/topotape/capture"
+	"golang.org/x/sys/unix"
 )
 
 // ConntrackConfig configures the recording of connection tracking. Only Clock
@@ -63,7 +64,11 @@ func (c *Conntrack) Open() (err error) {
 	if c.table, err = openTable(); err != nil {
 		return err
 	}
-	if err := c.events.open(c.cfg.Buffer); err != nil {
+	fd, err := netfilterSocket(unix.SOCK_NONBLOCK)
+	if err != nil {
+		return err
+	}
+	if err := c.events.open(fd, c.cfg.Buffer, unix.NFNLGRP_CONNTRACK_NEW, unix.NFNLGRP_CONNTRACK_UPDATE, unix.NFNLGRP_CONNTRACK_DESTROY); err != nil {
 		return err
 	}
 	if err := c.marks.open(); err != nil {

@@ -131,7 +131,7 @@ func (q *markQueue) apply(c *Conntrack, b *Batch, empty bool) (stop bool) {
 		c.add(b, m.kind, m.payload)
 		q.adding = append(q.adding, m.done)
 	}
-	b.Drained, q.drained = q.drained, 0
+	b.Drained, b.Source, q.drained = q.drained, c.cfg.Source, 0
 	q.marks, q.pending = q.marks[:0], false
 	return q.stopped
 }

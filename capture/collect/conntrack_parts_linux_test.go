@@ -178,7 +178,11 @@ func TestMessageThatDoesNotFitIsLost(t *testing.T) {
 func TestMessagesOfOtherProcessesAreRefused(t *testing.T) {
 	inNetns(t)
 	var s eventSocket
-	if err := s.open(1 << 16); err != nil {
+	fd, err := netfilterSocket(unix.SOCK_NONBLOCK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.open(fd, 1<<16, unix.NFNLGRP_CONNTRACK_NEW); err != nil {
 		t.Fatal(err)
 	}
 	defer s.close()

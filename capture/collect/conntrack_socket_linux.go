@@ -44,11 +44,9 @@ func netfilterSocket(flags int) (int, error) {
 	return fd, nil
 }
 
-func (s *eventSocket) open(buffer int) (err error) {
-	if s.fd, err = netfilterSocket(unix.SOCK_NONBLOCK); err != nil {
-		return err
-	}
-	s.opened = true
+// open takes over a netlink socket that does not wait, and joins it to groups.
+func (s *eventSocket) open(fd, buffer int, groups ...int) (err error) {
+	s.fd, s.opened = fd, true
 	if s.buffer, err = setReceiveBuffer(s.fd, buffer); err != nil {
 		return err
 	}
@@ -61,14 +59,14 @@ func (s *eventSocket) open(buffer int) (err error) {
 	// The kernel delivers no other process's messages to a socket that is
 	// connected to the kernel, so the sender of each message need not be checked.
 	// Only a broadcast to the groups remains: it needs CAP_NET_ADMIN, with which a
-	// process can make conntrack entries anyway.
+	// process can make conntrack entries, and close sockets, anyway.
 	if err := unix.Connect(s.fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return os.NewSyscallError("connect", err)
 	}
 	if s.drops, err = s.readDrops(); err != nil {
 		return err
 	}
-	for _, group := range []int{unix.NFNLGRP_CONNTRACK_NEW, unix.NFNLGRP_CONNTRACK_UPDATE, unix.NFNLGRP_CONNTRACK_DESTROY} {
+	for _, group := range groups {
 		err := unix.SetsockoptInt(s.fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group)
 		if errors.Is(err, unix.EPERM) {
 			return errNoPrivilege

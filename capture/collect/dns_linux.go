@@ -39,38 +39,14 @@ type DNS struct {
 	from []unix.RawSockaddrLinklayer
 	buf  []byte // dnsSlots packets of snaplen bytes
 
-	looked    int64 // when the kernel's count of drops was last read
-	gapped    int64 // when the last gap was recorded
-	overflown loss  // in the socket buffer
-	refused   loss  // by the allowance
-
-	received, lost atomic.Uint64
-	lastLoss       atomic.Pointer[lastLoss]
-}
-
-// A loss is a number of packets that no gap record has yet.
-type loss struct {
-	packets uint64
-	since   int64 // when none of them was lost yet
-}
-
-// add counts packets that were lost after a time.
-func (l *loss) add(packets uint64, since int64) {
-	if l.packets == 0 {
-		l.since = since
-	}
-	l.packets += packets
-}
-
-type lastLoss struct {
-	at  int64
-	why string
+	received atomic.Uint64
+	losses   losses
 }
 
 // NewDNS returns a collector that is not open yet.
 func NewDNS(cfg DNSConfig) *DNS {
 	cfg.setDefaults()
-	return &DNS{cfg: cfg, gapped: -int64(cfg.Interval)}
+	return &DNS{cfg: cfg, losses: newLosses(cfg.Interval)}
 }
 
 // Open makes the socket, in the network namespace of the calling thread. From
@@ -126,7 +102,7 @@ func (d *DNS) prepare(fd int) error {
 	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: binary.NativeEndian.Uint16(all)}); err != nil {
 		return os.NewSyscallError("bind", err)
 	}
-	d.looked = d.cfg.Clock()
+	d.losses.looked = d.cfg.Clock()
 	d.source = capture.Source{Open: true, Kind: capture.SourceDNS, Netns: netnsInode(),
 		Buffer: uint64(granted), Snaplen: uint32(d.cfg.Snaplen)}
 	if granted/2 < d.cfg.Buffer {
@@ -205,7 +181,7 @@ func (d *DNS) Run(ctx context.Context, out chan<- *Batch) error {
 // setDeadline bounds the next wait if a loss waits for its gap record.
 func (d *DNS) setDeadline(ctx context.Context) {
 	var deadline time.Time
-	if d.overflown.packets > 0 || d.refused.packets > 0 {
+	if d.losses.pending() {
 		deadline = time.Now().Add(d.cfg.Interval)
 	}
 	d.file.SetReadDeadline(deadline)
@@ -273,8 +249,7 @@ func (d *DNS) addPackets(b *Batch, n int) {
 		now := d.cfg.Clock()
 		keep := d.kept(d.cfg.Allowance.left(now))
 		if keep == 0 {
-			d.refused.add(1, now)
-			d.countLoss(1, now, overShare)
+			d.losses.refuse(now)
 			continue
 		}
 		length := int(d.hdrs[i].n)
@@ -294,11 +269,8 @@ func (d *DNS) addPackets(b *Batch, n int) {
 	}
 }
 
-const bufferFull = "the socket buffer was full"
-
 // checkLoss counts what the kernel dropped since the last call; reading the
-// counter resets it. It adds the gaps that are due, at most once an interval,
-// because a flood would make one for every batch.
+// counter resets it. It adds the gaps that are due.
 func (d *DNS) checkLoss(b *Batch, last bool) (err error) {
 	now := d.cfg.Clock()
 	var s *unix.TpacketStats
@@ -310,32 +282,11 @@ func (d *DNS) checkLoss(b *Batch, last bool) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.Drops > 0 {
-		d.overflown.add(uint64(s.Drops), d.looked)
-		d.countLoss(uint64(s.Drops), now, bufferFull)
-	}
-	d.looked = now
-	if last || now-d.gapped >= int64(d.cfg.Interval) {
-		d.addGap(b, &d.overflown, bufferFull)
-		d.addGap(b, &d.refused, overShare)
+	d.losses.overflow(uint64(s.Drops), now)
+	for _, gap := range d.losses.gaps(now, last) {
+		d.add(b, capture.KindGap, gap)
 	}
 	return nil
-}
-
-func (d *DNS) countLoss(packets uint64, now int64, why string) {
-	d.lost.Add(packets)
-	if l := d.lastLoss.Load(); l == nil || l.why != why || now-l.at > int64(time.Second) {
-		d.lastLoss.Store(&lastLoss{now, why})
-	}
-}
-
-// addGap records a loss.
-func (d *DNS) addGap(b *Batch, l *loss, why string) {
-	if l.packets > 0 {
-		d.add(b, capture.KindGap, &capture.Gap{Lost: l.packets, Exact: true, Why: why, Since: l.since})
-		d.gapped = d.cfg.Clock()
-		*l = loss{}
-	}
 }
 
 func (d *DNS) add(b *Batch, kind capture.Kind, p capture.Payload) {
@@ -344,9 +295,9 @@ func (d *DNS) add(b *Batch, kind capture.Kind, p capture.Payload) {
 
 // Stats counts in Received the packets that were recorded. A loss degrades the source for a minute.
 func (d *DNS) Stats() Stats {
-	s := Stats{Received: d.received.Load(), Lost: d.lost.Load(), Why: d.source.Why}
-	if l := d.lastLoss.Load(); l != nil && d.cfg.Clock()-l.at < int64(time.Minute) {
-		s.Why = fmt.Sprintf("%d packets were lost: %s", s.Lost, l.why)
+	s := Stats{Received: d.received.Load(), Lost: d.losses.total.Load(), Why: d.source.Why}
+	if why := d.losses.why("packets", d.cfg.Clock()); why != "" {
+		s.Why = why
 	}
 	return s
 }

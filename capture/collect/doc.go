@@ -9,10 +9,14 @@
 //   - conntrack_linux.go, _events (the receiver), _socket, _marks (how dumps get
 //     their place among the events), _settings (what makes it blind), _shed (too many
 //     events), _dump (when to dump), _table (one dump)
-//   - proc.go and proc_linux.go, walk (one walk), tables, owners, counters
-//     (which tables need no reading), procfs, queue
+//   - proc.go and proc_linux.go, walk (one walk), tables, diag (tables by sock_diag),
+//     owners, counters (which tables need no reading), procfs, queue
 //   - dns.go (the packet filter) and dns_linux.go
+//   - sockets.go and sockets_linux.go, _tracefs (what tracefs says), _ring (one
+//     processor's ring), _processors (all of them), _round (their records in the order
+//     of time), _drain (requests), _snapshot (what ran before)
 //   - rdns.go
+//   - closes_linux.go; losses_linux.go (what dns and closes lost)
 //   - host_linux.go and rtnetlink_linux.go: facts about the host
 //   - hostcounters_linux.go: the host's counters and settings, as text
 //
@@ -40,6 +44,9 @@
 //     each, then 128, and refuses the others.
 //   - conntrack records no event until a quarter of the allowance is back; a dump
 //     follows then.
+//   - sockets leaves out the records of processes when a quarter of the allowance is
+//     left, and samples when none is, each until a quarter more is back.
+//   - closes refuses messages.
 //   - proc skips walks, and rdns looks up no name.
 //
 // # Conntrack
@@ -81,6 +88,68 @@
 //   - An event that a process caused (conntrack -D) has that process's port id
 //     in its header, so the header cannot prove that the kernel sent it. The
 //     socket is connected to the kernel instead: others cannot send to it.
+//
+// # Tables by sock_diag
+//
+// After [Proc.UseSockDiag] the tables are requested from the kernel as netlink
+// messages, which costs it a fifth of the text of /proc/net, a tenth if the namespace
+// has no socket. What surprises:
+//
+//   - A netlink socket belongs to the namespace in which it is made. The thread that
+//     walks enters it for one socket(2), which needs CAP_SYS_ADMIN. If it cannot return,
+//     the thread ends with its goroutine and no other namespace is entered.
+//   - An open socket keeps a namespace alive that has no process any more. So it is
+//     closed when the table was read.
+//   - Where a namespace cannot be entered, the text is read. If the kernel refuses a
+//     request (no module tcp_diag), only texts are read from then on.
+//   - A dump can be marked as inconsistent. A table of one part is then read once more;
+//     the mark of the last reading is on the tape.
+//   - The request has the states that /proc/net/tcp shows: NEW_SYN_RECV, and not
+//     BOUND_INACTIVE, which Linux 6.8 added.
+//
+// # Closed sockets
+//
+// This collector is off by default. While somebody listens, the kernel makes a message
+// for every TCP socket of the namespace that is closed, and a close costs the host 8 us
+// instead of 6. It needs no privilege, but without CAP_NET_ADMIN its
+// buffer is small. The messages have no inode and no process. The counter of drops is
+// exact, as conntrack's. Sockets of other namespaces are not reported.
+//
+// # Sockets
+//
+// A perf event on the tracepoint sock:inet_sock_set_state writes every change of a TCP
+// socket, with the task that had the processor, into one ring a processor, and beside
+// them records of names, forks, exits, namespaces and cgroups.
+//
+//	kernel ── ring of processor 0 ─┐
+//	       ── ring of processor 1 ─┴─ merged by time ── batch ──> recorder
+//	                │
+//	          PERF_RECORD_LOST ──> gap, then a list of all processes
+//
+// One goroutine reads all rings every 10 ms, every 50 ms while nothing comes. A round
+// takes what is older than 2 ms, in the order of time; later records wait, because an
+// earlier one may still appear in another ring.
+//
+// The tape has, in this order, the tracepoint's format, the directories of the cgroup
+// hierarchy that samples name, all processes, and then the records of the rings, with
+// the time at which the kernel made them. Two rules change them:
+//
+//   - The kernel's address of a socket is encrypted with a key that is made for the
+//     recording and kept nowhere.
+//   - Names and forks of threads are left out, unless the thread leads its process. Exits
+//     and namespaces of all threads are recorded. This is no loss, and is not counted.
+//
+// What surprises:
+//
+//   - tracefs may not be mounted. Then a thread that is used for nothing else mounts it in
+//     a mount namespace of its own and ends; the host's mounts stay as they are.
+//   - An interrupt between reading the clock and writing the record lets a record have an
+//     earlier time than one before it, by microseconds. The record's At does not decrease.
+//   - The kernel reports a loss with the next record that fits. At the end, the
+//     kernel's count is read too.
+//   - A ring knows nothing that happened before it was opened: of a processor that comes
+//     online, what happened in the last second is a gap of an unknown number.
+//   - Process ids are those of the recorder's pid namespace; processes outside have 0.
 //
 // # Reverse names
 //

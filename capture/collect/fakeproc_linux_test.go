@@ -100,7 +100,7 @@ func openProc(t testing.TB, cfg ProcConfig) *Proc {
 	if err := p.Open(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.fs.close() })
+	t.Cleanup(p.close)
 	return p
 }
 

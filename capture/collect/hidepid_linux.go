@@ -2,7 +2,6 @@ package collect
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -28,11 +27,7 @@ func unlistedWhy(root string, pids []uint32) string {
 	if len(pids) == 0 || pids[0] == 1 {
 		return ""
 	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return ""
-	}
-	option := hidepidOption(string(mounts), root)
+	option := hidepidOption(mounts(), root)
 	if option == "" {
 		return ""
 	}
@@ -41,22 +36,18 @@ func unlistedWhy(root string, pids []uint32) string {
 }
 
 // hidepidOption returns the option hidepid of the procfs that is mounted at a path,
-// "" if it has none. The text is that of /proc/PID/mountinfo (proc(5)).
-func hidepidOption(mounts, path string) (option string) {
-	for line := range strings.Lines(mounts) {
-		mount, device, _ := strings.Cut(line, " - ")
-		before, after := strings.Fields(mount), strings.Fields(device)
-		if len(before) < 6 || len(after) < 3 || before[4] != path || after[0] != "proc" {
-			continue
-		}
-		option = "" // a later mount covers the ones before
-		for o := range strings.SplitSeq(after[2], ",") {
-			if strings.HasPrefix(o, "hidepid=") {
-				option = o
-			}
+// "" if it has none.
+func hidepidOption(mounts []mount, path string) string {
+	proc := lastMount(mounts, func(m *mount) bool { return m.kind == "proc" && m.point == path })
+	if proc == nil {
+		return ""
+	}
+	for _, o := range proc.options {
+		if strings.HasPrefix(o, "hidepid=") {
+			return o
 		}
 	}
-	return option
+	return ""
 }
 
 // threads returns how many threads the kernel has, which it shows to everyone.

@@ -87,11 +87,11 @@ func TestHidepidIsThatOfTheLastMount(t *testing.T) {
 		"91 22 0:41 / /proc rw - proc proc rw,gid=5,hidepid=invisible\n" +
 		"92 27 0:42 / /other/proc rw - proc proc rw,hidepid=noaccess\nshort\n"
 	for path, want := range map[string]string{"/proc": "hidepid=invisible", "/srv": "", "/other/proc": "hidepid=noaccess", "/none": ""} {
-		if got := hidepidOption(mounts, path); got != want {
+		if got := hidepidOption(parseMounts(mounts), path); got != want {
 			t.Errorf("%s: %q, want %q", path, got, want)
 		}
 	}
-	if got := hidepidOption(mounts+strings.SplitAfter(mounts, "\n")[0], "/proc"); got != "" {
+	if got := hidepidOption(parseMounts(mounts+strings.SplitAfter(mounts, "\n")[0]), "/proc"); got != "" {
 		t.Errorf("covered by a mount without the option: %q", got)
 	}
 }

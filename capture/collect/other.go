@@ -32,6 +32,16 @@ func (*DNS) Open() error                              { return errPlatform }
 func (*DNS) Run(context.Context, chan<- *Batch) error { return errPlatform }
 func (*DNS) Stats() Stats                             { return Stats{} }
 
+// Sockets works only on Linux.
+type Sockets struct{}
+
+// NewSockets returns a collector that can't be opened.
+func NewSockets(SocketsConfig) *Sockets { return &Sockets{} }
+
+func (*Sockets) Open() error                              { return errPlatform }
+func (*Sockets) Run(context.Context, chan<- *Batch) error { return errPlatform }
+func (*Sockets) Stats() Stats                             { return Stats{} }
+
 // HostFacts works only on Linux.
 func HostFacts(string, []string) (capture.Host, error) { return capture.Host{}, errPlatform }
 

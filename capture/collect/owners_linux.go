@@ -47,16 +47,20 @@ func (f *procfs) process(pid uint32, last *owner) (o owner, ok bool) {
 	if last != nil && last.dir == o.dir && last.Partial == o.Partial && slices.Equal(last.Inodes, o.Inodes) {
 		return *last, true
 	}
+	ok = f.describe(dir, &o.Process)
+	return o, ok
+}
+
+// describe reads the name, parent, start time and cgroup of a process from its
+// directory. It returns false if the process has ended.
+func (f *procfs) describe(dir int, p *capture.Process) bool {
 	stat, err := f.small(dir, "stat")
-	if err != nil || !parseStat(stat, &o.Process) {
-		return o, false
+	if err != nil || !parseStat(stat, p) {
+		return false
 	}
 	cgroup, err := f.small(dir, "cgroup")
-	if errors.Is(err, unix.ESRCH) {
-		return o, false
-	}
-	o.Cgroup = slices.Clone(cgroup)
-	return o, true
+	p.Cgroup = slices.Clone(cgroup)
+	return !errors.Is(err, unix.ESRCH)
 }
 
 // sockets reads which sockets a process owns, sorted, without duplicates.
@@ -137,6 +141,12 @@ func (w *walk) readOwners(g group) (list []capture.Process, inodes []uint64) {
 
 // addOwners records the owners, in parts.
 func (w *walk) addOwners(netns uint64, list []capture.Process) {
+	eachPart(netns, list, func(p *capture.ProcSockets) { w.add(capture.KindProcSockets, p) })
+}
+
+// eachPart calls add with the list in parts of at most maxPart bytes and a process. An
+// empty list is one part.
+func eachPart(netns uint64, list []capture.Process, add func(*capture.ProcSockets)) {
 	r := capture.ProcSockets{Netns: netns}
 	for {
 		n, size := 0, 0
@@ -146,7 +156,7 @@ func (w *walk) addOwners(netns uint64, list []capture.Process) {
 		}
 		r.Processes, list = list[:n], list[n:]
 		r.More = len(list) > 0
-		w.add(capture.KindProcSockets, &r)
+		add(&r)
 		if !r.More {
 			return
 		}

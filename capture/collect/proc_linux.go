@@ -31,6 +31,7 @@ import (
 type Proc struct {
 	cfg    ProcConfig
 	fs     *procfs
+	diag   diag // not usable unless UseSockDiag was called
 	source capture.Source
 
 	number  uint64            // of the last walk
@@ -85,6 +86,10 @@ func (p *Proc) Open() error {
 	return nil
 }
 
+// UseSockDiag makes Run read the tables by sock_diag, and from /proc where that does not
+// work. It may be called between Open and Run.
+func (p *Proc) UseSockDiag() { p.diag = openDiag() }
+
 // Describe returns lines about what the open collector would see.
 func (p *Proc) Describe() []string {
 	pids, _ := p.fs.pids()
@@ -101,11 +106,24 @@ func (p *Proc) Describe() []string {
 	return lines
 }
 
+// unlock lets other goroutines use the thread, unless it is in another namespace: then it
+// ends with this goroutine.
+func (p *Proc) unlock() {
+	if !p.diag.strayed {
+		runtime.UnlockOSThread()
+	}
+}
+
+func (p *Proc) close() {
+	p.fs.close()
+	p.diag.close()
+}
+
 // Run walks until ctx is done; it does not finish a walk then.
 func (p *Proc) Run(ctx context.Context, out chan<- *Batch) error {
-	defer p.fs.close()
-	runtime.LockOSThread() // the thread's CPU time is the walks'
-	defer runtime.UnlockOSThread()
+	runtime.LockOSThread() // the thread's CPU time is the walks', and it enters other namespaces
+	defer p.unlock()
+	defer p.close()
 	q := newQueue(p.cfg.Source, out)
 	q.add(capture.KindSource, p.cfg.Clock(), &p.source)
 	q.flush()

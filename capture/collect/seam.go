@@ -10,9 +10,11 @@ import (
 // which the source delivered them, not yet numbered (Seq 0).
 type Batch struct {
 	Records []capture.Record
-	// Drained is the number of the last Conntrack.Drain request that was done
-	// before this batch was sent; 0 in all other batches.
+	// Drained is the number of the last request to the Drain of a collector that was
+	// done before this batch was sent, and Source is that collector's source; 0 in all
+	// other batches.
 	Drained uint64
+	Source  uint32
 
 	arena []byte      // of the payloads
 	home  chan *Batch // where Release puts the batch
@@ -21,7 +23,7 @@ type Batch struct {
 // Release returns the batch to the collector that made it. Its records must not
 // be used after that.
 func (b *Batch) Release() {
-	b.Records, b.arena, b.Drained = b.Records[:0], b.arena[:0], 0
+	b.Records, b.arena, b.Drained, b.Source = b.Records[:0], b.arena[:0], 0, 0
 	select {
 	case b.home <- b:
 	default:

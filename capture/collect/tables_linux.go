@@ -36,11 +36,22 @@ type reading struct {
 // read.
 var errVanished = errors.New("no process left")
 
-// table reads one table of a namespace through the first of its processes that
+// table reads one table of a namespace, by sock_diag if that is configured and works,
+// else from /proc.
+func (w *walk) table(netns uint64, name string, pids []uint32) (reading, error) {
+	if w.diag.usable {
+		if r, ok, err := w.diagTable(netns, name, pids); ok {
+			return r, err
+		}
+	}
+	return w.textTable(netns, name, pids)
+}
+
+// textTable reads one table of a namespace through the first of its processes that
 // works, and records it in parts. It tries another process only if nothing was
 // recorded, so that no text is recorded twice. The error is errVanished if all
 // processes have ended.
-func (w *walk) table(netns uint64, name string, pids []uint32) (reading, error) {
+func (w *walk) textTable(netns uint64, name string, pids []uint32) (reading, error) {
 	failed := errVanished
 	for _, pid := range pids {
 		r, start := reading{done: true}, w.clock()

@@ -2,6 +2,7 @@
 // core. [Record] makes a recording; [DryRun] shows what one would contain.
 //
 //	conntrack ─┐
+//	sockets ───┤
 //	proc ──────┼─> one queue ─> sequencer ─┬─> capture.Writer ─> file
 //	dns, rdns ─┘                           └─> Core.Step ─> at each tick Core.Report ─> witness
 //	      └──── addresses of the report, if rdns is recorded ──────┘
@@ -11,22 +12,24 @@
 // the records in the tape's order. That is why a replay makes the same reports.
 //
 // Reading order: options.go, record.go (from start to summary), recorder.go and
-// loop.go (the event loop), sequencer.go (the order of records), tally.go (their
-// number), ticks.go, sizeplan.go (how much each source may record), core.go, output.go
-// (where the tape is written).
+// loop.go (the event loop), sequencer.go (the order of records), waiting.go (what waits
+// for the collectors), tally.go (the number of records), ticks.go, sizeplan.go (how much
+// each source may record), core.go, output.go (where the tape is written).
 //
 // # Order
 //
 // Records of one source keep the order in which its collector sent them.
 // Records of different sources are in order of arrival, with one exception: a
 // tick, and the end of a /proc walk, wait until the conntrack socket was once
-// seen empty, at most [barrierWait]. The events that the kernel had queued
-// before are then on the tape before them, so a row of /proc never precedes its
-// flow. Other records are written while a tick waits.
+// seen empty, and then until the kernel's rings were read up to that moment, each at
+// most [barrierWait]. The events that the kernel had queued before are then on the
+// tape before them, so a row of /proc never precedes its flow, and a report has the
+// processes of all its flows. Other records are written while a tick waits.
 //
-//	counters read ── Drain(n) ──> collector reads until the socket is empty
+//	counters read ── Drain(n) ──> conntrack reads until the socket is empty
+//	   │                batch with Drained n ── Drain(m) ──> sockets reads what is older
 //	   │  other records are written
-//	   └──────────────────── batch with Drained n ── counters, tick, report, witness
+//	   └──────────────────────────────────── batch with Drained m ── counters, tick, report, witness
 //
 // A goroutine of its own (ticks.go) reads the host's counters once an interval,
 // and a tick is due when it has: 0.1 ms on 2 processors, more on many. All
@@ -56,9 +59,10 @@
 // name.
 //
 // Each source has a share of the size, so that a flood of one of them does not end
-// the recording of the others (sizeplan.go): conntrack a half, DNS a quarter, /proc
-// a fifth, reverse names the rest. The shares limit nobody while the tape is
-// smaller than planned for the time; beyond that, a source that uses up its share
+// the recording of the others (sizeplan.go): conntrack two fifths, DNS and sockets a
+// fifth each, /proc a seventh, reverse names the rest; closed sockets, if they are
+// recorded, have a quarter of what conntrack has. The shares limit nobody while the tape
+// is smaller than planned for the time; beyond that, a source that uses up its share
 // loses what is more, as counted gaps.
 //
 // A panic of the core costs the witnesses, not the recording: the recorder

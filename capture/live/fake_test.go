@@ -57,7 +57,7 @@ func newFakeConntrack() *fakeConntrack {
 			select {
 			case n := <-f.requests:
 				if !f.deaf {
-					out <- &collect.Batch{Records: f.take(), Drained: n}
+					out <- &collect.Batch{Records: f.take(), Drained: n, Source: f.number}
 				}
 			case <-ctx.Done():
 				out <- &collect.Batch{Records: f.take()}

@@ -56,7 +56,7 @@ func hostFacts(o *Options) (capture.Host, error) {
 // DefaultSources returns the kinds that are recorded unless others are chosen:
 // those that send nothing to the network.
 func DefaultSources() []string {
-	return []string{capture.SourceConntrack, capture.SourceProc, capture.SourceDNS}
+	return []string{capture.SourceConntrack, capture.SourceProc, capture.SourceDNS, capture.SourceSockets}
 }
 
 // number returns the number of a kind of source on the tape; 0 is the recorder.

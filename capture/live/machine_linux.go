@@ -24,8 +24,12 @@ func collectors(o *Options, clock collect.Clock) ([]source, error) {
 			s.Collector = collect.NewProc(collect.ProcConfig{Source: s.number, Clock: clock, Interval: o.ProcInterval, Allowance: s.allowance})
 		case capture.SourceDNS:
 			s.Collector = collect.NewDNS(collect.DNSConfig{Source: s.number, Clock: clock, Interval: o.Interval, Allowance: s.allowance})
+		case capture.SourceSockets:
+			s.Collector = collect.NewSockets(collect.SocketsConfig{Source: s.number, Clock: clock, Interval: o.Interval, Allowance: s.allowance})
 		case capture.SourceRDNS:
 			s.Collector = collect.NewRDNS(collect.RDNSConfig{Source: s.number, Clock: clock, Allowance: s.allowance})
+		case capture.SourceCloses:
+			s.Collector = collect.NewCloses(collect.ClosesConfig{Source: s.number, Clock: clock, Interval: o.Interval, Allowance: s.allowance})
 		default:
 			return nil, fmt.Errorf("no source %q; there are %v", kind, capture.UsualSources())
 		}

@@ -108,7 +108,21 @@ func (r *recorder) open(sources []source) ([]failure, error) {
 		return nil, errors.New("none of the sources can be recorded")
 	}
 	r.failed = failed
+	r.chooseTables()
 	return failed, nil
+}
+
+// chooseTables makes proc read the tables of sockets by sock_diag unless sockets is recorded: they are cheaper to read so,
+// and show the cgroups of the sockets.
+func (r *recorder) chooseTables() {
+	if slices.ContainsFunc(r.sources, func(s source) bool { return s.kind == capture.SourceSockets }) {
+		return
+	}
+	for _, s := range r.sources {
+		if p, ok := s.Collector.(interface{ UseSockDiag() }); ok {
+			p.UseSockDiag()
+		}
+	}
 }
 
 // closeSources releases what collectors acquired that were opened and never run.

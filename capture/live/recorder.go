@@ -74,7 +74,7 @@ func (r *recorder) run(ctx context.Context) (why string, err error) {
 	for _, s := range r.sources {
 		r.running++
 		if d, ok := s.Collector.(interface{ Drain(uint64) }); ok {
-			r.seq.drain = d.Drain
+			r.seq.addDrain(drain{s.number, d.Drain})
 		}
 		if w, ok := s.Collector.(interface{ LookUp([]netip.Addr) }); ok {
 			r.seq.core.lookUp = w.LookUp
@@ -134,10 +134,7 @@ func (r *recorder) endSource(e ended) {
 		}
 	}
 	r.running--
-	if _, ok := e.source.Collector.(interface{ Drain(uint64) }); ok {
-		r.seq.drain = nil
-		r.seq.emitAll()
-	}
+	r.seq.removeDrain(e.source.number)
 	if r.why != "" && e.err == nil {
 		return
 	}

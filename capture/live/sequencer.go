@@ -2,7 +2,6 @@ package live
 
 import (
 	"bytes"
-	"slices"
 	"time"
 
 	"github.com/topotape/topotape/capture"
@@ -10,14 +9,9 @@ import (
 	"github.com/topotape/topotape/capture/tape"
 )
 
-const (
-	// barrierWait bounds how long a tick or the end of a walk waits for the
-	// conntrack socket to be empty.
-	barrierWait = 50 * time.Millisecond
-	// clockStep is the smallest change of the wall clock against the boot clock
-	// that makes a clock record.
-	clockStep = int64(100 * time.Millisecond)
-)
+// clockStep is the smallest change of the wall clock against the boot clock that makes a
+// clock record.
+const clockStep = int64(100 * time.Millisecond)
 
 // A sequencer numbers the records, sets their time, and passes each to the tape
 // and to the core. It is used by one goroutine.
@@ -26,10 +20,10 @@ type sequencer struct {
 	core    guard
 	witness capture.Witness // its rules and core version go into every witness
 	clock   collect.Clock
-	wall    func() int64   // Unix ns
-	drain   func(n uint64) // requests a drain of the conntrack socket; nil without conntrack
-	tally                  // of the records so far
-	saved   tally          // of those that are written, not in the open chunk
+	wall    func() int64 // Unix ns
+	drains  []drain      // in the order in which a tick waits for them
+	tally                // of the records so far
+	saved   tally        // of those that are written, not in the open chunk
 
 	at         int64
 	ticks      uint64
@@ -37,18 +31,10 @@ type sequencer struct {
 	offset     int64  // wall clock at time 0, as the last clock record has it
 	host       []byte // payload of the last host record
 	waiting    []waiting
-	drains     uint64 // number of the last drain request
+	requests   uint64 // number of the last drain request
 	namespaces int    // network namespaces that the last complete walk visited
 	fault      string // message of the core's panic
 	err        error  // of the tape: nothing more can be written
-}
-
-// waiting is a tick, or the end of a walk, that waits for a drain.
-type waiting struct {
-	drain    uint64 // number of the drain request
-	deadline time.Time
-	source   uint32
-	emit     func()
 }
 
 func newSequencer(tape *tape.Writer, c Core, clock collect.Clock, wall func() int64, sources int) *sequencer {
@@ -131,10 +117,10 @@ func (s *sequencer) batch(b *collect.Batch) {
 		}
 		s.add(r)
 	}
-	drained := b.Drained
+	drained, source := b.Drained, b.Source
 	b.Release()
 	if drained > 0 {
-		s.drained(drained)
+		s.advance(func(w *waiting) bool { return s.drains[w.drain].source == source && w.request <= drained })
 	}
 }
 
@@ -144,61 +130,6 @@ func (s *sequencer) countNamespaces(r *capture.Record) {
 	if r.Decode(&walk) == nil && walk.Failed == "" {
 		s.namespaces = int(walk.Netns)
 	}
-}
-
-// afterDrain calls emit when the conntrack socket was drained, or after
-// barrierWait; at once if conntrack is not recorded.
-func (s *sequencer) afterDrain(source uint32, emit func()) {
-	if s.drain == nil {
-		emit()
-		return
-	}
-	s.drains++
-	s.waiting = append(s.waiting, waiting{drain: s.drains, deadline: time.Now().Add(barrierWait), source: source, emit: emit})
-	s.drain(s.drains)
-}
-
-// drained emits what waits for a drain request up to n.
-func (s *sequencer) drained(n uint64) {
-	s.emitWhile(func(w waiting) bool { return w.drain <= n })
-}
-
-// expire emits what has waited until its deadline.
-func (s *sequencer) expire(now time.Time) {
-	s.emitWhile(func(w waiting) bool { return !w.deadline.After(now) })
-}
-
-// emitSource emits what waits of a source, and all before it: the source's next
-// record must not overtake it.
-func (s *sequencer) emitSource(source uint32) {
-	last := -1
-	for i, w := range s.waiting {
-		if w.source == source && source != 0 {
-			last = i
-		}
-	}
-	if last >= 0 {
-		s.drained(s.waiting[last].drain)
-	}
-}
-
-// emitAll emits everything that waits.
-func (s *sequencer) emitAll() { s.emitWhile(func(waiting) bool { return true }) }
-
-func (s *sequencer) emitWhile(ready func(waiting) bool) {
-	for len(s.waiting) > 0 && ready(s.waiting[0]) {
-		w := s.waiting[0]
-		s.waiting = slices.Delete(s.waiting, 0, 1)
-		w.emit()
-	}
-}
-
-// deadline returns when expire is next due, the zero time if nothing waits.
-func (s *sequencer) deadline() time.Time {
-	if len(s.waiting) == 0 {
-		return time.Time{}
-	}
-	return s.waiting[0].deadline
 }
 
 // tick adds the counters and a tick after a drain.

@@ -3,6 +3,7 @@ package live
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -38,7 +39,7 @@ func batch(records ...capture.Record) *collect.Batch { return &collect.Batch{Rec
 func TestTickAndWalkEndWaitForTheSocketToBeEmpty(t *testing.T) {
 	s, tape := newTestSequencer(t, nil)
 	var requests []uint64
-	s.drain = func(n uint64) { requests = append(requests, n) }
+	s.addDrain(drain{1, func(n uint64) { requests = append(requests, n) }})
 	walk := &capture.ProcWalk{Number: 1}
 	s.batch(batch(of(capture.KindWalkBegin, 2, 1, walk), of(capture.KindWalkEnd, 2, 5, walk)))
 	s.batch(batch(event(2)))
@@ -48,11 +49,11 @@ func TestTickAndWalkEndWaitForTheSocketToBeEmpty(t *testing.T) {
 		t.Fatalf("requests %v", requests)
 	}
 	first := batch(event(4))
-	first.Drained = 1
+	first.Drained, first.Source = 1, 1
 	s.batch(first)
 	s.batch(batch(event(9)))
 	second := batch()
-	second.Drained = 2
+	second.Drained, second.Source = 2, 1
 	s.batch(second)
 	s.batch(batch(event(10)))
 	_, records, _ := tape()
@@ -65,13 +66,74 @@ func TestTickAndWalkEndWaitForTheSocketToBeEmpty(t *testing.T) {
 	}
 }
 
+// A tick waits for conntrack, and then for sockets: for what came up to the moment at which
+// conntrack was empty.
+func TestTickWaitsForOneDrainAfterTheOther(t *testing.T) {
+	s, tape := newTestSequencer(t, nil)
+	var asked []string
+	for _, source := range []uint32{5, 1} {
+		s.addDrain(drain{source, func(n uint64) { asked = append(asked, fmt.Sprint(source, " ", n)) }})
+	}
+	answer := func(source uint32, n uint64, records ...capture.Record) {
+		b := batch(records...)
+		b.Source, b.Drained = source, n
+		s.batch(b)
+	}
+	sample := func(at int64) capture.Record {
+		return capture.Record{At: at, Kind: capture.KindSocketEvent, Source: 5, Payload: make([]byte, 24)}
+	}
+	s.tick(counters{})
+	s.tick(counters{})
+	answer(5, 1, sample(1)) // no answer to a request of another source
+	answer(1, 1, event(2))
+	answer(5, 2, sample(3))
+	answer(5, 3, sample(4))
+	answer(1, 2, event(5))
+	s.expire(time.Now().Add(barrierWait + time.Second)) // sockets does not answer
+	s.batch(batch(sample(6)))
+	if want := []string{"1 1", "1 2", "5 3", "5 4"}; !slices.Equal(asked, want) {
+		t.Errorf("requests %q, want %q", asked, want)
+	}
+	if at := s.deadline(); !at.IsZero() {
+		t.Errorf("something waits until %v", at)
+	}
+	_, records, _ := tape()
+	want := []capture.Kind{
+		capture.KindSocketEvent, capture.KindConntrack, capture.KindSocketEvent, capture.KindSocketEvent, capture.KindTick,
+		capture.KindConntrack, capture.KindTick, capture.KindSocketEvent,
+	}
+	if !slices.Equal(kinds(records), want) {
+		t.Errorf("order %v", kinds(records))
+	}
+}
+
+// When a collector ends, nothing waits for it.
+func TestTickDoesNotWaitForASourceThatEnded(t *testing.T) {
+	s, tape := newTestSequencer(t, nil)
+	s.addDrain(drain{1, func(uint64) {}})
+	s.addDrain(drain{5, func(uint64) {}})
+	s.tick(counters{})
+	s.removeDrain(3)
+	if s.deadline().IsZero() {
+		t.Error("the end of another source ended the waiting")
+	}
+	s.removeDrain(5)
+	s.tick(counters{})
+	b := batch()
+	b.Source, b.Drained = 1, 2
+	s.batch(b)
+	if _, records, _ := tape(); !slices.Equal(kinds(records), []capture.Kind{capture.KindTick, capture.KindTick}) {
+		t.Errorf("order %v", kinds(records))
+	}
+}
+
 func TestLaterDrainAnswersEarlierRequests(t *testing.T) {
 	s, tape := newTestSequencer(t, nil)
-	s.drain = func(uint64) {}
+	s.addDrain(drain{1, func(uint64) {}})
 	s.batch(batch(of(capture.KindWalkEnd, 2, 1, &capture.ProcWalk{Number: 1})))
 	s.tick(counters{})
 	b := batch(event(2))
-	b.Drained = 2
+	b.Drained, b.Source = 2, 1
 	s.batch(b)
 	_, records, _ := tape()
 	if want := []capture.Kind{capture.KindConntrack, capture.KindWalkEnd, capture.KindTick}; !slices.Equal(kinds(records), want) {
@@ -81,7 +143,7 @@ func TestLaterDrainAnswersEarlierRequests(t *testing.T) {
 
 func TestSourceNeverOvertakesItself(t *testing.T) {
 	s, tape := newTestSequencer(t, nil)
-	s.drain = func(uint64) {}
+	s.addDrain(drain{1, func(uint64) {}})
 	s.batch(batch(of(capture.KindWalkEnd, 2, 1, &capture.ProcWalk{Number: 1}), of(capture.KindWalkBegin, 2, 2, &capture.ProcWalk{Number: 2})))
 	_, records, _ := tape()
 	if want := []capture.Kind{capture.KindWalkEnd, capture.KindWalkBegin}; !slices.Equal(kinds(records), want) {

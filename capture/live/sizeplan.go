@@ -55,6 +55,10 @@ func sourceShare(kind string) (share, compressed float64) {
 		return 3, 5
 	case capture.SourceDNS:
 		return 4, 1
+	case capture.SourceSockets:
+		return 4, 6
+	case capture.SourceCloses:
+		return 2, 8
 	}
 	return 1, 2
 }

@@ -45,13 +45,18 @@ func (t *tally) count(r *capture.Record) {
 }
 
 // counts reports whether collectors count such a record as received: a message,
-// a packet, a name, or the last part of a table.
+// a packet, a name, a closed socket, a record of the kernel's rings, or the last part of
+// a table.
 func counts(r *capture.Record) bool {
 	switch r.Kind {
-	case capture.KindConntrack, capture.KindDumpEntry, capture.KindDNS, capture.KindReverseName, capture.KindProcUnchanged:
+	case capture.KindConntrack, capture.KindDumpEntry, capture.KindDNS, capture.KindReverseName, capture.KindProcUnchanged,
+		capture.KindSocketClose, capture.KindSocketEvent, capture.KindProcessEvent:
 		return true
 	case capture.KindProcNet:
 		var table capture.ProcNet
+		return r.Decode(&table) == nil && !table.More
+	case capture.KindSocketTable:
+		var table capture.SocketTable
 		return r.Decode(&table) == nil && !table.More
 	}
 	return false

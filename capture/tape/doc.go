@@ -10,7 +10,7 @@ Reading order: frame.go, envelope.go (one record in a chunk), writer.go, reader.
 with input.go (the window over the input), errors.go; then index.go, runs.go,
 chunk.go and seek.go (reading by the index); recovery.go (frames of a damaged file).
 
-The rest of this text is the format, version 1.2: everything that a reader in
+The rest of this text is the format, version 1.3: everything that a reader in
 another language needs. tools/readers/tape.py was written from it.
 testdata/conformance has tapes of every kind and every special case, with their
 records and how they end.
@@ -146,17 +146,51 @@ keeps it to 4 MiB.
 	21  end                    End
 	22  counters               Counters
 	23  stall                  Stall
+	24  socket_format          SocketFormat
+	25  socket_event           raw: one sample of the kernel's perf ring, a socket's change of state
+	26  process_event          raw: one other record of the ring: comm, fork, exit, namespaces or cgroup
+	27  processes              ProcSockets
+	28  cgroups                Cgroups
+	29  socket_table           SocketTable
+	30  socket_close           raw: one sock_diag message about a socket that was closed
 
-A message begins with its netlink header: length (32 bits), type (16), flags (16),
+A message of conntrack begins with its netlink header: length (32 bits), type (16), flags (16),
 sequence number (32), port (32), in the host's byte order, like the length and the
 type at the beginning of each attribute. Four bytes of nfgenmsg follow, and the
 attributes of linux/netfilter/nfnetlink_conntrack.h, whose numbers are big-endian.
 The low byte of the type is 2 for a flow that was destroyed, else 0, with one of
 the flags 0x600 for a new flow.
 
+A record of the perf ring is one of linux/perf_event.h, in the host's byte order. It
+begins with its header: type (32 bits), misc (16), length of the record (16). Numbers
+after that have 32 bits, or 64 where it says so; times are CLOCK_MONOTONIC:
+
+	 3  comm        pid, tid; name, zeros; the trailer. Misc 0x2000: by exec
+	 4  exit        pid, parent's pid; tid, parent's tid; time (64); the trailer
+	 7  fork        likewise
+	 9  sample      pid, tid; time (64); length of the data; data; cgroup (64), absent before Linux 5.7
+	16  namespaces  pid, tid; how many (64); device (64) and inode (64) of each, the network first; the trailer
+	19  cgroup      id (64); path, zeros; the trailer
+
+The trailer is the pid, tid and time (64) of the task that caused the record. The data
+of a sample are the fields of the tracepoint sock:inet_sock_set_state, where the last
+record of kind socket_format before it has them. The field skaddr is no address: the
+recorder replaces it by a number that is the same for the same socket. A tape without a
+socket_format has the layout of Linux 6.18: common_flags (8 bits) at byte 2, skaddr (64)
+at 8, oldstate (32) at 16, newstate (32) at 20, sport (16) at 24, dport (16) at 26, family
+(16) at 28, protocol (16) at 30, saddr (4 bytes) at 32, daddr (4) at 36, saddr_v6 (16) at
+40, daddr_v6 (16) at 56.
+
+A message of sock_diag begins with the same netlink header, of type 20. A struct
+inet_diag_msg of linux/inet_diag.h follows, 72 bytes: family (8 bits), state (8), timer
+(8), retransmissions (8); local port (16, big-endian), remote port (16, big-endian),
+local address (16 bytes), remote address (16 bytes; 4 bytes and zeros in IPv4),
+interface (32), cookie (64); expiry (32), receive queue (32), send queue (32), uid (32),
+inode (32). Attributes follow, such as 2 (tcp_info) and 21 (cgroup id, 64).
+
 	Source
 	    Open            bool     1: the source was opened, 0: it was closed
-	    Kind            str      conntrack, proc, dns or rdns
+	    Kind            str      conntrack, proc, dns, rdns, sockets or closes
 	    Netns           u64      inode of the network namespace that it observes; 0: unknown, or all
 	    Interface       str      dns: the interface; empty: all
 	    Buffer          u64      bytes of kernel buffer
@@ -260,6 +294,7 @@ the flags 0x600 for a new flow.
 	    Endpoints       u64
 	    Names           u64
 	    Connections     8 u64    by hash of the tuple; eight elements
+	    Attempts        u64      0 and not written if the report has none; since 1.3
 
 	Fault
 	    Record          u64      number of the record on which the core panicked
@@ -288,6 +323,28 @@ the flags 0x600 for a new flow.
 	Stall
 	    Duration        i64      for how long the recorder stood still until now
 
+	SocketFormat
+	    Text            bin      the tracepoint's file "format"
+
+	Cgroups
+	    Part            u32      from 0
+	    More            bool     another part of the same list follows
+	    Dirs            [Cgroup] all in a recording's first list, later those that no cgroup record shows
+
+	Cgroup
+	    Inode           u64      by which samples name it
+	    Path            str      from the mount point on, such as /system.slice
+
+	SocketTable
+	    Netns           u64
+	    Table           str      tcp or tcp6
+	    ReadStart       i64      time at which reading began
+	    ReadEnd         i64      and ended
+	    Part            u32      from 0
+	    More            bool     another part of the same reading follows
+	    Interrupted     bool     the table changed during the reading: rows may be missing, or twice
+	    Messages        bin      whole messages of sock_diag, each aligned to 4 bytes
+
 	Total
 	    Source          u32      number of the source
 	    Kind            str
@@ -298,7 +355,11 @@ the flags 0x600 for a new flow.
 	    Bytes           u64
 
 At its end, a walk replaces everything that was known from /proc: a namespace that
-is not in it is gone. A dump or a walk without an end is void.
+is not in it is gone. A dump or a walk without an end is void. In a walk, the
+socket_table records of a table are a second encoding of its proc_net records.
+
+A processes record lists what runs when the recording begins or after a loss, in the
+form of proc_sockets but without inodes.
 
 A carry is at the beginning of a segment or a cut. It is what the core knew at
 this place of the recording and cannot know from the records before it on this
@@ -410,6 +471,7 @@ for ours. Kind numbers are never reused, and no element changes its meaning.
 	1.0   the first
 	1.1   Header: Others. Carry: Rules, Part, More. indexPage: earlier, runs
 	1.2   Gap: Since. The kinds counters and stall
+	1.3   Witness: Attempts. The kinds socket_format to socket_close
 
 # What surprises
 

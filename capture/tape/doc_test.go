@@ -55,7 +55,7 @@ func documented(t *testing.T) map[string][]field {
 // coded reads the methods named fields: what the code writes and reads, in its
 // order.
 func coded(t *testing.T) map[string][]field {
-	words := map[string]string{"Bool": "bool", "Uint8": "u8", "Uint32": "u32", "Uint64": "u64", "Int64": "i64", "LaterInt64": "i64", "String": "str", "Text": "str", "Name": "str", "Bytes": "bin"}
+	words := map[string]string{"Bool": "bool", "Uint8": "u8", "Uint32": "u32", "Uint64": "u64", "Int64": "i64", "LaterInt64": "i64", "LaterUint64": "u64", "String": "str", "Text": "str", "Name": "str", "Bytes": "bin"}
 	arrays := map[string]reflect.Type{"Header": reflect.TypeFor[capture.Header](), "Parent": reflect.TypeFor[capture.Parent]()}
 	out := map[string][]field{}
 	for _, file := range []string{"../fields.go", "index.go", "runs.go"} {
@@ -182,7 +182,7 @@ func TestDocumentDrawsTheFrame(t *testing.T) {
 			t.Errorf("the document does not say %q", say)
 		}
 	}
-	if !slices.Contains(slices.Collect(strings.Lines(text)), fmt.Sprintf("\t%d.%d   ", Format, Minor)+"Gap: Since. The kinds counters and stall\n") {
+	if !slices.Contains(slices.Collect(strings.Lines(text)), fmt.Sprintf("\t%d.%d   ", Format, Minor)+"Witness: Attempts. The kinds socket_format to socket_close\n") {
 		t.Errorf("the document does not say what version %d.%d added", Format, Minor)
 	}
 }

@@ -10,7 +10,7 @@ import (
 // string. Minor increases when something is added that older readers can skip.
 const (
 	Format = 1
-	Minor  = 2
+	Minor  = 3
 )
 
 // frameKind says what a frame's payload is. A reader refuses unknown kinds below

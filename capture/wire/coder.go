@@ -168,6 +168,13 @@ func (c *Coder) LaterInt64(p *int64) {
 	}
 }
 
+// LaterUint64 is Uint64 for such a field.
+func (c *Coder) LaterUint64(p *uint64) {
+	if *p != 0 || c.dec != nil {
+		c.Uint64(p)
+	}
+}
+
 func (c *Coder) Uint32(p *uint32) { narrow(c, p, 1<<32-1) }
 func (c *Coder) Uint8(p *uint8)   { narrow(c, p, 1<<8-1) }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strings"
 
@@ -91,12 +92,13 @@ func (f *catFlags) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	out := newLiveOutput(o)
-	c := newCatter(cmd, out, f.format)
+	tapes, records := replay.Records(inputs, f.window)
+	c := newCatter(cmd, out, f.format, tapes)
 	c.kinds, c.matcher.Selectors = f.kinds, f.match
 	if !isTerminal(o.target()) { // on a terminal the lines show the progress
 		c.progress = newProgress(inputs)
 	}
-	err = c.run(inputs, f.window)
+	err = c.run(records)
 	c.progress.done()
 	if err = out.finish(err); err != nil {
 		return err
@@ -126,23 +128,23 @@ type catter struct {
 	final    error           // the error that ended the reading
 }
 
-func newCatter(cmd *cobra.Command, out io.Writer, format string) *catter {
-	c := &catter{cmd: cmd}
+func newCatter(cmd *cobra.Command, out io.Writer, format string, tapes *replay.Tapes) *catter {
+	c := &catter{cmd: cmd, tapes: tapes, matcher: fold.RecordMatcher{Format: tapes.Format()}}
 	switch format {
 	case "jsonl":
-		c.printer = script.NewPrinter(out)
+		p := script.NewPrinter(out)
+		p.Layout(tapes.Format())
+		c.printer = p
 	case "pcapng":
 		c.packets = pcapng.NewPrinter(out, version)
 		c.printer = c.packets
 	default:
-		c.printer = render.NewRecordPrinter(out)
+		c.printer = render.NewRecordPrinter(out, tapes.Format())
 	}
 	return c
 }
 
-func (c *catter) run(inputs []replay.Input, w replay.Window) error {
-	tapes, records := replay.Records(inputs, w)
-	c.tapes = tapes
+func (c *catter) run(records iter.Seq2[capture.Record, error]) error {
 	for r, err := range records {
 		if err != nil {
 			var damage *tape.DamageError
@@ -157,14 +159,14 @@ func (c *catter) run(inputs []replay.Input, w replay.Window) error {
 			continue
 		}
 		c.progress.record(&r)
-		if err := c.begin(tapes.Header()); err != nil {
+		if err := c.begin(c.tapes.Header()); err != nil {
 			return err
 		}
 		if err := c.record(&r); err != nil {
 			return err
 		}
 	}
-	if h := tapes.Header(); c.header == nil && h != nil { // a tape without records
+	if h := c.tapes.Header(); c.header == nil && h != nil { // a tape without records
 		if err := c.begin(h); err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/replay/pcapng"
 	"github.com/topotape/topotape/replay/render"
+	"github.com/topotape/topotape/reporter/sockmsg"
 )
 
 // Any record prints as one printable line, and is written as packets
@@ -42,12 +43,13 @@ func FuzzAnyRecordPrints(f *testing.F) {
 			f.Add(uint8(k), int64(1), uint32(1), capture.AppendPayload(nil, p), true)
 		}
 	}
+	format := sockmsg.UsualFormat()
 	f.Fuzz(func(t *testing.T, kind uint8, at int64, source uint32, payload []byte, big bool) {
 		rec := capture.Record{Seq: 1, At: max(at, 0), Kind: capture.Kind(kind), Source: source, Payload: payload}
 		if !rec.Kind.Known() {
 			return
 		}
-		line := render.RecordLine(&capture.Header{BigEndian: big}, &rec)
+		line := render.RecordLine(&capture.Header{BigEndian: big}, &format, &rec)
 		if quote.Text(line) != line {
 			t.Fatalf("raw text in %q", line)
 		}

@@ -22,8 +22,9 @@ import (
 func packetsOf(t *testing.T, tape []byte) (file, left string) {
 	t.Helper()
 	var out bytes.Buffer
-	c := newCatter(nil, &out, "pcapng")
-	if err := c.run([]replay.Input{inputOf("x", tape)}, replay.Window{}); err != nil {
+	tapes, records := replay.Records([]replay.Input{inputOf("x", tape)}, replay.Window{})
+	c := newCatter(nil, &out, "pcapng", tapes)
+	if err := c.run(records); err != nil {
 		t.Fatal(err)
 	}
 	file = filepath.Join(t.TempDir(), "x.pcapng")

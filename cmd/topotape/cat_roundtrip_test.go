@@ -91,8 +91,9 @@ func inputOf(name string, b []byte) replay.Input {
 func catTo(t testing.TB, name string, tape []byte, format string) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	c := newCatter(nil, &out, format)
-	if err := c.run([]replay.Input{inputOf(name, tape)}, replay.Window{}); err != nil {
+	tapes, records := replay.Records([]replay.Input{inputOf(name, tape)}, replay.Window{})
+	c := newCatter(nil, &out, format, tapes)
+	if err := c.run(records); err != nil {
 		t.Errorf("%s: %v", name, err)
 	}
 	return out.Bytes()

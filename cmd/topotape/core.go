@@ -40,13 +40,16 @@ func (c *recorderCore) Report(addrs bool) live.Report {
 	return out
 }
 
-// appendAddrs appends the addresses of the report's endpoints and their NAT
-// aliases. Equal addresses in a row become one.
+// appendAddrs appends the addresses of the servers of the report's attempts, and of its
+// endpoints and their NAT aliases. Equal addresses in a row become one.
 func appendAddrs(b []netip.Addr, r *report.Report) []netip.Addr {
 	add := func(a netip.Addr) {
 		if len(b) == 0 || b[len(b)-1] != a {
 			b = append(b, a)
 		}
+	}
+	for i := range r.Attempts {
+		add(r.Attempts[i].To.Addr.Addr())
 	}
 	for i := range r.Endpoints {
 		add(r.Endpoints[i].Addr.Addr())

@@ -97,8 +97,8 @@ func firstMatchingRecord(s *replay.Side, side string, number int, selectors []*f
 		return m.RecordB
 	}
 	after, last := recordOf(d.EqualConnections), recordOf(d.FirstConnections)
-	m := fold.RecordMatcher{Selectors: selectors}
 	tapes, records := replay.Records(s.Inputs, replay.Window{})
+	m := fold.RecordMatcher{Selectors: selectors, Format: tapes.Format()}
 	for r, err := range records {
 		switch {
 		case err != nil: // the replay reports it
@@ -108,7 +108,7 @@ func firstMatchingRecord(s *replay.Side, side string, number int, selectors []*f
 		case r.Seq <= after || !m.Match(&r, tapes.Header().BigEndian):
 			continue
 		}
-		found := lead(tapes.Header(), &r, side, "concerns")
+		found := lead(tapes, &r, side, "concerns")
 		if !slices.ContainsFunc(d.Leads, func(l diff.Lead) bool { return l.Side == side && l.Record == found.Record }) {
 			d.Leads = append(d.Leads, found)
 		}
@@ -117,8 +117,8 @@ func firstMatchingRecord(s *replay.Side, side string, number int, selectors []*f
 	return nil
 }
 
-func lead(h *capture.Header, r *capture.Record, side, why string) diff.Lead {
-	text := strings.TrimSpace(render.RecordLine(h, r))
+func lead(tapes *replay.Tapes, r *capture.Record, side, why string) diff.Lead {
+	text := strings.TrimSpace(render.RecordLine(tapes.Header(), tapes.Format(), r))
 	return diff.Lead{Side: side, Record: r.Seq, At: time.Duration(r.At).String(), Why: why, Text: text}
 }
 
@@ -143,7 +143,7 @@ func firstDifferentRecords(a, b *replay.Side, d *diff.Difference) error {
 		if !x.same(y) {
 			for i, s := range tapes {
 				if s.more {
-					d.Leads = append(d.Leads, lead(s.tapes.Header(), &s.record, string("ab"[i]), "differs"))
+					d.Leads = append(d.Leads, lead(s.tapes, &s.record, string("ab"[i]), "differs"))
 				}
 			}
 			return nil

@@ -28,7 +28,7 @@ var badValues = map[string]map[string]string{
 	"rate":        {"": "like 10x or 0.5x", "10": "like 10x", "-1x": "above 0"},
 	"duration":    {"": "like 30s or 5m", "0": "above 0", "-1s": "want a duration above 0", "5": "like 30s"},
 	"size":        {"": "like 64MiB", "many": "want a size", "-1": "like 64MiB"},
-	"sources":     {"": "want one of conntrack, proc, dns, rdns", "proc,whois": `no source "whois"`},
+	"sources":     {"": "want one of conntrack, proc, dns, rdns, sockets", "proc,whois": `no source "whois"`},
 	"network":     {"10.0.0.0": "like 10.1.0.0/16", "10.0.0.0/8,": `"" is no network`, "10.0.0.0/33": "want an address and a prefix length"},
 }
 
@@ -142,7 +142,7 @@ func setAll(t *testing.T, f *flagValue, texts ...string) {
 func TestSources(t *testing.T) {
 	var got []string
 	f := sourcesFlag(&got)
-	if want := []string{"conntrack", "dns", "proc"}; !slices.Equal(got, want) || f.String() != "conntrack,proc,dns" {
+	if want := []string{"conntrack", "dns", "proc", "sockets"}; !slices.Equal(got, want) || f.String() != "conntrack,proc,dns,sockets" {
 		t.Errorf("default %q, in help %s", got, f)
 	}
 	setAll(t, f, "proc,conntrack,proc")

@@ -10,6 +10,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -19,6 +20,10 @@ import (
 	"github.com/topotape/topotape/capture/tape"
 	"github.com/topotape/topotape/capture/wire"
 	"github.com/topotape/topotape/reporter"
+	"github.com/topotape/topotape/reporter/procnet"
+	"github.com/topotape/topotape/reporter/reportertest"
+	"github.com/topotape/topotape/reporter/sockdiag"
+	"github.com/topotape/topotape/reporter/sockmsg"
 )
 
 // A hostileTape is a small file whose content takes very much memory if a reader keeps
@@ -177,6 +182,43 @@ var hostileTapes = []hostileTape{
 			w.put(capture.KindCounters, 0, c)
 		}
 	}},
+	{"lists of running processes", func(w *hostileWriter) {
+		p := &capture.ProcSockets{Processes: make([]capture.Process, 150_000)}
+		for p.Netns = range uint64(60) {
+			for i := range p.Processes {
+				p.Processes[i] = capture.Process{PID: uint32(p.Netns)*150_000 + uint32(i)}
+			}
+			w.put(capture.KindProcesses, 5, p)
+		}
+	}},
+	{"processes that begin and do not end", func(w *hostileWriter) {
+		for i := range uint32(2_000_000) {
+			p := sockmsg.Process{Kind: sockmsg.Fork, PID: i, TID: i, PPID: 1, PTID: 1}
+			w.raw(capture.KindProcessEvent, 5, p.Append(nil, false))
+		}
+	}},
+	{"names of processes of 60 KiB", func(w *hostileWriter) {
+		for i := range uint32(5000) {
+			p := sockmsg.Process{Kind: sockmsg.Comm, PID: i, TID: i, Comm: strings.Repeat("x", 60<<10)}
+			w.raw(capture.KindProcessEvent, 5, p.Append(nil, false))
+		}
+	}},
+	{"cgroups and layouts of socket events", func(w *hostileWriter) {
+		c := &capture.Cgroups{Dirs: make([]capture.Cgroup, 200_000)}
+		for range 60 {
+			w.put(capture.KindCgroups, 5, c)
+			w.put(capture.KindSocketFormat, 5, &capture.SocketFormat{Text: bytes.Repeat([]byte(reportertest.UsualFormatText), 4000)})
+		}
+	}},
+	{"answers of sock_diag", func(w *hostileWriter) {
+		row := sockdiag.Row{Row: procnet.Row{Local: netip.MustParseAddrPort("10.0.0.1:80"), Remote: netip.MustParseAddrPort("10.0.0.2:1"), State: procnet.Established}}
+		messages := bytes.Repeat(row.Append(nil, false, false), 40_000)
+		w.walk(func() {
+			for n := range uint64(60) {
+				w.put(capture.KindSocketTable, 2, &capture.SocketTable{Netns: n, Table: "tcp", Messages: messages})
+			}
+		})
+	}},
 	{"tapes with long notes", func(w *hostileWriter) {
 		for i := range 150 {
 			w.head(&capture.Header{HostID: "h", TapeID: [16]byte{1, byte(i)}, Note: strings.Repeat("x", 60<<10), Command: repeated(strings.Repeat("x", 60<<10), 100)})
@@ -249,7 +291,11 @@ func writeHostile(t testing.TB, file string, h hostileTape) {
 }
 
 func (w *hostileWriter) put(k capture.Kind, source uint32, p capture.Payload) {
-	r := capture.Record{At: w.at, Kind: k, Source: source, Payload: capture.AppendPayload(nil, p)}
+	w.raw(k, source, capture.AppendPayload(nil, p))
+}
+
+func (w *hostileWriter) raw(k capture.Kind, source uint32, payload []byte) {
+	r := capture.Record{At: w.at, Kind: k, Source: source, Payload: payload}
 	if k != capture.KindCarry {
 		w.seq++
 		r.Seq = w.seq

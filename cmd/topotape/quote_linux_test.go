@@ -271,14 +271,10 @@ func hostileFiles(t *testing.T) hostileDir {
 		return path
 	}
 	shown, other := shownTape(t, ""), shownTape(t, "other")
-	var script bytes.Buffer
-	c := newCatter(nil, &script, "jsonl")
-	if err := c.run([]replay.Input{inputOf("x", shown)}, replay.Window{}); err != nil {
-		t.Fatal(err)
-	}
+	script := catTo(t, "x", shown, "jsonl")
 	reports := []byte(strings.Join(replayedLines(t, "", []replay.Input{inputOf("x", other)}), "\n") + "\n")
 	for name, content := range map[string][]byte{
-		"KINDS": kindsTape(t), "SHOWN": shown, "OTHER": other, "TORN": slices.Concat(shown, other[:len(other)*2/3]), "SCRIPT": script.Bytes(), "REPORTS": reports,
+		"KINDS": kindsTape(t), "SHOWN": shown, "OTHER": other, "TORN": slices.Concat(shown, other[:len(other)*2/3]), "SCRIPT": script, "REPORTS": reports,
 		"BROKEN":   []byte(`{"tape":{"host_id":"` + "\x7f\u202e" + `"}}` + "\n" + `{"at":"0s","\u001b[31m\u202e":1}` + "\n"),
 		"EVIDENCE": []byte("tcp 6 10 ESTABLISHED src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1 " + hostileText + "=1\ntcp 6 " + hostileText + "\n"),
 	} {

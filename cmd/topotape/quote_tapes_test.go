@@ -15,6 +15,7 @@ import (
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/dnsmsg"
 	"github.com/topotape/topotape/reporter/procnet"
+	"github.com/topotape/topotape/reporter/sockmsg"
 )
 
 // hostileText has what a terminal obeys, hides or reorders, lines that look like ours
@@ -98,7 +99,9 @@ func harmless(k capture.Kind) capture.Payload {
 func hostileRecords() (list []capture.Record) {
 	for k := capture.Kind(1); k.Known(); k++ {
 		if k.Raw() {
-			list = append(list, capture.Record{Kind: k, Payload: conntrackMessage(ctmsg.Established, hostileText+"\x00")}, capture.Record{Kind: k, Payload: []byte(hostileText)})
+			for _, payload := range hostileMessages(k) {
+				list = append(list, capture.Record{Kind: k, Payload: payload})
+			}
 			continue
 		}
 		all := k.New()
@@ -130,6 +133,24 @@ func hostileRecords() (list []capture.Record) {
 		}
 	}
 	return list
+}
+
+// hostileMessages returns payloads of a raw kind, the last one malformed.
+func hostileMessages(k capture.Kind) (list [][]byte) {
+	switch k {
+	case capture.KindConntrack, capture.KindDumpEntry:
+		list = append(list, conntrackMessage(ctmsg.Established, hostileText+"\x00"))
+	case capture.KindSocketEvent:
+		f := sockmsg.UsualFormat()
+		e := sockmsg.Event{PID: 7, TID: 7, Socket: 1, Old: procnet.Close, New: procnet.SynSent, Protocol: sockmsg.TCP,
+			Local: netip.MustParseAddrPort("10.0.0.1:0"), Remote: netip.MustParseAddrPort("10.0.0.2:80")}
+		list = append(list, e.Append(nil, &f, false))
+	case capture.KindProcessEvent:
+		for _, p := range []sockmsg.Process{{Kind: sockmsg.Comm, PID: 7, TID: 7, Comm: hostileText, Exec: true}, {Kind: sockmsg.Cgroup, Cgroup: 1, Path: hostileText}} {
+			list = append(list, p.Append(nil, false))
+		}
+	}
+	return append(list, []byte(hostileText))
 }
 
 func hostileHeader() (h capture.Header) {
@@ -183,6 +204,14 @@ func shownTape(t testing.TB, variant string) []byte {
 		add(capture.KindProcSockets, 2, &capture.ProcSockets{Netns: 1, Processes: []capture.Process{{PID: uint32(7 + n), Comm: text, Cgroup: []byte(text), Inodes: []uint64{100, 101, 102}}}})
 		add(capture.KindWalkEnd, 2, &capture.ProcWalk{Number: n + 1, Processes: 1, Netns: 1})
 		raw(capture.KindConntrack, 1, conntrackMessage(ctmsg.Established, text))
+		for _, k := range []capture.Kind{capture.KindProcessEvent, capture.KindSocketEvent} {
+			for _, message := range hostileMessages(k) {
+				raw(k, 5, message)
+			}
+		}
+		add(capture.KindProcesses, 5, &capture.ProcSockets{Netns: 1, Processes: []capture.Process{{PID: 7, Comm: text, Cgroup: []byte(text)}}})
+		add(capture.KindCgroups, 5, &capture.Cgroups{Dirs: []capture.Cgroup{{Inode: 1, Path: text}}})
+		add(capture.KindSocketFormat, 5, &capture.SocketFormat{Text: []byte(text)})
 		add(capture.KindDNS, 3, &capture.DNS{Packet: answerPacket(text)})
 		for _, addr := range []string{"10.0.0.1", "10.0.0.2"} {
 			add(capture.KindReverseName, 4, &capture.ReverseName{Addr: addr, Names: []string{text}, TTL: 1e12})

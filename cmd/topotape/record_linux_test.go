@@ -225,7 +225,7 @@ func TestDryRunLeavesNoFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"conntrack: ", "entries", "socket buffer", "proc: ", "dns: "} {
+	for _, want := range []string{"conntrack: ", "entries", "socket buffer", "proc: ", "dns: ", "sockets: "} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("no %q in:\n%s", want, out)
 		}

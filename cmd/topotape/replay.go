@@ -39,6 +39,11 @@ last one by default. Several tapes are replayed in the order in which they are n
 the segments of one recording in the order of their numbers. A directory means all its
 tapes, including one that is being written.
 
+Below the connections are the attempts, "attempts" in JSON: what was tried and never
+established, if socket events were recorded. A client, a server and an outcome are one
+attempt: refused, unanswered (for longer than one interval), or gave-up (the client closed
+its socket). "earlier" is how many of "count" an earlier report has, too.
+
 --from and --to alone print every report in that window. --rate also prints every
 report, each when it is due: 1x is the pace of the recording. Ctrl-C ends the replay.
 

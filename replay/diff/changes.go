@@ -2,12 +2,14 @@ package diff
 
 import (
 	"cmp"
+	"fmt"
 	"hash/maphash"
 	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/topotape/topotape/replay/fold"
+	"github.com/topotape/topotape/reporter"
 	"github.com/topotape/topotape/reporter/report"
 )
 
@@ -33,7 +35,7 @@ type thing interface{ AppendJSON([]byte) []byte }
 
 // changes lists what differs between two reports.
 func (c *Comparison) changes(a, b *report.Report) []change {
-	list := c.connectionChanges(a, b)
+	list := slices.Concat(c.connectionChanges(a, b), c.attemptChanges(a, b))
 	others := slices.Concat(endpointChanges(a, b), nameChanges(a, b))
 	if len(others) > 0 {
 		addrs := addrsOf(list)
@@ -99,6 +101,41 @@ func (c *Comparison) connectionChange(p pair) change {
 	return ch
 }
 
+// attemptChanges compares the attempts. The rules of 2016 report none.
+func (c *Comparison) attemptChanges(a, b *report.Report) []change {
+	if (a.Rules == reporter.RulesScope2016) != (b.Rules == reporter.RulesScope2016) {
+		return nil
+	}
+	compare := func(x, y *report.Attempt) int {
+		return cmp.Or(strings.Compare(x.Proto, y.Proto), x.From.Addr.Compare(y.From.Addr), x.To.Addr.Compare(y.To.Addr),
+			strings.Compare(string(x.Outcome), string(y.Outcome)))
+	}
+	idOf := func(x *report.Attempt) thingID {
+		return thingID{fmt.Sprintf("%s -> %s %s", x.From.Addr.Addr(), x.To.Addr, x.Outcome), x.To.Addr}
+	}
+	fields := func(x, y *report.Attempt) fieldList { return attemptFields(x, y, !c.IgnoreTimes, !c.IgnoreCounts) }
+	list := listChanges(Attempts, a.Attempts, b.Attempts, compare, idOf, fields)
+	if len(list) > 0 && len(c.Selectors) > 0 {
+		namesA, namesB := fold.NamesByAddr(a), fold.NamesByAddr(b)
+		list = slices.DeleteFunc(list, func(ch change) bool { return !c.attempted(ch.a, namesA) && !c.attempted(ch.b, namesB) })
+	}
+	for i := range list {
+		ch := &list[i]
+		ch.client, ch.perEnds = cmp.Or(ch.a, ch.b).(*report.Attempt).From.Addr.Addr(), ch.kind != Changed
+	}
+	return list
+}
+
+// attempted reports whether the comparison includes an attempt, nil for none.
+func (c *Comparison) attempted(x thing, names map[netip.Addr]*report.Names) bool {
+	a, ok := x.(*report.Attempt)
+	if !ok {
+		return false
+	}
+	e := fold.EdgeOfAttempt(a, names)
+	return fold.MatchAny(c.Selectors, &e)
+}
+
 // thingOf returns a connection as a thing, nil for none.
 func thingOf(c *report.Connection) thing {
 	if c == nil {
@@ -127,17 +164,19 @@ func kindOf(lackedByA, lackedByB bool) ChangeKind {
 	return Changed
 }
 
-// addrsOf returns the addresses of the connections among the changes, with their
-// port and with port 0.
+// addrsOf returns the addresses of the connections and attempts among the changes,
+// with their port and with port 0.
 func addrsOf(list []change) map[netip.AddrPort]bool {
 	addrs := make(map[netip.AddrPort]bool, len(list))
 	for i := range list {
 		for _, t := range [...]thing{list[i].a, list[i].b} {
-			c, ok := t.(*report.Connection)
-			if !ok {
-				continue
+			var e fold.Edge
+			switch t := t.(type) {
+			case *report.Connection:
+				e = fold.EdgeOf(t, nil)
+			case *report.Attempt:
+				e = fold.EdgeOfAttempt(t, nil)
 			}
-			e := fold.EdgeOf(c, nil)
 			for _, a := range slices.Concat(e.From.Addrs, e.To.Addrs) {
 				addrs[a] = true
 				addrs[netip.AddrPortFrom(a.Addr(), 0)] = true
@@ -147,7 +186,7 @@ func addrsOf(list []change) map[netip.AddrPort]bool {
 	return addrs
 }
 
-// A thingID identifies an element of a list of endpoints, names or coverage.
+// A thingID identifies an element of a list of attempts, endpoints, names or coverage.
 type thingID struct {
 	text string // for people
 	addr netip.AddrPort

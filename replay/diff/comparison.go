@@ -17,8 +17,8 @@ type Comparison struct {
 	// either side, and to the endpoints and names of these.
 	Selectors []*fold.Selector
 
-	IgnoreTimes  bool // of connections, ticks and windows
-	IgnoreCounts bool // of records, for each source
+	IgnoreTimes  bool // of connections, attempts, ticks and windows
+	IgnoreCounts bool // of records, for each source, and of tries
 	IgnoreRules  bool // which rules made the reports
 
 	ticks, differ int

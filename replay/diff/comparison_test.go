@@ -12,6 +12,7 @@ import (
 	"testing/quick"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/topotape/topotape/replay/fold"
 	"github.com/topotape/topotape/replay/replaytest"
 	"github.com/topotape/topotape/reporter/report"
 )
@@ -44,6 +45,14 @@ func anyReport(rng *rand.Rand) *report.Report {
 		if rng.IntN(2) == 0 {
 			r.Endpoints = append(r.Endpoints, report.Endpoint{Scope: id, Addr: addr(), Aliases: []netip.AddrPort{addr()}})
 			r.Coverage = append(r.Coverage, report.Coverage{Source: id, Records: uint64(rng.IntN(2)), Lost: uint64(rng.IntN(2))})
+		}
+	}
+	for _, server := range []string{"10.0.0.2:81", "10.0.0.80:80"} {
+		if rng.IntN(2) == 0 {
+			a := report.Attempt{Proto: "tcp", From: end(), To: report.End{Addr: replaytest.AddrPort(server)}, Outcome: report.Outcome(pick("refused", "gave-up")),
+				Why: pick("", "w"), Count: uint64(rng.IntN(2)), Earlier: uint64(rng.IntN(2)), FirstSeen: int64(rng.IntN(2)), LastSeen: int64(rng.IntN(2)), Seen: []string{pick("conntrack", "sockets")}}
+			a.From.Addr = netip.AddrPortFrom(replaytest.AddrPort("10.0.0.1:0").Addr(), 0)
+			r.Attempts = append(r.Attempts, a)
 		}
 	}
 	if rng.IntN(2) == 0 {
@@ -282,6 +291,47 @@ func TestTwinsCountEach(t *testing.T) {
 	for _, d := range []*Difference{compare(replaytest.Report(twin, twin), replaytest.Report(other, other)), compare(replaytest.Report(twin, twin), replaytest.Report()), compare(replaytest.Report(), replaytest.Report(twin, twin))} {
 		if len(d.Groups) != 1 || d.Groups[0].Count != 2 {
 			t.Error(textOf(t, d))
+		}
+	}
+}
+
+// Attempts are the same if their ends and outcome are. Each that only one side has is a line, with
+// the names that belong to it; counts matter only if the sides have the same records.
+func TestAttemptsAreCompared(t *testing.T) {
+	attempt := func(outcome report.Outcome, count uint64) *report.Report {
+		return &report.Report{Attempts: []report.Attempt{{Proto: "tcp", From: report.End{Addr: replaytest.AddrPort("10.0.0.1:0")}, To: report.End{Addr: replaytest.AddrPort("10.0.0.9:5432")},
+			Outcome: outcome, Count: count, Seen: []string{"sockets"}}}}
+	}
+	texts := func(c Comparison, a, b *report.Report) string {
+		var out bytes.Buffer
+		c.Add(a, b)
+		if err := c.Difference().WriteGroups(&out, true); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	refused, twice, gaveUp := attempt("refused", 1), attempt("refused", 2), attempt("gave-up", 1)
+	refused.Names = []report.Names{{Addr: netip.MustParseAddr("10.0.0.9"), Forward: []string{"db"}}}
+	if got, want := texts(Comparison{}, refused, gaveUp), "\n- attempt 10.0.0.1 -> 10.0.0.9:5432 refused\n\n+ attempt 10.0.0.1 -> 10.0.0.9:5432 gave-up\nwith them: - 1 name\n"; got != want {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+	if got := texts(Comparison{}, gaveUp, attempt("gave-up", 2)); !strings.Contains(got, "~ attempt 10.0.0.1 -> 10.0.0.9:5432 gave-up\n    count: 1 became 2\n") {
+		t.Error(got)
+	}
+	if got := texts(Comparison{IgnoreCounts: true}, gaveUp, attempt("gave-up", 2)); got != "" {
+		t.Error(got)
+	}
+	twice.Rules = "scope2016"
+	if got := texts(Comparison{IgnoreRules: true}, gaveUp, twice); got != "" {
+		t.Error(got)
+	}
+	for selector, want := range map[string]bool{":5432": true, "db": true, ":80": false} {
+		s, err := fold.ParseSelector(selector)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := texts(Comparison{Selectors: []*fold.Selector{s}}, refused, &report.Report{}); (got != "") != want {
+			t.Errorf("%s: %s", selector, got)
 		}
 	}
 }

@@ -62,6 +62,7 @@ const (
 	Connections Section = "connections"
 	Endpoints   Section = "endpoints"
 	Names       Section = "names"
+	Attempts    Section = "attempts"
 	Coverage    Section = "coverage"
 	Head        Section = "head"  // the fields before a report's lists
 	Ticks       Section = "ticks" // whole reports

@@ -11,7 +11,7 @@ The files in reading order, each step a function from values to values:
 
   - comparison.go aligns the two runs by time and finds the first tick that differs.
   - changes.go lists what differs between the two reports of a tick: connections,
-    endpoints, names, coverage, and the head.
+    attempts, endpoints, names, coverage, and the head.
   - pairs.go finds for each connection of A the same connection of B, and tuples.go
     does that for connections that one side shows before NAT and the other after it.
   - fields.go lists the fields in which two connections, endpoints, names or sources

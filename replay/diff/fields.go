@@ -199,6 +199,26 @@ func natKind(list []report.NAT) string {
 	return orNone(strings.Join(parts, ", "))
 }
 
+// attemptFields compares two attempts with the same ends and outcome.
+func attemptFields(a, b *report.Attempt, times, counts bool) (l fieldList) {
+	l.addEnd("from", &a.From, &b.From)
+	l.addEnd("to", &a.To, &b.To)
+	if !slices.Equal(a.NAT, b.NAT) {
+		l.add("nat", natTuples(a.NAT), natTuples(b.NAT), natKind(a.NAT)+" became "+natKind(b.NAT))
+	}
+	l.add("why", a.Why, b.Why, "")
+	if counts {
+		l.addCount("count", a.Count, b.Count)
+		l.addCount("earlier", a.Earlier, b.Earlier)
+	}
+	if times {
+		l.addTime("first_seen", a.FirstSeen, b.FirstSeen)
+		l.addTime("last_seen", a.LastSeen, b.LastSeen)
+	}
+	l.add("seen", strings.Join(a.Seen, "+"), strings.Join(b.Seen, "+"), "")
+	return l
+}
+
 func endpointFields(a, b *report.Endpoint) (l fieldList) {
 	l.add("id", a.ID(), b.ID(), "")
 	l.add("aliases", strings.Join(texts(a.Aliases, netip.AddrPort.String), ","), strings.Join(texts(b.Aliases, netip.AddrPort.String), ","), "")

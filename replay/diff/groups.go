@@ -282,7 +282,7 @@ func compareGroups(a, b *Group) int {
 // rank is smaller for what matters more: within a section first other edges, then
 // other properties of the same edges, then other times.
 func (g *Group) rank() int {
-	rank := slices.Index([]Section{Ticks, Connections, Endpoints, Names, Coverage, Head}, g.Section) * 4
+	rank := slices.Index([]Section{Ticks, Connections, Attempts, Endpoints, Names, Coverage, Head}, g.Section) * 4
 	hasOtherEnds := func(f Field) bool { return f.rank() == mostImportant }
 	isNoTime := func(f Field) bool { return !f.isTime() }
 	switch {

@@ -10,7 +10,7 @@ import (
 
 // ranked are the kinds of sources by how much a loss of theirs damages the reports, the
 // worst first. The number that a kind has by convention is its place here, from 1.
-var ranked = []string{capture.SourceConntrack, capture.SourceProc, capture.SourceDNS, capture.SourceRDNS}
+var ranked = []string{capture.SourceConntrack, capture.SourceProc, capture.SourceDNS, capture.SourceRDNS, capture.SourceSockets, capture.SourceCloses}
 
 // rank returns the place of a kind from 0; other kinds come last.
 func rank(kind string) int {

@@ -191,6 +191,12 @@ func (l *timeLine) adapt(t *recording, r *capture.Record) bool {
 			p.ReadStart, p.ReadEnd = t.lineTime(p.ReadStart), t.lineTime(p.ReadEnd)
 			setPayload(r, &p)
 		}
+	case capture.KindSocketTable:
+		var p capture.SocketTable
+		if t.offset != 0 && r.Decode(&p) == nil {
+			p.ReadStart, p.ReadEnd = t.lineTime(p.ReadStart), t.lineTime(p.ReadEnd)
+			setPayload(r, &p)
+		}
 	case capture.KindProcUnchanged:
 		var p capture.ProcUnchanged
 		if t.offset != 0 && r.Decode(&p) == nil {

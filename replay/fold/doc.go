@@ -2,7 +2,7 @@
 Package fold makes one report of many, and of one report the part that a selector
 matches.
 
-	reports ─> Fold ─> one report with every connection that any of them shows
+	reports ─> Fold ─> one report with every connection and attempt that any of them shows
 	report ─> Filter ─> the report with only the selected connections
 
 fold.go has Fold, merge.go its maps and lists. selector.go has the grammar of
@@ -18,6 +18,7 @@ What surprises:
     equal and no namespace contradicts. Which end is the client may change between
     reports.
   - Two connections of one report stay two, even if nothing distinguishes them.
+  - A try that is unanswered in several reports counts once.
   - Memory is bounded: connections beyond the maximum are counted (LeftOut), not kept.
   - A selector matches an end under each of its addresses, before and after NAT.
   - Filter keeps the coverage of the whole report.

@@ -6,8 +6,8 @@ import (
 	"github.com/topotape/topotape/reporter/report"
 )
 
-// An Edge is what a selector is matched with: the two ends of a connection, of a
-// message or of a row of a socket table.
+// An Edge is what a selector is matched with: the two ends of a connection, of an
+// attempt, of a message or of a row of a socket table.
 type Edge struct {
 	From, To EdgeEnd
 }
@@ -30,6 +30,11 @@ func EdgeOf(c *report.Connection, names map[netip.Addr]*report.Names) Edge {
 	e.From.addNames(names)
 	e.To.addNames(names)
 	return e
+}
+
+// EdgeOfAttempt returns the edge of an attempt, as EdgeOf does.
+func EdgeOfAttempt(a *report.Attempt, names map[netip.Addr]*report.Names) Edge {
+	return EdgeOf(&report.Connection{From: a.From, To: a.To, NAT: a.NAT}, names)
 }
 
 // NamesByAddr returns the names of the report by address.

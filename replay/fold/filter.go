@@ -9,18 +9,23 @@ import (
 	"github.com/topotape/topotape/reporter/report"
 )
 
-// Filter returns the report with the connections that one of the selectors
-// matches, and with their endpoints and names. Without selectors it is the report
-// itself. Coverage and the host's events stay complete.
+// Filter returns the report with the connections and attempts that one of the
+// selectors matches, and with their endpoints and names. Without selectors it is the
+// report itself. Coverage and the host's events stay complete.
 func Filter(r *report.Report, selectors []*Selector) *report.Report {
 	if len(selectors) == 0 {
 		return r
 	}
 	names := NamesByAddr(r)
 	out := *r
-	out.Connections, out.Endpoints, out.Names = nil, nil, nil
+	out.Connections, out.Endpoints, out.Names, out.Attempts = nil, nil, nil, nil
 	ends := EndSet{}
 	addrs := map[netip.Addr]bool{}
+	note := func(e *Edge) {
+		for _, a := range slices.Concat(e.From.Addrs, e.To.Addrs) {
+			addrs[a.Addr()] = true
+		}
+	}
 	for i := range r.Connections {
 		c := &r.Connections[i]
 		e := EdgeOf(c, names)
@@ -29,8 +34,12 @@ func Filter(r *report.Report, selectors []*Selector) *report.Report {
 		}
 		out.Connections = append(out.Connections, *c)
 		ends.Add(c)
-		for _, a := range slices.Concat(e.From.Addrs, e.To.Addrs) {
-			addrs[a.Addr()] = true
+		note(&e)
+	}
+	for i := range r.Attempts {
+		if e := EdgeOfAttempt(&r.Attempts[i], names); MatchAny(selectors, &e) {
+			out.Attempts = append(out.Attempts, r.Attempts[i])
+			note(&e)
 		}
 	}
 	out.Endpoints = ends.Select(r.Endpoints)

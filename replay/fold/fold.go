@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/report"
 )
 
@@ -15,7 +16,8 @@ import (
 // out, that takes 4 GiB.
 const defaultMax = 1_000_000
 
-// A Fold makes one report of many. It has every connection that any of them shows.
+// A Fold makes one report of many. It has every connection and attempt that any of them
+// shows.
 type Fold struct {
 	max         int
 	last        *report.Report
@@ -28,7 +30,8 @@ type Fold struct {
 	endpoints   merged[endpointID, report.Endpoint]
 	names       merged[netip.Addr, report.Names]
 	nodes       merged[string, report.ScopeNode] // of views that rules make themselves
-	hostEvents  []report.HostEvent               // at most maxHostEvents
+	attempts    *report.Attempts
+	hostEvents  []report.HostEvent // at most maxHostEvents
 }
 
 // maxHostEvents bounds the events of the host. Further ones are added to the last one of
@@ -44,14 +47,14 @@ type connectionKey struct {
 }
 
 // New returns a Fold that keeps up to max connections, and twice as many endpoints
-// and names. 0 is defaultMax.
+// and names, and up to max attempts. 0 is defaultMax.
 func New(max int) *Fold {
 	if max <= 0 {
 		max = defaultMax
 	}
 	return &Fold{max: max, index: map[connectionKey][]int32{}, leftOut: map[connectionKey]struct{}{},
 		endpoints: newMerged[endpointID, report.Endpoint](2 * max), names: newMerged[netip.Addr, report.Names](2 * max),
-		nodes: newMerged[string, report.ScopeNode](2 * max)}
+		nodes: newMerged[string, report.ScopeNode](2 * max), attempts: report.NewAttempts(max)}
 }
 
 func keyOf(c *report.Connection) connectionKey {
@@ -84,9 +87,21 @@ func (f *Fold) Add(r *report.Report) {
 		n := &r.Names[i]
 		f.names.add(n.Addr, n, mergeNames)
 	}
+	for _, a := range r.Attempts {
+		f.addAttempt(a)
+	}
 	for _, e := range r.HostEvents {
 		f.addHostEvent(e)
 	}
+}
+
+// addAttempt adds an attempt without the tries that an earlier report has added.
+func (f *Fold) addAttempt(a report.Attempt) {
+	if f.attempts.Has(&a) {
+		a.Count -= a.Earlier
+	}
+	a.Earlier = 0
+	f.attempts.Add(&a)
 }
 
 func (f *Fold) addHostEvent(e report.HostEvent) {
@@ -153,17 +168,31 @@ func merge(to, c *report.Connection) {
 	to.FirstSeen = min(to.FirstSeen, old.FirstSeen)
 	to.LastSeen = max(to.LastSeen, old.LastSeen)
 	to.Seen = union(old.Seen, c.Seen, strings.Compare)
+	to.Connect = cmp.Or(to.Connect, old.Connect)
 	if len(to.NAT) == 0 {
 		to.NAT = old.NAT
 	}
 	oldFrom, oldTo := endsInOrder(&old, c)
-	mergeEnd(&to.From, &oldFrom)
-	mergeEnd(&to.To, &oldTo)
+	merged := union[report.Process]
+	if slices.Contains(to.Seen, capture.SourceSockets) {
+		merged = inTurn
+	}
+	for _, e := range [...][2]*report.End{{&to.From, &oldFrom}, {&to.To, &oldTo}} {
+		e[0].Netns = cmp.Or(e[0].Netns, e[1].Netns)
+		e[0].Processes = merged(e[1].Processes, e[0].Processes, report.Process.Compare)
+	}
 }
 
-func mergeEnd(to, old *report.End) {
-	to.Netns = cmp.Or(to.Netns, old.Netns)
-	to.Processes = union(old.Processes, to.Processes, report.Process.Compare)
+// inTurn appends to a list what another one has besides, in place of sorting both: the process
+// that connected comes first.
+func inTurn[T any](a, b []T, compare func(T, T) int) []T {
+	out := slices.Clip(a)
+	for _, v := range b {
+		if !slices.ContainsFunc(a, func(x T) bool { return compare(x, v) == 0 }) {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // An endpointID has the parts of an endpoint's ID.
@@ -199,7 +228,8 @@ func (f *Fold) Finish() *report.Report {
 	slices.SortStableFunc(r.Connections, func(a, b report.Connection) int { return a.Compare(&b) })
 	r.Endpoints = f.endpoints.sorted((*report.Endpoint).Compare)
 	r.Names = f.names.sorted(func(a, b *report.Names) int { return a.Addr.Compare(b.Addr) })
-	r.HostEvents = slices.SortedStableFunc(slices.Values(f.hostEvents), report.HostEvent.Compare)
+	r.Attempts = f.attempts.List()
+	r.HostEvents = f.attempts.AppendLeftOut(slices.SortedStableFunc(slices.Values(f.hostEvents), report.HostEvent.Compare), r.At)
 	if hasOwnView(&r) {
 		view := *r.Scope()
 		view.Nodes = f.nodes.sorted(func(a, b *report.ScopeNode) int { return strings.Compare(a.ID, b.ID) })

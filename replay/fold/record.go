@@ -10,11 +10,14 @@ import (
 	"github.com/topotape/topotape/reporter/dnsmsg"
 	"github.com/topotape/topotape/reporter/procnet"
 	"github.com/topotape/topotape/reporter/report"
+	"github.com/topotape/topotape/reporter/sockdiag"
+	"github.com/topotape/topotape/reporter/sockmsg"
 )
 
 // A RecordMatcher compares records with selectors.
 type RecordMatcher struct {
-	Selectors []*Selector // with none, every record matches
+	Selectors []*Selector     // with none, every record matches
+	Format    *sockmsg.Format // layout of socket events
 
 	conntrack ctmsg.Message
 	packet    dnsmsg.Packet
@@ -29,12 +32,16 @@ func (m *RecordMatcher) Match(r *capture.Record, bigEndian bool) bool {
 	if len(m.Selectors) == 0 {
 		return true
 	}
-	if r.Kind.Raw() {
-		if m.conntrack.Decode(r.Payload, bigEndian) != nil {
-			return false
-		}
-		o, p := &m.conntrack.Orig, &m.conntrack.Reply
-		return MatchAny(m.Selectors, &Edge{endAt(o.Src(), p.Dst()), endAt(o.Dst(), p.Src())})
+	switch r.Kind {
+	case capture.KindConntrack, capture.KindDumpEntry:
+		return m.matchConntrack(r, bigEndian)
+	case capture.KindSocketEvent:
+		return m.matchSocketEvent(r, bigEndian)
+	case capture.KindProcessEvent:
+		return m.matchProcessEvent(r, bigEndian)
+	case capture.KindSocketClose:
+		var c sockdiag.Close
+		return c.Decode(r.Payload, bigEndian) == nil && m.matchEither(endAt(c.Local), endAt(c.Remote))
 	}
 	p := r.Kind.New()
 	if p == nil || r.Decode(p) != nil {
@@ -42,7 +49,19 @@ func (m *RecordMatcher) Match(r *capture.Record, bigEndian bool) bool {
 	}
 	switch p := p.(type) {
 	case *capture.ProcNet:
-		return m.matchTable(p, bigEndian)
+		s := procnet.NewScanner(p.Text, bigEndian)
+		for row := (procnet.Row{}); s.Next(&row); {
+			if m.matchEither(endAt(row.Local), endAt(row.Remote)) {
+				return true
+			}
+		}
+	case *capture.SocketTable:
+		s := sockdiag.NewScanner(p.Messages, bigEndian)
+		for row := (sockdiag.Row{}); s.Next(&row); {
+			if m.matchEither(endAt(row.Local), endAt(row.Remote)) {
+				return true
+			}
+		}
 	case *capture.ProcSockets:
 		var e EdgeEnd
 		return slices.ContainsFunc(p.Processes, func(q capture.Process) bool {
@@ -64,23 +83,44 @@ func (m *RecordMatcher) Match(r *capture.Record, bigEndian bool) bool {
 	return false
 }
 
+func (m *RecordMatcher) matchConntrack(r *capture.Record, bigEndian bool) bool {
+	if m.conntrack.Decode(r.Payload, bigEndian) != nil {
+		return false
+	}
+	o, p := &m.conntrack.Orig, &m.conntrack.Reply
+	return MatchAny(m.Selectors, &Edge{endAt(o.Src(), p.Dst()), endAt(o.Dst(), p.Src())})
+}
+
+// matchSocketEvent compares both addresses. The process that had the processor counts as that
+// of the local end.
+func (m *RecordMatcher) matchSocketEvent(r *capture.Record, bigEndian bool) bool {
+	var e sockmsg.Event
+	if m.Format.Decode(&e, r.Payload, bigEndian) != nil {
+		return false
+	}
+	local := endAt(e.Local)
+	local.Processes = []report.Process{{PID: e.PID}}
+	return m.matchEither(local, endAt(e.Remote))
+}
+
+// matchProcessEvent compares the process, its parent and its name.
+func (m *RecordMatcher) matchProcessEvent(r *capture.Record, bigEndian bool) bool {
+	var p sockmsg.Process
+	if sockmsg.DecodeProcess(&p, r.Payload, bigEndian) != nil || p.Kind == sockmsg.Cgroup {
+		return false
+	}
+	end := EdgeEnd{Processes: []report.Process{{PID: p.PID, Comm: p.Comm}}}
+	if p.Kind == sockmsg.Fork {
+		end.Processes = append(end.Processes, report.Process{PID: p.PPID})
+	}
+	return m.matchEither(end, EdgeEnd{})
+}
+
 func endAt(addrs ...netip.AddrPort) EdgeEnd { return EdgeEnd{Addrs: addrs} }
 
 // matchEither matches two ends, either of them as the client.
 func (m *RecordMatcher) matchEither(a, b EdgeEnd) bool {
 	return MatchAny(m.Selectors, &Edge{a, b}) || MatchAny(m.Selectors, &Edge{b, a})
-}
-
-// matchTable reports whether a row of a socket table matches.
-func (m *RecordMatcher) matchTable(t *capture.ProcNet, bigEndian bool) bool {
-	s := procnet.NewScanner(t.Text, bigEndian)
-	var row procnet.Row
-	for s.Next(&row) {
-		if m.matchEither(endAt(row.Local), endAt(row.Remote)) {
-			return true
-		}
-	}
-	return false
 }
 
 // matchDNS compares the packet's addresses; the names asked for and the addresses

@@ -7,10 +7,11 @@ languages of Graphviz and Mermaid.
 	                         └─> Mermaid
 
 The files in reading order: text.go writes one connection and its parts, table.go
-aligns them, and host.go adds the events of the host. record.go writes the records of a tape. graph.go has the picture as data:
-nodes, frames, edges and a legend, and how each kind of line is drawn. drawing.go makes
-it of one report or several, bundle.go makes one node of many that look alike. dot.go
-and mermaid.go write the graph without further decisions.
+aligns them, attempts.go and host.go add the attempts and the events of the host.
+record.go writes the records of a tape. graph.go has the picture as data: nodes, frames,
+edges and a legend, and how each kind of line is drawn. drawing.go makes it of one report
+or several, bundle.go makes one node of many that look alike. dot.go and mermaid.go write
+the graph without further decisions.
 
 What surprises:
 

@@ -80,6 +80,9 @@ var lines = [...]struct {
 }
 
 func lineOf(d report.Direction) line {
+	if d == report.DirectionSocket { // a connect begins a handshake
+		d = report.DirectionHandshake
+	}
 	for l := range lines[:lineAlias] {
 		if lines[l].direction == d {
 			return line(l)

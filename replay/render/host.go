@@ -56,5 +56,6 @@ var hostReasons = map[string]string{
 	"TcpExt ListenOverflows":     "servers accepted connections too slowly and further ones were dropped; raise their backlog and net.core.somaxconn",
 	"TcpExt ListenDrops":         "listening sockets dropped connections, also for lack of memory; look at the servers and their memory",
 	"softnet dropped":            "the host received packets faster than its CPUs handled them, and dropped some; raise net.core.netdev_max_backlog or spread the load (RPS)",
+	"attempts left out":          "a report lists a limited number of attempts; the tries of further ones are only counted",
 	"recorder stall":             "the recorder was stopped, frozen or starved; give it CPU time",
 }

@@ -9,13 +9,14 @@ import (
 	"github.com/topotape/topotape/capture/quote"
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/dnsmsg"
-	"github.com/topotape/topotape/reporter/procnet"
+	"github.com/topotape/topotape/reporter/sockmsg"
 )
 
 // A RecordPrinter writes the records of tapes as text, one line each, for people
 // to read.
 type RecordPrinter struct {
 	out       io.Writer
+	format    *sockmsg.Format // of socket events
 	bigEndian bool
 	start     int64 // of the tape, Unix ns
 
@@ -25,8 +26,11 @@ type RecordPrinter struct {
 	dns    dnsmsg.Message
 }
 
-// NewRecordPrinter returns a printer that writes to w.
-func NewRecordPrinter(w io.Writer) *RecordPrinter { return &RecordPrinter{out: w} }
+// NewRecordPrinter returns a printer that writes to w. The caller keeps f, the layout of socket
+// events, up to date.
+func NewRecordPrinter(w io.Writer, f *sockmsg.Format) *RecordPrinter {
+	return &RecordPrinter{out: w, format: f}
+}
 
 // Header begins a tape with a line about its header. A tape without one is read
 // as little-endian.
@@ -46,17 +50,22 @@ func (p *RecordPrinter) Record(r *capture.Record) error {
 
 // RecordLine returns the line that a RecordPrinter writes of a record, without
 // the newline.
-func RecordLine(h *capture.Header, r *capture.Record) string {
-	p := RecordPrinter{bigEndian: h.BigEndian, start: h.Start}
+func RecordLine(h *capture.Header, f *sockmsg.Format, r *capture.Record) string {
+	p := RecordPrinter{format: f, bigEndian: h.BigEndian, start: h.Start}
 	return string(quote.Text(p.appendRecord(nil, r)))
 }
 
 func (p *RecordPrinter) appendRecord(b []byte, r *capture.Record) []byte {
 	b = fmt.Appendf(b, "#%-7d +%-12s %-20s ", r.Seq, sinceText(r.At), r.Kind)
 	var err error
-	if r.Kind.Raw() {
+	switch r.Kind {
+	case capture.KindConntrack, capture.KindDumpEntry:
 		b, err = ctmsg.AppendText(b, r.Payload, p.bigEndian, p.start+r.At)
-	} else {
+	case capture.KindSocketEvent, capture.KindProcessEvent:
+		b, err = sockmsg.AppendText(b, p.format, r.Payload, p.bigEndian)
+	case capture.KindSocketClose:
+		b, err = appendClose(b, r.Payload, p.bigEndian)
+	default:
 		payload := r.Kind.New()
 		if err = r.Decode(payload); err == nil {
 			b = p.appendPayload(b, r, payload)
@@ -89,7 +98,7 @@ func sinceText(at int64) string {
 func (p *RecordPrinter) appendPayload(b []byte, r *capture.Record, payload capture.Payload) []byte {
 	switch v := payload.(type) {
 	case *capture.ProcNet:
-		return p.appendTable(b, v)
+		return p.appendProcNet(b, v)
 	case *capture.DNS:
 		return p.appendDNS(b, v)
 	case *capture.Source:
@@ -105,7 +114,11 @@ func (p *RecordPrinter) appendPayload(b []byte, r *capture.Record, payload captu
 		for i := range v.Processes {
 			inodes += len(v.Processes[i].Inodes)
 		}
-		return fmt.Appendf(b, "netns %d: %s, %s%s", v.Netns, Count(len(v.Processes), "process"), Count(inodes, "socket"), partText(v.Part, v.More))
+		b = fmt.Appendf(b, "netns %d: %s", v.Netns, Count(len(v.Processes), "process"))
+		if r.Kind == capture.KindProcSockets {
+			b = fmt.Appendf(b, ", %s", Count(inodes, "socket"))
+		}
+		return append(b, partText(v.Part, v.More)...)
 	case *capture.ProcUnchanged:
 		return fmt.Appendf(b, "%s of netns %d", v.Table, v.Netns)
 	case *capture.ReverseName:
@@ -126,6 +139,12 @@ func (p *RecordPrinter) appendPayload(b []byte, r *capture.Record, payload captu
 		return fmt.Appendf(b, "netns %d: %q", v.Netns, names)
 	case *capture.Stall:
 		return fmt.Appendf(b, "the recorder stood still for %s", time.Duration(v.Duration))
+	case *capture.SocketFormat:
+		return appendFormat(b, v)
+	case *capture.Cgroups:
+		return fmt.Appendf(b, "%s%s", Count(len(v.Dirs), "directory"), partText(v.Part, v.More))
+	case *capture.SocketTable:
+		return p.appendSocketTable(b, v)
 	case *capture.Clock:
 		return fmt.Appendf(b, "stepped by %s to %s", time.Duration(v.Step), time.Unix(0, v.Wall).UTC().Format(time.RFC3339Nano))
 	case *capture.Mark:
@@ -183,34 +202,6 @@ func partText(part uint32, more bool) string {
 		return ""
 	}
 	return fmt.Sprintf(", part %d", part)
-}
-
-// appendTable counts the rows of a socket table by their state.
-func (p *RecordPrinter) appendTable(b []byte, t *capture.ProcNet) []byte {
-	b = fmt.Appendf(b, "%s of netns %d: ", t.Table, t.Netns)
-	if t.Absent {
-		return append(b, "absent"...)
-	}
-	s := procnet.NewScanner(t.Text, p.bigEndian)
-	var row procnet.Row
-	var states [256]int
-	rows := 0
-	for s.Next(&row) {
-		rows++
-		states[row.State]++
-	}
-	b = append(b, Count(rows, "row")...)
-	sep := ": "
-	for state, n := range states {
-		if n > 0 {
-			b = fmt.Appendf(b, "%s%d %s", sep, n, procnet.State(state))
-			sep = ", "
-		}
-	}
-	if n := s.Malformed(); n > 0 {
-		b = fmt.Appendf(b, "; %d malformed", n)
-	}
-	return append(b, partText(t.Part, t.More)...)
 }
 
 // appendDNS writes sender and receiver of the message, its questions, and every

@@ -17,7 +17,8 @@ import (
 )
 
 // Table writes the report as text: a head, the coverage of each source, one line
-// for each connection, and one for each kind of event of the host. start is the wall
+// for each connection, one for each attempt, and one for each kind of event of the host.
+// start is the wall
 // clock at the recording's start, Unix ns.
 func Table(w io.Writer, r *report.Report, start int64) error {
 	var b bytes.Buffer
@@ -30,6 +31,7 @@ func Table(w io.Writer, r *report.Report, start int64) error {
 	} else {
 		writeColumns(&b, tableRows(r, r.Connections, start))
 	}
+	writeAttempts(&b, r.Attempts)
 	hostLines(&b, r.HostEvents, start)
 	_, err := w.Write(b.Bytes())
 	return err

@@ -62,6 +62,34 @@ host: softnet dropped 18446744073709551615 between +5s and +6s: the host receive
 	}
 }
 
+// After the connections, each attempt is a line.
+func TestTableShowsAttempts(t *testing.T) {
+	end := func(addr string, netns uint64) report.End {
+		return report.End{Addr: replaytest.AddrPort(addr), Netns: netns}
+	}
+	r := &report.Report{Attempts: []report.Attempt{
+		{From: end("10.0.0.1:0", 7), To: end("10.0.0.9:5432", 0), Outcome: report.OutcomeUnanswered, Count: 3, LastSeen: 2.5e9},
+		{From: end("127.0.0.1:0", 7), To: end("127.0.0.1:80", 7), Outcome: report.OutcomeGaveUp, Why: "no local port", Count: 1, LastSeen: 61e9}},
+		HostEvents: []report.HostEvent{{What: "attempts left out", Count: 2}}}
+	r.Attempts[1].From.Processes = []report.Process{{PID: 4, Comm: "\x1b[2J"}}
+	var b bytes.Buffer
+	if err := Table(&b, r, 0); err != nil {
+		t.Fatal(err)
+	}
+	_, got, _ := strings.Cut(b.String(), "no connections\n")
+	const want = `
+not established: 4 attempts
+CLIENT     SERVER             OUTCOME                 COUNT  LAST SEEN  PROCESS
+10.0.0.1   10.0.0.9:5432      unanswered              3      +2.5s      -
+127.0.0.1  127.0.0.1:80 in 7  gave-up: no local port  1      +1m1s      \x1b[2J[4]
+
+host: attempts left out 2 at +0s: a report lists a limited number of attempts; the tries of further ones are only counted
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 // Line shows ends, state, evidence, translated addresses and sources.
 func TestLine(t *testing.T) {
 	c := replaytest.ThreeConnections().Connections[0]

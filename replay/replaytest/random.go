@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/tape"
+	"github.com/topotape/topotape/reporter/procnet"
+	"github.com/topotape/topotape/reporter/sockmsg"
 )
 
 // Random returns a tape with so many records, about so many in a chunk. Sources, gaps,
@@ -41,9 +44,9 @@ func Random(t testing.TB, rng *rand.Rand, segment uint32, id byte, records, chun
 	if rng.IntN(3) == 0 {
 		put(capture.KindCarry, 0, encoded(&capture.Carry{Core: 1}))
 	}
-	kinds := []string{"", capture.SourceConntrack, capture.SourceProc, capture.SourceDNS, capture.SourceRDNS}
+	kinds := append([]string{""}, capture.UsualSources()...)
 	for range records {
-		source := uint32(1 + rng.IntN(4))
+		source := uint32(1 + rng.IntN(len(kinds)-1))
 		reason := []string{"", "why"}[rng.IntN(2)]
 		n := rng.IntN(200)
 		if n < 4 && rng.IntN(dull) > 0 {
@@ -72,6 +75,8 @@ func Random(t testing.TB, rng *rand.Rand, segment uint32, id byte, records, chun
 			put([]capture.Kind{capture.KindDumpBegin, capture.KindDumpEnd}[rng.IntN(2)], 1, encoded(&capture.ConntrackDump{Failed: reason}))
 		case n < 40:
 			put([]capture.Kind{capture.KindWalkBegin, capture.KindWalkEnd}[rng.IntN(2)], 2, encoded(&capture.ProcWalk{Failed: reason}))
+		case n < 42:
+			put(socketRecord(rng))
 		case n < 45:
 			put(200, source, []byte{0x90})
 		case n < 100:
@@ -85,4 +90,23 @@ func Random(t testing.TB, rng *rand.Rand, segment uint32, id byte, records, chun
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+// socketRecord returns a record of the sources of socket events or of closed sockets.
+func socketRecord(rng *rand.Rand) (k capture.Kind, source uint32, payload []byte) {
+	e := sockmsg.Event{PID: rng.Uint32N(9), TID: 1, Socket: rng.Uint64N(9), Old: procnet.Close, New: procnet.SynSent, Protocol: sockmsg.TCP,
+		Local: netip.MustParseAddrPort("10.0.0.1:0"), Remote: netip.MustParseAddrPort("10.0.0.2:80")}
+	f := sockmsg.UsualFormat()
+	switch k = capture.KindSocketFormat + capture.Kind(rng.IntN(7)); k {
+	case capture.KindSocketEvent:
+		return k, 5, e.Append(nil, &f, false)
+	case capture.KindProcessEvent:
+		p := sockmsg.Process{Kind: sockmsg.Exit, PID: rng.Uint32N(9), TID: 1}
+		return k, 5, p.Append(nil, false)
+	case capture.KindSocketTable:
+		return k, 2, capture.AppendPayload(nil, k.New())
+	case capture.KindSocketClose:
+		return k, 6, []byte("x")
+	}
+	return k, 5, capture.AppendPayload(nil, k.New())
 }

@@ -30,12 +30,14 @@ type hostBar struct {
 	Marks []span
 }
 
-// count counts records of the outside world.
+// count counts records that a source delivered.
 func (rec *recording) count(n tape.Count) {
 	switch k := capture.Kind(n.Kind); k {
-	case capture.KindConntrack, capture.KindDumpEntry, capture.KindProcNet, capture.KindProcSockets, capture.KindProcUnchanged,
-		capture.KindDNS, capture.KindReverseName:
-		rec.source(n.Source, k.Source()).Records += n.Records
+	case capture.KindDumpBegin, capture.KindDumpEnd, capture.KindWalkBegin, capture.KindWalkEnd:
+	default:
+		if kind := k.Source(); kind != "" {
+			rec.source(n.Source, kind).Records += n.Records
+		}
 	}
 }
 

@@ -66,7 +66,12 @@ func (f *recordFacts) add(h *capture.Header, r *capture.Record) {
 	case capture.KindProcNet:
 		var t capture.ProcNet
 		if r.Decode(&t) == nil {
-			f.addTable(&t)
+			f.addTable(t.ReadStart, t.ReadEnd)
+		}
+	case capture.KindSocketTable:
+		var t capture.SocketTable
+		if r.Decode(&t) == nil {
+			f.addTable(t.ReadStart, t.ReadEnd)
 		}
 	case capture.KindWalkEnd:
 		if !failed(r) && len(f.walks) < maxWalks {
@@ -130,13 +135,14 @@ func (f *recordFacts) addTraffic(client, server netip.Addr, bytes uint64) {
 	}
 }
 
-func (f *recordFacts) addTable(t *capture.ProcNet) {
-	if t.ReadEnd == 0 { // the table has no times
+// addTable adds a table that was read between two times.
+func (f *recordFacts) addTable(start, end int64) {
+	if end == 0 { // the table has no times
 		return
 	}
 	d := &f.disorder
 	d.Tables++
-	if early := f.last - t.ReadStart; early > 0 {
+	if early := f.last - start; early > 0 {
 		d.TablesEarly++
 		d.TablesEarlyMost = max(d.TablesEarlyMost, duration(early))
 	}

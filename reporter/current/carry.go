@@ -21,6 +21,7 @@ func (m *Machine) Carry(c *carry.Coder) {
 	m.sources.Carry(c)
 	m.flows.carry(c, &m.sources)
 	m.sockets.carry(c, &m.sources)
+	m.events.Carry(c)
 	m.names.forward.carry(c)
 	m.names.reverse.carry(c)
 	m.dns.Carry(c, func(source uint32) bool { return m.sources.Get(source) != nil })

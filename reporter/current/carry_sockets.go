@@ -2,7 +2,6 @@ package current
 
 import (
 	"maps"
-	"net/netip"
 	"slices"
 
 	"github.com/topotape/topotape/reporter/carry"
@@ -87,9 +86,10 @@ func (t *table) carry(c *carry.Coder, ss *source.Sources, same map[source.TableK
 		c.Check(!c.Reading() || len(t.rows) < maxRows)
 		w.carry(c)
 	})
-	carry.List(c, &t.listen, 2, func(c *carry.Coder, a *netip.AddrPort) {
+	carry.List(c, &t.listen, 3, func(c *carry.Coder, w *listenRow) {
 		c.Check(!c.Reading() || len(t.listen) < maxTables/listenerCost)
-		c.AddrPort(a)
+		c.AddrPort(&w.addr)
+		carry.Uint(c, &w.inode)
 	})
 }
 
@@ -148,7 +148,7 @@ func (r *closedRows) carry(c *carry.Coder) {
 	carry.Int(c, &n.FirstSeen)
 	carry.Int(c, &n.LastSeen)
 	if c.Reading() {
-		n.Proto, n.Direction, n.Closed, n.Seen = "tcp", report.Direction(direction), true, report.SeenProc
+		n.Proto, n.Direction, n.Closed, n.Seen = "tcp", report.Direction(direction), true, report.SeenBy(false, true, false)
 	}
 }
 

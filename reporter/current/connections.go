@@ -16,13 +16,16 @@ type draft struct {
 	swapped bool  // the client is the end that sends the flow's replies
 }
 
-// draftConnections returns the connections of chains and of rows, and those that rows showed
-// until they closed.
-func draftConnections(chains []joined, rows []pair, closed []report.Connection, k *sockets, ss *source.Sources) []draft {
-	out := make([]draft, 0, len(chains)+len(rows)+len(closed))
+// draftConnections returns the connections of chains, of events and of rows, and those that rows
+// showed until they closed.
+func draftConnections(chains []joined, shown []eventPair, rows []pair, closed []report.Connection, k *sockets, e *eventMatcher, ss *source.Sources) []draft {
+	out := make([]draft, 0, len(chains)+len(shown)+len(rows)+len(closed))
 	for i := range chains {
-		c, swapped := chains[i].connection(k, ss)
+		c, swapped := chains[i].connection(k, e, ss)
 		out = append(out, draft{c, chains[i].head(), swapped})
+	}
+	for i := range shown {
+		out = append(out, draft{Connection: e.connection(&shown[i])})
 	}
 	for _, p := range rows {
 		out = append(out, draft{Connection: k.connection(p)})

@@ -1,11 +1,11 @@
 package current
 
 import (
-	"net/netip"
 	"slices"
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/ctmsg"
+	"github.com/topotape/topotape/reporter/procnet"
 	"github.com/topotape/topotape/reporter/source"
 )
 
@@ -92,6 +92,18 @@ func (w *contents) put(t *table) bool {
 	return fits
 }
 
+// addSocket adds a listener, or a row whose state shows an established connection, to a table of the contents. It returns
+// false if there is no room.
+func (w *contents) addSocket(t *table, r *procnet.Row, at int64) bool {
+	switch r.State {
+	case procnet.Listen:
+		return w.addListener(t, listenRow{r.Local, r.Inode})
+	case procnet.Established, procnet.FinWait1, procnet.FinWait2, procnet.CloseWait:
+		return w.addRow(t, row{tcpTuple(r.Local, r.Remote), r.Inode, r.State, at})
+	}
+	return true
+}
+
 // addRow and addListener add to a table of the contents. They return false if there is no
 // room.
 func (w *contents) addRow(t *table, r row) bool {
@@ -102,7 +114,7 @@ func (w *contents) addRow(t *table, r row) bool {
 	return fits
 }
 
-func (w *contents) addListener(t *table, l netip.AddrPort) bool {
+func (w *contents) addListener(t *table, l listenRow) bool {
 	fits := w.take(walkSize{tables: listenerCost})
 	if fits {
 		t.listen = append(t.listen, l)
@@ -145,12 +157,12 @@ func (t *table) tidy() {
 		}
 		t.rows = rows
 	}
-	seen := make(map[netip.AddrPort]bool)
+	seen := make(map[listenRow]bool)
 	for _, l := range t.listen {
 		seen[l] = true
 	}
 	if len(seen) < len(t.listen) {
-		t.listen = slices.DeleteFunc(slices.Clone(t.listen), func(l netip.AddrPort) bool {
+		t.listen = slices.DeleteFunc(slices.Clone(t.listen), func(l listenRow) bool {
 			first := seen[l]
 			seen[l] = false
 			return !first

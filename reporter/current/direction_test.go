@@ -18,7 +18,7 @@ func listening(netns uint64, addrs ...string) *sockets {
 	k.listen.init()
 	k.listen.namespaces[netns] = true
 	for _, a := range addrs {
-		k.listen.add(netns, netip.MustParseAddrPort(a))
+		k.listen.add(netns, listenRow{addr: netip.MustParseAddrPort(a)})
 	}
 	return k
 }

@@ -33,6 +33,7 @@ Then a report, in steps that make values from values:
 	direction.go     which end is the client
 	connections.go   all connections, in order
 	endpoints.go     their ends, in order
+	attempts.go      what was tried and never established
 
 	carry.go, carry_flows.go, carry_sockets.go   the state, for carry records
 

@@ -156,8 +156,9 @@ func (t *flows) detach(f *flow, now stamp) {
 
 // sweep drops the gone flows that are not needed: they were reported, and since they ended a
 // complete walk of /proc began, and every unfinished dump. If there are more than maxGone,
-// it drops the oldest even if they are needed; broken reports that a chain lost a flow so.
-func (t *flows) sweep(window uint64, ss *source.Sources, k *sockets) (broken bool) {
+// it drops the oldest even if they are needed; late keeps them for another window, in which
+// events of their sockets may come; broken reports that a chain lost a flow so.
+func (t *flows) sweep(window uint64, late bool, ss *source.Sources, k *sockets) (broken bool) {
 	t.open = nil
 	excess := t.excess()
 	t.all = slices.DeleteFunc(t.all, func(f *flow) bool {
@@ -166,7 +167,8 @@ func (t *flows) sweep(window uint64, ss *source.Sources, k *sockets) (broken boo
 		}
 		s := ss.Get(f.key.source)
 		dumping := s != nil && s.Dumping && s.DumpFrom < f.goneSeq
-		if !excess[f] && (f.window == window || f.pending || dumping || k.mayShow(f.end)) {
+		recent := f.window == window || late && f.window+1 == window
+		if !excess[f] && (recent || f.pending || dumping || k.mayShow(f.end)) {
 			return false
 		}
 		broken = broken || f.pending

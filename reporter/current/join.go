@@ -5,29 +5,33 @@ import (
 	"strconv"
 
 	"github.com/topotape/topotape/reporter/ctmsg"
+	"github.com/topotape/topotape/reporter/events"
 	"github.com/topotape/topotape/reporter/procnet"
 	"github.com/topotape/topotape/reporter/report"
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// A joined is a chain and the rows of its client's and server's sockets, nil if no table has
-// them.
+// A joined is a chain and its client's and server's sockets: their rows, nil if no table has
+// them, and what events show of them, nil if none does.
 type joined struct {
 	*chain
 	observed
-	client, server *socketRow
+	client, server           *socketRow
+	clientEvent, serverEvent *events.Socket
 }
 
-// join finds the sockets of chains, and marks their rows as used. It drops the chains that are
+// join finds the sockets of chains, and marks them as used. It drops the chains that are
 // half open: no flow was established, and there is no socket.
-func join(chains []chain, k *sockets, ss *source.Sources, used rowSet) []joined {
+func join(chains []chain, k *sockets, e *eventMatcher, ss *source.Sources, used rowSet) []joined {
 	out := make([]joined, 0, len(chains))
 	for i := range chains {
 		c := &chains[i]
 		j := joined{chain: c, observed: observe(c, ss)}
 		j.client = k.matchRow(c.head(), 0, ss, used)
 		j.server = k.matchRow(c.tail(), 1, ss, used)
-		if j.established || j.client != nil || j.server != nil {
+		head, tail := views(ss, c.head()), views(ss, c.tail())
+		j.clientEvent, j.serverEvent = e.match(c.head(), head[0]), e.match(c.tail(), tail[1])
+		if j.established || j.client != nil || j.server != nil || j.clientEvent != nil || j.serverEvent != nil {
 			out = append(out, j)
 		}
 	}
@@ -48,7 +52,7 @@ func (k *sockets) matchRow(f *flow, end int, ss *source.Sources, used rowSet) *s
 }
 
 // ends returns the client's and the server's sides.
-func (j *joined) ends(k *sockets, ss *source.Sources) (client, server side) {
+func (j *joined) ends(k *sockets, e *eventMatcher, ss *source.Sources) (client, server side) {
 	first, last := j.head(), j.tail()
 	client, server = k.side(j.client, first.key.orig.Src()), k.side(j.server, last.reply.Src())
 	if j.client == nil {
@@ -57,10 +61,12 @@ func (j *joined) ends(k *sockets, ss *source.Sources) (client, server side) {
 	if j.server == nil {
 		server.keep(last, 1)
 	}
-	if client.state == "" && client.addr.Addr().IsLoopback() {
+	e.add(&client, j.clientEvent)
+	e.add(&server, j.serverEvent)
+	if client.state == "" && client.addr.Addr().IsLoopback() && client.netns == 0 {
 		client.netns = ss.NetnsOf(first.key.source)
 	}
-	if server.state == "" && server.addr.Addr().IsLoopback() {
+	if server.state == "" && server.addr.Addr().IsLoopback() && server.netns == 0 {
 		server.netns = ss.NetnsOf(last.key.source)
 	}
 	sameHost(&client, &server)
@@ -78,19 +84,27 @@ func (s *side) keep(f *flow, end int) {
 
 // connection returns the connection of a joined chain. swapped reports that the client is the
 // end that sends the flow's replies.
-func (j *joined) connection(k *sockets, ss *source.Sources) (c report.Connection, swapped bool) {
-	client, server := j.ends(k, ss)
+func (j *joined) connection(k *sockets, e *eventMatcher, ss *source.Sources) (c report.Connection, swapped bool) {
+	client, server := j.ends(k, e, ss)
 	c = report.Connection{Proto: "tcp", NAT: j.translations(), FirstSeen: j.first, LastSeen: j.last,
-		Closed: j.closed, MayHaveClosed: j.hidden && !j.closed, Seen: report.SeenConntrack}
+		Closed: j.closed, MayHaveClosed: j.hidden && !j.closed}
 	if j.hasState {
 		c.State = j.state.String()
 	}
 	unclear := !j.hasState || j.state < ctmsg.Established || j.state == ctmsg.SynSent2
+	rows, shown := false, false
 	for _, s := range [...]*side{&client, &server} {
+		if s.event != nil {
+			shown = true
+			addTimes(&c, s.event)
+			if unclear {
+				c.State, unclear = s.event.State.String(), false
+			}
+		}
 		if s.state == "" {
 			continue
 		}
-		c.Seen = report.SeenBoth
+		rows = true
 		c.FirstSeen = min(c.FirstSeen, s.first)
 		if !j.closed {
 			c.LastSeen = max(c.LastSeen, s.last)
@@ -102,6 +116,7 @@ func (j *joined) connection(k *sockets, ss *source.Sources) (c report.Connection
 			c.MayHaveClosed = false
 		}
 	}
+	c.Seen = report.SeenBy(true, rows, shown)
 	c.Direction, swapped = k.flowDirection(j.handshake, ss.NetnsOf(j.head().key.source), &client, &server)
 	if swapped {
 		client, server = server, client

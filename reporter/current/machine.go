@@ -6,6 +6,7 @@ import (
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/dnsmsg"
+	"github.com/topotape/topotape/reporter/events"
 	"github.com/topotape/topotape/reporter/report"
 	"github.com/topotape/topotape/reporter/source"
 )
@@ -29,6 +30,7 @@ type Machine struct {
 	sources    source.Sources
 	flows      flows
 	sockets    sockets
+	events     *events.Sockets
 	names      names
 	ticks      source.Ticks
 
@@ -39,7 +41,7 @@ type Machine struct {
 
 // New returns a machine for a tape with this header.
 func New(h *capture.Header) *Machine {
-	m := &Machine{header: h, hostID: h.HostID, host: h.HostName, wall: h.Start}
+	m := &Machine{header: h, hostID: h.HostID, host: h.HostName, wall: h.Start, events: events.New()}
 	m.scopeInput.HostScoped, m.scopeInput.LocalNetworks = source.LocalNetworks(h, &capture.Host{})
 	m.flows.init()
 	m.names.init()
@@ -64,6 +66,13 @@ func (m *Machine) Step(r *capture.Record) bool {
 		if s, ok := m.sources.Observe(r, &p); ok {
 			m.sockets.table(&p, r, s, m.header.BigEndian)
 		}
+	case capture.KindSocketTable:
+		var p capture.SocketTable
+		if s, ok := m.sources.Observe(r, &p); ok {
+			m.sockets.socketTable(&p, r, s, m.header.BigEndian)
+		}
+	case capture.KindSocketClose:
+		m.sources.SocketClose(r, m.header.BigEndian)
 	case capture.KindProcUnchanged:
 		var p capture.ProcUnchanged
 		if s, ok := m.sources.Observe(r, &p); ok {
@@ -76,6 +85,8 @@ func (m *Machine) Step(r *capture.Record) bool {
 		}
 	case capture.KindWalkBegin, capture.KindWalkEnd:
 		m.walk(r)
+	case capture.KindSocketFormat, capture.KindSocketEvent, capture.KindProcessEvent, capture.KindProcesses, capture.KindCgroups:
+		m.socketEvent(r)
 	case capture.KindDNS:
 		m.dnsPacket(r)
 	case capture.KindReverseName:
@@ -93,6 +104,9 @@ func (m *Machine) Step(r *capture.Record) bool {
 		var p capture.Gap
 		if s, ok := m.sources.Decode(r, &p); ok {
 			s.Gap(&p, r.Seq, m.ticks.Window)
+			if s.Kind == capture.SourceSockets {
+				m.events.Lost()
+			}
 			m.dnsLost(r, s)
 		}
 	case capture.KindHost:
@@ -130,10 +144,11 @@ func (m *Machine) ticked(r *capture.Record) bool {
 		m.linked = m.chains(m.ticks.Window)
 	}
 	m.flows.setPending(m.linked)
-	if broken := m.flows.sweep(m.ticks.Window, &m.sources, &m.sockets); broken {
+	if broken := m.flows.sweep(m.ticks.Window, m.events.Shown(), &m.sources, &m.sockets); broken {
 		m.linked = nil
 	}
 	m.sockets.forget(m.ticks.Window)
+	m.events.Sweep(m.ticks.Window, r.At-m.ticks.Interval(r.At, t), func(s *events.Socket) bool { return m.sockets.mayShow(endStamp(s)) })
 	m.ticks.Add(r.At, t)
 	return true
 }
@@ -174,6 +189,7 @@ func (m *Machine) hostChanged(p *capture.Host, r *capture.Record) {
 	}
 	m.scopeInput.HostScoped, m.scopeInput.LocalNetworks = source.LocalNetworks(m.header, p)
 	m.sources.HostChanged(p)
+	m.events.SetKernel(p.Kernel)
 	now := make(map[netip.Addr]bool)
 	for _, i := range p.Interfaces {
 		for _, a := range i.Addresses {

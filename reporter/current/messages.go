@@ -50,7 +50,9 @@ func (m *Machine) conntrack(r *capture.Record) {
 		m.endOlder(f, now, msg.Type == ctmsg.Dump)
 		if msg.Type == ctmsg.New && msg.HasState && msg.State == ctmsg.SynSent {
 			f.sawFirst = true
-			m.supersede(f)
+			for _, v := range views(&m.sources, f) {
+				m.supersede(v, f.first)
+			}
 		}
 	}
 	shown := f.stateSeq

@@ -214,7 +214,7 @@ func (m *Machine) namesOf(r *report.Report) []report.Names {
 	if len(m.names.forward.byAddr) == 0 && len(m.names.reverse.byAddr) == 0 && len(m.addresses) == 0 {
 		return nil
 	}
-	firstSeen := make(map[netip.Addr]int64) // of the address's oldest connection
+	firstSeen := make(map[netip.Addr]int64) // of the address's oldest connection or attempt
 	note := func(a netip.Addr, first int64) {
 		if m.names.forward.byAddr[a] == nil && m.names.reverse.byAddr[a] == nil && !m.addresses[a] {
 			return
@@ -232,6 +232,11 @@ func (m *Machine) namesOf(r *report.Report) []report.Names {
 				note(a.Addr(), conn.FirstSeen)
 			}
 		}
+	}
+	for i := range r.Attempts {
+		a := &r.Attempts[i]
+		note(a.From.Addr.Addr(), a.FirstSeen)
+		note(a.To.Addr.Addr(), a.FirstSeen)
 	}
 	var out []report.Names
 	for a, first := range firstSeen { // sorted below

@@ -1,6 +1,7 @@
 package current
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/topotape/topotape/reporter/report"
@@ -18,9 +19,14 @@ type owners struct {
 	apart map[inodeKey][]report.Process
 }
 
-// listOwners returns the owners of the current rows' sockets.
+// listOwners returns the owners of the sockets of current rows and listeners.
 func (k *sockets) listOwners() owners {
 	all := make(map[uint64][]report.Process, len(k.rows))
+	for _, inodes := range k.listen.in { // the order cannot matter: a set
+		for _, inode := range inodes {
+			all[inode] = nil
+		}
+	}
 	for i := range k.rows {
 		if inode := k.rows[i].inode; inode != 0 {
 			all[inode] = nil
@@ -48,6 +54,21 @@ func (k *sockets) listOwners() owners {
 		return owners{all: all}
 	}
 	return owners{all: all, apart: k.apart(several)}
+}
+
+// listenerOwners returns the process whose listening sockets accept connections to an address in
+// a namespace. If several processes have them, any of them may have accepted one: it returns
+// none.
+func (k *sockets) listenerOwners(netns uint64, a netip.AddrPort) []report.Process {
+	var owners []report.Process
+	for _, inode := range k.listen.accepting(netns, a) {
+		list := k.owned.all[inode]
+		if len(list) != 1 || owners != nil && !slices.Equal(owners, list) {
+			return nil
+		}
+		owners = list
+	}
+	return owners
 }
 
 // apart returns the owners by namespace of those inodes that rows of several namespaces have.

@@ -10,15 +10,20 @@ func (m *Machine) Report() *report.Report {
 		chains = m.chains(window)
 	}
 	used := m.sockets.noRows()
-	flows := join(chains, &m.sockets, &m.sources, used)
+	shown := newEventMatcher(m)
+	flows := join(chains, &m.sockets, shown, &m.sources, used)
+	shown.spend(m.flows.all, window)
+	others := shown.others(window, used)
 	rows := m.sockets.unexplained(used)
-	connections, swapped := inOrder(draftConnections(flows, rows, m.sockets.closedIn(window), &m.sockets, &m.sources))
+	connections, swapped := inOrder(draftConnections(flows, others, rows, m.sockets.closedIn(window), &m.sockets, shown, &m.sources))
 	r := &report.Report{HostID: m.hostID, HostName: m.host, ScopeInput: m.scopeInputNow()}
 	m.ticks.Set(r, m.wall)
 	r.Connections = connections
 	r.Endpoints = listEndpoints(connections, swapped, m.hostID)
+	attempts := m.attempts(shown, window)
+	r.Attempts = attempts.List()
 	r.Names = m.namesOf(r)
 	r.Coverage = m.sources.Coverage(&m.ticks, tallyOf(flows, rows, &m.sources).untracked(), m.sockets.elsewhere(m.sources.ConntrackNamespaces()))
-	r.HostEvents = m.sources.HostEvents(&m.ticks, m.wall)
+	r.HostEvents = attempts.AppendLeftOut(m.sources.HostEvents(&m.ticks, m.wall), r.At)
 	return r
 }

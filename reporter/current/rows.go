@@ -3,6 +3,7 @@ package current
 import (
 	"net/netip"
 
+	"github.com/topotape/topotape/reporter/events"
 	"github.com/topotape/topotape/reporter/report"
 )
 
@@ -14,7 +15,8 @@ type side struct {
 	state     string // of the socket, "" if no table has it
 	first     int64
 	last      int64
-	row       *socketRow // the socket in the current tables, nil for none
+	row       *socketRow     // the socket in the current tables, nil for none
+	event     *events.Socket // the socket as events show it, nil for none
 }
 
 // end returns the side as a report shows it.
@@ -27,7 +29,7 @@ func (k *sockets) side(w *socketRow, addr netip.AddrPort) side {
 	if w == nil {
 		return side{addr: addr}
 	}
-	return side{addr, w.table.key.Netns, k.processes(w), w.state.String(), w.first, w.table.at.at, w}
+	return side{addr: addr, netns: w.table.key.Netns, processes: k.processes(w), state: w.state.String(), first: w.first, last: w.table.at.at, row: w}
 }
 
 // sameHost sets the namespace of both loopback ends of a connection to the one that is known.
@@ -112,7 +114,7 @@ func (k *sockets) connection(p pair) report.Connection {
 	}
 	c := report.Connection{
 		Proto: "tcp", Direction: how, From: x.end(), To: y.end(),
-		State: a.state.String(), FirstSeen: a.first, LastSeen: a.table.at.at, Seen: report.SeenProc,
+		State: a.state.String(), FirstSeen: a.first, LastSeen: a.table.at.at, Seen: report.SeenBy(false, true, false),
 		MayHaveClosed: a.table.source.Hidden(a.table.at.seq),
 	}
 	if b != nil {

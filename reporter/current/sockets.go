@@ -7,10 +7,11 @@ import (
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/procnet"
 	"github.com/topotape/topotape/reporter/report"
+	"github.com/topotape/topotape/reporter/sockdiag"
 	"github.com/topotape/topotape/reporter/source"
 )
 
-// A table is one reading of a table of /proc/net.
+// A table is one reading of a table of sockets: of /proc/net, or by sock_diag.
 type table struct {
 	key       source.TableKey
 	source    *source.Source
@@ -18,7 +19,13 @@ type table struct {
 	readStart int64 // ns since the recording's start
 	readEnd   int64
 	rows      []row
-	listen    []netip.AddrPort
+	listen    []listenRow
+}
+
+// A listenRow is a listening socket.
+type listenRow struct {
+	addr  netip.AddrPort
+	inode uint64
 }
 
 // read returns the time at which the reading began: connections that ended before it are not in
@@ -98,11 +105,46 @@ func (k *sockets) ensureWalk(r *capture.Record) {
 	}
 }
 
-// table adds one part of a table to the walk.
+// table adds one part of a table of /proc/net to the walk.
 func (k *sockets) table(p *capture.ProcNet, r *capture.Record, s *source.Source, bigEndian bool) {
+	t := k.part(p, r, s)
+	if t == nil {
+		return
+	}
+	scan, fits := procnet.NewScanner(p.Text, bigEndian), true
+	for w := (procnet.Row{}); scan.Next(&w); {
+		fits = k.pending.addSocket(t, &w, r.At) && fits
+	}
+	s.Undecodable += uint64(scan.Malformed())
+	if !fits {
+		s.LeaveOut(r.Seq)
+	}
+}
+
+// socketTable adds one part of a table that was read by sock_diag to the walk.
+func (k *sockets) socketTable(p *capture.SocketTable, r *capture.Record, s *source.Source, bigEndian bool) {
+	t := k.part(&capture.ProcNet{Netns: p.Netns, Table: p.Table, ReadStart: p.ReadStart, ReadEnd: p.ReadEnd, Part: p.Part}, r, s)
+	if t == nil {
+		return
+	}
+	if p.Interrupted {
+		s.TableChanged(r.Seq)
+	}
+	scan, fits := sockdiag.NewScanner(p.Messages, bigEndian), true
+	for w := (sockdiag.Row{}); scan.Next(&w); {
+		fits = k.pending.addSocket(t, &w.Row, r.At) && fits
+	}
+	s.Undecodable += uint64(scan.Malformed())
+	if !fits {
+		s.LeaveOut(r.Seq)
+	}
+}
+
+// part returns the table of the walk to which a part belongs; nil if it is no table of TCP, or if there is no room.
+func (k *sockets) part(p *capture.ProcNet, r *capture.Record, s *source.Source) *table {
 	if p.Table != "tcp" && p.Table != "tcp6" {
 		s.Ignored++
-		return
+		return nil
 	}
 	k.ensureWalk(r)
 	key := source.TableKey{Netns: p.Netns, Name: p.Table}
@@ -111,25 +153,11 @@ func (k *sockets) table(p *capture.ProcNet, r *capture.Record, s *source.Source,
 		t = &table{key: key, source: s, readStart: p.ReadStart}
 		if !k.pending.put(t) {
 			s.LeaveOut(r.Seq)
-			return
+			return nil
 		}
 	}
 	t.at, t.readEnd = stamp{r.At, r.Seq}, p.ReadEnd
-	scan := procnet.NewScanner(p.Text, bigEndian)
-	var w procnet.Row
-	fits := true
-	for scan.Next(&w) {
-		switch w.State {
-		case procnet.Listen:
-			fits = k.pending.addListener(t, w.Local) && fits
-		case procnet.Established, procnet.FinWait1, procnet.FinWait2, procnet.CloseWait:
-			fits = k.pending.addRow(t, row{tcpTuple(w.Local, w.Remote), w.Inode, w.State, r.At}) && fits
-		}
-	}
-	s.Undecodable += uint64(scan.Malformed())
-	if !fits {
-		s.LeaveOut(r.Seq)
-	}
+	return t
 }
 
 // unchanged adds the current reading of a table to the walk again.

@@ -57,17 +57,16 @@ func (w *socketRow) suppress(end stamp) bool {
 	return first
 }
 
-// supersede ends the connections that only rows show and that have the tuple of a new flow.
-func (m *Machine) supersede(f *flow) {
+// supersede ends the connections that only rows show and that have the tuple of a new one, whose
+// first packet came at a time.
+func (m *Machine) supersede(v view, at int64) {
 	k := &m.sockets
-	for _, v := range views(&m.sources, f) {
-		for w := k.firstOf(v); w != nil; w = following(w, v) {
-			if w.suppressed == (stamp{}) && w.table.readEnd < f.first {
-				m.supersedeRow(w, f.first)
-			}
+	for w := k.firstOf(v); w != nil; w = following(w, v) {
+		if w.suppressed == (stamp{}) && w.table.readEnd < at {
+			m.supersedeRow(w, at)
 		}
-		k.suppressOlder(v, f.first)
 	}
+	k.suppressOlder(v, at)
 }
 
 // supersedeRow ends the connection of a row, unless an open flow has it.

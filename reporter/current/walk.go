@@ -30,6 +30,7 @@ func (m *Machine) commit(r *capture.Record) (complete bool) {
 	for _, f := range m.flows.all {
 		m.carryOver(f, &old)
 	}
+	m.carryEvents(r, complete)
 	for _, conn := range k.vanished(&old, m) {
 		k.close(m.ticks.Window, conn)
 	}
@@ -110,6 +111,7 @@ func (k *sockets) vanished(old *sockets, m *Machine) []report.Connection {
 			}
 		}
 	}
+	m.markOpen(old, used)
 	var out []report.Connection
 	for _, p := range old.pairs(used) {
 		if lost[p.row.number] && (p.peer == nil || lost[p.peer.number]) {

@@ -11,7 +11,7 @@ import (
 // Digests returns the report's digests. The digest of a section is the SHA-256 of its
 // canonical JSON list, cut to 8 bytes. Connections are split into 8 buckets by Bucket,
 // and each bucket has a digest. If the host had events, their list follows that of the
-// coverage.
+// coverage. The digest of attempts is 0 if there are none.
 func (r *Report) Digests() capture.Digests {
 	var d capture.Digests
 	h := sha256.New()
@@ -23,6 +23,9 @@ func (r *Report) Digests() capture.Digests {
 	d.Coverage = cut(h)
 	d.Endpoints = sum(h, buf, r.Endpoints, appendEndpoint)
 	d.Names = sum(h, buf, r.Names, appendNames)
+	if len(r.Attempts) > 0 {
+		d.Attempts = sum(h, buf, r.Attempts, appendAttempt)
+	}
 	var buckets [len(d.Connections)]hash.Hash
 	for i := range buckets {
 		buckets[i] = sha256.New()

@@ -31,6 +31,10 @@ func (r *Report) AppendJSON(b []byte) []byte {
 	b = appendList(b, r.Endpoints, appendEndpoint)
 	b = append(b, `,"names":`...)
 	b = appendList(b, r.Names, appendNames)
+	if len(r.Attempts) > 0 {
+		b = append(b, `,"attempts":`...)
+		b = appendList(b, r.Attempts, appendAttempt)
+	}
 	if len(r.HostEvents) > 0 {
 		b = append(b, `,"host_events":`...)
 		b = appendList(b, r.HostEvents, appendHostEvent)
@@ -109,8 +113,42 @@ func appendConnection(b []byte, c *Connection) []byte {
 		b = append(b, `,"closed":false,"seen":`...)
 	}
 	b = appendList(b, c.Seen, appendText)
+	if c.Connect != 0 {
+		b = append(b, `,"connect":`...)
+		b = appendDuration(b, c.Connect)
+	}
 	if c.MayHaveClosed {
 		b = append(b, `,"may_have_closed":true`...)
+	}
+	return append(b, '}')
+}
+
+func appendAttempt(b []byte, a *Attempt) []byte {
+	b = append(b, `{"proto":`...)
+	b = appendString(b, a.Proto)
+	b = append(b, `,"from":{"addr":"`...)
+	b = appendAddr(b, a.From.Addr.Addr())
+	b = append(b, '"')
+	b = appendEndRest(b, &a.From)
+	b = append(b, `,"to":`...)
+	b = appendEnd(b, &a.To)
+	b = append(b, `,"nat":`...)
+	b = appendList(b, a.NAT, appendNAT)
+	b = append(b, `,"outcome":`...)
+	b = appendString(b, string(a.Outcome))
+	b = append(b, `,"why":`...)
+	b = appendString(b, a.Why)
+	b = append(b, `,"count":`...)
+	b = strconv.AppendUint(b, a.Count, 10)
+	b = append(b, `,"first_seen":`...)
+	b = appendDuration(b, a.FirstSeen)
+	b = append(b, `,"last_seen":`...)
+	b = appendDuration(b, a.LastSeen)
+	b = append(b, `,"seen":`...)
+	b = appendList(b, a.Seen, appendText)
+	if a.Earlier != 0 {
+		b = append(b, `,"earlier":`...)
+		b = strconv.AppendUint(b, a.Earlier, 10)
 	}
 	return append(b, '}')
 }
@@ -120,6 +158,11 @@ func appendEnd(b []byte, e *End) []byte {
 	b = appendAddr(b, e.Addr.Addr())
 	b = append(b, `","port":`...)
 	b = appendPort(b, e.Addr.Port())
+	return appendEndRest(b, e)
+}
+
+// appendEndRest appends what follows the address and port of an end.
+func appendEndRest(b []byte, e *End) []byte {
 	b = append(b, `,"netns":`...)
 	b = strconv.AppendUint(b, e.Netns, 10)
 	b = append(b, `,"processes":`...)

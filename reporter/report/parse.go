@@ -89,6 +89,7 @@ type (
 		Connections []connectionJSON `json:"connections"`
 		Endpoints   []endpointJSON   `json:"endpoints"`
 		Names       []Names          `json:"names"`
+		Attempts    []attemptJSON    `json:"attempts"`
 		HostEvents  []hostEventJSON  `json:"host_events"`
 	}
 
@@ -109,7 +110,28 @@ type (
 		LastSeen      durationJSON `json:"last_seen"`
 		Closed        bool         `json:"closed"`
 		Seen          []string     `json:"seen"`
+		Connect       durationJSON `json:"connect"`
 		MayHaveClosed bool         `json:"may_have_closed"`
+	}
+
+	attemptJSON struct {
+		Proto     string       `json:"proto"`
+		From      clientJSON   `json:"from"`
+		To        endJSON      `json:"to"`
+		NAT       []natJSON    `json:"nat"`
+		Outcome   Outcome      `json:"outcome"`
+		Why       string       `json:"why"`
+		Count     uint64       `json:"count"`
+		FirstSeen durationJSON `json:"first_seen"`
+		LastSeen  durationJSON `json:"last_seen"`
+		Seen      []string     `json:"seen"`
+		Earlier   uint64       `json:"earlier"`
+	}
+
+	clientJSON struct { // of attempts
+		Addr      netip.Addr `json:"addr"`
+		Netns     uint64     `json:"netns"`
+		Processes []Process  `json:"processes"`
 	}
 
 	endJSON struct {
@@ -150,7 +172,7 @@ func (r *reportJSON) report() Report {
 	return Report{HostID: r.Host.ID, HostName: r.Host.Name, Tick: r.Tick, At: r.At.UnixNano(), Window: int64(r.Window),
 		Rules: r.Rules, Coverage: r.Coverage, Connections: converted(r.Connections, (*connectionJSON).connection),
 		Endpoints: converted(r.Endpoints, (*endpointJSON).endpoint), Names: r.Names,
-		HostEvents: converted(r.HostEvents, (*hostEventJSON).event)}
+		Attempts: converted(r.Attempts, (*attemptJSON).attempt), HostEvents: converted(r.HostEvents, (*hostEventJSON).event)}
 }
 
 func (e *hostEventJSON) event() HostEvent {
@@ -160,7 +182,13 @@ func (e *hostEventJSON) event() HostEvent {
 func (c *connectionJSON) connection() Connection {
 	return Connection{Proto: c.Proto, From: c.From.end(), To: c.To.end(), State: c.State, Direction: c.Direction,
 		NAT: converted(c.NAT, (*natJSON).nat), FirstSeen: int64(c.FirstSeen), LastSeen: int64(c.LastSeen),
-		Closed: c.Closed, Seen: c.Seen, MayHaveClosed: c.MayHaveClosed}
+		Closed: c.Closed, Seen: c.Seen, Connect: int64(c.Connect), MayHaveClosed: c.MayHaveClosed}
+}
+
+func (a *attemptJSON) attempt() Attempt {
+	from := End{Addr: netip.AddrPortFrom(a.From.Addr, 0), Netns: a.From.Netns, Processes: a.From.Processes}
+	return Attempt{Proto: a.Proto, From: from, To: a.To.end(), NAT: converted(a.NAT, (*natJSON).nat), Outcome: a.Outcome, Why: a.Why,
+		Count: a.Count, Earlier: a.Earlier, FirstSeen: int64(a.FirstSeen), LastSeen: int64(a.LastSeen), Seen: a.Seen}
 }
 
 func (e *endJSON) end() End {

@@ -22,6 +22,7 @@ type Report struct {
 	Connections []Connection
 	Endpoints   []Endpoint
 	Names       []Names
+	Attempts    []Attempt
 	HostEvents  []HostEvent
 
 	ScopeInput ScopeInput   // what else Scope needs
@@ -31,7 +32,7 @@ type Report struct {
 // Coverage describes how completely a source saw the host. Counts are totals since the
 // recording's start.
 type Coverage struct {
-	Source      string // the source's kind: conntrack, dns, proc or rdns
+	Source      string // the source's kind: closes, conntrack, dns, proc, rdns or sockets
 	State       CoverageState
 	Why         string // why the state is not CoverageOK, or what an ok source is not expected to see
 	Records     uint64 // messages, tables, lists or packets; begins and ends of dumps and walks do not count
@@ -63,6 +64,7 @@ type Connection struct {
 	LastSeen  int64    // ns since the recording's start
 	Closed    bool     // it ended in the report's window
 	Seen      []string // sources that show it, sorted
+	Connect   int64    // ns from the client's SYN to its answer; 0 if unknown
 	// MayHaveClosed is set while a gap could have hidden the end.
 	MayHaveClosed bool
 }
@@ -98,6 +100,7 @@ func (p Process) Compare(q Process) int {
 type Direction string
 
 const (
+	DirectionSocket    Direction = "socket"     // a process connected, or a listening socket accepted
 	DirectionHandshake Direction = "handshake"  // a SYN was seen
 	DirectionListener  Direction = "listener"   // a socket listens at that end
 	DirectionOriginal  Direction = "original"   // the flow's own order
@@ -180,9 +183,24 @@ func (e HostEvent) Compare(o HostEvent) int {
 	return cmp.Or(cmp.Compare(e.At, o.At), strings.Compare(e.What, o.What))
 }
 
-// SeenConntrack, SeenProc and SeenBoth are the lists of sources that show a TCP connection.
-var (
-	SeenConntrack = []string{capture.SourceConntrack}
-	SeenProc      = []string{capture.SourceProc}
-	SeenBoth      = []string{capture.SourceConntrack, capture.SourceProc}
-)
+// seen are the lists of sources that show a TCP connection: bit 0 of the index is conntrack, bit 1 proc, bit 2 sockets.
+var seen = [8][]string{
+	1: {capture.SourceConntrack},
+	2: {capture.SourceProc},
+	3: {capture.SourceConntrack, capture.SourceProc},
+	4: {capture.SourceSockets},
+	5: {capture.SourceConntrack, capture.SourceSockets},
+	6: {capture.SourceProc, capture.SourceSockets},
+	7: {capture.SourceConntrack, capture.SourceProc, capture.SourceSockets},
+}
+
+// SeenBy returns the list of the sources that show a TCP connection. It is shared: do not change it.
+func SeenBy(conntrack, proc, sockets bool) []string {
+	at := 0
+	for bit, shows := range [...]bool{conntrack, proc, sockets} {
+		if shows {
+			at |= 1 << bit
+		}
+	}
+	return seen[at]
+}

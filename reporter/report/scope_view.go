@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/topotape/topotape/capture"
 )
 
 // A ScopeInput is what Scope needs from the tape in addition to the other fields of a
@@ -102,10 +104,10 @@ func (v *viewBuilder) end(c *Connection, e *End) int {
 	at, _ := v.node(e.Addr, e.Netns)
 	n := &v.nodes[at]
 	n.seen = max(n.seen, c.LastSeen)
-	if slices.Contains(c.Seen, SeenConntrack[0]) {
+	if slices.Contains(c.Seen, capture.SourceConntrack) {
 		n.conntrack = max(n.conntrack, c.LastSeen)
 	}
-	if slices.Contains(c.Seen, SeenProc[0]) {
+	if slices.Contains(c.Seen, capture.SourceProc) {
 		n.proc = max(n.proc, c.LastSeen)
 	}
 	if len(e.Processes) > 0 {

@@ -7,6 +7,7 @@ import (
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/procnet"
+	"github.com/topotape/topotape/reporter/sockmsg"
 )
 
 // ShortConnections returns the messages of n short connections. Ten of them are open at a
@@ -62,7 +63,7 @@ func ProgramRecords(program []byte) (out []capture.Record) {
 		rec.Source = uint32(source % 6)
 		if op < 128 {
 			n = min(n, len(program)-at)
-			rec.Kind, rec.Payload = capture.Kind(op%24), program[at:at+n]
+			rec.Kind, rec.Payload = capture.Kind(op%32), program[at:at+n]
 			at += n
 		} else {
 			rec.Kind, rec.Payload = wellFormed(op, source, byte(n))
@@ -78,6 +79,9 @@ func wellFormed(op, x, y byte) (capture.Kind, []byte) {
 	addrs := []string{"10.0.0.1:1000", "10.0.0.2:80", "10.0.0.3:8080", "127.0.0.1:1000", "127.0.0.1:80", "10.0.0.1:80", "[2001:db8::1]:80", "[::1]:1000"}
 	pick := func(b byte) string { return addrs[int(b)%len(addrs)] }
 	t := Ends(pick(x) + ">" + pick(y))
+	if op&8 != 0 {
+		return eventRecord(op, x, y, &t)
+	}
 	switch op % 8 {
 	case 0, 1, 2, 3:
 		m := ctmsg.Message{Type: ctmsg.Type(op%4 + 1), ID: uint32(y) & 1, Zone: uint16(x) >> 7, HasStatus: true, Status: ctmsg.Status(x) & 6,
@@ -107,6 +111,60 @@ func wellFormed(op, x, y byte) (capture.Kind, []byte) {
 	}
 	return capture.KindTick, capture.AppendPayload(nil, &capture.Tick{})
 }
+
+// changes are the changes of a socket's state that events show.
+var changes = [...][2]procnet.State{
+	{procnet.Close, procnet.SynSent}, {procnet.SynSent, procnet.Established}, {procnet.SynRecv, procnet.Established},
+	{procnet.Established, procnet.FinWait1}, {procnet.CloseWait, procnet.LastAck}, {procnet.FinWait2, procnet.Close},
+	{procnet.SynSent, procnet.Close}, {procnet.Close, procnet.Listen}, {procnet.Listen, procnet.Close}, {procnet.Established, procnet.Close},
+}
+
+// eventRecord returns a record of the source of socket events.
+func eventRecord(op, x, y byte, t *endPair) (capture.Kind, []byte) {
+	pid := uint32(x&3) + 1
+	switch op % 8 {
+	case 5:
+		p := sockmsg.Process{Kind: sockmsg.ProcessKind(y)%5 + 1, PID: pid, TID: pid + uint32(y>>7), PPID: uint32(x>>2&3) + 1, Time: int64(y), Exec: y&0x40 != 0}
+		switch p.Kind {
+		case sockmsg.Comm:
+			p.Comm, p.PPID = string(rune('a'+x%3)), 0
+		case sockmsg.Namespaces:
+			p.Netns, p.PPID = uint64(x&1)+1, 0
+		}
+		p.PTID = p.PPID
+		return capture.KindProcessEvent, p.Append(nil, false)
+	case 6:
+		return capture.KindProcesses, capture.AppendPayload(nil, &capture.ProcSockets{Netns: uint64(y & 1), Processes: []capture.Process{{PID: pid, PPID: uint32(y>>1) & 3, Comm: "kthreadd"}}})
+	case 7:
+		return capture.KindSocketFormat, capture.AppendPayload(nil, &capture.SocketFormat{Text: []byte(UsualFormatText)})
+	}
+	c := changes[int(op>>4)%len(changes)]
+	if x&0x80 != 0 {
+		c = changes[int(y)%len(changes)]
+	}
+	e := sockmsg.Event{PID: pid, TID: pid + uint32(x>>6&1), Time: int64(x) << 20, Flags: y & 0xc0, Socket: uint64(y & 3), Old: c[0], New: c[1],
+		Protocol: sockmsg.TCP, Local: t.Src, Remote: t.Dst}
+	if x&0x70 == 0x70 {
+		e.Protocol = sockmsg.MPTCP
+	}
+	f := sockmsg.UsualFormat()
+	return capture.KindSocketEvent, e.Append(nil, &f, false)
+}
+
+// UsualFormatText is the text of a tracepoint's format that has the usual layout.
+const UsualFormatText = `	field:unsigned char common_flags;	offset:2;	size:1;	signed:0;
+	field:const void * skaddr;	offset:8;	size:8;	signed:0;
+	field:int oldstate;	offset:16;	size:4;	signed:1;
+	field:int newstate;	offset:20;	size:4;	signed:1;
+	field:__u16 sport;	offset:24;	size:2;	signed:0;
+	field:__u16 dport;	offset:26;	size:2;	signed:0;
+	field:__u16 family;	offset:28;	size:2;	signed:0;
+	field:__u16 protocol;	offset:30;	size:2;	signed:0;
+	field:__u8 saddr[4];	offset:32;	size:4;	signed:0;
+	field:__u8 daddr[4];	offset:36;	size:4;	signed:0;
+	field:__u8 saddr_v6[16];	offset:40;	size:16;	signed:0;
+	field:__u8 daddr_v6[16];	offset:56;	size:16;	signed:0;
+`
 
 // RandomRecords returns 300 records of few flows and few sockets.
 func RandomRecords(seed uint64) []capture.Record { return ProgramRecords(RandomProgram(seed)) }

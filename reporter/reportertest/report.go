@@ -62,7 +62,14 @@ func CoverageOf(r *report.Report, kind string) report.Coverage {
 
 // CheckReport checks what is true of every report: its lists are sorted, connections have
 // both ends among the endpoints, and no field contradicts another.
-func CheckReport(t *testing.T, r *report.Report) {
+func CheckReport(t testing.TB, r *report.Report) {
+	for i := range r.Attempts {
+		a := &r.Attempts[i]
+		if i > 0 && r.Attempts[i-1].Compare(a) >= 0 || !a.From.Addr.IsValid() || a.From.Addr.Port() != 0 || !a.To.Addr.IsValid() ||
+			a.Outcome == "" || a.Count == 0 || a.Earlier > a.Count || a.FirstSeen > a.LastSeen || len(a.Seen) == 0 {
+			t.Errorf("attempt %s", a.AppendJSON(nil))
+		}
+	}
 	ids := map[string]bool{}
 	for i := range r.Endpoints {
 		if i > 0 && r.Endpoints[i-1].Compare(&r.Endpoints[i]) >= 0 {

@@ -59,6 +59,13 @@ func (m *Machine) Step(r *capture.Record) bool {
 		if s, ok := m.sources.Observe(r, &p); ok {
 			m.proc.table(&p, r, s)
 		}
+	case capture.KindSocketTable:
+		var p capture.SocketTable
+		if s, ok := m.sources.Observe(r, &p); ok {
+			m.proc.socketTable(&p, r, s, m.header.BigEndian)
+		}
+	case capture.KindSocketClose:
+		m.sources.SocketClose(r, m.header.BigEndian)
 	case capture.KindProcUnchanged:
 		var p capture.ProcUnchanged
 		if s, ok := m.sources.Observe(r, &p); ok {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/capture/packed"
+	"github.com/topotape/topotape/reporter/procnet"
+	"github.com/topotape/topotape/reporter/sockdiag"
 	"github.com/topotape/topotape/reporter/source"
 )
 
@@ -158,6 +160,23 @@ func (k *proc) table(p *capture.ProcNet, r *capture.Record, s *source.Source) {
 		return
 	}
 	k.pendingRead = r.At
+}
+
+// socketTable adds one part of a table that was read by sock_diag, as the text that the original would have read.
+func (k *proc) socketTable(p *capture.SocketTable, r *capture.Record, s *source.Source, bigEndian bool) {
+	if p.Interrupted {
+		s.TableChanged(r.Seq)
+	}
+	text := capture.ProcNet{Netns: p.Netns, Table: p.Table, Part: p.Part}
+	if p.Part == 0 {
+		text.Text = procnet.AppendHeader(nil)
+	}
+	scan := sockdiag.NewScanner(p.Messages, bigEndian)
+	for w, n := (sockdiag.Row{}), 0; scan.Next(&w); n++ {
+		text.Text = procnet.AppendRow(text.Text, n, w.Row, p.Table == "tcp6", bigEndian)
+	}
+	s.Undecodable += uint64(scan.Malformed())
+	k.table(&text, r, s)
 }
 
 // unchanged adds the current text of a table to the walk again.

@@ -64,14 +64,7 @@ func combine(c *report.Connection, all []observation) {
 		}
 		flows, rows = flows || !o.row, rows || o.row
 	}
-	switch {
-	case flows && rows:
-		c.Seen = report.SeenBoth
-	case flows:
-		c.Seen = report.SeenConntrack
-	default:
-		c.Seen = report.SeenProc
-	}
+	c.Seen = report.SeenBy(flows, rows, false)
 }
 
 // endpoints lists the nodes that are not copies: the first ones, for which there are

@@ -13,8 +13,9 @@ Files in reading order:
 	carry.go      the parts of a state that all rule sets have, for carry records
 
 A gap, a failed walk, and the closing of a source degrade it: ends of connections may be missing. A complete dump of conntrack or walk of /proc shows all connections
-again, and the source recovers. Sources of names have no such dump: a lost name degrades them for
-one window.
+again, and the source recovers. Sources of names and of closed sockets have no such dump: a lost name or
+socket degrades them for one window. A table that changed while sock_diag listed it degrades proc until
+the next complete walk.
 
 A counters record says what a source cannot know of itself: that the kernel sends no events, or
 that it opened many connections of which conntrack shows few, because no rule asks for tracking.

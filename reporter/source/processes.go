@@ -50,3 +50,8 @@ func (s *Source) LeaveOut(seq uint64) {
 	s.Undecodable++
 	s.Degrade("a walk of /proc is too large: a part of it was left out", seq)
 }
+
+// TableChanged marks the source as incomplete, because a table of sockets changed while the kernel listed it.
+func (s *Source) TableChanged(seq uint64) {
+	s.Degrade("a table of sockets changed while it was read: rows may be missing", seq)
+}

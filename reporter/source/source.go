@@ -7,6 +7,7 @@ import (
 
 	"github.com/topotape/topotape/capture"
 	"github.com/topotape/topotape/reporter/report"
+	"github.com/topotape/topotape/reporter/sockdiag"
 )
 
 // A Source is one source of records, and how completely it saw the host.
@@ -76,6 +77,16 @@ func (ss *Sources) Observe(r *capture.Record, p capture.Payload) (s *Source, ok 
 	s, ok = ss.Decode(r, p)
 	s.Records++
 	return s, ok
+}
+
+// SocketClose counts a message about a closed socket. No rules use it.
+func (ss *Sources) SocketClose(r *capture.Record, bigEndian bool) {
+	s := ss.Of(r)
+	s.Records++
+	var c sockdiag.Close
+	if c.Decode(r.Payload, bigEndian) != nil {
+		s.Undecodable++
+	}
 }
 
 // HostChanged applies a host record: it may show whether the kernel sends conntrack events.
@@ -212,6 +223,9 @@ func (ss *Sources) Coverage(t *Ticks, untracked, elsewhere string) []report.Cove
 		if s.Kind == capture.SourceConntrack && c.State == report.CoverageOK {
 			c.Why, elsewhere = elsewhere, ""
 		}
+		if s.Kind == capture.SourceSockets && c.State == report.CoverageOK {
+			c.Why = noUDPEvents
+		}
 		if ss.count(s.Kind) > 1 {
 			c.Netns = s.Netns
 		}
@@ -225,6 +239,9 @@ func (ss *Sources) Coverage(t *Ticks, untracked, elsewhere string) []report.Cove
 	slices.SortStableFunc(out, func(a, b report.Coverage) int { return strings.Compare(a.Source, b.Source) })
 	return out
 }
+
+// noUDPEvents is what the source of socket events is not expected to see.
+const noUDPEvents = "TCP only: the processes of UDP sockets are those that proc shows"
 
 // stateIn returns the state of the source in the last tick's window, and why it is not ok.
 func (s *Source) stateIn(t *Ticks, eventsOff bool, untracked string) (report.CoverageState, string) {

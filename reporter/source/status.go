@@ -73,10 +73,10 @@ func (s *Status) EventsOn() bool {
 	return true
 }
 
-// RepairedByReport reports whether a gap concerns one report only: a lost packet or
-// answer does. Other sources need a complete dump or walk after a gap.
+// RepairedByReport reports whether a gap concerns one report only: a lost packet, answer
+// or event of a socket does. Conntrack and proc need a complete dump or walk after a gap.
 func (s *Status) RepairedByReport() bool {
-	return s.Kind == capture.SourceDNS || s.Kind == capture.SourceRDNS
+	return s.Kind != capture.SourceConntrack && s.Kind != capture.SourceProc
 }
 
 // NoEvents is why conntrack is degraded while the kernel sends no events.

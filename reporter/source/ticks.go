@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"math"
 
 	"github.com/topotape/topotape/capture"
@@ -25,11 +26,14 @@ func (t *Ticks) Add(at int64, tick capture.Tick) {
 // Set sets the tick, the time and the window of the last tick's report. start is Unix ns at the
 // recording's start.
 func (t *Ticks) Set(r *report.Report, start int64) {
-	r.Tick, r.At, r.Window = t.last.Number, start+t.At, t.last.Interval
-	if r.Window == 0 {
-		r.Window = t.At - t.before
-	}
+	r.Tick, r.At, r.Window = t.last.Number, start+t.At, cmp.Or(t.last.Interval, t.At-t.before)
 }
+
+// Interval returns the length in ns of the window that a tick ends, before it is added.
+func (t *Ticks) Interval(at int64, tick capture.Tick) int64 { return cmp.Or(tick.Interval, at-t.At) }
+
+// Before returns the time of the tick before the last one.
+func (t *Ticks) Before() int64 { return t.before }
 
 // began returns the time before which nothing belongs to the window of the last tick. It is known
 // for the first tick only, and needed there: a tape that was cut from another one starts with

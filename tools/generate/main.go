@@ -106,8 +106,12 @@ func witness(at string, r *report.Report) []byte {
 	for _, v := range d.Connections {
 		buckets = append(buckets, digest(v))
 	}
-	return line(at, "witness", object{"tick": r.Tick, "rules": r.Rules, "core": reporter.CoreVersion,
-		"coverage": digest(d.Coverage), "endpoints": digest(d.Endpoints), "names": digest(d.Names), "connections": buckets})
+	o := object{"tick": r.Tick, "rules": r.Rules, "core": reporter.CoreVersion,
+		"coverage": digest(d.Coverage), "endpoints": digest(d.Endpoints), "names": digest(d.Names), "connections": buckets}
+	if d.Attempts != 0 {
+		o["attempts"] = digest(d.Attempts)
+	}
+	return line(at, "witness", o)
 }
 
 func build(text []byte) ([]byte, error) {

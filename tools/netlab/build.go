@@ -156,6 +156,7 @@ table inet lab {
 		ip daddr 198.18.0.1 tcp dport 80 dnat ip to 198.18.1.2:8080
 		ip daddr 198.18.0.1 tcp dport 30080 dnat ip to 198.18.1.8:8080
 		ip daddr 198.18.0.1 tcp dport 18000-18031 dnat ip to 198.18.1.2
+		ip daddr 198.18.0.1 tcp dport 8090 dnat ip to 198.18.1.3
 		ip6 daddr fd00:18::1 tcp dport 80 dnat ip6 to [fd00:18:1::2]:8080
 	}
 	chain postrouting {
@@ -210,7 +211,7 @@ func (l *Lab) startMembers() error {
 			l.workers[m.comm] = w
 			mu.Unlock()
 			go w.readReplies()
-			_, err = w.call(l.ctx, request{Op: "listen", Listen: m.listen})
+			_, err = w.call(l.ctx, request{Op: "listen", Listen: m.listen, Prefork: m.prefork})
 			return err
 		})
 	}
@@ -229,8 +230,8 @@ func (l *Lab) startDNS() error {
 	}
 	local := fmt.Sprintf(" %08X:%04X ", binary.NativeEndian.Uint32(dnsServer.Addr().AsSlice()), dnsServer.Port())
 	for range 2500 {
-		tcp, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", l.dnsmasq.pid))
-		udp, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/udp", l.dnsmasq.pid))
+		tcp, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", l.dnsmasq.PID))
+		udp, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/udp", l.dnsmasq.PID))
 		if bytes.Contains(tcp, []byte(local)) && bytes.Contains(udp, []byte(local)) {
 			return nil
 		}

@@ -41,6 +41,11 @@ type dialRun struct {
 // of the Workers slots is free. A connection needs a slot for connect and exchange only.
 func (a *agent) dial(q request) (reply, error) {
 	r := &dialRun{a: a, q: &q}
+	if q.Stack {
+		if err := a.openStack(); err != nil {
+			return reply{}, err
+		}
+	}
 	slots := make(chan struct{}, cmp.Or(q.Workers, 16))
 	var wg sync.WaitGroup
 	start := time.Now()
@@ -53,7 +58,14 @@ func (a *agent) dial(q request) (reply, error) {
 		if q.Until > 0 && time.Since(start) >= q.Until {
 			break
 		}
-		wg.Go(func() { r.one(i, func() { <-slots }) })
+		wg.Go(func() {
+			if q.Client != "" || q.Stack {
+				defer func() { <-slots }()
+				r.spawn(i)
+				return
+			}
+			r.one(i, func() { <-slots })
+		})
 	}
 	wg.Wait()
 	r.out.Elapsed = time.Since(start)

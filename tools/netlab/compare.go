@@ -37,10 +37,7 @@ type ReportEnd struct {
 	Addr      netip.Addr `json:"addr"`
 	Port      uint16     `json:"port"`
 	Netns     uint64     `json:"netns"` // 0: unknown
-	Processes []struct {
-		PID  int    `json:"pid"`
-		Comm string `json:"comm"`
-	} `json:"processes"`
+	Processes []process  `json:"processes"`
 }
 
 func (e ReportEnd) addrPort() netip.AddrPort { return netip.AddrPortFrom(e.Addr, e.Port) }
@@ -57,8 +54,8 @@ func ReadReport(r io.Reader) (Report, error) {
 // Window is the time that a report covers, without To. A zero time is no bound.
 type Window struct{ From, To time.Time }
 
-// Result is the difference between a report and the truth. All fields except Found and
-// Owned are errors of the report. A reported connection is in at most one of False,
+// Result is the difference between a report and the truth. All fields except Found, Owned and
+// Unowned are errors of the report. A reported connection is in at most one of False,
 // Reversed and Duplicate.
 type Result struct {
 	Found     []Conn       // made and reported
@@ -70,6 +67,7 @@ type Result struct {
 	Misplaced []ReportConn // reported with the namespace or the processes of another connection
 	Unnamed   []Conn       // reported without the name that the client looked up
 	Owned     int          // reported ends with their own process
+	Unowned   int          // reported ends without it, though the truth knows it
 }
 
 // Err returns an error unless report and truth have the same connections. It ignores
@@ -82,8 +80,8 @@ func (r Result) Err() error {
 }
 
 func (r Result) String() string {
-	return fmt.Sprintf("found %d, missing %d, false %d, reversed %d, duplicate %d, stale %d, misplaced %d, unnamed %d, %d ends with process",
-		len(r.Found), len(r.Missing), len(r.False), len(r.Reversed), len(r.Duplicate), len(r.Stale), len(r.Misplaced), len(r.Unnamed), r.Owned)
+	return fmt.Sprintf("found %d, missing %d, false %d, reversed %d, duplicate %d, stale %d, misplaced %d, unnamed %d, %d ends with process, %d without",
+		len(r.Found), len(r.Missing), len(r.False), len(r.Reversed), len(r.Duplicate), len(r.Stale), len(r.Misplaced), len(r.Unnamed), r.Owned, r.Unowned)
 }
 
 // edge identifies connections. The namespace counts for loopback addresses only: others
@@ -177,14 +175,22 @@ func (c *comparison) compare(rc ReportConn, w Window) {
 		c.Stale = append(c.Stale, rc)
 	}
 	// Several connections may have used the same tuple: one of them must match.
-	if !slices.ContainsFunc(made, func(t Conn) bool { return t.Client.owns(rc.From) && t.Server.owns(rc.To) }) {
+	at := slices.IndexFunc(made, func(t Conn) bool { return t.Client.owns(rc.From) && t.Server.owns(rc.To) })
+	if at < 0 {
 		c.Misplaced = append(c.Misplaced, rc)
 		return
 	}
-	for _, end := range []ReportEnd{rc.From, rc.To} {
-		if len(end.Processes) > 0 {
-			c.Owned++
-		}
+	c.countOwner(made[at].Client, rc.From)
+	c.countOwner(made[at].Server, rc.To)
+}
+
+// countOwner counts whether an end is reported with its process.
+func (c *comparison) countOwner(e endpoint, r ReportEnd) {
+	switch {
+	case slices.ContainsFunc(r.Processes, e.isProcess):
+		c.Owned++
+	case e.PID != 0:
+		c.Unowned++
 	}
 }
 
@@ -205,12 +211,12 @@ func (e endpoint) owns(r ReportEnd) bool {
 	if r.Netns != 0 && r.Netns != e.Netns {
 		return false
 	}
-	for _, p := range r.Processes {
-		if e.PID != 0 && p.PID != e.PID || p.Comm != e.Comm {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(r.Processes, func(p process) bool { return !e.isProcess(p) && !slices.Contains(e.Others, p) })
+}
+
+// isProcess reports whether a process is that of the end. Without a PID its name must do.
+func (e endpoint) isProcess(p process) bool {
+	return p.Comm == e.Comm && (p.PID == e.PID || e.PID == 0)
 }
 
 // Summary lists how many connections of each pattern were found, and the differences, one

@@ -14,14 +14,21 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 // madeConn returns a connection through DNAT that was open for a second from noon on.
 func madeConn() Conn {
 	return Conn{Pattern: DNAT, Family: "ip4", Established: true, Opened: noon, Closed: noon.Add(time.Second),
-		Client: endpoint{Netns: 1, Local: netip.MustParseAddrPort("198.18.0.2:40000"), Remote: netip.MustParseAddrPort("198.18.0.1:80"), PID: 10, Comm: "lab-client"},
-		Server: endpoint{Netns: 2, Local: netip.MustParseAddrPort("198.18.1.2:8080"), Remote: netip.MustParseAddrPort("198.18.0.2:40000"), PID: 20, Comm: "lab-server"}}
+		Client: endpoint{Netns: 1, Local: netip.MustParseAddrPort("198.18.0.2:40000"), Remote: netip.MustParseAddrPort("198.18.0.1:80"), process: process{10, "lab-client"}},
+		Server: endpoint{Netns: 2, Local: netip.MustParseAddrPort("198.18.1.2:8080"), Remote: netip.MustParseAddrPort("198.18.0.2:40000"), process: process{20, "lab-server"}}}
+}
+
+// userspaceConn returns the connection of a client that is no socket of the kernel.
+func userspaceConn() Conn {
+	c := madeConn()
+	c.Client.process, c.Client.Netns = process{}, 0
+	return c
 }
 
 func loopbackConn(netns uint64) Conn {
 	c := madeConn()
-	c.Client = endpoint{Netns: netns, Local: netip.MustParseAddrPort("127.0.0.1:34000"), Remote: netip.MustParseAddrPort("127.0.0.1:44444"), PID: int(netns) * 10, Comm: "lab-lo"}
-	c.Server = endpoint{Netns: netns, Local: c.Client.Remote, Remote: c.Client.Local, PID: int(netns)*10 + 1, Comm: "lab-lo-srv"}
+	c.Client = endpoint{Netns: netns, Local: netip.MustParseAddrPort("127.0.0.1:34000"), Remote: netip.MustParseAddrPort("127.0.0.1:44444"), process: process{int(netns) * 10, "lab-lo"}}
+	c.Server = endpoint{Netns: netns, Local: c.Client.Remote, Remote: c.Client.Local, process: process{int(netns)*10 + 1, "lab-lo-srv"}}
 	return c
 }
 
@@ -47,6 +54,10 @@ func TestCompare(t *testing.T) {
 		{"stale", []Conn{madeConn()}, one(func(r *ReportConn) { r.Closed = false }), later, "found 1, stale 1"},
 		{"reported as closed", []Conn{madeConn()}, one(nil), later, "found 1"},
 		{"another's process", []Conn{madeConn()}, one(func(r *ReportConn) { r.From.Processes[0].PID = 11 }), Window{}, "found 1, misplaced 1"},
+		{"another's process besides its own", []Conn{madeConn()}, one(func(r *ReportConn) {
+			r.From.Processes = append(r.From.Processes, process{11, "lab-client"})
+		}), Window{}, "found 1, misplaced 1"},
+		{"no process where none can be", []Conn{userspaceConn()}, one(func(r *ReportConn) { r.From.Netns = 0 }), Window{}, "found 1, misplaced 1"},
 		{"another's namespace", []Conn{madeConn()}, one(func(r *ReportConn) { r.To.Netns = 1 }), Window{}, "found 1, misplaced 1"},
 		{"only the tuple is known", []Conn{madeConn()}, one(func(r *ReportConn) {
 			r.From, r.To = ReportEnd{Addr: r.From.Addr, Port: r.From.Port}, ReportEnd{Addr: r.To.Addr, Port: r.To.Port}
@@ -64,7 +75,7 @@ func TestCompare(t *testing.T) {
 			r := Compare(tc.truth, Report{Connections: tc.report()}, tc.window)
 			var got []string
 			for _, part := range strings.Split(r.String(), ", ") {
-				if !strings.HasSuffix(part, " 0") && !strings.HasSuffix(part, "process") {
+				if !strings.HasSuffix(part, " 0") && !strings.HasSuffix(part, "process") && !strings.HasSuffix(part, "without") {
 					got = append(got, part)
 				}
 			}
@@ -90,6 +101,29 @@ func one(change func(*ReportConn)) func() []ReportConn {
 	}
 }
 
+// An end is reported with its own process, with one that also had its socket, or with none.
+func TestCompareCountsProcesses(t *testing.T) {
+	made := madeConn()
+	made.Client.Others = []process{{11, "lab-heir"}}
+	for _, tc := range []struct {
+		name           string
+		processes      []process
+		owned, unowned int // the server's end is owned
+	}{
+		{"its own", []process{{10, "lab-client"}}, 2, 0},
+		{"its own and another one that had the socket", []process{{10, "lab-client"}, {11, "lab-heir"}}, 2, 0},
+		{"only the other one", []process{{11, "lab-heir"}}, 1, 1},
+		{"none", nil, 1, 1},
+	} {
+		r := reportConn(made)
+		r.From.Processes = tc.processes
+		res := Compare([]Conn{made}, Report{Connections: []ReportConn{r}}, Window{})
+		if res.Err() != nil || res.Owned != tc.owned || res.Unowned != tc.unowned {
+			t.Errorf("%s: %v", tc.name, res)
+		}
+	}
+}
+
 // ReadReport reads the JSON that topotape prints.
 func TestReadReport(t *testing.T) {
 	const report = `{"host":{"id":"h","name":"h"},"tick":7,"at":"2026-01-02T12:00:00Z","window":"3s","rules":"current","coverage":[],
@@ -103,7 +137,7 @@ func TestReadReport(t *testing.T) {
 	}
 	named := madeConn()
 	named.Name = "shop.lab.test"
-	if r := Compare([]Conn{named}, rep, Window{}); r.Err() != nil || len(r.Found) != 1 || len(r.Unnamed) != 0 || r.Owned != 1 {
+	if r := Compare([]Conn{named}, rep, Window{}); r.Err() != nil || len(r.Found) != 1 || len(r.Unnamed) != 0 || r.Owned != 1 || r.Unowned != 1 {
 		t.Error(r)
 	}
 }
@@ -121,7 +155,8 @@ func TestPlanJSON(t *testing.T) {
 	for _, bad := range []string{
 		`{"patterns":[{"kind":"nosuch"}]}`, `{"patterns":[{"kind":"dnat","cuont":1}]}`, `{"patterns":[{"kind":"dnat","hold":"-1s"}]}`,
 		`{"patterns":[{"kind":"refused","count":1001}]}`, `{"patterns":[{"kind":"dnat","close":"whatever"}]}`,
-		`{"patterns":[{"kind":"dnat","close":"server","hold":"1s"}]}`, `{"duration":5}`, `{`,
+		`{"patterns":[{"kind":"dnat","close":"server","hold":"1s"}]}`, `{"patterns":[{"kind":"dnat","client":"nosuch"}]}`,
+		`{"patterns":[{"kind":"dnat","client":"process","hold":"whole"}]}`, `{"patterns":[{"kind":"dns-udp","client":"process"}]}`, `{"duration":5}`, `{`,
 	} {
 		if _, err := ReadPlan(strings.NewReader(bad)); err == nil {
 			t.Errorf("%s: no error", bad)

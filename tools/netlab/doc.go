@@ -5,7 +5,8 @@
 // Read plan.go (what to make) and truth.go (what was made) first, then lab.go and build.go
 // (the network), traffic.go, idle.go and load.go (the connections), and compare.go. The
 // lab's processes are in process.go and wire.go (the lab's side), and in worker.go,
-// client.go and server.go (their own side).
+// client.go, server.go, spawn.go, prefork.go and tun.go (their own side). The forked ones
+// are in child.go.
 //
 // # The lab
 //
@@ -19,6 +20,9 @@
 //	│ lab-dns-client │        │               │        │ lab-server-hi    │
 //	│ lab-lo-a       │        │ conntrack,NAT │        │ lab-lo-b         │
 //	│ lab-lo-a-srv   │        │    198.18.2.1 │ d0     │ lab-lo-b-srv     │
+//	│ lab-fork       │        │               │        │ lab-fork-b       │
+//	│                │        │               │        │ lab-prefork      │
+//	│                │        │               │        │ lab-tun          │
 //	└────────────────┘        └───────┬───────┘        └──────────────────┘
 //	                                  │
 //	                          198.18.2.53, fd00:18:2::53
@@ -28,6 +32,7 @@
 //
 //	198.18.0.1:80             DNAT to 198.18.1.2:8080
 //	[fd00:18::1]:80           DNAT to [fd00:18:1::2]:8080
+//	198.18.0.1:8090           DNAT to 198.18.1.3, same port
 //	198.18.0.1:30080          DNAT to 198.18.1.8:8080, and masqueraded (a node port)
 //	198.18.0.1:18000-18031    DNAT to 198.18.1.2, same port (load)
 //	198.19.0.10               masqueraded, with the same source port if possible
@@ -45,6 +50,15 @@
 // its own name in comm. The lab controls it over its standard input and output, so that
 // control makes no connections. A program that uses this package therefore calls
 // [RunWorkerIfAsked] first in main or TestMain.
+//
+// A pattern's Client may be a process of its own for every connection, named lab-short-N: it
+// is forked by lab-fork, connects, and ends. lab-prefork listens, and its children accept, each
+// one connection. Forked processes run no Go code that needs the runtime, so that 1,000 a second
+// are possible on two idle cores. Those of [Exec] are this program, started again.
+//
+// lab-tun has a TCP stack of its own on a tun device, 198.18.3.2: the clients of [Userspace] are
+// no sockets, have no process, and are in no namespace. Their packets reach the server's sockets
+// while lab-tun writes them.
 //
 // There are no PID namespaces: a walk of /proc in any network namespace finds all processes
 // of the lab. A recorder runs in the gateway; [Lab.Command] starts it there.
@@ -64,6 +78,8 @@
 //     ::ffff:a.b.c.d. lab-server-hi is IPv4 only.
 //   - nf_conntrack_max is the host's in every namespace: only the first namespace may
 //     change it. [Lab.Load] refuses a load that would fill the table.
+//   - Socket events are the whole host's. Two labs have the same addresses, so that a report
+//     mixes their connections: one lab at a time.
 //   - A closed connection stays in the gateway's table for 120 s (TIME_WAIT), a reset one
 //     for 10 s. Its client port stays in use in the client's namespace for 60 s.
 //   - With nf_conntrack_events=2, a connection that was opened before a recorder starts

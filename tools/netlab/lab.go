@@ -43,6 +43,8 @@ type Lab struct {
 	closed  error
 
 	collecting sync.Mutex
+	// addStackDevice makes the tun device of a stack, once.
+	addStackDevice func() error
 
 	mu       sync.Mutex
 	groups   int                 // the last group of held connections
@@ -64,6 +66,7 @@ func New(ctx context.Context, opts Options) (*Lab, error) {
 	opts.Log = &lockedWriter{w: opts.Log}
 	l := &Lab{opts: opts, workers: map[string]*worker{}, ports: map[string]uint16{}, accepted: map[connID]endpoint{}}
 	l.prefix = fmt.Sprintf("%s%d-%d-", namePrefix, os.Getpid(), labCount.Add(1))
+	l.addStackDevice = sync.OnceValue(func() error { return l.Server.run(stackScript, "ip", "-batch", "-") })
 	l.ctx, l.cancel = context.WithCancel(ctx)
 	begin := time.Now()
 	up, built := false, make(chan struct{})

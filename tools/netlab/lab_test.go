@@ -63,8 +63,8 @@ func newLab(t *testing.T) *Lab {
 			}
 		}
 		for comm, w := range l.workers {
-			if _, err := os.Stat("/proc/" + strconv.Itoa(w.pid)); err == nil {
-				t.Errorf("process %d (%s) is left", w.pid, comm)
+			if _, err := os.Stat("/proc/" + strconv.Itoa(w.PID)); err == nil {
+				t.Errorf("process %d (%s) is left", w.PID, comm)
 			}
 		}
 	})
@@ -144,7 +144,7 @@ func checkConn(t *testing.T, l *Lab, c Conn) {
 		bad("times")
 	}
 	if c.Pattern == Refused || c.Pattern == HalfOpen {
-		if c.Established || c.Server != (endpoint{}) {
+		if c.Established || c.Server.Local.IsValid() {
 			bad("established")
 		}
 		return
@@ -168,6 +168,8 @@ func checkConn(t *testing.T, l *Lab, c Conn) {
 		}
 	case DNATSNAT:
 		wantDNAT, wantSNAT = true, true
+	case Prefork:
+		wantDNAT = c.Client.Remote.Addr() == netip.MustParseAddr("198.18.0.1")
 	case HighPort:
 		if c.Client.Local.Port() >= c.Server.Local.Port() {
 			bad("ports")

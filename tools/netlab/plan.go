@@ -19,11 +19,22 @@ const (
 	IPv6DNAT   = "ipv6-dnat"  // to the gateway's port 80
 	HighPort   = "high-port"  // the server's port (50051) above the client's (33000...)
 	Loopback   = "loopback"   // two for each count: the same tuple in the client's and the server's namespace, at the same time
+	Prefork    = "prefork"    // to a server whose children accept, each one connection: routed, DNAT and IPv6 in turn
+	Userspace  = "userspace"  // from a TCP stack in a process, through a tun device: the client has no socket
 	dnsUDP     = "dns-udp"    // to a name, looked up over UDP; IPv4 and IPv6 in turn
 	dnsTCP     = "dns-tcp"    // to a name, looked up over TCP: two for each count, because the query is a connection too
 	dnsCNAME   = "dns-cname"  // to a name with three CNAMEs, looked up over UDP
 	Refused    = "refused"    // answered with a RST: not a connection
 	HalfOpen   = "half-open"  // the SYN or the SYN-ACK is lost: not a connection
+)
+
+// Clients of a Pattern that are processes of their own for every connection. They live for the
+// Hold, or for about 5 ms.
+const (
+	Process = "process" // forked
+	Exec    = "exec"    // forked and executed; the start of a program takes some ms more
+	Setns   = "setns"   // forked; it makes the socket in the client's namespace, and connects it in another one
+	Handed  = "handed"  // forked; it ends before another process closes its socket
 )
 
 // WholePlan as a Pattern's Hold keeps its connections open until the plan ends.
@@ -48,6 +59,7 @@ type Pattern struct {
 	Parallel int           // how many connects at the same time; 0: 16
 	Bytes    int           // payload that is sent and echoed, in addition to the 16 bytes of the id
 	Close    string        // who closes: "client" (or ""), "server", or "reset" (the client, with a RST)
+	Client   string        // who connects: one process for all (""), or Process, Exec, Setns or Handed
 }
 
 // DefaultPlan returns a plan with connections of every kind, long and short.
@@ -56,6 +68,7 @@ func DefaultPlan() Plan {
 		{Kind: DNAT, Count: 5, Hold: WholePlan},
 		{Kind: DNAT, Count: 200, After: 2 * time.Second, Bytes: 1000},
 		{Kind: DNAT, Count: 20, Over: 6 * time.Second, After: 2 * time.Second, Close: "server"},
+		{Kind: DNAT, Count: 40, Over: 5 * time.Second, After: 2 * time.Second, Client: Process},
 		{Kind: Masquerade, Count: 6, Hold: WholePlan},
 		{Kind: Masquerade, Count: 40, Over: 5 * time.Second, After: 2 * time.Second},
 		{Kind: DNATSNAT, Count: 5, Hold: WholePlan},
@@ -65,8 +78,10 @@ func DefaultPlan() Plan {
 		{Kind: Routed, Count: 20, After: 4 * time.Second, Close: "reset"},
 		{Kind: IPv6, Count: 5, Hold: WholePlan},
 		{Kind: IPv6, Count: 100, After: 3 * time.Second},
+		{Kind: IPv6, Count: 20, Over: 5 * time.Second, After: 2 * time.Second, Client: Process},
 		{Kind: IPv6DNAT, Count: 5, Hold: WholePlan},
 		{Kind: IPv6DNAT, Count: 50, After: 3 * time.Second},
+		{Kind: Prefork, Count: 20, Over: 5 * time.Second, After: 2 * time.Second, Client: Process},
 		{Kind: HighPort, Count: 5, Hold: WholePlan},
 		{Kind: HighPort, Count: 20, After: 3 * time.Second},
 		{Kind: Loopback, Count: 3, Hold: WholePlan},
@@ -114,6 +129,12 @@ func (t Pattern) check() error {
 		return fmt.Errorf("%s: at most %d connections", t.Kind, portsPerKind)
 	case !slices.Contains([]string{"", "client", "server", "reset"}, t.Close):
 		return fmt.Errorf("%s: close is client, server or reset, not %q", t.Kind, t.Close)
+	case !slices.Contains([]string{"", Process, Exec, Setns, Handed}, t.Client):
+		return fmt.Errorf("%s: client is %s, %s, %s or %s, not %q", t.Kind, Process, Exec, Setns, Handed, t.Client)
+	case t.Client != "" && (t.Hold == WholePlan || t.Bytes != 0 || k.dns != "" || k.stack):
+		return fmt.Errorf("%s: a client of its own (%s) has no bytes, looks up no name, and does not last for the whole plan", t.Kind, t.Client)
+	case k.stack && (t.Hold == WholePlan || t.Bytes != 0):
+		return fmt.Errorf("%s: no bytes, and not for the whole plan", t.Kind)
 	case t.Close == "server" && t.Hold != 0:
 		return fmt.Errorf("%s: a server closes at once: hold and close server exclude each other", t.Kind)
 	}
@@ -140,6 +161,7 @@ type patternJSON struct {
 	Parallel int      `json:"parallel,omitzero"`
 	Bytes    int      `json:"bytes,omitzero"`
 	Close    string   `json:"close,omitzero"`
+	Client   string   `json:"client,omitzero"`
 }
 
 // duration is a time.Duration with the JSON form "1.5s".
@@ -175,13 +197,13 @@ func (p *Plan) UnmarshalJSON(b []byte) error {
 
 func (t Pattern) MarshalJSON() ([]byte, error) {
 	return json.Marshal(patternJSON{t.Kind, t.Count, duration(t.After), duration(t.Over),
-		duration(t.Hold), t.Parallel, t.Bytes, t.Close})
+		duration(t.Hold), t.Parallel, t.Bytes, t.Close, t.Client})
 }
 
 func (t *Pattern) UnmarshalJSON(b []byte) error {
 	var j patternJSON
 	err := unmarshalStrict(b, &j)
 	*t = Pattern{j.Kind, j.Count, time.Duration(j.After), time.Duration(j.Over),
-		time.Duration(j.Hold), j.Parallel, j.Bytes, j.Close}
+		time.Duration(j.Hold), j.Parallel, j.Bytes, j.Close, j.Client}
 	return err
 }

@@ -18,9 +18,9 @@ import (
 
 // worker is the lab's side of one process it started.
 type worker struct {
-	comm  string
-	pid   int
-	netns uint64 // 0: the host's
+	process
+	netns  uint64 // 0: the host's
+	cgroup string
 
 	cmd    *exec.Cmd
 	in     io.WriteCloser
@@ -41,9 +41,9 @@ func startWorker(spec string, in *Netns, log io.Writer) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &worker{comm: strings.Fields(spec)[1], errs: &tail{log: log}, exited: make(chan struct{}), calls: map[int]chan reply{}}
+	w := &worker{process: process{Comm: strings.Fields(spec)[1]}, errs: &tail{log: log}, exited: make(chan struct{}), calls: map[int]chan reply{}}
 	w.cmd = exec.Command(exe)
-	w.cmd.Args[0] = w.comm
+	w.cmd.Args[0] = w.Comm
 	w.cmd.Env = append(os.Environ(), workerEnv+"="+spec)
 	w.cmd.Stderr = w.errs
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -60,14 +60,26 @@ func startWorker(spec string, in *Netns, log io.Writer) (*worker, error) {
 		start = func() error { return in.do(w.cmd.Start) }
 	}
 	if err := start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", w.comm, err)
+		return nil, fmt.Errorf("start %s: %w", w.Comm, err)
 	}
-	w.pid = w.cmd.Process.Pid
+	w.PID = w.cmd.Process.Pid
+	w.cgroup = cgroupOf(w.PID)
 	go func() {
 		w.cmd.Wait()
 		close(w.exited)
 	}()
 	return w, nil
+}
+
+// cgroupOf returns the path of a process in the hierarchy of cgroup v2, "" if there is none.
+func cgroupOf(pid int) string {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	for line := range strings.Lines(string(b)) {
+		if path, ok := strings.CutPrefix(line, "0::"); ok {
+			return strings.TrimSuffix(path, "\n")
+		}
+	}
+	return ""
 }
 
 // call sends a request and waits for its reply.
@@ -83,7 +95,7 @@ func (w *worker) call(ctx context.Context, q request) (reply, error) {
 	}
 	w.mu.Unlock()
 	if err != nil {
-		return reply{}, fmt.Errorf("%s: %s: %w", w.comm, q.Op, err)
+		return reply{}, fmt.Errorf("%s: %s: %w", w.Comm, q.Op, err)
 	}
 	select {
 	case r, ok := <-ch:
@@ -91,7 +103,7 @@ func (w *worker) call(ctx context.Context, q request) (reply, error) {
 			return reply{}, w.failure()
 		}
 		if r.Err != "" {
-			return r, fmt.Errorf("%s: %s: %s", w.comm, q.Op, r.Err)
+			return r, fmt.Errorf("%s: %s: %s", w.Comm, q.Op, r.Err)
 		}
 		return r, nil
 	case <-w.exited:
@@ -138,7 +150,7 @@ func (w *worker) stop() {
 
 // failure returns the error of a worker that ended by itself.
 func (w *worker) failure() error {
-	return fmt.Errorf("%s ended: %s", w.comm, w.errs)
+	return fmt.Errorf("%s ended: %s", w.Comm, w.errs)
 }
 
 // lockedWriter lets several processes share a log.

@@ -55,7 +55,7 @@ func (a *agent) serve(c *net.TCPConn) {
 		return
 	}
 	if g.flags&flagQuiet == 0 {
-		seen := accepted{g.id, addrPort(c.LocalAddr()), addrPort(c.RemoteAddr())}
+		seen := accepted{ID: g.id, Local: addrPort(c.LocalAddr()), Remote: addrPort(c.RemoteAddr())}
 		a.mu.Lock()
 		a.accepted = append(a.accepted, seen)
 		a.mu.Unlock()

@@ -37,6 +37,7 @@ type kind struct {
 	dns       string // the protocol for looking up names, "udp" or "tcp"
 	firstPort uint16 // the first source port of its own; 0: the kernel chooses ports
 	timeout   time.Duration
+	stack     bool // by a TCP stack in the agent
 	pair      bool // on the loopback interfaces of two namespaces
 }
 
@@ -55,6 +56,8 @@ var kinds = map[string]kind{
 	dnsUDP:     {agent: "lab-dns-client", dns: "udp", targets: named("db.lab.test", "cache.lab.test")},
 	dnsTCP:     {agent: "lab-dns-client", dns: "tcp", targets: named("queue.lab.test", "cache.lab.test")},
 	dnsCNAME:   {agent: "lab-dns-client", dns: "udp", targets: named("www.lab.test")},
+	Prefork:    {agent: "lab-client", targets: to("198.18.1.4:8090", "198.18.0.1:8090", "[fd00:18:1::4]:8090")},
+	Userspace:  {agent: "lab-tun", targets: to("198.18.3.1:8080"), stack: true},
 	Refused:    {agent: "lab-client", targets: to("198.18.1.2:7009"), firstPort: 35000},
 	HalfOpen:   {agent: "lab-client", targets: to("198.18.1.2:7007", "198.18.1.2:7008"), firstPort: 32000, timeout: 800 * time.Millisecond},
 }
@@ -94,19 +97,24 @@ var dnsmasqArgs = []string{
 
 // member is one process of the lab.
 type member struct {
-	comm   string
-	place  string // "client", "server" or "dns"
-	listen []string
+	comm    string
+	place   string // "client" or "server"
+	listen  []string
+	prefork bool
 }
 
 var members = []member{
 	{comm: "lab-client", place: "client"},
 	{comm: "lab-client-6", place: "client"},
 	{comm: "lab-dns-client", place: "client"},
+	{comm: "lab-fork", place: "client"},
+	{comm: "lab-fork-b", place: "server"},
 	{comm: "lab-lo-a", place: "client"},
 	{comm: "lab-lo-a-srv", place: "client", listen: []string{"127.0.0.1:44444"}},
 	{comm: "lab-server", place: "server", listen: append([]string{"[::]:8080"}, loadListeners()...)},
 	{comm: "lab-server-hi", place: "server", listen: []string{"0.0.0.0:50051", "0.0.0.0:7008"}},
+	{comm: "lab-prefork", place: "server", listen: []string{"[::]:8090"}, prefork: true},
+	{comm: "lab-tun", place: "server"},
 	{comm: "lab-lo-b", place: "server"},
 	{comm: "lab-lo-b-srv", place: "server", listen: []string{"127.0.0.1:44444"}},
 }

@@ -63,7 +63,7 @@ func (l *Lab) Run(ctx context.Context, plan Plan) ([]Conn, error) {
 
 // runShort makes connections that close before the plan ends.
 func (l *Lab) runShort(ctx context.Context, p Pattern) ([]Conn, error) {
-	if !kinds[p.Kind].pair {
+	if !kinds[p.Kind].pair || p.Client != "" {
 		return l.dial(ctx, p, 0)
 	}
 	// The pairs must be open at the same time.
@@ -99,7 +99,7 @@ func (l *Lab) Hold(ctx context.Context, p Pattern) (*Held, error) {
 		return h, fmt.Errorf("hold %s: a server closes at once", p.Kind)
 	}
 	p.Hold = WholePlan
-	h.agent = l.agentsOf(p.Kind)
+	h.agent = l.agentsOf(p)
 	conns, err := l.dial(ctx, p, h.group)
 	h.conns = conns
 	return h, err
@@ -129,7 +129,7 @@ func (h *Held) Release(ctx context.Context) ([]Conn, error) {
 		for i := range h.conns {
 			c := &h.conns[i]
 			t, ok := closed[[2]netip.AddrPort{c.Client.Local, c.Client.Remote}]
-			if ok && c.Client.PID == w.pid && c.Closed.IsZero() {
+			if ok && c.Client.PID == w.PID && c.Closed.IsZero() {
 				c.Closed = t
 			}
 		}
@@ -138,23 +138,39 @@ func (h *Held) Release(ctx context.Context) ([]Conn, error) {
 	return h.Conns(), errors.Join(errs...)
 }
 
-func (l *Lab) agentsOf(name string) []*worker {
-	k := kinds[name]
-	if k.pair {
-		return []*worker{l.workers["lab-lo-a"], l.workers["lab-lo-b"]}
+func (l *Lab) agentsOf(p Pattern) []*worker {
+	k := kinds[p.Kind]
+	names := []string{k.agent}
+	switch {
+	case k.pair && p.Client != "":
+		names = []string{"lab-fork", "lab-fork-b"}
+	case k.pair:
+		names = []string{"lab-lo-a", "lab-lo-b"}
+	case p.Client != "":
+		names = []string{"lab-fork"}
 	}
-	return []*worker{l.workers[k.agent]}
+	var agents []*worker
+	for _, name := range names {
+		agents = append(agents, l.workers[name])
+	}
+	return agents
 }
 
 // dial makes the connections of a pattern and joins their two ends.
 func (l *Lab) dial(ctx context.Context, p Pattern, group int) ([]Conn, error) {
 	k := kinds[p.Kind]
 	q := request{Op: "dial", Targets: k.targets, DNS: k.dns, Count: p.Count, Over: p.Over, Hold: p.Hold,
-		Timeout: k.timeout, Group: group, Bytes: p.Bytes, Close: p.Close, Workers: p.Parallel, Ports: l.takePorts(p)}
+		Timeout: k.timeout, Group: group, Bytes: p.Bytes, Close: p.Close, Client: p.Client, Stack: k.stack,
+		Enter: []string{l.Gateway.path(), l.Server.path()}, Workers: p.Parallel, Ports: l.takePorts(p)}
 	if p.Count == 0 {
 		return nil, nil
 	}
-	agents := l.agentsOf(p.Kind)
+	if k.stack {
+		if err := l.addStackDevice(); err != nil {
+			return nil, err
+		}
+	}
+	agents := l.agentsOf(p)
 	views := make([][]dialed, len(agents))
 	err := together(eachAgent(agents, func(i int, w *worker) error {
 		r, err := w.call(ctx, q)
@@ -220,7 +236,11 @@ func (l *Lab) collect(ctx context.Context) error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		for _, a := range r.Accepted {
-			l.accepted[a.ID] = endpoint{Netns: w.netns, Local: a.Local, Remote: a.Remote, PID: w.pid, Comm: w.comm}
+			e := w.end(a.Local, a.Remote, a.process)
+			if a.PID != 0 {
+				e.Others = []process{w.process}
+			}
+			l.accepted[a.ID] = e
 		}
 		return err
 	})...)
@@ -229,13 +249,19 @@ func (l *Lab) collect(ctx context.Context) error {
 // join makes the Conn of a client's end and its server's end.
 func (l *Lab) join(kind string, w *worker, d dialed) (Conn, error) {
 	c := Conn{Pattern: kind, Family: "ip4", Name: d.Name, Chain: d.Chain, Established: d.Up, Opened: d.Opened, Closed: d.Closed,
-		Client: endpoint{Netns: w.netns, Local: d.Local, Remote: d.Remote, PID: w.pid, Comm: w.comm}}
+		Client: w.end(d.Local, d.Remote, d.process)}
+	if kinds[kind].stack {
+		c.Client = endpoint{Local: d.Local, Remote: d.Remote}
+	}
+	if d.Closer != nil {
+		c.Client.Others = []process{*d.Closer}
+	}
 	if d.Remote.Addr().Is6() {
 		c.Family = "ip6"
 	}
 	if d.Query {
 		c.Pattern = dnsQuery
-		c.Server = endpoint{Netns: l.DNS.Inode, Local: dnsServer, Remote: d.Local, Comm: "dnsmasq"}
+		c.Server = endpoint{Netns: l.DNS.Inode, Local: dnsServer, Remote: d.Local, process: process{Comm: "dnsmasq"}}
 		return c, nil
 	}
 	expected := kind != Refused && kind != HalfOpen
@@ -254,6 +280,16 @@ func (l *Lab) join(kind string, w *worker, d dialed) (Conn, error) {
 	delete(l.accepted, d.ID)
 	c.Server = server
 	return c, nil
+}
+
+// end returns a connection's end in a worker's namespace. The worker has it itself, or forked the
+// process that has it.
+func (w *worker) end(local, remote netip.AddrPort, p process) endpoint {
+	e := endpoint{Netns: w.netns, Local: local, Remote: remote, process: w.process, Cgroup: w.cgroup}
+	if p.PID != 0 {
+		e.process = p
+	}
+	return e
 }
 
 // sleep reports whether ctx still lasts after d.

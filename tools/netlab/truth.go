@@ -30,8 +30,15 @@ type endpoint struct {
 	Netns  uint64         `json:"netns"`  // inode of the network namespace
 	Local  netip.AddrPort `json:"local"`  // from getsockname; IPv4 is never mapped
 	Remote netip.AddrPort `json:"remote"` // from getpeername
-	PID    int            `json:"pid"`    // in the host's PID namespace; 0 if unknown
-	Comm   string         `json:"comm"`
+	process
+	Cgroup string    `json:"cgroup,omitempty"` // path of the process in the hierarchy of cgroup v2
+	Others []process `json:"others,omitempty"` // further processes that had the socket, or that listened for it
+}
+
+// process is a process of the host. An end that no process has, has a zero process.
+type process struct {
+	PID  int    `json:"pid"` // in the host's PID namespace; 0 if unknown
+	Comm string `json:"comm"`
 }
 
 // openBetween reports whether the connection was open at some time in [from, to). A zero

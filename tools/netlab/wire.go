@@ -13,6 +13,7 @@ type request struct {
 	ID      int           `json:"id"`
 	Op      string        `json:"op"`               // listen, dial, release, collect
 	Listen  []string      `json:"listen,omitempty"` // listen: addresses; "[::]" is dual-stack
+	Prefork bool          `json:"prefork,omitempty"`
 	Targets []target      `json:"targets,omitempty"`
 	Sources []netip.Addr  `json:"sources,omitempty"` // dial: source addresses, used in turn
 	Ports   []uint16      `json:"ports,omitempty"`   // dial: source port of each
@@ -25,6 +26,9 @@ type request struct {
 	Group   int           `json:"group,omitempty"`
 	Bytes   int           `json:"bytes,omitempty"`
 	Close   string        `json:"close,omitempty"`
+	Client  string        `json:"client,omitempty"` // dial: as in a Pattern
+	Enter   []string      `json:"enter,omitempty"`  // dial: namespaces for Setns, used in turn
+	Stack   bool          `json:"stack,omitempty"`  // dial: by a stack in the worker
 	Workers int           `json:"workers,omitempty"`
 	Quiet   bool          `json:"quiet,omitempty"` // dial: count and time only, without truth
 }
@@ -53,6 +57,9 @@ type dialed struct {
 	Up     bool           `json:"up,omitempty"`   // connect succeeded
 	Query  bool           `json:"query,omitempty"`
 	Err    string         `json:"err,omitempty"`
+
+	process          // that connected, zero for the worker itself
+	Closer  *process `json:"closer,omitempty"` // that closed, if it is another one
 }
 
 // accepted is a connection as the server saw it.
@@ -60,6 +67,8 @@ type accepted struct {
 	ID     connID         `json:"id"`
 	Local  netip.AddrPort `json:"local"`
 	Remote netip.AddrPort `json:"remote"`
+
+	process // that accepted, zero for the worker itself
 }
 
 // connID identifies a connection at both ends.
@@ -86,6 +95,7 @@ type greeting struct {
 
 const (
 	greetingSize = 24
+	flagsAt      = 20 // offset of the flags
 	maxPayload   = 16 << 20
 
 	flagQuiet       = 1 // without truth
@@ -99,5 +109,5 @@ func (g greeting) append(b []byte) []byte {
 }
 
 func parseGreeting(b *[greetingSize]byte) greeting {
-	return greeting{connID(b[:16]), binary.BigEndian.Uint32(b[16:20]), b[20]}
+	return greeting{connID(b[:16]), binary.BigEndian.Uint32(b[16:20]), b[flagsAt]}
 }

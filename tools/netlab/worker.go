@@ -38,6 +38,8 @@ func RunWorkerIfAsked() {
 	switch f[0] {
 	case "agent":
 		err = runAgent(os.Stdin, os.Stdout)
+	case "dial":
+		err = runDial()
 	case "dns":
 		err = runDNS()
 	case "idle":
@@ -58,12 +60,14 @@ type agent struct {
 	out      *json.Encoder
 	accepted []accepted
 	held     map[int][]heldConn // by group
+	serving  map[int]*child     // children of a preforking server, by PID
+	stack    *stack             // of a client without sockets
 }
 
 // runAgent serves requests until its standard input ends. That also happens when the lab's
 // process dies.
 func runAgent(in io.Reader, out io.Writer) error {
-	a := &agent{out: json.NewEncoder(out), held: map[int][]heldConn{}}
+	a := &agent{out: json.NewEncoder(out), held: map[int][]heldConn{}, serving: map[int]*child{}}
 	dec := json.NewDecoder(bufio.NewReader(in))
 	for {
 		var q request
@@ -87,8 +91,12 @@ func runAgent(in io.Reader, out io.Writer) error {
 func (a *agent) do(q request) (reply, error) {
 	switch q.Op {
 	case "listen":
+		listen := a.listen
+		if q.Prefork {
+			listen = a.prefork
+		}
 		for _, addr := range q.Listen {
-			if err := a.listen(addr); err != nil {
+			if err := listen(addr); err != nil {
 				return reply{}, err
 			}
 		}
@@ -100,6 +108,7 @@ func (a *agent) do(q request) (reply, error) {
 	case "collect":
 		a.mu.Lock()
 		defer a.mu.Unlock()
+		a.harvest()
 		r := reply{Accepted: a.accepted}
 		a.accepted = nil
 		return r, nil

@@ -26,7 +26,7 @@ the kernel reports for a verb begins with that of the process that started it.
 
 Tour: tape.go is the tree, read.go and write.go are its bytes (no code of package
 tape), generate.go makes one tape, frames.go, joined.go, records.go, values.go, lists.go,
-kernel.go and scenes.go change it; verbs.go lists the verbs, run.go runs one, check.go
+kernel.go, sockets.go and scenes.go change it; verbs.go lists the verbs, run.go runs one, check.go
 reads its output, main.go runs all.
 */
 package main

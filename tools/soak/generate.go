@@ -31,7 +31,7 @@ type change struct {
 }
 
 // changes are all changes. A tape is changed by one to three of them.
-var changes = slices.Concat(frameChanges, joinedChanges, recordChanges, valueChanges, listChanges, kernelChanges, sceneChanges)
+var changes = slices.Concat(frameChanges, joinedChanges, recordChanges, valueChanges, listChanges, kernelChanges, socketChanges, sceneChanges)
 
 // sources are the tapes that are changed, from the root of the repository. The weights say
 // how often; the conformance tapes are many, and small.

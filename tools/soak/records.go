@@ -59,7 +59,7 @@ var recordChanges = []change{
 		g.Shuffle(len(f.records), func(i, j int) { f.records[i], f.records[j] = f.records[j], f.records[i] })
 	}},
 	{"kind of a record", 3, func(g *generator) {
-		g.envelope(func(r *record) { r.kind = uint64(pick(g, []int{0, 1 + g.IntN(25), 24, 99, 255, 256})) })
+		g.envelope(func(r *record) { r.kind = uint64(pick(g, []int{0, 1 + g.IntN(32), 31, 99, 255, 256})) })
 	}},
 	{"source of a record", 3, func(g *generator) {
 		g.envelope(func(r *record) { r.source = pick(g, []uint64{0, 1, 2, 3, 9, math.MaxUint32, math.MaxUint32 + 1}) })

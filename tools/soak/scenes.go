@@ -15,7 +15,7 @@ var sceneChanges = []change{
 	{"sources by the thousand", 4, func(g *generator) {
 		var list []*record
 		for k := range g.many(100000) {
-			list = append(list, rec(kindSource, uint64(k+1), uint64(g.IntN(2)), pick(g, []string{"conntrack", "proc", "dns", "rdns"}), uint64(k), fmt.Sprint("if", k), uint64(0), uint64(0), ""))
+			list = append(list, rec(kindSource, uint64(k+1), uint64(g.IntN(2)), pick(g, []string{"conntrack", "proc", "dns", "rdns", "sockets", "closes"}), uint64(k), fmt.Sprint("if", k), uint64(0), uint64(0), ""))
 		}
 		g.insert(list...)
 	}},

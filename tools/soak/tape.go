@@ -40,6 +40,14 @@ const (
 	kindEnd         = 21
 	kindCounters    = 22
 	kindStall       = 23
+
+	kindSocketFormat = 24
+	kindSocketEvent  = 25
+	kindProcessEvent = 26
+	kindProcesses    = 27
+	kindCgroups      = 28
+	kindSocketTable  = 29
+	kindSocketClose  = 30
 )
 
 // A tape is its frames without index and foot, which write makes of them.

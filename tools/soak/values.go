@@ -93,7 +93,7 @@ func (g *generator) changePayload(change func(any) any) {
 // hostileText changes half of the texts of all records and heads that are not words of
 // the format, which would make the core ignore the record.
 func (g *generator) hostileText(to func(string) string) {
-	words := []string{"conntrack", "proc", "dns", "rdns", "tcp", "tcp6", "udp", "udp6", "current", "scope2016", "recorder"}
+	words := []string{"conntrack", "proc", "dns", "rdns", "sockets", "closes", "tcp", "tcp6", "udp", "udp6", "current", "scope2016", "recorder"}
 	var replace func(v any) any
 	replace = func(v any) any {
 		switch v := v.(type) {
