@@ -23,6 +23,7 @@ type recorder string
 const (
 	everything recorder = "topotape, all sources"
 	conntracks recorder = "topotape, conntrack only"
+	withEvents recorder = "topotape, conntrack and sockets"
 	plain      recorder = "conntrack -E"
 	buffered   recorder = "conntrack -E, 64 MiB of buffer"
 	stopped    recorder = "a stopped conntrack -E"
@@ -60,6 +61,8 @@ func (b *bench) start(r recorder, path string) (*process, error) {
 		return b.record(path)
 	case conntracks:
 		return b.record(path, "--sources", "conntrack")
+	case withEvents:
+		return b.record(path, "--sources", "conntrack,sockets")
 	}
 	return b.conntrack(path, "id,timestamp")
 }

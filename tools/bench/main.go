@@ -78,7 +78,7 @@ type plan struct {
 var fullPlan = plan{
 	rounds: 3, variants: allVariants, rate: 1000, steady: 15 * time.Second, burst: 40_000,
 	sizeRates: []float64{150, 1500}, size: 15 * time.Second,
-	watchers: []recorder{nobody, stopped, everything, conntracks, plain}, host: 5 * time.Second, hostRounds: 5,
+	watchers: []recorder{nobody, stopped, everything, conntracks, withEvents, plain}, host: 5 * time.Second, hostRounds: 5,
 	tape: 20_000, tapeRecords: 2_000_000, large: 1 << 30, namespaces: 250, idle: 60 * time.Second,
 }
 
