@@ -71,7 +71,7 @@ func TestTsharkReadsARecordedTape(t *testing.T) {
 	for _, r := range intact(t, tape)[0] {
 		counts[r.kind]++
 	}
-	for _, kind := range []capture.Kind{capture.KindProcNet, capture.KindTick} {
+	for _, kind := range []capture.Kind{capture.KindSocketTable, capture.KindTick} {
 		if want := fmt.Sprintf("%d %s", counts[kind], kind); counts[kind] == 0 || !strings.Contains(left, want) {
 			t.Errorf("left out %q, want %s", left, want)
 		}
