@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/events"
 	"github.com/topotape/topotape/reporter/procnet"
 	"github.com/topotape/topotape/reporter/report"
@@ -86,13 +85,9 @@ func (s *side) keep(f *flow, end int) {
 // end that sends the flow's replies.
 func (j *joined) connection(k *sockets, e *eventMatcher, ss *source.Sources) (c report.Connection, swapped bool) {
 	client, server := j.ends(k, e, ss)
-	c = report.Connection{Proto: "tcp", NAT: j.translations(), FirstSeen: j.first, LastSeen: j.last,
+	c = report.Connection{Proto: "tcp", State: j.state, NAT: j.translations(), FirstSeen: j.first, LastSeen: j.last,
 		Closed: j.closed, MayHaveClosed: j.hidden && !j.closed}
-	if j.hasState {
-		c.State = j.state.String()
-	}
-	unclear := !j.hasState || j.state < ctmsg.Established || j.state == ctmsg.SynSent2
-	rows, shown := false, false
+	rows, shown, unclear := false, false, !j.settled
 	for _, s := range [...]*side{&client, &server} {
 		if s.event != nil {
 			shown = true
