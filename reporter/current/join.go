@@ -113,8 +113,10 @@ func (j *joined) connection(k *sockets, e *eventMatcher, ss *source.Sources) (c 
 	}
 	c.Seen = report.SeenBy(true, rows, shown)
 	c.Direction, swapped = k.flowDirection(j.handshake, ss.NetnsOf(j.head().key.source), &client, &server)
+	c.Zone = j.head().key.zone
 	if swapped {
 		client, server = server, client
+		c.Zone = j.tail().key.zone
 	}
 	c.From, c.To = client.end(), server.end()
 	return c, swapped
@@ -127,7 +129,7 @@ func (j *joined) translations() []report.NAT {
 	}
 	out := make([]report.NAT, len(j.path))
 	for i, f := range j.path {
-		out[i] = report.NAT{OriginalSrc: f.key.orig.Src(), OriginalDst: f.key.orig.Dst(), ReplySrc: f.reply.Src(), ReplyDst: f.reply.Dst()}
+		out[i] = report.NAT{OriginalSrc: f.key.orig.Src(), OriginalDst: f.key.orig.Dst(), ReplySrc: f.reply.Src(), ReplyDst: f.reply.Dst(), Zone: f.key.zone}
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package current
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/topotape/topotape/capture"
@@ -140,4 +141,28 @@ func TestOffloadIsAState(t *testing.T) {
 	h.Want(line("OFFLOAD"))
 	h.Conntrack(ctmsg.Update, 1, "CLOSE_WAIT", reportertest.Plain)
 	h.Want(line("CLOSE_WAIT"))
+}
+
+// zones returns the zones of a report's connections and, after a bar, of their translations.
+func zones(r *report.Report) (out []string) {
+	for i := range r.Connections {
+		text := fmt.Sprint(r.Connections[i].Zone)
+		for _, n := range r.Connections[i].NAT {
+			text += fmt.Sprint("|", n.Zone)
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+// Equal tuples of two zones are two connections, and each shows its zone.
+func TestConnectionsShowTheirZones(t *testing.T) {
+	h := newMachineHost(t)
+	for zone, tuples := range map[uint16]string{3: reportertest.Plain, 7: reportertest.Plain, 9: reportertest.DNAT} {
+		h.Send(reportertest.Message{Type: ctmsg.Update, ID: uint32(zone), Zone: zone, State: "ESTABLISHED", Tuples: tuples})
+	}
+	h.Walk(reportertest.Socket{Netns: 5, Row: "10.3.3.3:1>10.4.4.4:2", Inode: 3})
+	if got, want := zones(h.Report()), []string{"3", "7", "9|9", "0"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
