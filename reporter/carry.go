@@ -9,7 +9,7 @@ import (
 
 // carryLayout is the first number of a state. It changes when the carried fields or their
 // order change. CoreVersion changes only when reports change.
-const carryLayout = 7
+const carryLayout = 8
 
 // Carry returns the state of the reporter, in parts for carry records. A reporter of the same
 // rules and core version that is stepped with them makes the same reports from then on. The

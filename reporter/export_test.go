@@ -16,7 +16,7 @@ var notCarried = []string{
 }
 
 // neverSet lists the fields that are always zero in a state.
-var neverSet = []string{"current.side.row", "current.side.event", "report.Connection.Connect", "report.Connection.NAT", "report.Connection.MayHaveClosed", "report.ScopeInput.Start", "scope2016.snooped.dirty", "scope2016.row.unreadable"}
+var neverSet = []string{"current.side.row", "current.side.event", "report.Connection.Connect", "report.Connection.NAT", "report.Connection.Zone", "report.Connection.MayHaveClosed", "report.ScopeInput.Start", "scope2016.snooped.dirty", "scope2016.row.unreadable"}
 
 // Difference returns the first difference between the states of two reporters, "" if there is none.
 func Difference(a, b *Reporter) string {

@@ -34,9 +34,9 @@ func anyReport(rng *rand.Rand) *report.Report {
 	r := &report.Report{Tick: 1, At: 1, Rules: "current", HostID: pick("h", "g")}
 	for range rng.IntN(7) {
 		c := report.Connection{Proto: "tcp", From: end(), To: end(), State: pick("ESTABLISHED", "CLOSE"), Direction: report.Direction(pick("handshake", "listener")),
-			FirstSeen: int64(rng.IntN(3)), LastSeen: int64(rng.IntN(3)), Closed: rng.IntN(2) == 0, Seen: []string{pick("proc", "conntrack")}, MayHaveClosed: rng.IntN(5) == 0}
+			FirstSeen: int64(rng.IntN(3)), LastSeen: int64(rng.IntN(3)), Closed: rng.IntN(2) == 0, Seen: []string{pick("proc", "conntrack")}, MayHaveClosed: rng.IntN(5) == 0, Zone: uint16(rng.IntN(2))}
 		for range rng.IntN(2) {
-			c.NAT = append(c.NAT, report.NAT{OriginalSrc: addr(), OriginalDst: addr(), ReplySrc: addr(), ReplyDst: addr()})
+			c.NAT = append(c.NAT, report.NAT{OriginalSrc: addr(), OriginalDst: addr(), ReplySrc: addr(), ReplyDst: addr(), Zone: uint16(rng.IntN(2))})
 		}
 		r.Connections = append(r.Connections, c)
 	}
@@ -226,6 +226,8 @@ func applied(t *testing.T, p pair) *report.Connection {
 			c.FirstSeen = p.b.FirstSeen
 		case "last_seen":
 			c.LastSeen = p.b.LastSeen
+		case "zone":
+			c.Zone = p.b.Zone
 		case "closed":
 			c.Closed = p.b.Closed
 		case "seen":

@@ -70,6 +70,11 @@ func (l *fieldList) addCount(name string, a, b uint64) {
 	l.add(name, strconv.FormatUint(a, 10), strconv.FormatUint(b, 10), ordered(a < b, "more", "fewer"))
 }
 
+// addZone adds a conntrack zone if the values differ.
+func (l *fieldList) addZone(a, b uint16) {
+	l.add("zone", strconv.Itoa(int(a)), strconv.Itoa(int(b)), "")
+}
+
 func ordered(rises bool, up, down string) string {
 	if rises {
 		return up
@@ -78,7 +83,7 @@ func ordered(rises bool, up, down string) string {
 }
 
 // connectionFields compares two connections. If one side follows the rules of 2016,
-// it leaves out evidence, NAT and sources, which those rules do not report.
+// it leaves out evidence, NAT, zones and sources, which those rules do not report.
 func connectionFields(a, b *report.Connection, reversed bool) (l fieldList) {
 	from, to := &b.From, &b.To
 	if reversed {
@@ -94,6 +99,9 @@ func connectionFields(a, b *report.Connection, reversed bool) (l fieldList) {
 	}
 	if sameEvidence && !slices.Equal(a.NAT, b.NAT) {
 		l.add("nat", natTuples(a.NAT), natTuples(b.NAT), natKind(a.NAT)+" became "+natKind(b.NAT))
+	}
+	if sameEvidence {
+		l.addZone(a.Zone, b.Zone)
 	}
 	l.addTime("first_seen", a.FirstSeen, b.FirstSeen)
 	l.addTime("last_seen", a.LastSeen, b.LastSeen)
@@ -170,7 +178,7 @@ func programs(list []report.Process) string {
 
 func natTuples(list []report.NAT) string {
 	return strings.Join(texts(list, func(n report.NAT) string {
-		return fmt.Sprintf("%s>%s|%s>%s", n.OriginalSrc, n.OriginalDst, n.ReplySrc, n.ReplyDst)
+		return fmt.Sprintf("%s>%s|%s>%s%s", n.OriginalSrc, n.OriginalDst, n.ReplySrc, n.ReplyDst, inZone(n.Zone))
 	}), " ")
 }
 
@@ -188,15 +196,23 @@ func natKind(list []report.NAT) string {
 	for i := range list {
 		n := &list[i]
 		if n.OriginalDst != n.ReplySrc {
-			parts = append(parts, fmt.Sprintf("%s to %s", n.OriginalDst, n.ReplySrc))
+			parts = append(parts, fmt.Sprintf("%s to %s%s", n.OriginalDst, n.ReplySrc, inZone(n.Zone)))
 		}
 		if x, y := n.OriginalSrc, n.ReplyDst; x.Addr() != y.Addr() {
-			parts = append(parts, fmt.Sprintf("%s as %s", x.Addr(), y.Addr()))
+			parts = append(parts, fmt.Sprintf("%s as %s%s", x.Addr(), y.Addr(), inZone(n.Zone)))
 		} else if x != y {
-			parts = append(parts, fmt.Sprintf("%s as another port", x.Addr()))
+			parts = append(parts, fmt.Sprintf("%s as another port%s", x.Addr(), inZone(n.Zone)))
 		}
 	}
 	return orNone(strings.Join(parts, ", "))
+}
+
+// inZone is added to a text about a conntrack entry, unless it is in the default zone.
+func inZone(zone uint16) string {
+	if zone == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" in zone %d", zone)
 }
 
 // attemptFields compares two attempts with the same ends and outcome.

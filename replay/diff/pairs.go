@@ -112,18 +112,23 @@ func pointers(list []report.Connection) (out []*report.Connection) {
 }
 
 // equalEnds pairs several connections with the same ends: first equal ones, then
-// those with the same namespaces and first-seen time, then those with the same
-// namespaces, then the others in their order.
+// those with the same namespaces, zone and first-seen time, then those with the same
+// namespaces and zone, then those with the same namespaces, then the others in their
+// order.
 func (p *pairs) equalEnds(a, b []*report.Connection) (restA, restB []*report.Connection) {
 	type key struct {
 		json      string
 		from, to  uint64 // namespaces
+		zone      uint16
 		firstSeen int64
 	}
 	for _, keyOf := range []func(c *report.Connection) key{
 		func(c *report.Connection) key { return key{json: string(c.AppendJSON(nil))} },
 		func(c *report.Connection) key {
-			return key{from: c.From.Netns, to: c.To.Netns, firstSeen: c.FirstSeen}
+			return key{from: c.From.Netns, to: c.To.Netns, zone: c.Zone, firstSeen: c.FirstSeen}
+		},
+		func(c *report.Connection) key {
+			return key{from: c.From.Netns, to: c.To.Netns, zone: c.Zone}
 		},
 		func(c *report.Connection) key { return key{from: c.From.Netns, to: c.To.Netns} },
 		func(*report.Connection) key { return key{} },

@@ -134,14 +134,20 @@ func (f *Fold) addConnection(c *report.Connection) {
 }
 
 // find returns the index of the connection if an earlier report shows it, else -1.
-// Two connections of the same report are different ones.
+// Two connections of the same report are different ones. Of several it prefers one of the same
+// zone.
 func (f *Fold) find(key connectionKey, c *report.Connection) int32 {
+	found := int32(-1)
 	for _, at := range f.index[key] {
-		if f.shownBy[at] != f.reports && agreeOnNetns(&f.connections[at], c) {
+		switch old := &f.connections[at]; {
+		case f.shownBy[at] == f.reports || !agreeOnNetns(old, c):
+		case old.Zone == c.Zone:
 			return at
+		case found < 0:
+			found = at
 		}
 	}
-	return -1
+	return found
 }
 
 // agreeOnNetns reports whether no end has two different namespaces. 0 is unknown.
@@ -172,6 +178,7 @@ func merge(to, c *report.Connection) {
 	if len(to.NAT) == 0 {
 		to.NAT = old.NAT
 	}
+	to.Zone = cmp.Or(to.Zone, old.Zone)
 	oldFrom, oldTo := endsInOrder(&old, c)
 	merged := union[report.Process]
 	if slices.Contains(to.Seen, capture.SourceSockets) {

@@ -53,6 +53,24 @@ func TestFoldKeepsEveryConnectionOnce(t *testing.T) {
 	}
 }
 
+// Connections of two zones stay two, also when one of them has ended. A later report that does
+// not show the zone keeps it.
+func TestFoldKeepsZonesApart(t *testing.T) {
+	in := func(zone uint16, last int64) report.Connection {
+		c := replaytest.Connection("10.0.0.1:1", "10.0.0.2:2", 1, last, "conntrack")
+		c.Zone = zone
+		return c
+	}
+	f := New(0)
+	f.Add(replaytest.Report(in(3, 2), in(7, 2)))
+	f.Add(replaytest.Report(in(7, 5)))
+	f.Add(replaytest.Report(in(0, 9)))
+	got := f.Finish().Connections
+	if len(got) != 2 || got[0].Zone != 3 || got[0].LastSeen != 9 || got[1].Zone != 7 || got[1].LastSeen != 5 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // The events of the host are kept, in order. Those beyond the maximum are added to the last one of
 // their kind.
 func TestFoldKeepsEventsOfTheHost(t *testing.T) {

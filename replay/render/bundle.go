@@ -43,7 +43,7 @@ func (g *graph) looks() []string {
 	links := make([][]string, len(g.nodes))
 	hasAlias := make([]bool, len(g.nodes))
 	for _, e := range g.edges {
-		look := fmt.Sprint(e.line, e.closed, e.mayHaveClosed, e.side)
+		look := fmt.Sprint(e.line, e.closed, e.mayHaveClosed, e.zone, e.side)
 		links[e.from] = append(links[e.from], fmt.Sprintf(">%d %s", e.to, look))
 		links[e.to] = append(links[e.to], fmt.Sprintf("<%d %s", e.from, look))
 		if e.line == lineAlias {

@@ -75,6 +75,7 @@ type drawer struct {
 	netns     map[hostAddr]uint64 // the only network namespace seen with the address
 	hostAddrs map[hostAddr]bool   // the host's own addresses
 	servers   map[string]bool     // keys of endpoints that are a server of some connection
+	zones     bool                // the connections of one of them are in different zones of conntrack
 
 	// the current report
 	number          int
@@ -118,6 +119,7 @@ func (d *drawer) scan(r *report.Report) {
 			}
 		}
 	}
+	d.zones = d.zones || severalZones(r.Connections)
 	for i := range r.Connections {
 		d.servers[d.endpointKey(&r.Connections[i].To)] = true
 	}
@@ -162,7 +164,11 @@ func (d *drawer) add(r *report.Report) {
 	for i := range r.Connections {
 		c := &r.Connections[i]
 		from, to := d.end(&c.From), d.end(&c.To)
-		d.connect(edgeKey{from, to, lineOf(c.Direction), c.Closed, c.MayHaveClosed})
+		key := edgeKey{from, to, lineOf(c.Direction), c.Closed, c.MayHaveClosed, 0}
+		if d.zones {
+			key.zone = c.Zone
+		}
+		d.connect(key)
 		ofClient, ofServer := c.Aliases()
 		for _, a := range ofClient {
 			d.alias(from, a)
@@ -278,6 +284,9 @@ func (e *edge) text() []string {
 		lines = append(lines, fmt.Sprintf("%d, then %d connections", a, b))
 	case max(a, b) > 1:
 		lines = append(lines, fmt.Sprintf("%d connections", max(a, b)))
+	}
+	if e.zone != 0 {
+		lines = append(lines, fmt.Sprintf("zone %d", e.zone))
 	}
 	if e.closed {
 		lines = append(lines, "closed")

@@ -53,6 +53,7 @@ type edgeKey struct {
 	from, to              int // indexes of nodes
 	line                  line
 	closed, mayHaveClosed bool
+	zone                  uint16 // of conntrack; 0 if all connections are in one zone
 }
 
 // A line is the way an edge is drawn: it shows the evidence for the direction.

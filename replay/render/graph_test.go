@@ -184,6 +184,28 @@ func TestDraw(t *testing.T) {
 	}
 }
 
+// Connections of several zones are several edges, with the zone as a text.
+func TestDrawZones(t *testing.T) {
+	in := func(zone uint16) report.Connection {
+		return conn("10.0.0.1:40000", "10.0.0.2:80", func(c *report.Connection) { c.Zone = zone })
+	}
+	for _, c := range []struct {
+		list []report.Connection
+		want []string
+	}{
+		{[]report.Connection{in(3), in(7), in(7), in(0)}, []string{"zone 3", "2 connections/zone 7", ""}},
+		{[]report.Connection{in(3), in(3)}, []string{"2 connections"}},
+	} {
+		var got []string
+		for _, e := range draw(&report.Report{Connections: c.list}).edges {
+			got = append(got, strings.Join(e.lines, "/"))
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}
+
 // A picture of two reports shows which of them has a line.
 func TestDrawTwo(t *testing.T) {
 	one := func(list ...report.Connection) *report.Report {

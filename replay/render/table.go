@@ -78,13 +78,13 @@ func coverageText(list []report.Coverage) string {
 // tableRows are the column titles and the cells of each connection. A cell
 // without a value is "-".
 func tableRows(r *report.Report, connections []report.Connection, start int64) [][]string {
-	names := fold.NamesByAddr(r)
-	rows := [][]string{{"CLIENT", "PROCESS", "SERVER", "PROCESS", "STATE", "BY", "AGE", "SEEN", "NAT", "NAMES"}}
+	names, zones := fold.NamesByAddr(r), severalZones(connections)
+	rows := [][]string{{"CLIENT", "PROCESS", "SERVER", "PROCESS", "ZONE", "STATE", "BY", "AGE", "SEEN", "NAT", "NAMES"}}
 	for i := range connections {
 		c := &connections[i]
 		rows = append(rows, []string{
 			endText(&c.From), cmp.Or(processesText(c.From.Processes), "-"), endText(&c.To), cmp.Or(processesText(c.To.Processes), "-"),
-			stateText(c), string(c.Direction), ageText(c, r.At-start), strings.Join(c.Seen, "+"), cmp.Or(natText(c), "-"), namesText(c, names),
+			zoneText(c, zones), stateText(c), string(c.Direction), ageText(c, r.At-start), strings.Join(c.Seen, "+"), cmp.Or(natText(c), "-"), namesText(c, names),
 		})
 	}
 	return rows

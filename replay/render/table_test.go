@@ -91,12 +91,44 @@ host: attempts left out 2 at +0s: a report lists a limited number of attempts; t
 }
 
 // Line shows ends, state, evidence, translated addresses and sources.
+// The zone of a connection is a column if connections are in several zones.
+func TestTableShowsSeveralZones(t *testing.T) {
+	for _, c := range []struct {
+		zones []uint16
+		want  []string
+	}{
+		{[]uint16{3, 7, 0}, []string{"CLIENT SERVER ZONE STATE", "10.0.0.1:1 10.0.0.2:2 3 CLOSE", "10.0.0.1:1 10.0.0.2:2 7 CLOSE", "10.0.0.1:1 10.0.0.2:2 - CLOSE"}},
+		{[]uint16{3, 3}, []string{"CLIENT SERVER STATE", "10.0.0.1:1 10.0.0.2:2 CLOSE", "10.0.0.1:1 10.0.0.2:2 CLOSE"}},
+	} {
+		r := &report.Report{}
+		for _, zone := range c.zones {
+			conn := replaytest.Connection("10.0.0.1:1", "10.0.0.2:2", 0, 0, "conntrack")
+			conn.State, conn.Zone = "CLOSE", zone
+			r.Connections = append(r.Connections, conn)
+		}
+		var b bytes.Buffer
+		if err := Rows(&b, r, r.Connections, 0); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+		for i, line := range lines {
+			if got := strings.Join(strings.Fields(line), " "); len(lines) != len(c.want) || !strings.HasPrefix(got, c.want[i]+" ") {
+				t.Errorf("zones %v: line %d: %s", c.zones, i, got)
+			}
+		}
+	}
+}
+
 func TestLine(t *testing.T) {
 	c := replaytest.ThreeConnections().Connections[0]
 	c.State, c.Direction, c.Seen, c.MayHaveClosed = "ESTABLISHED", report.DirectionHandshake, []string{"conntrack", "proc"}, true
 	const want = "10.0.0.1:40000 curl[4242] -> 172.17.0.2:8080 nginx[7] ESTABLISHED closed? by handshake, " +
 		"client as 192.0.2.1:1024 server as 10.0.0.80:80, seen by conntrack+proc"
 	if got := Line(&c); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	c.Zone = 7
+	if got, want := Line(&c), strings.Replace(want, "handshake", "handshake in zone 7", 1); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

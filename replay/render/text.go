@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/topotape/topotape/reporter/report"
@@ -53,6 +54,9 @@ func Count[N int | int64 | uint32 | uint64](n N, noun string) string {
 // Line writes one connection as a line of text, without a newline.
 func Line(c *report.Connection) string {
 	text := fmt.Sprintf("%s -> %s %s by %s", endAndProcesses(&c.From), endAndProcesses(&c.To), stateText(c), c.Direction)
+	if c.Zone != 0 {
+		text += fmt.Sprintf(" in zone %d", c.Zone)
+	}
 	if nat := natText(c); nat != "" {
 		text += ", " + nat
 	}
@@ -101,6 +105,25 @@ func stateText(c *report.Connection) string {
 		s += " closed?"
 	}
 	return s
+}
+
+// severalZones reports whether connections are in different zones of conntrack. If they are not,
+// the zone does not tell them apart and is not shown.
+func severalZones(list []report.Connection) bool {
+	for i := range list {
+		if list[i].Zone != list[0].Zone {
+			return true
+		}
+	}
+	return false
+}
+
+// zoneText writes the zone if it is shown and not the default one.
+func zoneText(c *report.Connection, shown bool) string {
+	if !shown || c.Zone == 0 {
+		return "-"
+	}
+	return strconv.Itoa(int(c.Zone))
 }
 
 // natText writes the translated addresses of both ends.

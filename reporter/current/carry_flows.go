@@ -49,8 +49,9 @@ func (t *flows) restore(c *carry.Coder, f *flow) {
 // carry codes a flow, without the fields that its flags make unnecessary.
 func (f *flow) carry(c *carry.Coder) {
 	plain, sides := !f.nat, f.sides != nil
-	c.Bools(&plain, &sides, &f.hasState, &f.indexed, &f.established, &f.ended, &f.gone, &f.handshake, &f.sawFirst, &f.pending, &f.observed)
-	c.Check((f.indexed || f.gone) && (f.ended || !f.gone && !sides))
+	c.Bools(&plain, &sides, &f.hasState, &f.indexed, &f.established, &f.ended, &f.gone, &f.handshake, &f.sawFirst, &f.pending, &f.observed,
+		&f.offloaded, &f.inHardware)
+	c.Check((f.indexed || f.gone) && (f.ended || !f.gone && !sides) && (f.offloaded || !f.inHardware))
 	f.key.carry(c)
 	if plain {
 		f.reply = f.key.orig.Reversed()

@@ -2,7 +2,8 @@
 Package current is the state machine of the current rules.
 
 Conntrack messages become flows, keyed by source, zone, conntrack id and original tuple. A flow
-is established once a message shows an established state and that a reply was seen. It ends with
+is established once a message shows that a reply was seen, and an established state or, if it has
+no state, a status that only established flows have (ASSURED, OFFLOAD, HW_OFFLOAD). It ends with
 TIME_WAIT, CLOSE, DESTROY, or a complete dump that lacks it.
 
 Tables of /proc/net become socket rows, which are current from the end of one walk of /proc to the

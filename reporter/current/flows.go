@@ -44,9 +44,11 @@ type flow struct {
 
 	state       ctmsg.State
 	hasState    bool
+	offloaded   bool // conntrack shows, instead of a state, that a flow table forwards the packets
+	inHardware  bool // the flow table is the hardware's
 	nat         bool // the reply tuple is not the reversed original one
 	indexed     bool // flows.find finds it
-	established bool // an established state was shown, and that a reply was seen
+	established bool // a message proved it, and that a reply was seen; or a socket did
 	ended       bool // by CLOSE, TIME_WAIT, DESTROY or a dump that lacks it
 	gone        bool // the kernel has removed its entry
 	handshake   bool // a SYN was seen: the original direction is the client's

@@ -60,13 +60,14 @@ func TestConnectionsOfOneWindow(t *testing.T) {
 	h.Conntrack(ctmsg.Update, 2, "TIME_WAIT", reportertest.Plain)          // unknown until now
 	h.Conntrack(ctmsg.Destroy, 3, "ESTABLISHED", "10.0.0.9:7>10.0.0.2:80") // the only message of the flow
 	h.Conntrack(ctmsg.Destroy, 3, "ESTABLISHED", "10.0.0.9:7>10.0.0.2:80") // a repeated message
-	h.Send(reportertest.Message{Type: ctmsg.Destroy, ID: 4, State: "CLOSE", Tuples: "10.0.0.9:8>10.0.0.2:80", Assured: true})
-	h.Send(reportertest.Message{Type: ctmsg.Destroy, ID: 5, Tuples: "10.0.0.9:9>10.0.0.2:80", Assured: true})
-	h.Send(reportertest.Message{Type: ctmsg.Update, ID: 6, State: "SYN_RECV", Tuples: "10.0.0.9:10>10.0.0.2:80", Assured: true})
+	h.Send(reportertest.Message{Type: ctmsg.Destroy, ID: 4, State: "CLOSE", Tuples: "10.0.0.9:8>10.0.0.2:80", Status: ctmsg.Assured})
+	h.Send(reportertest.Message{Type: ctmsg.Destroy, ID: 5, Tuples: "10.0.0.9:9>10.0.0.2:80", Status: ctmsg.Assured})
+	h.Send(reportertest.Message{Type: ctmsg.Update, ID: 6, State: "SYN_RECV", Tuples: "10.0.0.9:10>10.0.0.2:80", Status: ctmsg.Assured})
 	r := h.Want("10.0.0.1:40000 -> 10.0.0.2:80 TIME_WAIT original closed",
 		"10.0.0.1:40000 -> 172.17.0.2:8080 ESTABLISHED handshake nat1 closed",
 		"10.0.0.9:7 -> 10.0.0.2:80 ESTABLISHED original closed",
-		"10.0.0.9:8 -> 10.0.0.2:80 CLOSE original closed")
+		"10.0.0.9:8 -> 10.0.0.2:80 CLOSE original closed",
+		"10.0.0.9:9 -> 10.0.0.2:80  original closed")
 	for _, e := range r.Endpoints {
 		if e.ID() == ";172.17.0.2;8080" && (len(e.Aliases) != 1 || e.Aliases[0].String() != "10.0.0.80:80") {
 			t.Errorf("aliases of the server: %v", e.Aliases)

@@ -74,10 +74,10 @@ func TestObserve(t *testing.T) {
 		path, passive []*flow
 		want          observed
 	}{
-		"one":       {[]*flow{&open}, nil, observed{first: 10, last: 30, gap: 7, state: 3, hasState: true, rank: 4, established: true, hidden: true}},
-		"half open": {[]*flow{&half, &open}, nil, observed{first: 5, last: 30, gap: 7, state: 3, hasState: true, rank: 4, established: true, handshake: true}},
-		"ended":     {[]*flow{&ended}, nil, observed{first: 20, last: 40, gap: 7, state: 4, hasState: true, rank: 2, established: true, closed: true}},
-		"passive":   {[]*flow{&ended}, []*flow{&open}, observed{first: 10, last: 40, gap: 7, state: 3, hasState: true, rank: 4, established: true}},
+		"one":       {[]*flow{&open}, nil, observed{first: 10, last: 30, gap: 7, state: "ESTABLISHED", settled: true, rank: 4, established: true, hidden: true}},
+		"half open": {[]*flow{&half, &open}, nil, observed{first: 5, last: 30, gap: 7, state: "ESTABLISHED", settled: true, rank: 4, established: true, handshake: true}},
+		"ended":     {[]*flow{&ended}, nil, observed{first: 20, last: 40, gap: 7, state: "FIN_WAIT", settled: true, rank: 2, established: true, closed: true}},
+		"passive":   {[]*flow{&ended}, []*flow{&open}, observed{first: 10, last: 40, gap: 7, state: "ESTABLISHED", settled: true, rank: 4, established: true}},
 	} {
 		if got := observe(&chain{path: c.path, passive: c.passive}, ss); got != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", name, fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", c.want))

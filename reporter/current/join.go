@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/topotape/topotape/reporter/ctmsg"
 	"github.com/topotape/topotape/reporter/events"
 	"github.com/topotape/topotape/reporter/procnet"
 	"github.com/topotape/topotape/reporter/report"
@@ -86,13 +85,9 @@ func (s *side) keep(f *flow, end int) {
 // end that sends the flow's replies.
 func (j *joined) connection(k *sockets, e *eventMatcher, ss *source.Sources) (c report.Connection, swapped bool) {
 	client, server := j.ends(k, e, ss)
-	c = report.Connection{Proto: "tcp", NAT: j.translations(), FirstSeen: j.first, LastSeen: j.last,
+	c = report.Connection{Proto: "tcp", State: j.state, NAT: j.translations(), FirstSeen: j.first, LastSeen: j.last,
 		Closed: j.closed, MayHaveClosed: j.hidden && !j.closed}
-	if j.hasState {
-		c.State = j.state.String()
-	}
-	unclear := !j.hasState || j.state < ctmsg.Established || j.state == ctmsg.SynSent2
-	rows, shown := false, false
+	rows, shown, unclear := false, false, !j.settled
 	for _, s := range [...]*side{&client, &server} {
 		if s.event != nil {
 			shown = true
@@ -118,8 +113,10 @@ func (j *joined) connection(k *sockets, e *eventMatcher, ss *source.Sources) (c 
 	}
 	c.Seen = report.SeenBy(true, rows, shown)
 	c.Direction, swapped = k.flowDirection(j.handshake, ss.NetnsOf(j.head().key.source), &client, &server)
+	c.Zone = j.head().key.zone
 	if swapped {
 		client, server = server, client
+		c.Zone = j.tail().key.zone
 	}
 	c.From, c.To = client.end(), server.end()
 	return c, swapped
@@ -132,7 +129,7 @@ func (j *joined) translations() []report.NAT {
 	}
 	out := make([]report.NAT, len(j.path))
 	for i, f := range j.path {
-		out[i] = report.NAT{OriginalSrc: f.key.orig.Src(), OriginalDst: f.key.orig.Dst(), ReplySrc: f.reply.Src(), ReplyDst: f.reply.Dst()}
+		out[i] = report.NAT{OriginalSrc: f.key.orig.Src(), OriginalDst: f.key.orig.Dst(), ReplySrc: f.reply.Src(), ReplyDst: f.reply.Dst(), Zone: f.key.zone}
 	}
 	return out
 }

@@ -58,7 +58,7 @@ func (m *Machine) conntrack(r *capture.Record) {
 	shown := f.stateSeq
 	m.apply(f, msg, now)
 	f.observed = f.observed || msg.Type != ctmsg.Dump
-	if msg.Type == ctmsg.Dump && msg.HasState && s.Dumping { // the entry may be as old as the dump
+	if msg.Type == ctmsg.Dump && (msg.HasState || msg.Status&offload != 0) && s.Dumping { // the entry may be as old as the dump
 		f.stateSeq = max(shown, s.DumpFrom)
 	}
 	if !f.ended && f.hasState && (f.state == ctmsg.TimeWait || f.state == ctmsg.Close) {
@@ -101,7 +101,7 @@ func (f *flow) reused(m *ctmsg.Message) bool {
 	case !f.observed || !m.HasState || m.State != ctmsg.SynSent:
 		return false
 	}
-	return f.hasState && f.state >= ctmsg.Established && f.state < ctmsg.TimeWait
+	return f.established || f.hasState && f.state >= ctmsg.Established && f.state < ctmsg.TimeWait
 }
 
 // maxLives bounds the flows of one entry that are found by their keys: the open one, and
@@ -148,8 +148,10 @@ func (f *flow) apply(m *ctmsg.Message, now stamp) {
 			f.handshake = true
 		}
 		if !late {
-			f.state, f.hasState = m.State, true
+			f.state, f.hasState, f.offloaded, f.inHardware = m.State, true, false, false
 		}
+	} else if m.Status&offload != 0 {
+		f.stateSeq, f.offloaded, f.inHardware = now.seq, true, m.Status&ctmsg.HWOffload != 0
 	}
 	if m.HasFlags && handshakeFlags(m.FlagsOrig|m.FlagsReply) {
 		f.handshake = true
@@ -157,7 +159,47 @@ func (f *flow) apply(m *ctmsg.Message, now stamp) {
 	if f.established || m.Status&ctmsg.SeenReply == 0 || m.Type == ctmsg.Dump && (f.state == ctmsg.TimeWait || f.state == ctmsg.Close) {
 		return
 	}
-	f.established = f.hasState && (f.state >= ctmsg.Established && f.state <= ctmsg.TimeWait || f.state == ctmsg.Close && m.Status&ctmsg.Assured != 0)
+	f.established = f.proves(m)
+	if f.established && f.inHandshake() { // the message has no state, and that of the handshake is outdated
+		f.hasState = false
+	}
+}
+
+// offload has the bits that the kernel shows instead of a state while a flow table forwards the
+// packets. Only established flows get there.
+const offload = ctmsg.Offload | ctmsg.HWOffload
+
+// proves reports whether a message with SeenReply, which was applied, proves an established past:
+// by its state, or by its status if it has none. The kernel sets Assured once a flow is
+// established, so that a refused one never has it.
+func (f *flow) proves(m *ctmsg.Message) bool {
+	assured := m.Status&ctmsg.Assured != 0
+	switch {
+	case !m.HasState && (assured || m.Status&offload != 0):
+		return true
+	case !f.hasState:
+		return false
+	}
+	return f.state >= ctmsg.Established && f.state <= ctmsg.TimeWait || f.state == ctmsg.Close && assured
+}
+
+// stateText returns the state as conntrack shows it, "" if it is unknown. settled reports that it
+// is known, and that it is not one of a handshake.
+func (f *flow) stateText() (text string, settled bool) {
+	switch {
+	case f.inHardware:
+		return "HW_OFFLOAD", true
+	case f.offloaded:
+		return "OFFLOAD", true
+	case f.hasState:
+		return f.state.String(), !f.inHandshake()
+	}
+	return "", false
+}
+
+// inHandshake reports whether a message showed a state before ESTABLISHED.
+func (f *flow) inHandshake() bool {
+	return f.hasState && (f.state < ctmsg.Established || f.state == ctmsg.SynSent2)
 }
 
 // handshakeFlags reports whether the kernel saw the SYN of a flow. If it picked the flow up in

@@ -1,16 +1,13 @@
 package current
 
-import (
-	"github.com/topotape/topotape/reporter/ctmsg"
-	"github.com/topotape/topotape/reporter/source"
-)
+import "github.com/topotape/topotape/reporter/source"
 
 // An observed is what all flows of a chain show together.
 type observed struct {
 	first, last int64
 	gap         uint64 // number of the record of the last gap of their sources
-	state       ctmsg.State
-	hasState    bool
+	state       string // as in flow.stateText
+	settled     bool
 	rank        uint8 // of the flow that the state is taken from, 0 before the first flow
 	established bool  // a flow is or was established
 	handshake   bool  // a flow saw a SYN
@@ -34,7 +31,8 @@ func (o *observed) add(f *flow, s *source.Source) {
 		o.first, o.last, o.closed, o.hidden = f.first, f.last, true, true
 	}
 	if rank := f.rank(); rank > o.rank {
-		o.rank, o.state, o.hasState = rank, f.state, f.hasState
+		o.rank = rank
+		o.state, o.settled = f.stateText()
 	}
 	o.first, o.last, o.gap = min(o.first, f.first), max(o.last, f.last), max(o.gap, s.GapSeq)
 	o.established, o.handshake = o.established || f.established, o.handshake || f.handshake

@@ -113,6 +113,7 @@ func appendConnection(b []byte, c *Connection) []byte {
 		b = append(b, `,"closed":false,"seen":`...)
 	}
 	b = appendList(b, c.Seen, appendText)
+	b = appendZone(b, c.Zone)
 	if c.Connect != 0 {
 		b = append(b, `,"connect":`...)
 		b = appendDuration(b, c.Connect)
@@ -187,7 +188,15 @@ func appendNAT(b []byte, n *NAT) []byte {
 	b = appendAddrPort(b, &n.ReplySrc)
 	b = append(b, `,"dst":`...)
 	b = appendAddrPort(b, &n.ReplyDst)
-	return append(b, "}}"...)
+	return append(appendZone(append(b, '}'), n.Zone), '}')
+}
+
+// appendZone appends a zone as the next field, unless it is 0.
+func appendZone(b []byte, zone uint16) []byte {
+	if zone == 0 {
+		return b
+	}
+	return strconv.AppendUint(append(b, `,"zone":`...), uint64(zone), 10)
 }
 
 func appendEndpoint(b []byte, e *Endpoint) []byte {

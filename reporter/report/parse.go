@@ -110,6 +110,7 @@ type (
 		LastSeen      durationJSON `json:"last_seen"`
 		Closed        bool         `json:"closed"`
 		Seen          []string     `json:"seen"`
+		Zone          uint16       `json:"zone"`
 		Connect       durationJSON `json:"connect"`
 		MayHaveClosed bool         `json:"may_have_closed"`
 	}
@@ -144,6 +145,7 @@ type (
 	natJSON struct {
 		Original tupleJSON `json:"original"`
 		Reply    tupleJSON `json:"reply"`
+		Zone     uint16    `json:"zone"`
 	}
 
 	tupleJSON struct {
@@ -182,7 +184,7 @@ func (e *hostEventJSON) event() HostEvent {
 func (c *connectionJSON) connection() Connection {
 	return Connection{Proto: c.Proto, From: c.From.end(), To: c.To.end(), State: c.State, Direction: c.Direction,
 		NAT: converted(c.NAT, (*natJSON).nat), FirstSeen: int64(c.FirstSeen), LastSeen: int64(c.LastSeen),
-		Closed: c.Closed, Seen: c.Seen, Connect: int64(c.Connect), MayHaveClosed: c.MayHaveClosed}
+		Closed: c.Closed, Seen: c.Seen, Zone: c.Zone, Connect: int64(c.Connect), MayHaveClosed: c.MayHaveClosed}
 }
 
 func (a *attemptJSON) attempt() Attempt {
@@ -196,7 +198,7 @@ func (e *endJSON) end() End {
 }
 
 func (n *natJSON) nat() NAT {
-	return NAT{OriginalSrc: n.Original.Src, OriginalDst: n.Original.Dst, ReplySrc: n.Reply.Src, ReplyDst: n.Reply.Dst}
+	return NAT{OriginalSrc: n.Original.Src, OriginalDst: n.Original.Dst, ReplySrc: n.Reply.Src, ReplyDst: n.Reply.Dst, Zone: n.Zone}
 }
 
 // endpoint cuts the scope from the id. If an id does not end in the address and port, the

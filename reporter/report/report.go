@@ -64,6 +64,7 @@ type Connection struct {
 	LastSeen  int64    // ns since the recording's start
 	Closed    bool     // it ended in the report's window
 	Seen      []string // sources that show it, sorted
+	Zone      uint16   // of the conntrack entry nearest to the client; 0 is the default zone, or that no entry shows it
 	Connect   int64    // ns from the client's SYN to its answer; 0 if unknown
 	// MayHaveClosed is set while a gap could have hidden the end.
 	MayHaveClosed bool
@@ -109,10 +110,11 @@ const (
 	DirectionScope     Direction = "scope"      // the direction of Weave Scope (rules scope2016)
 )
 
-// NAT is one translation: the two tuples of a conntrack entry.
+// NAT is one translation: the two tuples of a conntrack entry, and its zone.
 type NAT struct {
 	OriginalSrc, OriginalDst netip.AddrPort
 	ReplySrc, ReplyDst       netip.AddrPort
+	Zone                     uint16
 }
 
 // Aliases returns the addresses that NAT shows instead of the connection's two ends, in

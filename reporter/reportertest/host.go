@@ -57,13 +57,13 @@ type Message struct {
 	Type     ctmsg.Type
 	ID       uint32
 	Zone     uint16
-	State    string // the kernel's name, "" for a message without protocol info
-	Tuples   string // original tuple, " | " and reply tuple; the reply may be left out if nothing is translated
-	Flags    uint8  // TCP flags of both directions
-	Unseen   bool   // no reply was seen
-	Assured  bool
-	Source   uint32 // 0 means 1
-	Protocol uint8  // 0 means TCP
+	State    string       // the kernel's name, "" for a message without protocol info
+	Tuples   string       // original tuple, " | " and reply tuple; the reply may be left out if nothing is translated
+	Flags    uint8        // TCP flags of both directions
+	Unseen   bool         // no reply was seen
+	Status   ctmsg.Status // further bits
+	Source   uint32       // 0 means 1
+	Protocol uint8        // 0 means TCP
 }
 
 // Conntrack sends a message of source 1.
@@ -101,9 +101,7 @@ func (h *Host) Send(m Message) {
 	if !m.Unseen && m.Type != ctmsg.New && m.State != "SYN_SENT" {
 		msg.Status |= ctmsg.SeenReply
 	}
-	if m.Assured {
-		msg.Status |= ctmsg.Assured
-	}
+	msg.Status |= m.Status
 	kind := capture.KindConntrack
 	if m.Type == ctmsg.Dump {
 		kind = capture.KindDumpEntry

@@ -84,7 +84,7 @@ func wellFormed(op, x, y byte) (capture.Kind, []byte) {
 	}
 	switch op % 8 {
 	case 0, 1, 2, 3:
-		m := ctmsg.Message{Type: ctmsg.Type(op%4 + 1), ID: uint32(y) & 1, Zone: uint16(x) >> 7, HasStatus: true, Status: ctmsg.Status(x) & 6,
+		m := ctmsg.Message{Type: ctmsg.Type(op%4 + 1), ID: uint32(y) & 1, Zone: uint16(x) >> 7, HasStatus: true, Status: ctmsg.Status(x)&6 | ctmsg.Status(x&0x18)<<11, // the latter are the bits of offload
 			HasState: y&0x80 == 0, State: ctmsg.State(x>>2) % 10,
 			Orig: ctmsg.TupleOf(t.Src, t.Dst, 6), Reply: ctmsg.TupleOf(t.Dst, t.Src, 6)}
 		if !m.HasState {
