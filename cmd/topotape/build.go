@@ -29,9 +29,11 @@ are longer than 64 MiB when decompressed, at most 256 times:
   if it was made by the script of "topotape help collect"
 
 Records get the times in the inputs. An input without times follows the inputs that
-are named before it. Ticks, the times of reports, are added every 3 seconds and at
-the end. Each line or packet that is lost is reported, and the exit code is 3. The
-same inputs give the same bytes.`,
+are named before it; the files of a directory or tar count as named in the order of
+their paths. The times at which files were modified are not used: a copy or a clone
+changes them. Ticks, the times of reports, are added every 3 seconds and at the end.
+Each line or packet that is lost is reported, and the exit code is 3. The same inputs
+give the same bytes.`,
 		Example: `  topotape build scenario.jsonl -o scenario.tape
   topotape build events.txt table.txt dns.pcap -o incident.tape
   topotape build evidence.tar -o incident.tape
