@@ -304,8 +304,17 @@ func (e *Evidence) forget() {
 // dnsPacket adds a packet, which is kept until its last answer expires.
 func (e *Evidence) dnsPacket(r *capture.Record) {
 	var p capture.DNS
-	if r.Decode(&p) != nil || e.packet.Decode(p.Packet) != nil || e.packet.IsFragment() || e.packet.Proto == dnsmsg.TCP ||
-		e.dns.Decode(e.packet.Payload) != nil {
+	if r.Decode(&p) != nil {
+		return
+	}
+	decode := e.dns.Decode
+	switch err := e.packet.Decode(p.Packet); {
+	case err == dnsmsg.ErrTruncated:
+		decode = e.dns.DecodeCut
+	case err != nil:
+		return
+	}
+	if e.packet.IsFragment() || e.packet.Proto != dnsmsg.UDP || decode(e.packet.Payload) != nil {
 		return
 	}
 	e.answers = e.dns.Answers(e.answers[:0])

@@ -23,15 +23,23 @@ tools, or from both on one time line. The type of an input is detected from its
 content, not from its name. Inputs may be compressed with gzip or zstd; those that
 are longer than 64 MiB when decompressed, at most 256 times:
 
-  conntrack -E or -L, text or XML, with any -o option; /proc/net/nf_conntrack
+  conntrack -E or -L with any -o option: text, xml or save; /proc/net/nf_conntrack
   pcap and pcapng with DNS packets or netlink messages (of an nlmon device)
   /proc/net/tcp and tcp6; a directory or a tar of them, with the owners of sockets
   if it was made by the script of "topotape help collect"
 
+Texts may be pasted: in UTF-8 or UTF-16, with prompts, commands, fences and other text
+before, between and behind the lines to read, of which the first one is reported. Each
+line may follow other text: a time, the tags of syslog, kubectl and containerd, docker's
+JSON, "> ", the numbers of cat -n and grep -n, colours. A line without a time of its own
+gets the time in that text. A time without a date is the nearest to the other inputs.
+
 Records get the times in the inputs. An input without times follows the inputs that
-are named before it. Ticks, the times of reports, are added every 3 seconds and at
-the end. Each line or packet that is lost is reported, and the exit code is 3. The
-same inputs give the same bytes.`,
+are named before it; the files of a directory or tar count as named in the order of
+their paths. The times at which files were modified are not used: a copy or a clone
+changes them. Ticks, the times of reports, are added every 3 seconds and at the end.
+Each line or packet that is lost is reported, and the exit code is 3. The same inputs
+give the same bytes.`,
 		Example: `  topotape build scenario.jsonl -o scenario.tape
   topotape build events.txt table.txt dns.pcap -o incident.tape
   topotape build evidence.tar -o incident.tape
@@ -64,7 +72,7 @@ func build(cmd *cobra.Command, names []string, out string, force bool) error {
 		}
 		inputs = append(inputs, in)
 	}
-	text, err := onlyScript(inputs)
+	text, err := onlyScript(cmd, inputs)
 	if err != nil {
 		return err
 	}
@@ -100,13 +108,9 @@ func lossOf(inputs []string) error {
 
 // onlyScript returns the script if it is the only input, else nil. Its tape has
 // exactly the records of its lines, no added ticks.
-func onlyScript(inputs []ingest.Input) (io.Reader, error) {
+func onlyScript(cmd *cobra.Command, inputs []ingest.Input) (io.Reader, error) {
 	if len(inputs) != 1 || inputs[0].Dir != nil {
 		return nil, nil
 	}
-	is, err := ingest.IsScript(&inputs[0])
-	if !is || err != nil {
-		return nil, err
-	}
-	return io.NewSectionReader(inputs[0].Data, 0, inputs[0].Size), nil
+	return ingest.Script(&inputs[0], func(line string) { warn(cmd, "%s", line) })
 }

@@ -128,7 +128,11 @@ func (m *RecordMatcher) matchEither(a, b EdgeEnd) bool {
 func (m *RecordMatcher) matchDNS(d *capture.DNS) bool {
 	err := m.packet.Decode(d.Packet)
 	e := Edge{endAt(m.packet.Src), endAt(m.packet.Dst)}
-	if err == nil && m.dns.Decode(m.packet.Message()) == nil {
+	decode := m.dns.Decode
+	if err == dnsmsg.ErrTruncated {
+		decode = m.dns.DecodeCut
+	}
+	if (err == nil || err == dnsmsg.ErrTruncated) && decode(m.packet.Message()) == nil {
 		for _, q := range m.dns.Questions {
 			e.To.Names = append(e.To.Names, strings.ToLower(m.dns.QuestionName(q)))
 		}

@@ -217,8 +217,12 @@ func (p *RecordPrinter) appendDNS(b []byte, d *capture.DNS) []byte {
 	if err == nil && packet.Proto == dnsmsg.TCP && len(packet.Payload) <= 2 {
 		return append(b, " tcp without data"...)
 	}
-	if err == nil {
+	switch err {
+	case nil:
 		err = m.Decode(packet.Message())
+	case dnsmsg.ErrTruncated:
+		b = fmt.Appendf(b, " cut after %d bytes", len(d.Packet))
+		err = m.DecodeCut(packet.Message())
 	}
 	if err != nil {
 		return fmt.Appendf(b, " %d bytes: %v", len(d.Packet), err)

@@ -54,6 +54,11 @@ func (a *Assembler) Packet(source uint32, at int64, b []byte) []Answer {
 	case err == ErrTruncated && p.Proto == TCP:
 		a.end(streamKey{source, p.Src, p.Dst})
 		a.countPackets(source, 1, undecodable)
+	case err == ErrTruncated && p.Proto == UDP:
+		if a.message.DecodeCut(p.Payload) == nil {
+			a.answers = a.message.Answers(a.answers)
+		}
+		a.countPackets(source, 1, undecodable) // other answers may be missing
 	case err == ErrProtocol || err == ErrFragment:
 		a.countPackets(source, 1, ignored)
 	case err != nil:

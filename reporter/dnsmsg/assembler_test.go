@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -244,5 +245,25 @@ func TestArbitraryPackets(t *testing.T) {
 			program[i] = byte(rng.Uint32())
 		}
 		play(t, program)
+	}
+}
+
+// Every cut of a datagram gives the answers that are whole, and is undecodable.
+func TestCutDatagram(t *testing.T) {
+	whole := udpPacket(t, netip.MustParseAddrPort("10.0.0.53:53"), netip.MustParseAddrPort("10.0.0.5:40000"),
+		pack(t, "www.example.com. A", "www.example.com. 300 IN A 192.0.2.80", "www.example.com. 300 IN A 192.0.2.81"))
+	last := 0
+	for n := 1; n <= len(whole); n++ {
+		b := newBench(t)
+		b.packet(whole[:n])
+		if len(b.names) < last || (b.undecodable == 1) != (n < len(whole)) {
+			t.Errorf("%d of %d bytes: %d names after %d, %d undecodable", n, len(whole), len(b.names), last, b.undecodable)
+		}
+		if last = len(b.names); n == len(whole)-1 && last != 1 {
+			t.Errorf("%d names of the whole answer and the cut one", last)
+		}
+	}
+	if last != 2 {
+		t.Errorf("%d names of two answers", last)
 	}
 }

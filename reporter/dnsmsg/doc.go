@@ -31,7 +31,8 @@
 // Checksums are not verified: on the sending host the network card often fills them in after the capture.
 //
 // A capture may be cut (snaplen). The lengths in the headers are those of the sent packet, so Packet.PayloadLen is correct
-// even if Packet.Payload is shorter.
+// even if Packet.Payload is shorter. A message in a UDP datagram that was cut gives the answers up to its last whole record,
+// and its packet still counts as undecodable.
 //
 // # The bytes of a message
 //

@@ -90,6 +90,20 @@ func (m *Message) Decode(b []byte) error {
 	return nil
 }
 
+// DecodeCut reads a message whose end may be missing, up to its last whole record. It is an error if what is there is
+// malformed, and then m is an empty Message.
+func (m *Message) DecodeCut(b []byte) error {
+	m.reset()
+	err := m.decode(b)
+	if err == errShort {
+		return nil
+	}
+	if err != nil {
+		m.reset()
+	}
+	return err
+}
+
 func (m *Message) reset() {
 	m.header = header{}
 	m.Questions, m.Records, m.arena = m.Questions[:0], m.Records[:0], m.arena[:0]
