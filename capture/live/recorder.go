@@ -128,6 +128,7 @@ func (r *recorder) endSource(e ended) {
 	for drained := false; !drained; {
 		select {
 		case b := <-r.in:
+			r.logDegraded(b)
 			r.seq.batch(b)
 		default:
 			drained = true
