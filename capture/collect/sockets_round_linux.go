@@ -71,7 +71,7 @@ func (s *Sockets) round(ctx context.Context, w *roundWriter, upTo int64) (n int)
 // ready reports whether a ring has a record up to a time.
 func (s *Sockets) ready(r *ring, upTo int64) bool {
 	more, err := r.peek()
-	if err != nil { // never seen; what follows can't be told apart
+	if err != nil { // never seen: where the next record begins is unknown
 		r.at = r.head
 		s.lose(0, r.last, err.Error())
 	}

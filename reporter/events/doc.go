@@ -1,6 +1,6 @@
 /*
 Package events keeps the TCP sockets of a host as the kernel's events show them, with the processes that connected,
-listened or closed. It is the state behind the source "sockets": records in, sockets out. It makes no connections; package
+listened or closed. It is the state of the source "sockets": records in, sockets out. It makes no connections; package
 current matches its sockets with flows and rows.
 
 	events.go      Sockets: what an event changes
