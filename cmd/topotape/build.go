@@ -29,7 +29,7 @@ are longer than 64 MiB when decompressed, at most 256 times:
   if it was made by the script of "topotape help collect"
 
 Texts may be pasted: in UTF-8 or UTF-16, with prompts, commands, fences and other text
-before, between and behind the lines to read, of which the first one is reported. Each
+before, between and after the lines to read, of which the first one is reported. Each
 line may follow other text: a time, the tags of syslog, kubectl and containerd, docker's
 JSON, "> ", the numbers of cat -n and grep -n, colours. A line without a time of its own
 gets the time in that text. A time without a date is the nearest to the other inputs.
